@@ -1,0 +1,211 @@
+"""The port: what mcp_messenger asks of a messenger."""
+
+import ssl
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, NoReturn
+
+from pydantic import BaseModel, ConfigDict, SecretStr
+
+from providers.errors import InvalidRequest, LoggedOut, Unsupported
+from providers.models import (
+    Account,
+    Capability,
+    Chat,
+    Contact,
+    Download,
+    Draft,
+    Event,
+    Group,
+    GroupChange,
+    Limits,
+    Media,
+    MediaKind,
+    Message,
+    SentMessage,
+    StateChanged,
+    TextFormat,
+)
+
+Deliver = Callable[[Sequence[Event]], Awaitable[None]]
+"""Returns when the events are durable, all or none; only then may the provider confirm them to the platform."""
+
+
+class Settings(BaseModel):
+    """What an instance of this messenger is set up with. Fields typed SecretStr are kept encrypted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def secret_fields(cls) -> frozenset[str]:
+        return frozenset(name for name, field in cls.model_fields.items() if SecretStr in _union_members(field.annotation))
+
+
+def _union_members(annotation: object) -> tuple[object, ...]:
+    return getattr(annotation, "__args__", (annotation,))
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a provider is given besides its settings."""
+
+    instance_id: str
+    tls: ssl.SSLContext
+    """One for the whole process: each costs 1.7 MB and 70 ms."""
+    data_dir: Path
+    """A folder of the instance's own; it may not exist yet."""
+    public_url: str | None = None
+    """Where the platform (or a person's browser) reaches this server, without a trailing slash."""
+
+
+@dataclass(frozen=True)
+class WebhookRequest:
+    """A call of the platform, untouched: signatures are over `body` as it came."""
+
+    method: str
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    query: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class WebhookReply:
+    status: int = 200
+    body: str = ""
+    content_type: str = "text/plain"
+
+
+class Provider(ABC):
+    """One account on one messenger.
+
+    Connection trouble is state, not an exception out of `start`. A method that is not overridden raises Unsupported, and
+    `capabilities` says so beforehand; a test holds the two together.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    capabilities: ClassVar[frozenset[Capability]]
+    limits: ClassVar[Limits]
+    settings_type: ClassVar[type[Settings]]
+
+    def __init__(self, settings: Settings, surroundings: Surroundings) -> None:
+        self.surroundings = surroundings
+
+    @abstractmethod
+    async def start(self, deliver: Deliver) -> None:
+        """Connect in the background and return soon; states and messages arrive through `deliver`."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Disconnect and keep the login. May be called twice, and before start."""
+
+    @property
+    @abstractmethod
+    def state(self) -> StateChanged:
+        """The state last delivered, or about to be."""
+
+    @abstractmethod
+    async def send(self, draft: Draft) -> SentMessage:
+        """Send one draft that `check` accepted. Any MessengerError may be raised; Unreachable tells whether it may have gone out."""
+
+    def check(self, draft: Draft) -> None:
+        """Refuse what the platform is known to refuse, without asking it."""
+        needed = {
+            Capability.REPLY: draft.reply_to is not None,
+            Capability.MEDIA: draft.upload is not None,
+            Capability.POLL: draft.poll is not None,
+            Capability.LOCATION: draft.location is not None,
+            Capability.FORMATTING: draft.format is not TextFormat.PLAIN,
+        }
+        for capability, is_needed in needed.items():
+            if is_needed:
+                self.require(capability)
+        self.check_lengths(draft)
+
+    def check_lengths(self, draft: Draft) -> None:
+        limit = self.limits.max_text if draft.upload is None else self.limits.max_caption
+        length = self.limits.text_unit.length(draft.text)
+        if limit is not None and length > limit:
+            what = "text" if draft.upload is None else "caption"
+            raise InvalidRequest(
+                f"The {what} has {length} {self.limits.text_unit}; {self.title} takes {limit}.",
+                hint="Send it in several messages, each shorter than that.",
+            )
+        if draft.upload is not None:
+            self._check_size(draft.upload.kind, len(draft.upload.content))
+
+    def _check_size(self, kind: MediaKind, size: int) -> None:
+        limit = self.limits.max_photo if kind is MediaKind.IMAGE else None
+        limit = limit or self.limits.max_upload
+        if limit is not None and size > limit:
+            raise InvalidRequest(f"The file has {size} bytes; {self.title} takes {limit} for {kind}.", hint="Send a smaller file, or a link to it.")
+
+    def require(self, capability: Capability) -> None:
+        if capability not in self.capabilities:
+            self._unsupported(capability)
+
+    def _unsupported(self, capability: Capability) -> NoReturn:
+        raise Unsupported(self.name, capability)
+
+    async def account(self) -> Account:
+        """Who we are there. Raises LoggedOut when nobody is logged in."""
+        if self.state.account is None:
+            raise LoggedOut(f"Nobody is logged in on this {self.title} instance.", hint="get_auth_status says what it needs.")
+        return self.state.account
+
+    async def list_chats(self) -> Sequence[Chat]:
+        self._unsupported(Capability.CHATS)
+
+    async def list_contacts(self) -> Sequence[Contact]:
+        self._unsupported(Capability.CONTACTS)
+
+    async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
+        """Older messages from the platform, newest first, those before the message `before`."""
+        self._unsupported(Capability.HISTORY)
+
+    async def edit(self, chat_id: str, message_id: str, text: str, format: TextFormat) -> None:
+        self._unsupported(Capability.EDIT)
+
+    async def delete(self, chat_id: str, message_id: str) -> None:
+        """Delete for everyone."""
+        self._unsupported(Capability.DELETE)
+
+    async def react(self, chat_id: str, message_id: str, emoji: str | None) -> None:
+        """Our reaction to a message; None takes it back."""
+        self._unsupported(Capability.REACT)
+
+    async def set_typing(self, chat_id: str, typing: bool) -> None:
+        self._unsupported(Capability.TYPING)
+
+    async def mark_read(self, chat_id: str, message_id: str) -> None:
+        """Everything in the chat up to this message."""
+        self._unsupported(Capability.MARK_READ)
+
+    async def download(self, media: Media) -> Download:
+        self._unsupported(Capability.DOWNLOAD)
+
+    async def list_groups(self) -> Sequence[Group]:
+        self._unsupported(Capability.GROUPS)
+
+    async def create_group(self, title: str, participants: Sequence[str]) -> GroupChange:
+        self._unsupported(Capability.GROUPS)
+
+    async def add_participants(self, group_id: str, participants: Sequence[str]) -> GroupChange:
+        self._unsupported(Capability.GROUPS)
+
+    async def remove_participants(self, group_id: str, participants: Sequence[str]) -> GroupChange:
+        self._unsupported(Capability.GROUPS)
+
+    async def request_pairing_code(self, phone: str) -> str:
+        self._unsupported(Capability.PAIRING_CODE)
+
+    async def logout(self) -> None:
+        """Throw the login away on both sides."""
+        self._unsupported(Capability.LOGOUT)
+
+    async def receive_webhook(self, request: WebhookRequest) -> WebhookReply:
+        """Verify, deliver, then answer; the platform is told 200 only for what is durable."""
+        self._unsupported(Capability.WEBHOOK)

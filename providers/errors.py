@@ -1,0 +1,93 @@
+"""What can go wrong between us and a messenger.
+
+MessengerError
++-- Rejected              the platform (or we, knowing its rules) said no; the same call will fail again
+|   +-- Unsupported       this messenger cannot do that
+|   +-- NotFound          no such chat, message or file there
+|   +-- Forbidden         the account may not do that
+|   +-- InvalidRequest    the content breaks the platform's rules
+|   +-- WindowClosed      the platform's reply window is over
++-- LoggedOut             the credentials no longer work; log in again
++-- RateLimited           too fast; `retry_after` seconds
++-- Unreachable           no answer; `maybe_sent` tells whether the call may have taken effect
+"""
+
+from typing import ClassVar
+
+
+class MessengerError(Exception):
+    """Something went wrong with the messenger."""
+
+    code: ClassVar[str] = "messenger_error"
+
+    def __init__(self, detail: str = "", *, hint: str | None = None) -> None:
+        super().__init__(detail or (type(self).__doc__ or "").strip())
+        self.detail = str(self)
+        self.hint = hint
+
+
+class Rejected(MessengerError):
+    """The messenger refused the request."""
+
+    code = "rejected"
+
+
+class Unsupported(Rejected):
+    """This messenger cannot do that."""
+
+    code = "unsupported"
+
+    def __init__(self, provider: str, capability: str, *, hint: str | None = None) -> None:
+        super().__init__(f"{provider} cannot do this: {capability}.", hint=hint or "get_instance lists the capabilities of the instance.")
+        self.provider = provider
+        self.capability = capability
+
+
+class NotFound(Rejected):
+    """The messenger knows no such chat, message or file."""
+
+    code = "not_found"
+
+
+class Forbidden(Rejected):
+    """The account may not do that there."""
+
+    code = "forbidden"
+
+
+class InvalidRequest(Rejected):
+    """The messenger does not take this content."""
+
+    code = "invalid_request"
+
+
+class WindowClosed(Rejected):
+    """The messenger's window for free replies in this chat is closed."""
+
+    code = "window_closed"
+
+
+class LoggedOut(MessengerError):
+    """The account is not logged in any more."""
+
+    code = "logged_out"
+
+
+class RateLimited(MessengerError):
+    """The messenger asks to slow down."""
+
+    code = "rate_limited"
+
+    def __init__(self, retry_after: float, detail: str = "") -> None:
+        super().__init__(detail or f"The messenger asks to wait {retry_after:g} s.", hint=f"Try again in {retry_after:g} s.")
+        self.retry_after = retry_after
+
+
+class Unreachable(MessengerError):
+    """The messenger did not answer."""
+
+    code = "unreachable"
+
+    def __init__(self, detail: str = "", *, maybe_sent: bool, hint: str | None = None) -> None:
+        super().__init__(detail, hint=hint)
+        self.maybe_sent = maybe_sent

@@ -1,0 +1,370 @@
+"""The nouns every messenger is translated into. Ids are the platform's own, opaque, as text."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from providers.text import Body, Line
+
+
+class Noun(BaseModel):
+    """Immutable, and strict about what it is made of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+
+
+class InstanceState(StrEnum):
+    CREATED = "created"
+    PROCESSING = "processing"
+    STARTING = "starting"
+    QR_READY = "qr_ready"
+    AUTHENTICATED = "authenticated"
+    READY = "ready"
+    DEGRADED = "degraded"
+    STOPPED = "stopped"
+    ERROR = "error"
+    LOGGED_OUT = "logged_out"
+
+
+class Capability(StrEnum):
+    """What a messenger may be able to do beyond sending and receiving text."""
+
+    REPLY = "reply"
+    FORMATTING = "formatting"
+    MEDIA = "media"
+    DOWNLOAD = "download"
+    POLL = "poll"
+    LOCATION = "location"
+    EDIT = "edit"
+    DELETE = "delete"
+    REACT = "react"
+    TYPING = "typing"
+    MARK_READ = "mark_read"
+    RECEIPTS = "receipts"
+    CHATS = "chats"
+    CONTACTS = "contacts"
+    HISTORY = "history"
+    GROUPS = "groups"
+    QR_LOGIN = "qr_login"
+    PAIRING_CODE = "pairing_code"
+    LOGOUT = "logout"
+    WEBHOOK = "webhook"
+
+
+class TextUnit(StrEnum):
+    """How a platform counts the length of a text."""
+
+    CHARACTERS = "characters"
+    UTF16 = "utf16"
+    BYTES = "bytes"
+
+    def length(self, text: str) -> int:
+        match self:
+            case TextUnit.CHARACTERS:
+                return len(text)
+            case TextUnit.UTF16:
+                return len(text.encode("utf-16-le")) // 2
+            case TextUnit.BYTES:
+                return len(text.encode())
+
+
+class Rate(Noun):
+    """At most `count` sends in `seconds`; a burst of `count` may go at once."""
+
+    count: int
+    seconds: float
+
+
+class Limits(Noun):
+    """The platform's own numbers. Sizes in bytes; None where the platform names none."""
+
+    max_text: int
+    text_unit: TextUnit = TextUnit.CHARACTERS
+    max_caption: int | None = None
+    max_upload: int | None = None
+    max_photo: int | None = None
+    max_download: int | None = None
+    reply_window_hours: int | None = None
+    overall_rate: Rate | None = None
+    chat_rate: Rate | None = None
+    group_rate: Rate | None = None
+
+
+class ChatKind(StrEnum):
+    PRIVATE = "private"
+    GROUP = "group"
+    CHANNEL = "channel"
+    UNKNOWN = "unknown"
+
+
+class Chat(Noun):
+    id: str
+    kind: ChatKind = ChatKind.UNKNOWN
+    title: Line = ""
+    username: Line | None = None
+    phone: Line | None = None
+
+
+class Contact(Noun):
+    id: str
+    name: Line = ""
+    username: Line | None = None
+    phone: Line | None = None
+    is_bot: bool = False
+
+
+class Account(Noun):
+    """Who the instance is on the platform."""
+
+    id: str
+    name: Line = ""
+    username: Line | None = None
+    phone: Line | None = None
+
+
+class MediaKind(StrEnum):
+    IMAGE = "image"
+    VIDEO = "video"
+    AUDIO = "audio"
+    VOICE = "voice"
+    DOCUMENT = "document"
+    STICKER = "sticker"
+
+
+class Media(Noun):
+    """A file in a message. `ref` is what the provider needs to download it; never shown to callers."""
+
+    kind: MediaKind
+    ref: str
+    mime: Line | None = None
+    size: int | None = None
+    name: Line | None = None
+    duration: float | None = None
+
+
+class Location(Noun):
+    latitude: float = Field(ge=-90, le=90)
+    longitude: float = Field(ge=-180, le=180)
+    name: Line | None = None
+
+
+class Poll(Noun):
+    question: Body
+    options: tuple[Body, ...] = Field(min_length=2)
+    multiple: bool = False
+
+
+class Reaction(Noun):
+    sender_id: str
+    emoji: Line
+
+
+class MessageKind(StrEnum):
+    TEXT = "text"
+    MEDIA = "media"
+    LOCATION = "location"
+    POLL = "poll"
+    CONTACT = "contact"
+    SYSTEM = "system"
+    UNKNOWN = "unknown"
+
+
+class TextFormat(StrEnum):
+    PLAIN = "plain"
+    MARKDOWN = "markdown"
+    HTML = "html"
+
+
+class Message(Noun):
+    """One message as the platform told it. `id` is unique within the instance: a provider whose platform numbers messages by chat puts the chat into it."""
+
+    id: str
+    chat_id: str
+    at: datetime
+    outgoing: bool = False
+    sender_id: str | None = None
+    sender_name: Line = ""
+    kind: MessageKind = MessageKind.TEXT
+    text: Body = ""
+    reply_to: str | None = None
+    thread_id: str | None = None
+    media: tuple[Media, ...] = ()
+    location: Location | None = None
+    poll: Poll | None = None
+    mentions_me: bool = False
+    raw: dict[str, Any] = Field(default_factory=dict)
+
+
+class Upload(Noun):
+    """A file to send, whole. `kind` tells the platform how to show it."""
+
+    kind: MediaKind
+    content: bytes = Field(repr=False)
+    mime: Line
+    name: Line
+
+
+class Draft(Noun):
+    """A message to send. `client_id` is unique to this send and the same when it is tried again: a nonce where the platform takes one."""
+
+    client_id: str
+    chat_id: str
+    text: Body = ""
+    format: TextFormat = TextFormat.PLAIN
+    reply_to: str | None = None
+    upload: Upload | None = None
+    location: Location | None = None
+    poll: Poll | None = None
+    silent: bool = False
+    extra: dict[str, Any] = Field(default_factory=dict)
+    """The platform's own fields, passed through unread (Telegram's `parse_mode`, Slack's `blocks`)."""
+
+
+class SentMessage(Noun):
+    """What the platform made of a draft. `parts` holds the ids of all pieces where it had to be split; `id` is the first."""
+
+    id: str
+    at: datetime
+    chat_id: str
+    parts: tuple[str, ...] = ()
+    media: tuple[Media, ...] = ()
+    raw: dict[str, Any] = Field(default_factory=dict)
+
+
+class QrCode(Noun):
+    content: str = Field(repr=False)
+    sequence: int
+    issued_at: datetime
+    expires_at: datetime
+
+
+class Need(StrEnum):
+    """What an instance waits for from a person."""
+
+    NOTHING = "nothing"
+    QR = "qr"
+    PAIRING_CODE = "pairing_code"
+    PASSKEY = "passkey"
+    TOKEN = "token"
+
+
+class MessageReceived(Noun):
+    """A message that is new to us: from others, or our own written elsewhere (`message.outgoing`).
+
+    `client_id` is set where the platform echoes our nonce, and settles a send of unknown fate.
+    """
+
+    type: Literal["message"] = "message"
+    message: Message
+    chat: Chat
+    sender: Contact | None = None
+    client_id: str | None = None
+    backfill: bool = False
+    """Older history read back: stored, but not announced as new."""
+
+
+class MessageEdited(Noun):
+    type: Literal["message_edited"] = "message_edited"
+    chat_id: str
+    message_id: str
+    text: Body
+    at: datetime
+
+
+class MessageDeleted(Noun):
+    type: Literal["message_deleted"] = "message_deleted"
+    chat_id: str
+    message_id: str
+    at: datetime
+
+
+class ReactionChanged(Noun):
+    """One person's reactions to a message, as they now are (none: taken back)."""
+
+    type: Literal["reaction"] = "reaction"
+    chat_id: str
+    message_id: str
+    sender_id: str
+    emojis: tuple[Line, ...]
+    at: datetime
+
+
+class ReceiptStatus(StrEnum):
+    SENT = "sent"
+    DELIVERED = "delivered"
+    READ = "read"
+    FAILED = "failed"
+
+
+class ReceiptChanged(Noun):
+    """How far one of our messages got."""
+
+    type: Literal["receipt"] = "receipt"
+    chat_id: str
+    message_id: str
+    status: ReceiptStatus
+    at: datetime
+    detail: Line | None = None
+
+
+class ChatChanged(Noun):
+    """A chat that is new or has a new title."""
+
+    type: Literal["chat"] = "chat"
+    chat: Chat
+
+
+class ChatMigrated(Noun):
+    """The platform gave a chat a new id (Telegram: a group became a supergroup)."""
+
+    type: Literal["chat_migrated"] = "chat_migrated"
+    old_id: str
+    chat: Chat
+
+
+class StateChanged(Noun):
+    """Where the connection stands, with the platform's own words in `reason`."""
+
+    type: Literal["state"] = "state"
+    state: InstanceState
+    reason: Line | None = None
+    needs: Need = Need.NOTHING
+    qr: QrCode | None = None
+    pairing_code: str | None = Field(default=None, repr=False)
+    account: Account | None = None
+
+
+Event = Annotated[
+    MessageReceived | MessageEdited | MessageDeleted | ReactionChanged | ReceiptChanged | ChatChanged | ChatMigrated | StateChanged,
+    Field(discriminator="type"),
+]
+
+
+class ParticipantResult(Noun):
+    """What became of one person in a change of a group."""
+
+    id: str
+    ok: bool
+    reason: Line | None = None
+
+
+class Group(Noun):
+    id: str
+    title: Line
+    participants: tuple[Contact, ...] = ()
+    admins: tuple[str, ...] = ()
+    description: Body | None = None
+    invite_link: str | None = None
+
+
+class GroupChange(Noun):
+    group: Group
+    results: tuple[ParticipantResult, ...] = ()
+
+
+class Download(Noun):
+    content: bytes = Field(repr=False)
+    mime: Line
+    name: Line
