@@ -22,7 +22,7 @@ def clean(text: str) -> str:
 
 def clean_line(text: str) -> str:
     """One line of at most 256 characters: for names, titles and file names."""
-    return clean(_SPACE.sub(" ", text)).strip()[:LINE_MAX]
+    return " ".join(clean(_SPACE.sub(" ", text)).split())[:LINE_MAX].rstrip()
 
 
 Body = Annotated[str, AfterValidator(clean)]

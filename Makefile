@@ -1,0 +1,55 @@
+# The two commands of the README are `make run` and `make test`. Everything goes into .venv.
+PYTHON ?= python3
+ifeq ($(OS),Windows_NT)
+BIN := .venv/Scripts
+else
+BIN := .venv/bin
+endif
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+LINK := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+
+.PHONY: run test demo check lint types bench lock clean
+
+run: .venv/runtime
+	$(BIN)/mcp-messenger serve
+
+demo: .venv/runtime
+	$(BIN)/mcp-messenger demo
+
+test: .venv/development
+	$(BIN)/python -m pytest -n auto --dist worksteal
+
+check: lint types test
+
+lint: .venv/development
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/development
+	$(BIN)/pyright
+
+bench: .venv/development
+	$(BIN)/python -m tests.benchmarks
+
+lock:
+	uv pip compile --universal --generate-hashes --no-header --no-annotate -p 3.11 pyproject.toml --group build -o requirements.lock
+	uv pip compile --universal --generate-hashes --no-header --no-annotate -p 3.11 pyproject.toml --group dev -c requirements.lock -o tests/requirements.lock
+
+clean:
+	rm -rf .venv dist .pytest_cache .ruff_cache .hypothesis
+
+.venv/python:
+	$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('Python 3.11 or newer is needed: make PYTHON=python3.12 ...')"
+	$(PYTHON) -m venv .venv
+	@echo > $@
+
+.venv/runtime: .venv/python requirements.lock pyproject.toml
+	$(INSTALL) -r requirements.lock
+	$(LINK)
+	@echo > $@
+
+.venv/development: .venv/python requirements.lock tests/requirements.lock pyproject.toml
+	$(INSTALL) -r tests/requirements.lock
+	$(LINK)
+	@echo > .venv/runtime
+	@echo > $@

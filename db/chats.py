@@ -1,0 +1,134 @@
+"""Chats and contacts, as recorded from what came in and what the platforms told."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import LiteralString
+from uuid import UUID
+
+from db.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRow:
+    instance_id: UUID
+    id: str
+    kind: str
+    title: str
+    username: str | None
+    phone: str | None
+    unread: int
+    last_message_id: int | None
+    last_at: datetime | None
+    last_incoming_at: datetime | None
+    migrated_to: str | None
+    last_text: str | None
+    last_outgoing: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRow:
+    instance_id: UUID
+    id: str
+    name: str
+    username: str | None
+    phone: str | None
+    is_bot: bool
+
+
+SELECT: LiteralString = """
+    SELECT c.*, CASE WHEN m.deleted_at IS NULL THEN left(m.body, 200) END AS last_text, m.outgoing AS last_outgoing
+    FROM chats c LEFT JOIN messages m ON m.id = c.last_message_id"""
+
+GET: LiteralString = SELECT + " WHERE c.instance_id = %(instance_id)s AND c.id = %(id)s"
+
+
+async def get(database: Database, instance_id: UUID, chat_id: str) -> ChatRow | None:
+    return await database.one(ChatRow, GET, {"instance_id": instance_id, "id": chat_id})
+
+
+LIST: LiteralString = (
+    SELECT
+    + """
+    WHERE c.instance_id = %(instance_id)s AND c.migrated_to IS NULL
+      AND (%(kind)s::text IS NULL OR c.kind = %(kind)s)
+      AND (NOT %(unread)s OR c.unread > 0)
+      AND (%(before_id)s::text IS NULL OR (coalesce(c.last_at, '-infinity'::timestamptz), c.id) < (coalesce(%(before)s, '-infinity'::timestamptz), %(before_id)s))
+    ORDER BY coalesce(c.last_at, '-infinity'::timestamptz) DESC, c.id DESC LIMIT %(limit)s"""
+)
+
+
+async def listing(
+    database: Database,
+    instance_id: UUID,
+    *,
+    kind: str | None = None,
+    unread: bool = False,
+    before: tuple[datetime | None, str] | None = None,
+    limit: int,
+) -> list[ChatRow]:
+    """Those with the newest message first; `before` is the (last_at, id) of the last row of the page before."""
+    return await database.all(
+        ChatRow,
+        LIST,
+        {
+            "instance_id": instance_id,
+            "kind": kind,
+            "unread": unread,
+            "before": before and before[0],
+            "before_id": before and before[1],
+            "limit": limit,
+        },
+    )
+
+
+CONTACTS: LiteralString = """
+    SELECT * FROM contacts
+    WHERE instance_id = %(instance_id)s AND (%(after)s::text IS NULL OR id > %(after)s)
+      AND (%(query)s::text IS NULL OR lower(name) LIKE %(query)s OR lower(username) LIKE %(query)s OR phone LIKE %(query)s OR lower(id) LIKE %(query)s)
+    ORDER BY id LIMIT %(limit)s"""
+
+
+async def contacts(database: Database, instance_id: UUID, *, query: str | None, after: str | None, limit: int) -> list[ContactRow]:
+    """By id; `query` is looked for in names, user names, phones and ids."""
+    pattern = None if query is None else "%" + query.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    return await database.all(ContactRow, CONTACTS, {"instance_id": instance_id, "query": pattern, "after": after, "limit": limit})
+
+
+UPSERT: LiteralString = """
+    INSERT INTO chats (instance_id, id, kind, title, username, phone)
+    SELECT %(instance_id)s, c.* FROM unnest(%(ids)s::text[], %(kinds)s::text[], %(titles)s::text[], %(usernames)s::text[], %(phones)s::text[]) AS c
+    ON CONFLICT (instance_id, id) DO UPDATE SET kind = excluded.kind, title = excluded.title, username = excluded.username, phone = excluded.phone
+    WHERE (chats.kind, chats.title, chats.username, chats.phone)
+        IS DISTINCT FROM (excluded.kind, excluded.title, excluded.username, excluded.phone)"""
+
+
+async def upsert(database: Database, instance_id: UUID, chats: list[tuple[str, str, str, str | None, str | None]]) -> None:
+    """Record (id, kind, title, username, phone) as the platform lists them. Each id once."""
+    ids, kinds, titles, usernames, phones = ([chat[column] for chat in chats] for column in range(5))
+    await database.execute(
+        UPSERT, {"instance_id": instance_id, "ids": ids, "kinds": kinds, "titles": titles, "usernames": usernames, "phones": phones}
+    )
+
+
+UPSERT_CONTACTS: LiteralString = """
+    INSERT INTO contacts (instance_id, id, name, username, phone, is_bot)
+    SELECT %(instance_id)s, c.* FROM unnest(%(ids)s::text[], %(names)s::text[], %(usernames)s::text[], %(phones)s::text[], %(bots)s::boolean[]) AS c
+    ON CONFLICT (instance_id, id) DO UPDATE
+        SET name = excluded.name, username = excluded.username, phone = excluded.phone, is_bot = excluded.is_bot
+    WHERE (contacts.name, contacts.username, contacts.phone, contacts.is_bot)
+        IS DISTINCT FROM (excluded.name, excluded.username, excluded.phone, excluded.is_bot)"""
+
+
+async def upsert_contacts(database: Database, instance_id: UUID, contacts: list[tuple[str, str, str | None, str | None, bool]]) -> None:
+    """Record (id, name, username, phone, is_bot) as the platform lists them. Each id once."""
+    ids, names, usernames, phones, bots = ([contact[column] for contact in contacts] for column in range(5))
+    await database.execute(
+        UPSERT_CONTACTS, {"instance_id": instance_id, "ids": ids, "names": names, "usernames": usernames, "phones": phones, "bots": bots}
+    )
+
+
+MARK_READ: LiteralString = "UPDATE chats SET unread = 0 WHERE instance_id = %(instance_id)s AND id = %(id)s"
+
+
+async def mark_read(database: Database, instance_id: UUID, chat_id: str) -> None:
+    await database.execute(MARK_READ, {"instance_id": instance_id, "id": chat_id})

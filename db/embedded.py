@@ -1,0 +1,192 @@
+"""A PostgreSQL of our own, for those who set no DATABASE_URL: every process that needs the folder shares one server."""
+
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, LiteralString
+
+import anyio
+import anyio.to_thread
+
+from db.account import account_for
+from db.binaries import OVERRIDE, Binaries, find_binaries
+from db.cluster import DEFAULT_TRANSPORT, Cluster, Transport, private_folder
+from db.errors import EmbeddedFailed
+from db.filelock import exclusive
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+logger = logging.getLogger(__name__)
+
+USERS_LOCK = 0x6D6D_0002
+"""An advisory lock of the server: shared by everyone who uses it, so whoever gets it alone is the last. The server frees it when a process dies."""
+
+START_TIMEOUT = 90.0
+"""Seconds; a server that was killed first replays its log."""
+
+START_ATTEMPTS = 5
+CONNECT_TIMEOUT = 5
+PAUSE = 0.05
+
+
+@dataclass(frozen=True)
+class _Use:
+    cluster: Cluster
+    url: str = field(repr=False)
+    session: "Connection[Any]"
+    """Holds the shared lock."""
+
+
+class EmbeddedPostgres:
+    """Our use of the server of a folder. The server runs at least until `stop`."""
+
+    def __init__(self, use: _Use) -> None:
+        self._use = use
+
+    def __repr__(self) -> str:
+        return f"<EmbeddedPostgres in {self._use.cluster.data}>"
+
+    @property
+    def url(self) -> str:
+        """For psycopg; it may carry a password."""
+        return self._use.url
+
+    async def ensure(self) -> None:
+        """Start the server again if it died. Its URL stays the same, so a pool recovers by itself. Raises EmbeddedFailed."""
+        await anyio.to_thread.run_sync(self._reopen)
+
+    def _reopen(self) -> None:
+        former = self._use
+        self._use = _open(former.cluster.data.parent, former.cluster.transport)
+        former.session.close()
+
+    async def stop(self) -> None:
+        """Give the server up, and end it if nobody else uses it. Close every other connection before. May be called twice."""
+        with anyio.CancelScope(shield=True):
+            await anyio.to_thread.run_sync(self.close)
+
+    def close(self) -> None:
+        """`stop`, for callers that may block."""
+        cluster, session = self._use.cluster, self._use.session
+        if session.closed:
+            return
+        try:
+            with exclusive(_lock_file(cluster), START_TIMEOUT):
+                if _is_last(session):
+                    cluster.stop(find_binaries(), account_for(cluster.data))
+        except (EmbeddedFailed, OSError) as error:
+            logger.warning("The embedded PostgreSQL was left running: %s", error)
+        finally:
+            session.close()
+
+
+async def start_embedded(data_dir: Path) -> EmbeddedPostgres:
+    """Join the server of the folder, or start it, or make it first. Raises EmbeddedFailed."""
+    return await anyio.to_thread.run_sync(open_embedded, data_dir)
+
+
+def open_embedded(data_dir: Path, transport: Transport = DEFAULT_TRANSPORT) -> EmbeddedPostgres:
+    """`start_embedded`, for callers that may block."""
+    return EmbeddedPostgres(_open(data_dir.absolute(), transport))
+
+
+def _open(root: Path, transport: Transport) -> _Use:
+    found = [Cluster(data, transport) for data in _data_folders(root)]
+    if len(found) == 1 and (joined := _join(found[0])):
+        return joined
+    try:
+        return _create_or_start(root, transport)
+    except TimeoutError as error:
+        raise EmbeddedFailed(f"Another process has been starting the embedded PostgreSQL for {START_TIMEOUT:g} s.") from error
+    except OSError as error:
+        raise EmbeddedFailed(f"The folder of the embedded PostgreSQL cannot be used: {error}.") from error
+
+
+def _create_or_start(root: Path, transport: Transport) -> _Use:
+    binaries = find_binaries()
+    cluster = Cluster(root / f"pg{binaries.major}", transport)
+    _refuse_other_major(cluster, binaries)
+    account = account_for(cluster.data)
+    root.mkdir(parents=True, exist_ok=True)
+    private_folder(cluster.run_folder, account)
+    with exclusive(_lock_file(cluster), START_TIMEOUT):
+        if not cluster.data.exists():
+            cluster.create(binaries, account)
+        return _start(cluster, binaries)
+
+
+def _start(cluster: Cluster, binaries: Binaries) -> _Use:
+    account = account_for(cluster.data)
+    deadline = time.monotonic() + START_TIMEOUT
+    failures = 0
+    while time.monotonic() < deadline:
+        if joined := _join(cluster):
+            return joined
+        if cluster.server_lives():  # it is starting, replaying its log, or shutting down
+            time.sleep(PAUSE)
+            continue
+        cluster.clear_stale()
+        try:
+            cluster.start(binaries, account)
+        except EmbeddedFailed:
+            failures += 1
+            if failures == START_ATTEMPTS:
+                raise
+            time.sleep(PAUSE * failures)  # what is left of a killed server may still hold its memory
+    raise EmbeddedFailed(f"The embedded PostgreSQL does not answer (see {cluster.log}).", hint="End the process that its postmaster.pid names.")
+
+
+def _join(cluster: Cluster) -> _Use | None:
+    """Connect, and count as a user; None where no server answers, or it is being stopped."""
+    from psycopg import Connection, OperationalError
+
+    running = cluster.running()
+    if running is None:
+        return None
+    try:
+        url = cluster.url(running)
+        session: Connection[Any] = Connection.connect(
+            url, autocommit=True, connect_timeout=CONNECT_TIMEOUT, application_name="mcp-messenger embedded"
+        )
+        if _value(session, "SELECT pg_try_advisory_lock_shared(%s)"):
+            return _Use(cluster, url, session)
+        session.close()
+    except (OperationalError, OSError):
+        pass
+    return None
+
+
+def _is_last(session: "Connection[Any]") -> bool:
+    from psycopg import OperationalError
+
+    try:
+        return _value(session, "SELECT pg_advisory_unlock_shared(%s)") and _value(session, "SELECT pg_try_advisory_lock(%s)")
+    except OperationalError:
+        return False  # the server is gone already
+
+
+def _value(session: "Connection[Any]", sql: LiteralString) -> bool:
+    return session.execute(sql, [USERS_LOCK]).fetchall()[0][0]
+
+
+def _lock_file(cluster: Cluster) -> Path:
+    return cluster.run_folder / "start.lock"
+
+
+def _data_folders(root: Path) -> list[Path]:
+    return [version.parent for version in root.glob("pg[0-9]*/PG_VERSION") if not version.parent.suffix]
+
+
+def _refuse_other_major(cluster: Cluster, binaries: Binaries) -> None:
+    others = [] if cluster.data.exists() else _data_folders(cluster.data.parent)
+    if others:
+        old = others[-1]
+        raise EmbeddedFailed(
+            f"{old} was written by another PostgreSQL than {binaries.major}, which this version uses. Nothing was touched.",
+            hint=f"Move the data over: 1. With {OVERRIDE} set to the bin folder of the former PostgreSQL, start mcp-messenger, and run "
+            f"`pg_dump --clean --if-exists -h {cluster.run_folder} -U postgres -f messenger.sql postgres`. "
+            f"2. Stop it, rename {old.name} to old-{old.name}, unset {OVERRIDE}, start it again, and run "
+            f"`psql -h {cluster.run_folder} -U postgres -f messenger.sql postgres`.",
+        )

@@ -1,0 +1,60 @@
+"""The event log, read by cursor. A cursor is the number of the last event seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString
+from uuid import UUID
+
+from db.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    id: int
+    instance_id: UUID
+    type: str
+    chat_id: str | None
+    message_id: int | None
+    data: dict[str, Any]
+    at: datetime
+
+
+AFTER: LiteralString = """
+    SELECT id, instance_id, type, chat_id, message_id, data, at FROM events
+    WHERE id > %(after)s
+      AND (%(instance_ids)s::uuid[] IS NULL OR instance_id = ANY(%(instance_ids)s))
+      AND (%(chat_id)s::text IS NULL OR chat_id = %(chat_id)s)
+      AND (%(types)s::text[] IS NULL OR type = ANY(%(types)s))
+    ORDER BY id LIMIT %(limit)s"""
+
+
+async def after(
+    database: Database,
+    cursor: int,
+    *,
+    instance_ids: Sequence[UUID] | None,
+    chat_id: str | None = None,
+    types: Sequence[str] | None = None,
+    limit: int,
+) -> list[EventRow]:
+    """Events newer than the cursor, oldest first. `instance_ids` None means of all instances."""
+    return await database.all(
+        EventRow,
+        AFTER,
+        {
+            "after": cursor,
+            "instance_ids": None if instance_ids is None else list(instance_ids),
+            "chat_id": chat_id,
+            "types": None if types is None else list(types),
+            "limit": limit,
+        },
+    )
+
+
+LAST: LiteralString = "SELECT coalesce(max(id), 0) FROM events"
+
+
+async def last(database: Database) -> int:
+    """The newest event's number; 0 when there is none yet."""
+    return await database.value(LAST)

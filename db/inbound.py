@@ -1,0 +1,217 @@
+"""What the messengers told us, written with its event and its deliveries in one statement.
+
+Every statement that writes an event takes the log's lock first and holds it until its own commit, so events are numbered in the
+order of their commits (see the migration) and two writers never wait for one another crosswise.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, LiteralString
+from uuid import UUID
+
+from db.database import Database
+from db.json import jsonb
+
+LOG_LOCK: LiteralString = "guard AS MATERIALIZED (SELECT pg_advisory_xact_lock(7019830104723521))"
+TELL: LiteralString = "(SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0)"
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """What became of one row given to `append_messages`, by its position."""
+
+    position: int
+    message_id: int | None
+    """None: we had it already."""
+    event_id: int | None
+    """The newest event of the whole call."""
+
+
+APPEND_MESSAGES: LiteralString = (
+    "WITH "
+    + LOG_LOCK
+    + """,
+    input AS MATERIALIZED (
+        SELECT row.* FROM guard, jsonb_to_recordset(%(rows)s) AS row (
+            position int, instance_id uuid, epoch bigint, chat_id text, platform_id text, outgoing boolean, sender_id text, sender_name text,
+            kind text, body text, reply_to text, thread_id text, content jsonb, raw jsonb, sent_at timestamptz, backfill boolean,
+            chat_kind text, chat_title text, chat_username text, chat_phone text,
+            contact_name text, contact_username text, contact_phone text, contact_is_bot boolean, targets text[])
+        WHERE row.epoch IS NULL OR EXISTS (
+            SELECT FROM leases WHERE leases.instance_id = row.instance_id AND leases.epoch = row.epoch AND leases.owner = %(owner)s)
+    ),
+    inserted AS (
+        INSERT INTO messages (instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to,
+            thread_id, content, raw, sent_at)
+        SELECT instance_id, chat_id, platform_id, outgoing, CASE WHEN outgoing THEN 'sent' ELSE 'received' END, sender_id, sender_name,
+            kind, body, reply_to, thread_id, content, raw, sent_at
+        FROM input ORDER BY position
+        ON CONFLICT (instance_id, platform_id) WHERE platform_id IS NOT NULL DO NOTHING
+        RETURNING id, instance_id, platform_id
+    ),
+    fresh AS MATERIALIZED (SELECT inserted.id AS message_id, input.* FROM inserted JOIN input USING (instance_id, platform_id)),
+    talked AS (
+        INSERT INTO chats (instance_id, id, kind, title, username, phone, unread, last_message_id, last_at, last_incoming_at)
+        SELECT instance_id, chat_id, max(chat_kind), max(chat_title), max(chat_username), max(chat_phone),
+            count(*) FILTER (WHERE NOT outgoing AND NOT backfill), max(message_id), max(sent_at), max(sent_at) FILTER (WHERE NOT outgoing)
+        FROM fresh GROUP BY instance_id, chat_id
+        ON CONFLICT (instance_id, id) DO UPDATE SET
+            kind = excluded.kind, title = coalesce(nullif(excluded.title, ''), chats.title),
+            username = coalesce(excluded.username, chats.username), phone = coalesce(excluded.phone, chats.phone),
+            unread = chats.unread + excluded.unread,
+            last_message_id = CASE WHEN chats.last_at > excluded.last_at THEN chats.last_message_id ELSE excluded.last_message_id END,
+            last_at = greatest(chats.last_at, excluded.last_at),
+            last_incoming_at = greatest(chats.last_incoming_at, excluded.last_incoming_at)
+    ),
+    met AS (
+        INSERT INTO contacts (instance_id, id, name, username, phone, is_bot)
+        SELECT DISTINCT ON (instance_id, sender_id) instance_id, sender_id, contact_name, contact_username, contact_phone, contact_is_bot
+        FROM fresh WHERE sender_id IS NOT NULL AND contact_name IS NOT NULL ORDER BY instance_id, sender_id, position DESC
+        ON CONFLICT (instance_id, id) DO UPDATE SET name = excluded.name, username = excluded.username,
+            phone = coalesce(excluded.phone, contacts.phone), is_bot = excluded.is_bot
+        WHERE (contacts.name, contacts.username, contacts.is_bot) IS DISTINCT FROM (excluded.name, excluded.username, excluded.is_bot)
+    ),
+    logged AS (
+        INSERT INTO events (id, instance_id, type, chat_id, message_id)
+        SELECT nextval('event_numbers'), instance_id, 'message', chat_id, message_id
+        FROM (SELECT * FROM fresh WHERE NOT backfill ORDER BY position) AS news
+        RETURNING id, message_id
+    ),
+    due AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, fresh.instance_id, fresh.chat_id, target
+        FROM logged JOIN fresh USING (message_id), unnest(fresh.targets) AS target
+    )
+    SELECT input.position, fresh.message_id, (SELECT max(id) FROM logged) AS event_id, """
+    + TELL
+    + """ AS told
+    FROM input LEFT JOIN fresh USING (position)"""
+)
+
+
+async def append_messages(database: Database, owner: UUID, rows: Sequence[dict[str, Any]]) -> dict[int, Appended]:
+    """Store messages with their chats, contacts, events and deliveries: all or none, each once.
+
+    A position that is missing in the answer was refused: its `epoch` is not the one of the instance's lease any more.
+    Two rows of one call must not have the same (instance_id, platform_id).
+    """
+    answer = await database.rows(APPEND_MESSAGES, {"rows": jsonb(list(rows)), "owner": owner})
+    return {row[0]: Appended(row[0], row[1], row[2]) for row in answer}
+
+
+LOGGED: LiteralString = (
+    """
+    logged AS (
+        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        RETURNING id, message_id, chat_id
+    ),
+    due AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, %(instance_id)s, logged.chat_id, target FROM logged, unnest(%(targets)s::text[]) AS target
+    )
+    SELECT id, """
+    + TELL
+    + " AS told FROM logged"
+)
+TARGET: LiteralString = "FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s"
+
+EDIT: LiteralString = (
+    "WITH "
+    + LOG_LOCK
+    + ", changed AS (UPDATE messages SET body = %(text)s, edited_at = %(at)s "
+    + TARGET
+    + " AND body <> %(text)s RETURNING messages.id), "
+    + LOGGED
+)
+DELETE: LiteralString = (
+    "WITH "
+    + LOG_LOCK
+    + ", changed AS (UPDATE messages SET deleted_at = %(at)s "
+    + TARGET
+    + " AND deleted_at IS NULL RETURNING messages.id), "
+    + LOGGED
+)
+REACT: LiteralString = (
+    "WITH "
+    + LOG_LOCK
+    + """, changed AS (UPDATE messages SET content = jsonb_set(content, '{reactions}',
+        coalesce(content->'reactions', '{}') || jsonb_build_object(%(sender_id)s::text, to_jsonb(%(emojis)s::text[]))) """
+    + TARGET
+    + """ AND content->'reactions'->%(sender_id)s::text IS DISTINCT FROM to_jsonb(%(emojis)s::text[])
+        RETURNING messages.id), """
+    + LOGGED
+)
+# Receipts come late and out of order: a message never goes back from read to delivered.
+RECEIPT: LiteralString = (
+    "WITH "
+    + LOG_LOCK
+    + ", changed AS (UPDATE messages SET status = %(status)s, error = coalesce(%(error)s, error) "
+    + TARGET
+    + """ AND outgoing AND status <> 'failed'
+        AND array_position(ARRAY['queued', 'sending', 'unknown', 'sent', 'delivered', 'read', 'failed'], status)
+          < array_position(ARRAY['queued', 'sending', 'unknown', 'sent', 'delivered', 'read', 'failed'], %(status)s)
+        RETURNING messages.id), """
+    + LOGGED
+)
+CHAT: LiteralString = (
+    "WITH "
+    + LOG_LOCK
+    + """, written AS (
+        INSERT INTO chats (instance_id, id, kind, title, username, phone)
+        SELECT %(instance_id)s, %(chat_id)s, %(kind)s, %(title)s, %(username)s, %(phone)s FROM guard
+        ON CONFLICT (instance_id, id) DO UPDATE SET kind = excluded.kind, title = excluded.title,
+            username = coalesce(excluded.username, chats.username), phone = coalesce(excluded.phone, chats.phone)
+        WHERE (chats.kind, chats.title) IS DISTINCT FROM (excluded.kind, excluded.title)
+        RETURNING chats.id
+    ), changed AS (SELECT NULL::bigint AS id FROM written), """
+    + LOGGED
+)
+STATE: LiteralString = (
+    "WITH "
+    + LOG_LOCK
+    + """, written AS (
+        UPDATE message_instances SET status = %(status)s, status_reason = %(reason)s, needs = %(needs)s,
+            account = coalesce(%(account)s, account), updated_at = now()
+        FROM guard
+        WHERE message_instances.id = %(instance_id)s AND (%(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM leases WHERE leases.instance_id = %(instance_id)s AND leases.epoch = %(epoch)s))
+        RETURNING message_instances.id
+    ), remembered AS (
+        INSERT INTO status_history (instance_id, status, reason) SELECT %(instance_id)s, %(status)s, %(reason)s FROM written
+    ), replaced AS (
+        UPDATE qr_codes SET outcome = %(qr_outcome)s, sealed = NULL FROM written
+        WHERE instance_id = %(instance_id)s AND outcome = 'current'
+    ), issued AS (
+        INSERT INTO qr_codes (instance_id, sequence, issued_at, expires_at, sealed)
+        SELECT %(instance_id)s, %(qr_sequence)s, %(qr_issued_at)s, %(qr_expires_at)s, %(qr_sealed)s FROM written
+        WHERE %(qr_sequence)s::int IS NOT NULL
+    ), changed AS (SELECT NULL::bigint AS id FROM written), """
+    + LOGGED
+)
+MIGRATE_MESSAGES: LiteralString = "UPDATE messages SET chat_id = %(new_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s"
+MIGRATE_OUTBOX: LiteralString = "UPDATE outbox SET chat_id = %(new_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s"
+MIGRATE_CHAT: LiteralString = """
+    INSERT INTO chats AS target (instance_id, id, kind, title, unread, last_message_id, last_at, last_incoming_at)
+    SELECT instance_id, %(new_id)s, kind, title, unread, last_message_id, last_at, last_incoming_at
+    FROM chats WHERE instance_id = %(instance_id)s AND id = %(old_id)s
+    ON CONFLICT (instance_id, id) DO UPDATE SET unread = target.unread + excluded.unread,
+        last_message_id = CASE WHEN target.last_at > excluded.last_at THEN target.last_message_id ELSE excluded.last_message_id END,
+        last_at = greatest(target.last_at, excluded.last_at),
+        last_incoming_at = greatest(target.last_incoming_at, excluded.last_incoming_at)"""
+MARK_MIGRATED: LiteralString = """
+    UPDATE chats SET migrated_to = %(new_id)s, unread = 0, last_message_id = NULL WHERE instance_id = %(instance_id)s AND id = %(old_id)s"""
+
+
+async def change(database: Database, statement: LiteralString, params: dict[str, Any]) -> int | None:
+    """Run one of the statements above; the number of its event, None when nothing changed."""
+    rows = await database.rows(statement, {"chat_id": None, "data": jsonb({}), "targets": [], **params})
+    return rows[0][0] if rows else None
+
+
+async def migrate_chat(database: Database, instance_id: UUID, old_id: str, new_id: str) -> None:
+    """Move everything of a chat to its new id; the old id stays known as an alias."""
+    params = {"instance_id": instance_id, "old_id": old_id, "new_id": new_id}
+    async with database.transaction() as connection:
+        for statement in (MIGRATE_CHAT, MARK_MIGRATED, MIGRATE_MESSAGES, MIGRATE_OUTBOX):
+            await connection.execute(statement, params)

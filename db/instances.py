@@ -1,0 +1,219 @@
+"""Instances: one row an account, in the table of its messenger. `message_instances` is the parent of all of them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString
+from uuid import UUID
+
+from db.database import Database
+from db.json import jsonb
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRow:
+    id: UUID
+    user_id: str
+    provider: str
+    type_instance: list[str]
+    runtime: str
+    desired: str
+    status: str
+    status_reason: str | None
+    needs: str
+    account: dict[str, Any] | None
+    settings: dict[str, Any]
+    agent_id: str | None
+    agno_enable: bool
+    stream: bool
+    api_webhook_schema: dict[str, Any] | None
+    last_activity_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+INSERT: LiteralString = """
+    INSERT INTO message_instances
+        (user_id, provider, type_instance, runtime, desired, settings, agent_id, agno_enable, stream, api_webhook_schema)
+    VALUES (%(user_id)s, %(provider)s, %(type_instance)s, %(runtime)s, 'running', %(settings)s, %(agent_id)s, %(agno_enable)s,
+        %(stream)s, %(api_webhook_schema)s)
+    RETURNING *"""
+
+
+async def insert(
+    database: Database,
+    *,
+    user_id: str,
+    provider: str,
+    type_instance: list[str],
+    runtime: str,
+    settings: dict[str, Any],
+    agent_id: str | None,
+    agno_enable: bool,
+    stream: bool,
+    api_webhook_schema: dict[str, Any] | None,
+) -> InstanceRow:
+    row = await database.one(
+        InstanceRow,
+        INSERT,
+        {
+            "user_id": user_id,
+            "provider": provider,
+            "type_instance": type_instance,
+            "runtime": runtime,
+            "settings": jsonb(settings),
+            "agent_id": agent_id,
+            "agno_enable": agno_enable,
+            "stream": stream,
+            "api_webhook_schema": None if api_webhook_schema is None else jsonb(api_webhook_schema),
+        },
+    )
+    assert row is not None
+    return row
+
+
+GET: LiteralString = "SELECT * FROM message_instances WHERE id = %(id)s"
+
+
+async def get(database: Database, instance_id: UUID) -> InstanceRow | None:
+    return await database.one(InstanceRow, GET, {"id": instance_id})
+
+
+LIST: LiteralString = """
+    SELECT * FROM message_instances
+    WHERE (%(user_id)s::text IS NULL OR user_id = %(user_id)s)
+      AND (%(id)s::uuid IS NULL OR id = %(id)s)
+      AND (%(provider)s::text IS NULL OR provider = %(provider)s)
+      AND (%(status)s::text IS NULL OR status = %(status)s)
+      AND (%(after)s::timestamptz IS NULL OR (created_at, id) < (%(after)s, %(after_id)s))
+    ORDER BY created_at DESC, id DESC
+    LIMIT %(limit)s"""
+
+
+async def listing(
+    database: Database,
+    *,
+    user_id: str | None = None,
+    id: UUID | None = None,
+    provider: str | None = None,
+    status: str | None = None,
+    after: tuple[datetime, UUID] | None = None,
+    limit: int,
+) -> list[InstanceRow]:
+    """Newest first. `after` is the (created_at, id) of the last row of the page before."""
+    return await database.all(
+        InstanceRow,
+        LIST,
+        {
+            "user_id": user_id,
+            "id": id,
+            "provider": provider,
+            "status": status,
+            "after": after and after[0],
+            "after_id": after and after[1],
+            "limit": limit,
+        },
+    )
+
+
+UPDATE: LiteralString = """
+    UPDATE message_instances SET
+        type_instance = coalesce(%(type_instance)s, type_instance), settings = coalesce(%(settings)s, settings),
+        agent_id = coalesce(%(agent_id)s, agent_id), agno_enable = coalesce(%(agno_enable)s, agno_enable),
+        stream = coalesce(%(stream)s, stream), api_webhook_schema = coalesce(%(api_webhook_schema)s, api_webhook_schema),
+        updated_at = now()
+    WHERE id = %(id)s
+    RETURNING *"""
+
+
+async def update(
+    database: Database,
+    instance_id: UUID,
+    *,
+    type_instance: list[str] | None = None,
+    settings: dict[str, Any] | None = None,
+    agent_id: str | None = None,
+    agno_enable: bool | None = None,
+    stream: bool | None = None,
+    api_webhook_schema: dict[str, Any] | None = None,
+) -> InstanceRow | None:
+    """Change what is not None; the row as it is then, or None when there is no such instance."""
+    return await database.one(
+        InstanceRow,
+        UPDATE,
+        {
+            "id": instance_id,
+            "type_instance": type_instance,
+            "settings": None if settings is None else jsonb(settings),
+            "agent_id": agent_id,
+            "agno_enable": agno_enable,
+            "stream": stream,
+            "api_webhook_schema": None if api_webhook_schema is None else jsonb(api_webhook_schema),
+        },
+    )
+
+
+SET_DESIRED: LiteralString = """
+    WITH changed AS (
+        UPDATE message_instances SET desired = %(desired)s, updated_at = now() WHERE id = %(id)s RETURNING *
+    )
+    SELECT changed.* FROM changed, (SELECT pg_notify('mcp_messenger_instances', %(id)s::text)) AS told"""
+
+
+async def set_desired(database: Database, instance_id: UUID, desired: str) -> InstanceRow | None:
+    """Say whether the instance should run; whichever process owns it, or will, is woken."""
+    return await database.one(InstanceRow, SET_DESIRED, {"id": instance_id, "desired": desired})
+
+
+DELETE: LiteralString = """
+    WITH gone AS (DELETE FROM message_instances WHERE id = %(id)s RETURNING id),
+        leases AS (DELETE FROM leases USING gone WHERE instance_id = gone.id),
+        outbox AS (DELETE FROM outbox USING gone WHERE instance_id = gone.id),
+        deliveries AS (DELETE FROM deliveries USING gone WHERE instance_id = gone.id),
+        events AS (DELETE FROM events USING gone WHERE instance_id = gone.id),
+        statuses AS (DELETE FROM status_history USING gone WHERE instance_id = gone.id),
+        codes AS (DELETE FROM qr_codes USING gone WHERE instance_id = gone.id),
+        keys AS (DELETE FROM api_keys USING gone WHERE instance_id = gone.id),
+        secrets AS (DELETE FROM instance_secrets USING gone WHERE instance_id = gone.id),
+        reveals AS (DELETE FROM reveals USING gone WHERE instance_id = gone.id),
+        errors AS (DELETE FROM instance_errors USING gone WHERE instance_id = gone.id),
+        told AS (SELECT pg_notify('mcp_messenger_instances', id::text) FROM gone)
+    SELECT count(gone.id) FROM gone, told"""
+PURGE: LiteralString = """
+    WITH messages AS (DELETE FROM messages WHERE instance_id = %(id)s),
+        chats AS (DELETE FROM chats WHERE instance_id = %(id)s)
+    DELETE FROM contacts WHERE instance_id = %(id)s"""
+
+
+async def delete(database: Database, instance_id: UUID, *, purge: bool) -> bool:
+    """Remove the instance with its secrets and keys; its messages, chats and contacts too when `purge`. False: no such instance."""
+    async with database.transaction() as connection:
+        cursor = await connection.execute(DELETE, {"id": instance_id})
+        found = await cursor.fetchone()
+        if purge:
+            await connection.execute(PURGE, {"id": instance_id})
+    return found is not None and found[0] > 0
+
+
+COUNTS: LiteralString = """
+    SELECT provider, status, count(*) FROM message_instances
+    WHERE (%(user_id)s::text IS NULL OR user_id = %(user_id)s) AND (%(id)s::uuid IS NULL OR id = %(id)s)
+    GROUP BY provider, status"""
+
+
+async def counts(database: Database, *, user_id: str | None, id: UUID | None = None) -> list[tuple[str, str, int]]:
+    """(provider, status, how many)."""
+    return [(row[0], row[1], row[2]) for row in await database.rows(COUNTS, {"user_id": user_id, "id": id})]
+
+
+VISIBLE: LiteralString = "SELECT id FROM message_instances WHERE user_id = %(user_id)s"
+
+
+async def ids_of_user(database: Database, user_id: str) -> list[UUID]:
+    return [row[0] for row in await database.rows(VISIBLE, {"user_id": user_id})]
+
+
+TOUCH: LiteralString = "UPDATE message_instances SET last_activity_at = now() WHERE id = ANY(%(ids)s)"
+
+
+async def touch(database: Database, instance_ids: list[UUID]) -> None:
+    await database.execute(TOUCH, {"ids": instance_ids})

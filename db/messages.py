@@ -1,0 +1,184 @@
+"""Messages: one row each, in and out, from before it leaves until long after."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString
+from uuid import UUID
+
+from db.database import Database
+
+COLUMNS: LiteralString = """id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
+    content, sent_at, edited_at, deleted_at, error"""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    id: int
+    instance_id: UUID
+    chat_id: str
+    platform_id: str | None
+    outgoing: bool
+    status: str
+    sender_id: str | None
+    sender_name: str
+    kind: str
+    body: str
+    reply_to: str | None
+    thread_id: str | None
+    content: dict[str, Any]
+    sent_at: datetime
+    edited_at: datetime | None
+    deleted_at: datetime | None
+    error: dict[str, Any] | None
+
+
+Position = tuple[datetime, int]
+
+GET: LiteralString = "SELECT " + COLUMNS + " FROM messages WHERE id = %(id)s AND instance_id = %(instance_id)s"
+
+
+async def get(database: Database, instance_id: UUID, message_id: int) -> MessageRow | None:
+    return await database.one(MessageRow, GET, {"id": message_id, "instance_id": instance_id})
+
+
+BY_PLATFORM_ID: LiteralString = "SELECT " + COLUMNS + " FROM messages WHERE instance_id = %(instance_id)s AND platform_id = ANY(%(ids)s)"
+
+
+async def by_platform_ids(database: Database, instance_id: UUID, ids: Sequence[str]) -> list[MessageRow]:
+    return await database.all(MessageRow, BY_PLATFORM_ID, {"instance_id": instance_id, "ids": list(ids)})
+
+
+BY_IDS: LiteralString = "SELECT " + COLUMNS + " FROM messages WHERE id = ANY(%(ids)s)"
+
+
+async def by_ids(database: Database, ids: Sequence[int]) -> list[MessageRow]:
+    return await database.all(MessageRow, BY_IDS, {"ids": list(ids)})
+
+
+OF_CHAT: LiteralString = (
+    "SELECT "
+    + COLUMNS
+    + """ FROM messages
+    WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s
+      AND (%(before)s::timestamptz IS NULL OR (sent_at, id) < (%(before)s, %(before_id)s))
+    ORDER BY sent_at DESC, id DESC LIMIT %(limit)s"""
+)
+
+
+async def of_chat(database: Database, instance_id: UUID, chat_id: str, *, before: Position | None, limit: int) -> list[MessageRow]:
+    """Newest first; `before` is the (sent_at, id) of the last row of the page before."""
+    return await database.all(
+        MessageRow,
+        OF_CHAT,
+        {
+            "instance_id": instance_id,
+            "chat_id": chat_id,
+            "before": before and before[0],
+            "before_id": before and before[1],
+            "limit": limit,
+        },
+    )
+
+
+RECENT: LiteralString = (
+    "SELECT "
+    + COLUMNS
+    + """ FROM messages
+    WHERE instance_id = %(instance_id)s
+      AND (%(before)s::timestamptz IS NULL OR (sent_at, id) < (%(before)s, %(before_id)s))
+    ORDER BY sent_at DESC, id DESC LIMIT %(limit)s"""
+)
+
+
+async def recent(database: Database, instance_id: UUID, *, before: Position | None, limit: int) -> list[MessageRow]:
+    """The newest messages of all chats."""
+    return await database.all(
+        MessageRow,
+        RECENT,
+        {"instance_id": instance_id, "before": before and before[0], "before_id": before and before[1], "limit": limit},
+    )
+
+
+SEARCH: LiteralString = (
+    "SELECT "
+    + COLUMNS
+    + """ FROM messages
+    WHERE instance_id = %(instance_id)s AND search @@ to_tsquery('simple', %(query)s) AND deleted_at IS NULL
+      AND (%(chat_id)s::text IS NULL OR chat_id = %(chat_id)s)
+      AND (%(before)s::timestamptz IS NULL OR (sent_at, id) < (%(before)s, %(before_id)s))
+    ORDER BY sent_at DESC, id DESC LIMIT %(limit)s"""
+)
+
+
+async def search(
+    database: Database,
+    instance_id: UUID,
+    words: Sequence[str],
+    *,
+    chat_id: str | None,
+    before: Position | None,
+    limit: int,
+) -> list[MessageRow]:
+    """Messages that hold every word (by its beginning), newest first. Words are letters and digits only."""
+    return await database.all(
+        MessageRow,
+        SEARCH,
+        {
+            "instance_id": instance_id,
+            "query": " & ".join(f"'{word}':*" for word in words),
+            "chat_id": chat_id,
+            "before": before and before[0],
+            "before_id": before and before[1],
+            "limit": limit,
+        },
+    )
+
+
+FIRST_REPLY: LiteralString = (
+    "SELECT "
+    + COLUMNS
+    + """ FROM messages
+    WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND NOT outgoing
+      AND (reply_to = %(platform_id)s OR (sent_at, id) > (%(sent_at)s, %(id)s))
+    ORDER BY (reply_to = %(platform_id)s) IS TRUE DESC, sent_at, id LIMIT %(limit)s"""
+)
+
+
+async def replies_to(database: Database, message: MessageRow, *, limit: int) -> list[MessageRow]:
+    """What came in after one of our messages: answers that quote it first, then the others by time."""
+    return await database.all(
+        MessageRow,
+        FIRST_REPLY,
+        {
+            "instance_id": message.instance_id,
+            "chat_id": message.chat_id,
+            "platform_id": message.platform_id,
+            "sent_at": message.sent_at,
+            "id": message.id,
+            "limit": limit,
+        },
+    )
+
+
+ACTIVITY: LiteralString = """
+    SELECT date_trunc(%(step)s, sent_at AT TIME ZONE 'UTC') AS bucket, outgoing, count(*)
+    FROM messages WHERE instance_id = %(instance_id)s AND sent_at >= %(since)s
+    GROUP BY bucket, outgoing ORDER BY bucket"""
+
+
+async def activity(database: Database, instance_id: UUID, *, step: str, since: datetime) -> list[tuple[datetime, bool, int]]:
+    """(start of the hour or day in UTC, outgoing, how many), oldest first."""
+    return [(row[0], row[1], row[2]) for row in await database.rows(ACTIVITY, {"instance_id": instance_id, "step": step, "since": since})]
+
+
+TOTALS: LiteralString = """
+    SELECT i.provider, m.outgoing, count(*) FROM message_instances i JOIN messages m ON m.instance_id = i.id
+    WHERE (%(user_id)s::text IS NULL OR i.user_id = %(user_id)s)
+      AND (%(id)s::uuid IS NULL OR i.id = %(id)s)
+    GROUP BY i.provider, m.outgoing"""
+
+
+async def totals(database: Database, *, user_id: str | None, id: UUID | None = None) -> list[tuple[str, bool, int]]:
+    """(provider, outgoing, how many)."""
+    return [(row[0], row[1], row[2]) for row in await database.rows(TOTALS, {"user_id": user_id, "id": id})]

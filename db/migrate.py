@@ -1,0 +1,166 @@
+"""Brings the schema up to date.
+
+A migration is a file `NNN_name.sql`, its way back is `NNN_name_rollback.sql`. Each can be run by `psql -f` as well: it may be run twice, and
+writes its own row of public.schema_migrations (or deletes it), so that psql and this runner agree.
+"""
+
+import hashlib
+import importlib.resources
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources.abc import Traversable
+from typing import TYPE_CHECKING, Any, Literal, LiteralString
+
+import anyio
+
+from db.errors import DatabaseTooNew, MigrationFailed, translated
+from db.pool import connect
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
+logger = logging.getLogger(__name__)
+
+ROLLBACK = "_rollback"
+LOCK_KEY = 0x6D6D_0001
+"""Of the advisory lock that is held while a file runs."""
+
+BUSY_TIMEOUT = 60.0
+"""Seconds to wait for another process that is migrating, or for the tables that it uses."""
+
+BUSY_PAUSE = 0.1
+
+Applied = dict[str, str | None]
+"""The checksum by version; None where psql applied the file."""
+
+
+def packaged_versions() -> Traversable:
+    return importlib.resources.files("db") / "migrations" / "versions"
+
+
+async def migrate(url: str, versions: Traversable | None = None, *, busy_timeout: float = BUSY_TIMEOUT) -> list[str]:
+    """Apply, in order, every version that is missing, also one between applied ones; the applied versions.
+
+    Any number of processes may do so at once. Each file is one transaction, so a pooler in transaction mode may stand between.
+    `busy_timeout` is in seconds. Raises DatabaseTooNew, MigrationFailed or StoreUnavailable.
+    """
+    files = _Files(versions or packaged_versions())
+
+    def missing(applied: Applied) -> str | None:
+        return next((version for version in files.versions if version not in applied), None)
+
+    with translated():
+        async with await connect(url) as connection:
+            runner = _Runner(connection, files, busy_timeout)
+            files.warn_of_changes(await runner.applied())
+            return await runner.run("forward", missing)
+
+
+async def rollback(url: str, to: str | None, versions: Traversable | None = None, *, busy_timeout: float = BUSY_TIMEOUT) -> list[str]:
+    """Undo, newest first, every applied version after `to`, which stays; all of them when `to` is None. The undone versions.
+
+    `busy_timeout` is in seconds. Raises DatabaseTooNew, MigrationFailed or StoreUnavailable.
+    """
+    files = _Files(versions or packaged_versions())
+    if to is not None and to not in files.versions:
+        raise MigrationFailed(f"There is no migration {to!r}.", hint=f"Take one of: {', '.join(files.versions)}.")
+    later = files.versions if to is None else files.versions[files.versions.index(to) + 1 :]
+
+    def newest(applied: Applied) -> str | None:
+        return next((version for version in reversed(later) if version in applied), None)
+
+    with translated():
+        async with await connect(url) as connection:
+            return await _Runner(connection, files, busy_timeout).run("back", newest)
+
+
+class _Files:
+    def __init__(self, folder: Traversable) -> None:
+        self._folder = folder
+        stems = (entry.name.removesuffix(".sql") for entry in folder.iterdir() if entry.name.endswith(".sql"))
+        self.versions = sorted(stem for stem in stems if not stem.endswith(ROLLBACK))
+
+    def read(self, stem: str) -> str:
+        return (self._folder / f"{stem}.sql").read_text(encoding="utf-8")
+
+    def checksum(self, version: str) -> str:
+        return hashlib.sha256(self.read(version).encode()).hexdigest()
+
+    def warn_of_changes(self, applied: Applied) -> None:
+        for version in self.versions:
+            if applied.get(version) not in (None, self.checksum(version)):
+                logger.warning("Migration %s was changed after it was applied; the database keeps what the former file did.", version)
+
+
+READ_APPLIED: LiteralString = "SELECT version, checksum FROM public.schema_migrations"
+RECORD_CHECKSUM: LiteralString = "UPDATE public.schema_migrations SET checksum = %s WHERE version = %s"
+# A file that waits for a table makes everyone else wait behind it: give way soon, and try again.
+LIMITS: LiteralString = "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = 0"
+
+
+@dataclass(frozen=True)
+class _Runner:
+    connection: "AsyncConnection[Any]"
+    files: _Files
+    busy_timeout: float
+
+    async def applied(self) -> Applied:
+        """What the database says. Raises DatabaseTooNew."""
+        cursor = await self.connection.execute("SELECT to_regclass('public.schema_migrations') IS NOT NULL")
+        if not (await cursor.fetchall())[0][0]:
+            return {}
+        cursor = await self.connection.execute(READ_APPLIED)
+        applied: Applied = dict(await cursor.fetchall())
+        if unknown := sorted(applied.keys() - self.files.versions):
+            raise DatabaseTooNew(unknown)
+        return applied
+
+    async def run(self, direction: Literal["forward", "back"], choose: Callable[[Applied], str | None]) -> list[str]:
+        """Run the file that `choose` names until it names none."""
+        done: list[str] = []
+        deadline = time.monotonic() + self.busy_timeout
+        while choose(await self.applied()) is not None:
+            version = await self._try_next(direction, choose)
+            if version is not None:
+                done.append(version)
+                deadline = time.monotonic() + self.busy_timeout
+            elif time.monotonic() < deadline:
+                await anyio.sleep(BUSY_PAUSE)
+            else:
+                raise MigrationFailed(
+                    f"Others have been using the schema for {self.busy_timeout:g} s.", hint="End what else uses the database and start again."
+                )
+        return done
+
+    async def _try_next(self, direction: Literal["forward", "back"], choose: Callable[[Applied], str | None]) -> str | None:
+        """Run one file; its version, or None when others are in the way, or have done it."""
+        from psycopg import Error
+        from psycopg.errors import DeadlockDetected, LockNotAvailable
+
+        version: str | None = None
+        try:
+            async with self.connection.transaction():
+                # Never wait in the lock itself: that makes a deadlock with what its holder waits for.
+                cursor = await self.connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK_KEY])
+                if (await cursor.fetchall())[0][0]:
+                    version = choose(await self.applied())
+                if version is not None:
+                    await self._execute(direction, version)
+        except (LockNotAvailable, DeadlockDetected):
+            return None
+        except Error as error:
+            if version is None or self.connection.closed:
+                raise
+            raise MigrationFailed(f"Migration {version} failed: {error.diag.message_primary}.") from error
+        return version
+
+    async def _execute(self, direction: Literal["forward", "back"], version: str) -> None:
+        stem = version if direction == "forward" else version + ROLLBACK
+        await self.connection.execute(LIMITS)
+        await self.connection.execute(self.files.read(stem).encode())
+        if (version in await self.applied()) != (direction == "forward"):
+            raise MigrationFailed(f"{stem}.sql does not keep its row of schema_migrations.")
+        if direction == "forward":
+            await self.connection.execute(RECORD_CHECKSUM, [self.files.checksum(version), version])

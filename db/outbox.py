@@ -1,0 +1,213 @@
+"""What is on its way out. A send is queued, claimed by the instance's owner, and settled: sent, failed or unknown."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString
+from uuid import UUID
+
+from db.database import Database
+from db.inbound import LOG_LOCK, TELL
+from db.json import jsonb
+
+QUEUE: LiteralString = """
+    WITH known AS (
+        SELECT id, content->>'fingerprint' AS fingerprint FROM messages
+        WHERE instance_id = %(instance_id)s AND idempotency_key = %(idempotency_key)s
+    ), queued AS (
+        INSERT INTO messages (instance_id, chat_id, outgoing, status, kind, body, reply_to, content, idempotency_key)
+        SELECT %(instance_id)s, %(chat_id)s, true, 'queued', %(kind)s, %(body)s, %(reply_to)s, %(content)s, %(idempotency_key)s
+        WHERE NOT EXISTS (SELECT FROM known)
+        ON CONFLICT (instance_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
+        RETURNING id, content->>'fingerprint' AS fingerprint
+    ), boxed AS (
+        INSERT INTO outbox (message_id, instance_id, chat_id, draft, upload)
+        SELECT id, %(instance_id)s, %(chat_id)s, %(draft)s, %(upload)s FROM queued
+    )
+    SELECT id, fingerprint, true AS is_new FROM queued UNION ALL SELECT id, fingerprint, false FROM known"""
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    id: int
+    fingerprint: str | None
+    is_new: bool
+
+
+async def queue(
+    database: Database,
+    *,
+    instance_id: UUID,
+    chat_id: str,
+    kind: str,
+    body: str,
+    reply_to: str | None,
+    content: dict[str, Any],
+    idempotency_key: str | None,
+    draft: dict[str, Any],
+    upload: bytes | None,
+) -> Queued:
+    """Write a send down, or find the one written before under the same key (then its `fingerprint` tells whether it is the same send)."""
+    params = {
+        "instance_id": instance_id,
+        "chat_id": chat_id,
+        "kind": kind,
+        "body": body,
+        "reply_to": reply_to,
+        "content": jsonb(content),
+        "idempotency_key": idempotency_key,
+        "draft": jsonb(draft),
+        "upload": upload,
+    }
+    # Two callers with one key at the same moment: the loser sees neither row in its snapshot, and sees the winner's on the second look.
+    row = await database.one(Queued, QUEUE, params) or await database.one(Queued, QUEUE, params)
+    assert row is not None
+    return row
+
+
+# Only the first message of a chat may be in flight, and none while an earlier one waits: order is kept.
+CLAIM: LiteralString = """
+    WITH heads AS (
+        SELECT DISTINCT ON (chat_id) message_id, claimed_epoch, not_before FROM outbox
+        WHERE instance_id = %(instance_id)s ORDER BY chat_id, message_id
+    ), claimed AS (
+        UPDATE outbox SET claimed_epoch = %(epoch)s, attempts = attempts + 1
+        FROM heads
+        WHERE outbox.message_id = heads.message_id AND heads.claimed_epoch IS NULL AND outbox.claimed_epoch IS NULL
+          AND heads.not_before <= now()
+          AND EXISTS (SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s AND owner = %(owner)s)
+        RETURNING outbox.message_id, outbox.chat_id, outbox.draft, outbox.upload, outbox.attempts
+    ), shown AS (
+        UPDATE messages SET status = 'sending' FROM claimed WHERE messages.id = claimed.message_id
+    )
+    SELECT message_id, chat_id, draft, upload, attempts FROM claimed ORDER BY message_id"""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    message_id: int
+    chat_id: str
+    draft: dict[str, Any]
+    upload: bytes | None
+    attempts: int
+
+
+async def claim(database: Database, instance_id: UUID, *, owner: UUID, epoch: int) -> list[Claimed]:
+    """The next message of every chat of the instance, now marked as being sent. Nothing when the lease is not ours."""
+    return await database.all(Claimed, CLAIM, {"instance_id": instance_id, "owner": owner, "epoch": epoch})
+
+
+NEXT_DUE: LiteralString = """
+    SELECT extract(epoch FROM min(not_before) - now())::float8 FROM outbox WHERE instance_id = %(instance_id)s AND claimed_epoch IS NULL"""
+
+
+async def next_due(database: Database, instance_id: UUID) -> float | None:
+    """Seconds until the next message may go (below zero: now, once its chat is free); None when nothing waits."""
+    return await database.value(NEXT_DUE, {"instance_id": instance_id})
+
+
+SETTLED: LiteralString = (
+    """
+    gone AS (DELETE FROM outbox WHERE message_id = %(id)s RETURNING message_id),
+    talked AS (
+        INSERT INTO chats (instance_id, id, last_message_id, last_at)
+        SELECT instance_id, chat_id, id, sent_at FROM changed
+        ON CONFLICT (instance_id, id) DO UPDATE SET last_message_id = excluded.last_message_id,
+            last_at = greatest(chats.last_at, excluded.last_at)
+    ),
+    logged AS (
+        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('event_numbers'), instance_id, %(type)s, chat_id, id, %(data)s FROM changed
+        RETURNING id
+    )
+    SELECT id, """
+    + TELL
+    + " AS told FROM logged"
+)
+SENT: LiteralString = (
+    "WITH "
+    + LOG_LOCK
+    + """, changed AS (
+        UPDATE messages SET status = CASE WHEN status IN ('delivered', 'read') THEN status ELSE 'sent' END,
+            platform_id = %(platform_id)s, sent_at = %(sent_at)s, content = content || %(content)s, error = NULL
+        FROM guard WHERE messages.id = %(id)s AND status IN ('queued', 'sending', 'unknown', 'delivered', 'read') AND platform_id IS NULL
+        RETURNING messages.id, instance_id, chat_id, sent_at
+    ), """
+    + SETTLED
+)
+ENDED: LiteralString = (
+    "WITH "
+    + LOG_LOCK
+    + """, changed AS (
+        UPDATE messages SET status = %(status)s, error = %(error)s
+        FROM guard WHERE messages.id = %(id)s AND status IN ('queued', 'sending')
+        RETURNING messages.id, instance_id, chat_id, sent_at
+    ), """
+    + SETTLED
+)
+# The platform's echo of our own message came in before its answer to us: the two rows are one message.
+MERGE_ECHO: LiteralString = """
+    WITH echo AS (
+        DELETE FROM messages WHERE instance_id = %(instance_id)s AND platform_id = %(platform_id)s AND id <> %(id)s RETURNING id
+    ), events AS (UPDATE events SET message_id = %(id)s FROM echo WHERE message_id = echo.id)
+    UPDATE chats SET last_message_id = %(id)s FROM echo WHERE last_message_id = echo.id AND instance_id = %(instance_id)s"""
+
+
+async def sent(database: Database, instance_id: UUID, message_id: int, *, platform_id: str, sent_at: datetime, content: dict[str, Any]) -> int | None:
+    """The message went out; the number of its event, None when that was known already."""
+    from psycopg.errors import UniqueViolation
+
+    params = {
+        "id": message_id,
+        "instance_id": instance_id,
+        "platform_id": platform_id,
+        "sent_at": sent_at,
+        "content": jsonb(content),
+        "type": "message",
+        "data": jsonb({}),
+    }
+    try:
+        rows = await database.rows(SENT, params)
+    except UniqueViolation:
+        async with database.transaction() as connection:
+            await connection.execute(MERGE_ECHO, params)
+            rows = await (await connection.execute(SENT, params)).fetchall()
+    return rows[0][0] if rows else None
+
+
+async def ended(database: Database, message_id: int, status: str, error: dict[str, Any]) -> int | None:
+    """The message failed, or its fate is unknown; `error` holds code and message. The number of the event."""
+    rows = await database.rows(
+        ENDED, {"id": message_id, "status": status, "error": jsonb(error), "type": "receipt", "data": jsonb({"status": status, **error})}
+    )
+    return rows[0][0] if rows else None
+
+
+REQUEUE: LiteralString = """
+    WITH back AS (
+        UPDATE outbox SET claimed_epoch = NULL, not_before = now() + make_interval(secs => %(delay)s)
+        WHERE message_id = %(id)s AND claimed_epoch = %(epoch)s RETURNING message_id
+    )
+    UPDATE messages SET status = 'queued', error = %(error)s FROM back WHERE messages.id = back.message_id AND status = 'sending'"""
+
+
+async def requeue(database: Database, message_id: int, *, epoch: int, delay: float, error: dict[str, Any]) -> None:
+    """It surely did not go out; try again after `delay` seconds."""
+    await database.execute(REQUEUE, {"id": message_id, "epoch": epoch, "delay": delay, "error": jsonb(error)})
+
+
+STRANDED: LiteralString = """
+    SELECT message_id FROM outbox WHERE instance_id = %(instance_id)s AND claimed_epoch < %(epoch)s"""
+
+
+async def stranded(database: Database, instance_id: UUID, *, epoch: int) -> list[int]:
+    """Messages that an earlier owner was sending when it went away: they may have gone out."""
+    return [row[0] for row in await database.rows(STRANDED, {"instance_id": instance_id, "epoch": epoch})]
+
+
+DEPTH: LiteralString = "SELECT count(*), coalesce(extract(epoch FROM now() - min(not_before)), 0)::float8 FROM outbox"
+
+
+async def depth(database: Database) -> tuple[int, float]:
+    """(messages waiting, seconds that the oldest has been due)."""
+    row = (await database.rows(DEPTH))[0]
+    return row[0], max(0.0, row[1])

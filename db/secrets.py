@@ -1,0 +1,127 @@
+"""Secrets, keys and tokens. What comes here is sealed or a keyed digest already; nothing in the clear is stored."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import LiteralString
+from uuid import UUID
+
+from db.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRow:
+    field: str
+    sealed: bytes
+    rotated_at: datetime
+
+
+SECRETS: LiteralString = "SELECT field, sealed, rotated_at FROM instance_secrets WHERE instance_id = %(id)s ORDER BY field"
+
+
+async def of_instance(database: Database, instance_id: UUID) -> list[SecretRow]:
+    return await database.all(SecretRow, SECRETS, {"id": instance_id})
+
+
+PUT: LiteralString = """
+    INSERT INTO instance_secrets (instance_id, field, sealed)
+    SELECT %(id)s, s.* FROM unnest(%(fields)s::text[], %(sealed)s::bytea[]) AS s
+    ON CONFLICT (instance_id, field) DO UPDATE SET sealed = excluded.sealed, rotated_at = now()"""
+
+
+async def put(database: Database, instance_id: UUID, sealed: dict[str, bytes]) -> None:
+    """Set secrets by field; the others stay."""
+    if sealed:
+        await database.execute(PUT, {"id": instance_id, "fields": list(sealed), "sealed": list(sealed.values())})
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    id: UUID
+    prefix: str
+    created_at: datetime
+    revealed_at: datetime | None
+    revoked_at: datetime | None
+    sealed: bytes | None
+
+
+NEW_KEY: LiteralString = """
+    WITH revoked AS (
+        UPDATE api_keys SET revoked_at = now(), sealed = NULL WHERE instance_id = %(instance_id)s AND revoked_at IS NULL
+    )
+    INSERT INTO api_keys (id, instance_id, prefix, digest, sealed) VALUES (%(id)s, %(instance_id)s, %(prefix)s, %(digest)s, %(sealed)s)"""
+
+
+async def new_key(database: Database, instance_id: UUID, *, id: UUID, prefix: str, digest: bytes, sealed: bytes) -> None:
+    """Make this the instance's key; the one before is revoked."""
+    await database.execute(NEW_KEY, {"id": id, "instance_id": instance_id, "prefix": prefix, "digest": digest, "sealed": sealed})
+
+
+KEYS: LiteralString = """
+    SELECT id, prefix, created_at, revealed_at, revoked_at, NULL::bytea AS sealed FROM api_keys
+    WHERE instance_id = %(id)s ORDER BY created_at DESC LIMIT %(limit)s"""
+
+
+async def keys(database: Database, instance_id: UUID, *, limit: int) -> list[KeyRow]:
+    """Newest first, without the keys."""
+    return await database.all(KeyRow, KEYS, {"id": instance_id, "limit": limit})
+
+
+REVEAL_KEY: LiteralString = """
+    UPDATE api_keys SET revealed_at = now() WHERE instance_id = %(id)s AND revoked_at IS NULL
+    RETURNING id, prefix, created_at, revealed_at, revoked_at, sealed"""
+
+
+async def reveal_key(database: Database, instance_id: UUID) -> KeyRow | None:
+    """The current key, sealed; that it was asked for is written down."""
+    return await database.one(KeyRow, REVEAL_KEY, {"id": instance_id})
+
+
+CURRENT_KEY: LiteralString = """
+    SELECT id, prefix, created_at, revealed_at, revoked_at, NULL::bytea AS sealed FROM api_keys
+    WHERE instance_id = %(id)s AND revoked_at IS NULL"""
+
+
+async def current_key(database: Database, instance_id: UUID) -> KeyRow | None:
+    return await database.one(KeyRow, CURRENT_KEY, {"id": instance_id})
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """Whom a key or token speaks for: an instance (with its user), or a user."""
+
+    digest: bytes
+    user_id: str
+    instance_id: UUID | None
+
+
+BEARER: LiteralString = """
+    SELECT k.digest, i.user_id, i.id AS instance_id FROM api_keys k JOIN message_instances i ON i.id = k.instance_id
+    WHERE k.digest = %(digest)s AND k.revoked_at IS NULL
+    UNION ALL
+    SELECT digest, user_id, NULL FROM user_tokens WHERE digest = %(digest)s AND revoked_at IS NULL"""
+
+
+async def bearer(database: Database, digest: bytes) -> Bearer | None:
+    return await database.one(Bearer, BEARER, {"digest": digest})
+
+
+NEW_TOKEN: LiteralString = "INSERT INTO user_tokens (user_id, prefix, digest) VALUES (%(user_id)s, %(prefix)s, %(digest)s) RETURNING id"
+
+
+async def new_token(database: Database, user_id: str, *, prefix: str, digest: bytes) -> UUID:
+    return await database.value(NEW_TOKEN, {"user_id": user_id, "prefix": prefix, "digest": digest})
+
+
+REVOKE_TOKENS: LiteralString = "UPDATE user_tokens SET revoked_at = now() WHERE user_id = %(user_id)s AND revoked_at IS NULL"
+
+
+async def revoke_tokens(database: Database, user_id: str) -> int:
+    """How many were valid until now."""
+    return await database.execute(REVOKE_TOKENS, {"user_id": user_id})
+
+
+RECORD_REVEAL: LiteralString = "INSERT INTO reveals (instance_id, what, caller) VALUES (%(id)s, %(what)s, %(caller)s)"
+
+
+async def record_reveal(database: Database, instance_id: UUID, *, what: str, caller: str) -> None:
+    await database.execute(RECORD_REVEAL, {"id": instance_id, "what": what, "caller": caller})

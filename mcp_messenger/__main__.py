@@ -1,0 +1,31 @@
+"""The command: mcp-messenger, or python -m mcp_messenger."""
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOMS = ("db", "providers")
+
+
+def main() -> None:
+    check_rooms()
+    from mcp_messenger.cli import run
+
+    sys.exit(run(sys.argv[1:]))
+
+
+def check_rooms() -> None:
+    """`db` and `providers` are common names: a folder or file of that name elsewhere on the path must not be run in place of ours."""
+    home = Path(__file__).resolve().parent.parent
+    for room in ROOMS:
+        found = find_spec(room)
+        origin = Path(found.origin).resolve() if found is not None and found.origin else None
+        if origin != home / room / "__init__.py":
+            sys.exit(
+                f"mcp-messenger: the package '{room}' would come from {origin}, not from {home}.\n"
+                "Start it from another folder, or with the environment variable PYTHONSAFEPATH=1."
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""The application: built once, passed first to every operation."""
+
+import functools
+import logging
+import ssl
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import anyio
+import anyio.abc
+
+from db.database import Database
+from db.errors import StoreUnavailable
+from mcp_messenger.config import Config
+from mcp_messenger.delivery.feed import POLL_WITH_WAKEUPS, POLL_WITHOUT_WAKEUPS, Feed
+from mcp_messenger.delivery.inbound import Inbound
+from mcp_messenger.delivery.outbox import Outbox
+from mcp_messenger.instances.logbook import Logbook
+from mcp_messenger.instances.memory import Memory
+from mcp_messenger.instances.supervisor import Supervisor
+from mcp_messenger.vault import Vault
+from providers.base import Surroundings
+
+if TYPE_CHECKING:
+    from db.embedded import EmbeddedPostgres
+
+log = logging.getLogger(__name__)
+
+POOL_MAX = 10
+RETRY_STORE_EVERY = 3.0
+STOP_STORE_WITHIN = 20.0
+
+
+@dataclass(frozen=True)
+class App:
+    config: Config
+    database: Database
+    feed: Feed
+    inbound: Inbound
+    outbox: Outbox
+    supervisor: Supervisor
+    memory: Memory
+    logbook: Logbook
+    vault: Callable[[], Vault]
+    tls: Callable[[], ssl.SSLContext]
+    started: float
+
+    def instance_dir(self, instance_id: UUID) -> Path:
+        return self.config.data_dir / "instances" / str(instance_id)
+
+
+def build(config: Config) -> App:
+    """All parts, none of them running yet."""
+    owner = uuid4()
+    database = Database()
+    vault = functools.cache(functools.partial(Vault.open, config.data_dir, config.secret_key))
+    tls = functools.cache(_tls)
+    feed = Feed(database)
+    inbound = Inbound(database, feed, owner)
+    outbox = Outbox(database, feed, inbound, owner)
+    memory = Memory(time.monotonic)
+    feed.listeners.append(memory)
+
+    def surroundings(instance_id: UUID) -> Surroundings:
+        return Surroundings(str(instance_id), tls(), config.data_dir / "instances" / str(instance_id), config.public_url)
+
+    supervisor = Supervisor(
+        database,
+        vault=vault,
+        feed=feed,
+        inbound=inbound,
+        outbox=outbox,
+        owner=owner,
+        surroundings=surroundings,
+        only=UUID(config.instance_id) if config.instance_id else None,
+    )
+    return App(config, database, feed, inbound, outbox, supervisor, memory, Logbook(), vault, tls, time.monotonic())
+
+
+def _tls() -> ssl.SSLContext:
+    import httpx
+
+    return httpx.create_ssl_context()
+
+
+@asynccontextmanager
+async def running(config: Config) -> AsyncGenerator[App]:
+    """The application at work: at once, while the store comes up behind it. On leaving, instances are given up and the store is closed."""
+    config.check()
+    app = build(config)
+    logging.getLogger().addHandler(app.logbook)
+    async with anyio.create_task_group() as background:
+        store = await background.start(_keep_store, app)
+        try:
+            # Providers are stopped by the supervisor while inbound still writes what they deliver.
+            async with _at_work(app, app.feed.run, app.inbound.run, app.memory.run), _at_work(app, app.supervisor.run):
+                yield app
+        finally:
+            store.cancel()
+            logging.getLogger().removeHandler(app.logbook)
+
+
+@asynccontextmanager
+async def _at_work(app: App, *workers: Callable[[], Awaitable[None]]) -> AsyncGenerator[None]:
+    async with anyio.create_task_group() as group:
+        for worker in workers:
+            group.start_soon(_when_stored, app, worker)
+        try:
+            yield
+        finally:
+            group.cancel_scope.cancel()
+
+
+async def _when_stored(app: App, worker: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await app.database.started()
+            break
+        except StoreUnavailable:
+            await anyio.sleep(RETRY_STORE_EVERY)
+    await worker()
+
+
+async def _keep_store(app: App, *, task_status: "anyio.abc.TaskStatus[anyio.CancelScope]") -> None:
+    with anyio.CancelScope() as scope:
+        task_status.started(scope)
+        await _run_store(app)
+
+
+async def _run_store(app: App) -> None:
+    embedded: EmbeddedPostgres | None = None
+    try:
+        while True:
+            try:
+                embedded = embedded or await _embedded(app.config)
+                await _serve_store(app, embedded.url if embedded else _url(app.config))
+            except StoreUnavailable as error:
+                log.error("store unavailable: %s", error)  # noqa: TRY400 - the reason is in the message; a traceback adds nothing
+                app.database.failed(f"{error.detail} {error.hint or ''}".strip())
+            await anyio.sleep(RETRY_STORE_EVERY)
+    finally:
+        if embedded is not None:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_STORE_WITHIN):
+                await embedded.stop()
+
+
+def _url(config: Config) -> str:
+    assert config.database_url is not None
+    return config.database_url.get_secret_value()
+
+
+async def _embedded(config: Config) -> "EmbeddedPostgres | None":
+    if config.database_url is not None:
+        return None
+    from db.embedded import start_embedded
+
+    return await start_embedded(config.data_dir / "postgres")
+
+
+async def _serve_store(app: App, url: str) -> None:
+    """Migrate, open the pool, and pass wake-ups on until cancelled."""
+    from db.migrate import migrate
+    from db.pool import open_pool
+
+    direct = app.config.direct_database_url
+    direct_url = direct.get_secret_value() if direct else url
+    applied = await migrate(direct_url)
+    if applied:
+        log.info("migrations applied: %s", ", ".join(applied))
+    pool = await open_pool(url, min_size=1, max_size=POOL_MAX)
+    try:
+        app.database.ready(pool)
+        while True:
+            try:
+                await _pass_wakeups_on(app, direct_url)
+            except StoreUnavailable as error:
+                log.warning("wake-ups interrupted: %s", error)
+            app.feed.poll_every = POLL_WITHOUT_WAKEUPS
+            await anyio.sleep(RETRY_STORE_EVERY)
+    finally:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_STORE_WITHIN):
+            await pool.close()
+
+
+async def _pass_wakeups_on(app: App, url: str) -> None:
+    from db.listen import wakeups
+
+    async for channel, payload in wakeups(url):
+        match channel:
+            case "":
+                app.feed.poll_every = POLL_WITH_WAKEUPS
+                app.feed.grew()
+            case "mcp_messenger_events":
+                app.feed.grew(int(payload))
+            case "mcp_messenger_outbox":
+                held = app.supervisor.get(UUID(payload))
+                if held is not None:
+                    held.wake_outbox()
+            case _:
+                app.supervisor.wake()
+    await anyio.sleep_forever()

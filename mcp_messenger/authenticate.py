@@ -1,0 +1,42 @@
+"""From the Authorization header to the caller."""
+
+import hmac
+from collections.abc import Mapping
+
+from db import secrets
+from mcp_messenger.app import App
+from mcp_messenger.caller import ADMIN, Caller
+from mcp_messenger.errors import NotAuthenticated
+
+
+def bearer_token(headers: Mapping[str, str]) -> str | None:
+    """The token, or None without a header. `headers` has its names in lower case. Raises NotAuthenticated for another scheme."""
+    header = headers.get("authorization")
+    if header is None:
+        return None
+    scheme, _, token = header.partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise NotAuthenticated("The Authorization header is not 'Bearer <token>'.")
+    return token.strip()
+
+
+async def authenticate(app: App, headers: Mapping[str, str]) -> Caller:
+    """Who sends these headers.
+
+    On 127.0.0.1 without an admin token set, whoever is on this computer and sends no token is the administrator.
+    Raises NotAuthenticated for a token that is nobody's, and for none where one is needed.
+    """
+    token = bearer_token(headers)
+    admin = app.config.admin_token
+    if token is None:
+        if admin is None and app.config.is_loopback:
+            return ADMIN
+        raise NotAuthenticated
+    if admin is not None and hmac.compare_digest(token.encode(), admin.get_secret_value().encode()):
+        return ADMIN
+    await app.database.started()
+    for digest in app.vault().digests(token):
+        known = await secrets.bearer(app.database, digest)
+        if known is not None and hmac.compare_digest(known.digest, digest):
+            return Caller(user_id=known.user_id, instance_id=known.instance_id)
+    raise NotAuthenticated("This token is not valid (any more).")

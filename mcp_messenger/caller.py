@@ -1,0 +1,63 @@
+"""Who asks. Every operation gets its caller and shows only what is that caller's: knowing an id is not a right."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from mcp_messenger.errors import NoSuchInstance, NotAllowed
+
+if TYPE_CHECKING:
+    from db.database import Database
+    from db.instances import InstanceRow
+
+
+@dataclass(frozen=True)
+class Caller:
+    """`user_id` None is the administrator; with `instance_id` it is an instance's own key, which sees that instance alone."""
+
+    user_id: str | None = None
+    instance_id: UUID | None = None
+
+    @property
+    def is_admin(self) -> bool:
+        return self.user_id is None
+
+    def __str__(self) -> str:
+        if self.instance_id is not None:
+            return f"instance:{self.instance_id}"
+        return "admin" if self.user_id is None else f"user:{self.user_id}"
+
+    def sees(self, row: "InstanceRow") -> bool:
+        if self.instance_id is not None:
+            return row.id == self.instance_id
+        return self.user_id is None or row.user_id == self.user_id
+
+    def require_owner(self) -> None:
+        """For what an instance's key may not do to its own instance."""
+        if self.instance_id is not None:
+            raise NotAllowed("An instance's key cannot do this.", hint="Use the token of the instance's user or of the administrator.")
+
+    def require_admin(self) -> None:
+        if not self.is_admin:
+            raise NotAllowed("Only the administrator can do this.", hint="Use the admin token.")
+
+
+ADMIN = Caller()
+
+
+def parse_instance_id(text: str) -> UUID:
+    """Raises NoSuchInstance for what is no id at all, as for an id that is nobody's."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NoSuchInstance(text) from None
+
+
+async def instance_of(database: "Database", caller: Caller, instance_id: str) -> "InstanceRow":
+    """The instance, if it is the caller's; the same error whether it is missing or another's."""
+    from db import instances
+
+    row = await instances.get(database, parse_instance_id(instance_id))
+    if row is None or not caller.sees(row):
+        raise NoSuchInstance(instance_id)
+    return row

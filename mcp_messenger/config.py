@@ -1,0 +1,151 @@
+"""Settings, read from the environment once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from mcp_messenger.errors import InvalidInput
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+PREFIX = "MCP_MESSENGER_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that can be set from outside. The README's table of settings is made from `SETTINGS`."""
+
+    data_dir: Path
+    database_url: SecretStr | None = None
+    direct_database_url: SecretStr | None = None
+    secret_key: SecretStr | None = None
+    admin_token: SecretStr | None = None
+    host: str = "127.0.0.1"
+    port: int = 3000
+    public_url: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    media_roots: tuple[Path, ...] = ()
+    toolsets: tuple[str, ...] = ("default",)
+    read_only: bool = False
+    log_level: str = "INFO"
+    log_json: bool = False
+    environment: str = "development"
+    instance_id: str | None = field(default=None)
+    """Set in the one-provider modes: the instance that is served."""
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.host in LOOPBACK
+
+    @property
+    def own_url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"http://{host}:{self.port}"
+
+    def check(self) -> None:
+        """Refuse a set-up that would let strangers in."""
+        if not self.is_loopback and self.admin_token is None:
+            raise InvalidInput(
+                f"Listening on {self.host} lets other machines in, and no admin token is set.",
+                hint=f"Set {PREFIX}ADMIN_TOKEN to a long random value, or listen on 127.0.0.1.",
+            )
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One variable of the environment, for the README."""
+
+    name: str
+    meaning: str
+
+
+SETTINGS = (
+    Setting("DATABASE_URL", "PostgreSQL 14-18 to keep everything in; unset: an embedded one in the data folder"),
+    Setting("DIRECT_DATABASE_URL", "the same database without a transaction-mode pooler: for migrations and wake-ups"),
+    Setting(PREFIX + "DATA_DIR", "folder of the embedded store, the secret key and media"),
+    Setting(
+        PREFIX + "SECRET_KEY", "key for secrets at rest (32 bytes, base64 or hex; several: the first encrypts); unset: a 0600 file in the data folder"
+    ),
+    Setting(PREFIX + "ADMIN_TOKEN", "Bearer token of the administrator; required on any address but 127.0.0.1"),
+    Setting(PREFIX + "HOST", "address to listen on (127.0.0.1)"),
+    Setting(PREFIX + "PORT", "port to listen on (3000)"),
+    Setting(PREFIX + "PUBLIC_URL", "where platforms reach this server for webhooks, such as https://bot.example"),
+    Setting(PREFIX + "ALLOWED_HOSTS", "further Host names to answer to, separated by commas"),
+    Setting(PREFIX + "ALLOW_NETWORKS", "private networks that URLs given by users may lead to, such as 10.1.0.0/16"),
+    Setting(
+        PREFIX + "MEDIA_ROOTS", "folders that files may be sent from, separated by the platform's path separator; unset: media in the data folder"
+    ),
+    Setting(PREFIX + "TOOLSETS", "tool sets to show, separated by commas (default)"),
+    Setting(PREFIX + "READ_ONLY", "1: only tools that change nothing"),
+    Setting(PREFIX + "LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR (INFO)"),
+    Setting(PREFIX + "LOG_JSON", "1: logs as JSON lines"),
+    Setting(PREFIX + "ENVIRONMENT", "a name that /health repeats (development)"),
+)
+
+
+def from_environment(environ: Mapping[str, str]) -> Config:
+    """Raises InvalidInput naming the variable that cannot be read."""
+
+    def get(name: str, default: str = "") -> str:
+        return environ.get(PREFIX + name, "").strip() or default
+
+    def secret(name: str) -> SecretStr | None:
+        value = environ.get(name, "").strip()
+        return SecretStr(value) if value else None
+
+    return Config(
+        data_dir=Path(get("DATA_DIR")) if get("DATA_DIR") else default_data_dir(),
+        database_url=secret("DATABASE_URL"),
+        direct_database_url=secret("DIRECT_DATABASE_URL"),
+        secret_key=secret(PREFIX + "SECRET_KEY"),
+        admin_token=secret(PREFIX + "ADMIN_TOKEN"),
+        host=get("HOST", "127.0.0.1"),
+        port=_port(get("PORT", "3000")),
+        public_url=get("PUBLIC_URL").rstrip("/") or None,
+        allowed_hosts=_names(get("ALLOWED_HOSTS")),
+        allowed_networks=_networks(get("ALLOW_NETWORKS")),
+        media_roots=_paths(get("MEDIA_ROOTS")),
+        toolsets=_names(get("TOOLSETS", "default")),
+        read_only=_flag("READ_ONLY", get("READ_ONLY")),
+        log_level=get("LOG_LEVEL", "INFO").upper(),
+        log_json=_flag("LOG_JSON", get("LOG_JSON")),
+        environment=get("ENVIRONMENT", "development"),
+    )
+
+
+def default_data_dir() -> Path:
+    from platformdirs import user_data_path
+
+    return user_data_path("mcp-messenger", appauthor=False)
+
+
+def _names(value: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def _paths(value: str) -> tuple[Path, ...]:
+    import os
+
+    return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part)
+
+
+def _port(value: str) -> int:
+    if not value.isdecimal() or not 0 <= int(value) <= 65535:
+        raise InvalidInput(f"{PREFIX}PORT is {value!r}, which is no port.", hint="Give a number from 0 to 65535.")
+    return int(value)
+
+
+def _flag(name: str, value: str) -> bool:
+    if value.lower() not in {"", "0", "1", "true", "false", "yes", "no"}:
+        raise InvalidInput(f"{PREFIX}{name} is {value!r}.", hint="Give 1 or 0.")
+    return value.lower() in {"1", "true", "yes"}
+
+
+def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(name) for name in _names(value))
+    except ValueError as error:
+        raise InvalidInput(f"{PREFIX}ALLOW_NETWORKS: {error}.", hint="Give networks such as 10.1.0.0/16, separated by commas.") from error

@@ -1,0 +1,101 @@
+"""Tells who waits that the event log has grown. A wake-up is only a hint: everybody reads the log by their own cursor."""
+
+import logging
+from collections import defaultdict
+from uuid import UUID
+
+import anyio
+
+from db import events
+from db.database import Database
+from db.errors import StoreUnavailable
+
+log = logging.getLogger(__name__)
+
+POLL_WITHOUT_WAKEUPS = 0.5
+POLL_WITH_WAKEUPS = 5.0
+PAGE = 1000
+
+
+class Feed:
+    """One reader of the log for the whole process, however many wait."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._last = 0
+        self._grown = anyio.Event()
+        self._waiting: defaultdict[UUID | None, set[anyio.Event]] = defaultdict(set)
+        self.poll_every = POLL_WITHOUT_WAKEUPS
+        self.listeners: list[Listener] = []
+
+    def grew(self, event_id: int | None = None) -> None:
+        """There is something new in the log."""
+        if event_id is None or event_id > self._last:
+            self._grown.set()
+
+    async def run(self) -> None:
+        await self._database.started()
+        self._last = await events.last(self._database)
+        while True:
+            with anyio.move_on_after(self.poll_every):
+                await self._grown.wait()
+            self._grown = anyio.Event()
+            try:
+                await self._read()
+            except StoreUnavailable as error:
+                log.warning("event log unreadable: %s", error)
+                await anyio.sleep(POLL_WITHOUT_WAKEUPS)
+
+    async def _read(self) -> None:
+        while page := await events.after(self._database, self._last, instance_ids=None, limit=PAGE):
+            self._last = page[-1].id
+            for instance_id in {row.instance_id for row in page}:
+                self._wake(instance_id)
+                for listener in self.listeners:
+                    listener.instance_changed(instance_id, [row for row in page if row.instance_id == instance_id])
+            self._wake(None)
+
+    def _wake(self, key: UUID | None) -> None:
+        for waiter in self._waiting.pop(key, ()):
+            waiter.set()
+
+    async def wait(self, instance_id: UUID | None, timeout: float) -> bool:
+        """Until the log grows for the instance (None: for any), or the time is over (False).
+
+        Begin to wait before you look, or what comes between is missed: see `Waiter`.
+        """
+        async with self.waiter(instance_id) as waiter:
+            with anyio.move_on_after(timeout):
+                await waiter.wait()
+                return True
+            return False
+
+    def waiter(self, instance_id: UUID | None) -> "Waiter":
+        return Waiter(self._waiting, instance_id)
+
+
+class Listener:
+    """Is told of new events in this process, in order."""
+
+    def instance_changed(self, instance_id: UUID, rows: list[events.EventRow]) -> None:
+        raise NotImplementedError
+
+
+class Waiter:
+    """Counts as waiting from `async with` on, so that a look at the store inside it misses nothing."""
+
+    def __init__(self, waiting: defaultdict[UUID | None, set[anyio.Event]], key: UUID | None) -> None:
+        self._waiting = waiting
+        self._key = key
+        self._event = anyio.Event()
+
+    async def __aenter__(self) -> anyio.Event:
+        self._waiting[self._key].add(self._event)
+        return self._event
+
+    async def __aexit__(self, *_: object) -> None:
+        waiting = self._waiting.get(self._key)
+        if waiting is not None:
+            waiting.discard(self._event)
+            if not waiting:
+                del self._waiting[self._key]

@@ -1,0 +1,269 @@
+"""What providers deliver, made durable. Deliveries that come together are written together: one commit serves them all."""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, LiteralString
+from uuid import UUID
+
+import anyio
+
+from db import inbound as store
+from db import outbox
+from db.database import Database
+from db.errors import StoreUnavailable
+from db.json import jsonb
+from mcp_messenger.delivery.feed import Feed
+from mcp_messenger.errors import Conflict
+from providers.models import (
+    ChatChanged,
+    ChatMigrated,
+    Event,
+    MessageDeleted,
+    MessageEdited,
+    MessageReceived,
+    ReactionChanged,
+    ReceiptChanged,
+)
+
+BATCH = 200
+EARLY_RECEIPTS = 1000
+
+
+@dataclass(frozen=True)
+class Source:
+    """Whose events they are. `epoch` is the lease's: None for a delivery that needs none (a platform's webhook)."""
+
+    instance_id: UUID
+    epoch: int | None
+    targets: tuple[str, ...] = ()
+    """Who gets the events besides the log: webhook, agno."""
+
+
+@dataclass
+class _Waiting:
+    rows: list[dict[str, Any]]
+    done: anyio.Event = field(default_factory=anyio.Event)
+    refused: bool = False
+    error: Exception | None = None
+
+
+class Inbound:
+    def __init__(self, database: Database, feed: Feed, owner: UUID) -> None:
+        self._database = database
+        self._feed = feed
+        self._owner = owner
+        self._queue: list[_Waiting] = []
+        self._pending = anyio.Event()
+        self._early: OrderedDict[tuple[UUID, str], ReceiptChanged] = OrderedDict()
+
+    async def deliver(self, source: Source, events: Sequence[Event]) -> None:
+        """Return when the events are durable, in their order.
+
+        Raises Conflict when another process owns the instance by now, StoreUnavailable when the store cannot be reached. Some may
+        have been stored then; giving them again stores none twice.
+        """
+        messages: list[MessageReceived] = []
+        for event in events:
+            if isinstance(event, MessageReceived) and event.client_id is None:
+                messages.append(event)
+                continue
+            await self._append(source, messages)
+            messages = []
+            await self._change(source, event)
+        await self._append(source, messages)
+
+    async def _append(self, source: Source, messages: Sequence[MessageReceived]) -> None:
+        unique = {event.message.id: event for event in reversed(messages)}
+        if not unique:
+            return
+        waiting = _Waiting([message_row(source, event) for event in reversed(unique.values())])
+        self._queue.append(waiting)
+        self._pending.set()
+        await waiting.done.wait()
+        if waiting.error is not None:
+            raise waiting.error
+        if waiting.refused:
+            raise Conflict("Another process runs this instance now.")
+
+    async def run(self) -> None:
+        """Write what waits, and while that is being committed collect the next batch."""
+        while True:
+            await self._pending.wait()
+            self._pending = anyio.Event()
+            while self._queue:
+                await self._write(self._take())
+
+    def _take(self) -> list[_Waiting]:
+        """A batch in which no message stands twice."""
+        taken: list[_Waiting] = []
+        seen: set[tuple[str, str]] = set()
+        size = 0
+        while self._queue and (not taken or size + len(self._queue[0].rows) <= BATCH):
+            keys = {(row["instance_id"], row["platform_id"]) for row in self._queue[0].rows}
+            if keys & seen:
+                break
+            seen |= keys
+            size += len(keys)
+            taken.append(self._queue.pop(0))
+        return taken
+
+    async def _write(self, batch: list[_Waiting]) -> None:
+        rows = [row for waiting in batch for row in waiting.rows]
+        for position, row in enumerate(rows):
+            row["position"] = position
+        try:
+            appended = await store.append_messages(self._database, self._owner, rows)
+        except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait, each of them
+            await self._blame(batch, error)
+            return
+        for waiting in batch:
+            waiting.refused = any(row["position"] not in appended for row in waiting.rows)
+            waiting.done.set()
+        newest = next((row.event_id for row in appended.values()), None)
+        if newest is not None:
+            self._feed.grew(newest)
+
+    async def _blame(self, batch: list[_Waiting], error: Exception) -> None:
+        """A row that cannot be stored fails its own delivery, not those it happened to be written with."""
+        if len(batch) > 1 and not isinstance(error, StoreUnavailable):
+            for waiting in batch:
+                await self._write([waiting])
+            return
+        for waiting in batch:
+            waiting.error = error
+            waiting.done.set()
+
+    async def _change(self, source: Source, event: Event) -> None:
+        if isinstance(event, MessageReceived):
+            await self._settle_echo(source, event)
+        elif isinstance(event, ChatMigrated):
+            await store.migrate_chat(self._database, source.instance_id, event.old_id, event.chat.id)
+            await self._run(source, store.CHAT, chat_params(event), "chat_migrated")
+        else:
+            statement, params = _CHANGES[type(event)](event)
+            known = await self._run(source, statement, params, event.type)
+            if isinstance(event, ReceiptChanged) and known is None:
+                self._remember(source.instance_id, event)
+
+    async def _run(self, source: Source, statement: LiteralString, params: dict[str, Any], type: str) -> int | None:
+        event_id = await store.change(
+            self._database, statement, {"instance_id": source.instance_id, "type": type, "targets": list(source.targets), **params}
+        )
+        if event_id is not None:
+            self._feed.grew(event_id)
+        return event_id
+
+    async def _settle_echo(self, source: Source, event: MessageReceived) -> None:
+        """The platform shows us our own message with our nonce: whatever became of the answer to our call, it went out."""
+        assert event.client_id is not None
+        if event.client_id.isdecimal():
+            event_id = await outbox.sent(
+                self._database,
+                source.instance_id,
+                int(event.client_id),
+                platform_id=event.message.id,
+                sent_at=event.message.at,
+                content={},
+            )
+            if event_id is not None:
+                self._feed.grew(event_id)
+
+    def _remember(self, instance_id: UUID, receipt: ReceiptChanged) -> None:
+        """A receipt can overtake the answer to the send that it is for."""
+        self._early[(instance_id, receipt.message_id)] = receipt
+        while len(self._early) > EARLY_RECEIPTS:
+            self._early.popitem(last=False)
+
+    async def settled(self, source: Source, platform_id: str) -> None:
+        """A send got its platform id: a receipt that came too early can be booked now."""
+        receipt = self._early.pop((source.instance_id, platform_id), None)
+        if receipt is not None:
+            await self._change(source, receipt)
+
+
+def message_row(source: Source, event: MessageReceived) -> dict[str, Any]:
+    """One message as `append_messages` takes it."""
+    message, chat, sender = event.message, event.chat, event.sender
+    content = message.model_dump(mode="json", include={"media", "location", "poll", "mentions_me"}, exclude_defaults=True, exclude_none=True)
+    return {
+        "instance_id": str(source.instance_id),
+        "epoch": source.epoch,
+        "chat_id": chat.id,
+        "platform_id": message.id,
+        "outgoing": message.outgoing,
+        "sender_id": message.sender_id,
+        "sender_name": message.sender_name or (sender.name if sender else ""),
+        "kind": message.kind,
+        "body": message.text,
+        "reply_to": message.reply_to,
+        "thread_id": message.thread_id,
+        "content": content,
+        "raw": message.raw or None,
+        "sent_at": message.at.isoformat(),
+        "backfill": event.backfill,
+        "chat_kind": chat.kind,
+        "chat_title": chat.title,
+        "chat_username": chat.username,
+        "chat_phone": chat.phone,
+        "contact_name": sender.name if sender else None,
+        "contact_username": sender.username if sender else None,
+        "contact_phone": sender.phone if sender else None,
+        "contact_is_bot": sender.is_bot if sender else False,
+        "targets": [] if message.outgoing else list(source.targets),
+    }
+
+
+def chat_params(event: ChatChanged | ChatMigrated) -> dict[str, Any]:
+    chat = event.chat
+    return {
+        "chat_id": chat.id,
+        "kind": chat.kind,
+        "title": chat.title,
+        "username": chat.username,
+        "phone": chat.phone,
+        "data": jsonb({"old_id": event.old_id} if isinstance(event, ChatMigrated) else {}),
+    }
+
+
+def _edited(event: MessageEdited) -> tuple[LiteralString, dict[str, Any]]:
+    return store.EDIT, {"chat_id": event.chat_id, "message_id": event.message_id, "text": event.text, "at": event.at}
+
+
+def _deleted(event: MessageDeleted) -> tuple[LiteralString, dict[str, Any]]:
+    return store.DELETE, {"chat_id": event.chat_id, "message_id": event.message_id, "at": event.at}
+
+
+def _reacted(event: ReactionChanged) -> tuple[LiteralString, dict[str, Any]]:
+    emojis = list(event.emojis)
+    return store.REACT, {
+        "chat_id": event.chat_id,
+        "message_id": event.message_id,
+        "sender_id": event.sender_id,
+        "emojis": emojis,
+        "data": jsonb({"sender_id": event.sender_id, "emojis": emojis}),
+    }
+
+
+def _receipt(event: ReceiptChanged) -> tuple[LiteralString, dict[str, Any]]:
+    error = {"code": "rejected", "message": event.detail} if event.status == "failed" else None
+    return store.RECEIPT, {
+        "chat_id": event.chat_id,
+        "message_id": event.message_id,
+        "status": event.status,
+        "error": None if error is None else jsonb(error),
+        "data": jsonb({"status": event.status, **(error or {})}),
+    }
+
+
+def _chat(event: ChatChanged) -> tuple[LiteralString, dict[str, Any]]:
+    return store.CHAT, chat_params(event)
+
+
+_CHANGES: dict[type, Any] = {
+    MessageEdited: _edited,
+    MessageDeleted: _deleted,
+    ReactionChanged: _reacted,
+    ReceiptChanged: _receipt,
+    ChatChanged: _chat,
+}

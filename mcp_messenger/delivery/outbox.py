@@ -1,0 +1,217 @@
+"""Sends, in the order of each chat, each once.
+
+A send is a row before anything is tried. Its owner claims it, calls the provider, and settles it: sent with the platform's id;
+failed; back to the queue where it surely did not go out; or unknown, and then it is never tried again by itself.
+"""
+
+import hashlib
+import json
+import logging
+from typing import Any
+from uuid import UUID
+
+import anyio
+import anyio.abc
+
+from db import messages, outbox
+from db.database import Database
+from db.errors import StoreUnavailable
+from db.messages import MessageRow
+from mcp_messenger.delivery.feed import Feed
+from mcp_messenger.delivery.inbound import Inbound
+from mcp_messenger.errors import IdempotencyConflict
+from mcp_messenger.instances.held import WORKING, Held
+from providers.errors import MessengerError, RateLimited, Unreachable
+from providers.models import ChatKind, Draft, MessageKind, SentMessage, Upload
+
+log = logging.getLogger(__name__)
+
+IDLE = 30.0
+PATIENCE = 1.0
+"""A wait up to this long is sat out; a longer one goes back to the queue, so that a crash meanwhile leaves it surely unsent."""
+ATTEMPTS = 12
+LONGEST_DELAY = 60.0
+SETTLED = frozenset({"sent", "delivered", "read", "failed", "unknown"})
+
+
+class Outbox:
+    def __init__(self, database: Database, feed: Feed, inbound: Inbound, owner: UUID) -> None:
+        self._database = database
+        self._feed = feed
+        self._inbound = inbound
+        self._owner = owner
+
+    async def queue(self, instance_id: UUID, draft: Draft, *, kind: ChatKind, idempotency_key: str | None) -> int:
+        """Write a send down; the number of its message. With a key that was used: the number of that one.
+
+        Raises IdempotencyConflict when the key was used for another send.
+        """
+        stored = draft.model_dump(mode="json", exclude={"client_id", "upload"}, exclude_defaults=True)
+        fingerprint = fingerprint_of(stored, draft.upload)
+        stored["chat_kind"] = kind
+        content: dict[str, Any] = {"fingerprint": fingerprint} if idempotency_key else {}
+        if draft.upload is not None:
+            stored["upload"] = draft.upload.model_dump(mode="json", exclude={"content"})
+            content["media"] = [{"kind": draft.upload.kind, "mime": draft.upload.mime, "name": draft.upload.name, "ref": ""}]
+        content |= draft.model_dump(mode="json", include={"location", "poll"}, exclude_none=True)
+        row = await outbox.queue(
+            self._database,
+            instance_id=instance_id,
+            chat_id=draft.chat_id,
+            kind=kind_of(draft),
+            body=draft.text or (draft.poll.question if draft.poll else ""),
+            reply_to=draft.reply_to,
+            content=content,
+            idempotency_key=idempotency_key,
+            draft=stored,
+            upload=draft.upload.content if draft.upload else None,
+        )
+        if not row.is_new and row.fingerprint != fingerprint:
+            raise IdempotencyConflict(idempotency_key or "")
+        return row.id
+
+    async def wait_settled(self, instance_id: UUID, message_id: int, timeout: float) -> MessageRow:
+        """The message when its fate is known, or as it is when the time is over."""
+        deadline = anyio.current_time() + timeout
+        while True:
+            async with self._feed.waiter(instance_id) as grown:
+                row = await messages.get(self._database, instance_id, message_id)
+                assert row is not None
+                if row.status in SETTLED or anyio.current_time() >= deadline:
+                    return row
+                # A message that goes back to the queue makes no event: look again now and then.
+                with anyio.move_on_after(min(1.0, deadline - anyio.current_time())):
+                    await grown.wait()
+
+    async def run(self, held: Held) -> None:
+        """Send what is queued for one instance until cancelled; what is under way is finished first."""
+        async with anyio.create_task_group() as sends:
+            for message_id in await outbox.stranded(self._database, held.row.id, epoch=held.epoch):
+                await self._end(held, message_id, "unknown", "interrupted", "The server stopped while this was being sent; it may have arrived.")
+            while True:
+                held.outgoing = anyio.Event()
+                try:
+                    await self._claim_and_send(held, sends)
+                    wait = await self._next_look(held)
+                except StoreUnavailable as error:
+                    log.warning("outbox unreadable: %s", error)
+                    wait = 1.0
+                with anyio.move_on_after(wait):
+                    await held.outgoing.wait()
+
+    async def _next_look(self, held: Held) -> float:
+        due = await outbox.next_due(self._database, held.row.id)
+        if due is None or held.provider.state.state not in WORKING:
+            return IDLE
+        # What is due but was not claimed waits for an earlier message of its chat, whose end wakes us.
+        return due if due > 0 else IDLE
+
+    async def _claim_and_send(self, held: Held, sends: anyio.abc.TaskGroup) -> None:
+        if held.provider.state.state not in WORKING:
+            return
+        for claimed in await outbox.claim(self._database, held.row.id, owner=self._owner, epoch=held.epoch):
+            sends.start_soon(self._send, held, claimed)
+
+    async def _send(self, held: Held, claimed: outbox.Claimed) -> None:
+        # A send that has begun is carried through: cancelled half way, nobody would know whether it went out.
+        with anyio.CancelScope(shield=True):
+            try:
+                kind = ChatKind(claimed.draft.get("chat_kind", ChatKind.UNKNOWN))
+                while (delay := held.pace.delay(claimed.chat_id, kind)) > 0:
+                    if delay > PATIENCE:
+                        await self._requeue(held, claimed, delay, "paced", "Waits for the platform's rate limit.")
+                        return
+                    await anyio.sleep(delay)
+                await self._send_now(held, claimed)
+            finally:
+                held.wake_outbox()
+
+    async def _send_now(self, held: Held, claimed: outbox.Claimed) -> None:
+        try:
+            sent = await held.provider.send(draft_of(claimed))
+        except RateLimited as error:
+            held.pace.block(error.retry_after)
+            await self._again(held, claimed, error, error.retry_after)
+        except Unreachable as error:
+            if error.maybe_sent:
+                await self._end(held, claimed.message_id, "unknown", error.code, error.detail)
+            else:
+                await self._again(held, claimed, error, min(LONGEST_DELAY, 2.0**claimed.attempts))
+        except MessengerError as error:
+            await self._end(held, claimed.message_id, "failed", error.code, error.detail)
+        except Exception:
+            log.exception("send failed unexpectedly", extra={"instance_id": str(held.row.id), "message_id": claimed.message_id})
+            await self._end(held, claimed.message_id, "unknown", "internal_error", "Something broke while this was being sent; it may have arrived.")
+        else:
+            await self._sent(held, claimed.message_id, sent)
+
+    async def _sent(self, held: Held, message_id: int, sent: SentMessage) -> None:
+        content: dict[str, Any] = {}
+        if sent.media:
+            content["media"] = [media.model_dump(mode="json", exclude_none=True) for media in sent.media]
+        if len(sent.parts) > 1:
+            content["parts"] = list(sent.parts)
+
+        async def settle() -> None:
+            event_id = await outbox.sent(self._database, held.row.id, message_id, platform_id=sent.id, sent_at=sent.at, content=content)
+            self._feed.grew(event_id)
+            await self._inbound.settled(held.source, sent.id)
+
+        await self._surely(settle)
+
+    async def _end(self, held: Held, message_id: int, status: str, code: str, message: str) -> None:
+        async def settle() -> None:
+            self._feed.grew(await outbox.ended(self._database, message_id, status, {"code": code, "message": message}))
+
+        await self._surely(settle)
+
+    async def _again(self, held: Held, claimed: outbox.Claimed, error: MessengerError, delay: float) -> None:
+        if claimed.attempts >= ATTEMPTS:
+            await self._end(held, claimed.message_id, "failed", error.code, f"Given up after {claimed.attempts} attempts: {error.detail}")
+        else:
+            await self._requeue(held, claimed, delay, error.code, error.detail)
+
+    async def _requeue(self, held: Held, claimed: outbox.Claimed, delay: float, code: str, message: str) -> None:
+        async def settle() -> None:
+            await outbox.requeue(self._database, claimed.message_id, epoch=held.epoch, delay=delay, error={"code": code, "message": message})
+
+        await self._surely(settle)
+
+    async def _surely(self, settle: Any) -> None:
+        """The platform has acted, so the store must learn of it: keep trying while it is away."""
+        delay = 0.1
+        while True:
+            try:
+                await settle()
+                return
+            except StoreUnavailable as error:
+                log.warning("cannot settle a send yet: %s", error)
+                await anyio.sleep(delay)
+                delay = min(5.0, delay * 2)
+
+
+def fingerprint_of(draft: dict[str, Any], upload: Upload | None) -> str:
+    """The same for two sends that say the same."""
+    digest = hashlib.sha256(json.dumps(draft, sort_keys=True).encode())
+    if upload is not None:
+        digest.update(upload.content)
+    return digest.hexdigest()[:32]
+
+
+def kind_of(draft: Draft) -> MessageKind:
+    if draft.poll is not None:
+        return MessageKind.POLL
+    if draft.location is not None:
+        return MessageKind.LOCATION
+    return MessageKind.MEDIA if draft.upload is not None else MessageKind.TEXT
+
+
+def draft_of(claimed: outbox.Claimed) -> Draft:
+    """The draft as it was queued. Its nonce is the number of the message, the same at every attempt."""
+    stored = {key: value for key, value in claimed.draft.items() if key not in {"chat_kind", "chat_id", "upload"}}
+    upload = None
+    if claimed.upload is not None:
+        upload = Upload(**claimed.draft["upload"], content=claimed.upload)
+    return Draft.model_validate_json(json.dumps({**stored, "chat_id": claimed.chat_id, "client_id": str(claimed.message_id)})).model_copy(
+        update={"upload": upload}
+    )

@@ -1,0 +1,96 @@
+"""Try it in one terminal: an MCP client over stdio makes a sandbox instance, scans its QR code, sends, and waits for the answer."""
+
+import sys
+import tempfile
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx
+import segno
+from mcp import Client, StdioServerParameters
+from mcp.types import CallToolResult
+
+from mcp_messenger.errors import NotAvailable
+
+PATIENCE = 60.0
+
+
+def say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201 - the demo talks to a person
+
+
+async def demo() -> None:
+    """Raises NotAvailable when a step fails or takes longer than a minute."""
+    with tempfile.TemporaryDirectory(prefix="mcp-messenger-demo-", ignore_cleanup_errors=True) as folder:
+        async with _client(folder) as client:
+            with anyio.fail_after(PATIENCE):
+                await _conversation(client)
+
+
+@asynccontextmanager
+async def _client(data_dir: str) -> AsyncGenerator[Client]:
+    arguments = ["-m", "mcp_messenger", "--mode", "mcp", "--data-dir", data_dir, "--log-level", "WARNING"]
+    async with Client(StdioServerParameters(command=sys.executable, args=arguments)) as client:
+        yield client
+
+
+async def _conversation(client: Client) -> None:
+    say("1. The client starts the server and lists its tools.")
+    tools = (await client.list_tools()).tools
+    say(f"   {len(tools)} tools: {', '.join(tool.name for tool in tools[:6])}, ...")
+    say("2. create_instance makes a sandbox account; get_qr shows how to log it in.")
+    instance_id = (await _call(client, "create_instance", provider="sandbox"))["instance_id"]
+    qr = await _qr(client, instance_id)
+    say(_terminal(qr["qr"]))
+    say(f"   The code opens {qr['qr']}\n3. The demo scans it, as your phone would.")
+    await _scan(qr["qr"])
+    await _until_ready(client, instance_id)
+    say("   The instance is ready.\n4. send_message, then wait_for_reply.")
+    sent = await _call(client, "send_message", instance_id=instance_id, to="ann", message="Hello Ann, can you hear me?")
+    say(f"   me:  Hello Ann, can you hear me?   ({sent['status']})")
+    answer = await _call(client, "wait_for_reply", instance_id=instance_id, message_id=sent["message_id"], timeout=30)
+    if not answer.get("replies"):
+        raise NotAvailable("The demo got no reply.", hint="Run it again; the log above may say why.")
+    say(f"   Ann: {answer['replies'][0]['text']}\nReply received: the whole way works. Next: make run, or put mcp-messenger into your MCP client.")
+
+
+async def _call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+    answer = await client.call_tool(tool, arguments)
+    if answer.is_error:
+        raise NotAvailable(f"{tool}: {_text(answer)}")
+    return answer.structured_content or {}
+
+
+def _text(answer: CallToolResult) -> str:
+    return " ".join(block.text for block in answer.content if block.type == "text")
+
+
+async def _qr(client: Client, instance_id: str) -> dict[str, Any]:
+    """The code is there as soon as the instance asks for it."""
+    while True:
+        answer = await client.call_tool("get_qr", {"instance_id": instance_id})
+        if not answer.is_error:
+            return answer.structured_content or {}
+        await anyio.sleep(0.1)
+
+
+def _terminal(content: str) -> str:
+    import io
+
+    out = io.StringIO()
+    segno.make(content, error="l").terminal(out, compact=True, border=2)
+    return out.getvalue()
+
+
+async def _scan(url: str) -> None:
+    """What a person does on the page behind the code: press Link this device."""
+    async with httpx.AsyncClient(trust_env=False, follow_redirects=True) as phone:
+        page = await phone.get(url)
+        (await phone.post(f"{page.url}acts", json={"act": "link"})).raise_for_status()
+
+
+async def _until_ready(client: Client, instance_id: str) -> None:
+    while (await _call(client, "get_auth_status", instance_id=instance_id))["state"] != "ready":
+        await anyio.sleep(0.1)

@@ -1,0 +1,182 @@
+"""What can go wrong in the application itself, besides what providers.errors names. All are MessengerErrors, so one handler serves both.
+
+ApplicationError
++-- NotAuthenticated      no valid credentials came with the request
++-- NotAllowed            the credentials are valid, but do not reach that far
+|   +-- ReadOnly          nothing may be changed here
++-- WrongHost, WrongOrigin    the request was meant for another server, or comes from a foreign page
++-- NoSuchInstance, NoSuchChat, NoSuchMessage
++-- Conflict              the state of things does not allow it now
+|   +-- IdempotencyConflict   the idempotency key belongs to another request
+|   +-- NotReady          the instance is in the wrong state
++-- NotAvailable          this server is not set up for it
++-- InvalidInput          an argument cannot be used
+|   +-- PayloadTooLarge
++-- FetchRefused, FetchFailed     a URL may not be fetched, or could not be
++-- VaultError            a stored secret cannot be read
+"""
+
+from typing import ClassVar
+
+from providers.errors import MessengerError
+from providers.models import InstanceState
+from providers.text import clean_line
+
+
+def quoted(value: str) -> str:
+    """What a stranger wrote, as it may stand in a message: one cleaned line in quotes."""
+    return repr(clean_line(value))
+
+
+class ApplicationError(MessengerError):
+    """The request could not be carried out."""
+
+    code = "application_error"
+    next_step: ClassVar[str | None] = None
+    """The hint where the one who raises gives none."""
+
+    def __init__(self, detail: str = "", *, hint: str | None = None) -> None:
+        super().__init__(detail, hint=hint or self.next_step)
+
+
+class NotAuthenticated(ApplicationError):
+    """No valid credentials came with the request."""
+
+    code = "unauthenticated"
+    next_step = "Send an API key in the header 'Authorization: Bearer mm_...'."
+
+
+class NotAllowed(ApplicationError):
+    """The credentials do not allow this."""
+
+    code = "forbidden"
+
+
+class ReadOnly(NotAllowed):
+    """Nothing may be changed here: the server or the API key is read-only."""
+
+    code = "read_only"
+    next_step = "Use an API key that may write, on a server that is not started read-only."
+
+
+class WrongHost(ApplicationError):
+    """This server does not answer to that host name."""
+
+    code = "wrong_host"
+    next_step = "Add the name to MCP_MESSENGER_ALLOWED_HOSTS, or use localhost."
+
+
+class WrongOrigin(ApplicationError):
+    """Pages of that origin may not call this server."""
+
+    code = "wrong_origin"
+    next_step = "Add its host name to MCP_MESSENGER_ALLOWED_HOSTS."
+
+
+class NoSuchInstance(ApplicationError):
+    """There is no such instance."""
+
+    code = "instance_not_found"
+
+    def __init__(self, instance_id: str) -> None:
+        super().__init__(f"No instance {quoted(instance_id)}; call list_instances.")
+
+
+class NoSuchChat(ApplicationError):
+    """There is no such chat."""
+
+    code = "chat_not_found"
+
+    def __init__(self, chat_id: str) -> None:
+        super().__init__(f"No chat {quoted(chat_id)}; call list_chats.")
+
+
+class NoSuchMessage(ApplicationError):
+    """There is no such message."""
+
+    code = "message_not_found"
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(f"No message {quoted(message_id)}; call get_messages.")
+
+
+class Conflict(ApplicationError):
+    """The present state does not allow this."""
+
+    code = "conflict"
+
+
+class IdempotencyConflict(Conflict):
+    """The idempotency key was used for another request."""
+
+    code = "idempotency_conflict"
+    next_step = "Repeat the first request unchanged, or take a new idempotency key."
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"The idempotency key {quoted(key)} was used for another request.")
+
+
+_NEXT_STEP = {
+    InstanceState.CREATED: "Call process_instance.",
+    InstanceState.PROCESSING: "Wait, and call get_auth_status.",
+    InstanceState.STARTING: "Wait, and call get_auth_status.",
+    InstanceState.QR_READY: "Call get_qr and have a person scan the code.",
+    InstanceState.AUTHENTICATED: "Wait, and call get_auth_status.",
+    InstanceState.READY: "Call get_instance.",
+    InstanceState.DEGRADED: "Call get_instance_health.",
+    InstanceState.STOPPED: "Call start_instance.",
+    InstanceState.ERROR: "Call get_errors, then restart_instance.",
+    InstanceState.LOGGED_OUT: "Call process_instance with force_recreate to log in anew.",
+}
+
+
+class NotReady(Conflict):
+    """The instance is in the wrong state."""
+
+    code = "not_ready"
+
+    def __init__(self, instance_id: str, state: InstanceState, detail: str = "", *, hint: str | None = None) -> None:
+        super().__init__(detail or f"Instance {quoted(instance_id)} is {state.value}.", hint=hint or _NEXT_STEP[state])
+        self.state = state
+
+
+class NotAvailable(ApplicationError):
+    """This server is not set up for that."""
+
+    code = "not_available"
+
+
+class InvalidInput(ApplicationError):
+    """The arguments cannot be used."""
+
+    code = "invalid_input"
+
+
+class PayloadTooLarge(InvalidInput):
+    """It is too large."""
+
+    code = "payload_too_large"
+    next_step = "Send something smaller."
+
+    def __init__(self, limit: int, *, what: str = "The file", hint: str | None = None) -> None:
+        super().__init__(f"{what} is larger than {limit:,} bytes.", hint=hint)
+        self.limit = limit
+
+
+class FetchRefused(ApplicationError):
+    """The URL may not be fetched."""
+
+    code = "fetch_refused"
+
+
+class FetchFailed(ApplicationError):
+    """The URL could not be fetched."""
+
+    code = "fetch_failed"
+    next_step = "Check that the URL works without a login, or send the file itself."
+
+
+class VaultError(ApplicationError):
+    """A stored secret cannot be read."""
+
+    code = "vault_error"

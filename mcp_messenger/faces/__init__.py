@@ -1,0 +1,1 @@
+"""How the operations are reached: MCP, REST, the terminal."""

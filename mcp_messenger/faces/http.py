@@ -1,0 +1,53 @@
+"""Everything over HTTP in one ASGI application: REST, MCP, the platforms' webhooks, behind the same guards."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+from starlette.responses import RedirectResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from mcp_messenger.app import App
+from mcp_messenger.faces.aliases import add_aliases
+from mcp_messenger.faces.guard import BodyLimit, HostGuard, SecurityHeaders
+from mcp_messenger.faces.mcp_http import McpEndpoints
+from mcp_messenger.faces.rest import add_operations, add_problems, caller_of_request
+from mcp_messenger.faces.streams import add_events, add_health, add_logs, add_pictures, add_platform_webhooks
+from mcp_messenger.version import __version__
+
+
+def http_app(app: App) -> ASGIApp:
+    endpoints = McpEndpoints(app)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        async with endpoints.running():
+            yield
+
+    api = FastAPI(title="mcp-messenger", version=__version__, lifespan=lifespan, redirect_slashes=False)
+    caller_of = caller_of_request(app)
+    versioned = APIRouter(prefix="/api/v1")
+    # The stream and the memory totals stand before what would take their last word for an id.
+    add_events(versioned, app, caller_of)
+    add_logs(versioned, app, caller_of)
+    add_pictures(versioned, app, caller_of)
+    add_operations(versioned, app)
+    add_aliases(versioned, app)
+    api.include_router(versioned)
+    root = APIRouter()
+    add_health(root, app)
+    add_platform_webhooks(root, app)
+    api.include_router(root)
+    api.router.routes += [
+        Route("/mcp", endpoints.all),
+        Route("/api/v1/instances/{instance_id}/mcp", endpoints.one),
+        Route("/", RedirectResponse("/docs")),
+    ]
+    add_problems(api)
+    return guarded(app, api)
+
+
+def guarded(app: App, inner: ASGIApp) -> ASGIApp:
+    """The guards that stand before every route."""
+    return HostGuard(SecurityHeaders(BodyLimit(inner)), allowed_hosts=app.config.allowed_hosts)

@@ -1,0 +1,95 @@
+"""Errors as RFC 9457 problem details, for every HTTP face. Plain ASGI: the guards answer before any framework is asked."""
+
+import json
+import math
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from types import MappingProxyType
+from typing import Any
+
+from providers.errors import MessengerError, RateLimited
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+STATUS: Mapping[str, int] = MappingProxyType(
+    {
+        # providers.errors
+        "messenger_error": 502,
+        "rejected": 422,
+        "unsupported": 422,
+        "not_found": 404,
+        "forbidden": 403,
+        "invalid_request": 422,
+        "window_closed": 409,
+        "logged_out": 409,
+        "rate_limited": 429,
+        "unreachable": 502,
+        # mcp_messenger.errors
+        "application_error": 500,
+        "unauthenticated": 401,
+        "read_only": 403,
+        "wrong_host": 421,
+        "wrong_origin": 403,
+        "instance_not_found": 404,
+        "chat_not_found": 404,
+        "message_not_found": 404,
+        "conflict": 409,
+        "idempotency_conflict": 422,
+        "not_ready": 409,
+        "not_available": 501,
+        "invalid_input": 422,
+        "payload_too_large": 413,
+        "fetch_refused": 422,
+        "fetch_failed": 502,
+        "vault_error": 500,
+        # db.errors
+        "store_unavailable": 503,
+    }
+)
+"""The HTTP status of each error code."""
+
+
+@dataclass(frozen=True)
+class ProblemResponse:
+    status: int
+    headers: Mapping[str, str]
+    """Names in lower case."""
+    body: bytes
+
+
+def problem(error: MessengerError, *, status: int | None = None) -> dict[str, Any]:
+    """`{type, title, status, code, detail, hint?, retry_after?}`; `retry_after` in seconds. `status` where HTTP itself says it better."""
+    status = status or STATUS[error.code]
+    details: dict[str, Any] = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": error.code,
+        "detail": error.detail,
+    }
+    if error.hint is not None:
+        details["hint"] = error.hint
+    if isinstance(error, RateLimited):
+        details["retry_after"] = error.retry_after
+    return details
+
+
+def problem_response(error: MessengerError, *, status: int | None = None) -> ProblemResponse:
+    """The whole answer to a request that failed."""
+    details = problem(error, status=status)
+    body = json.dumps(details).encode()
+    headers = {"content-type": "application/problem+json", "content-length": str(len(body)), "cache-control": "no-store"}
+    if details["status"] == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "Bearer"
+    if "retry_after" in details:
+        headers["retry-after"] = str(math.ceil(details["retry_after"]))
+    return ProblemResponse(details["status"], headers, body)
+
+
+async def send_problem(send: Send, error: MessengerError) -> None:
+    """Answers an ASGI request with the error."""
+    response = problem_response(error)
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    await send({"type": "http.response.body", "body": response.body})

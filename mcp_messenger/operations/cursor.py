@@ -1,0 +1,36 @@
+"""Positions in lists that are ordered by time and id, as short opaque text."""
+
+from datetime import UTC, datetime, timedelta
+
+from mcp_messenger.errors import InvalidInput
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def encode(at: datetime | None, id: object) -> str:
+    micros = "" if at is None else f"{(at - _EPOCH) // timedelta(microseconds=1):x}"
+    return f"{micros}.{id}"
+
+
+def decode(cursor: str | None) -> tuple[datetime | None, str] | None:
+    """Raises InvalidInput for what is no cursor of ours."""
+    if cursor is None:
+        return None
+    micros, dot, id = cursor.partition(".")
+    try:
+        if not dot or not id:
+            raise ValueError
+        return (_EPOCH + timedelta(microseconds=int(micros, 16)) if micros else None), id
+    except (ValueError, OverflowError):
+        raise InvalidInput("This cursor is not one of ours.", hint="Give the next_cursor of the page before, or none.") from None
+
+
+def decode_message(cursor: str | None) -> tuple[datetime, int] | None:
+    """For lists of messages, whose ids are numbers."""
+    position = decode(cursor)
+    if position is None:
+        return None
+    at, id = position
+    if at is None or not id.isdecimal() or int(id) >= 2**63:
+        raise InvalidInput("This cursor is not one of ours.", hint="Give the next_cursor of the page before, or none.")
+    return at, int(id)

@@ -1,0 +1,99 @@
+"""The event log for programs: replay by cursor, and a stream."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import anyio
+from pydantic import Field
+
+from db import events as log
+from db import instances
+from db import messages as store
+from db.events import EventRow
+from mcp_messenger.app import App
+from mcp_messenger.caller import Caller, instance_of
+from mcp_messenger.operations.operation import Input, Output
+from mcp_messenger.operations.views import MessageView, message_view
+from mcp_messenger.operations.waiting import parse_cursor
+
+HEARTBEAT = 15.0
+PAGE = 100
+
+
+class GetEvents(Input):
+    after: str = Field(default="0", max_length=20, description="cursor of the answer before")
+    instance_id: str | None = Field(default=None, max_length=64)
+    limit: int = Field(default=50, ge=1, le=500)
+
+
+class EventView(Output):
+    """`type` is message, message_edited, message_deleted, reaction, receipt, chat, chat_migrated or state."""
+
+    id: str
+    type: str
+    instance_id: str
+    at: datetime
+    chat_id: str | None = None
+    message_id: str | None = None
+    message: MessageView | None = None
+    data: dict[str, Any] = {}
+
+
+class EventList(Output):
+    """Oldest first. `next_cursor` is always there: ask again with it, now or later; nothing is skipped."""
+
+    events: list[EventView]
+    next_cursor: str
+
+
+async def get_events(app: App, caller: Caller, args: GetEvents) -> EventList:
+    cursor = parse_cursor(args.after)
+    rows = await log.after(app.database, cursor, instance_ids=await visible(app, caller, args.instance_id), limit=args.limit)
+    return EventList(events=await event_views(app, rows), next_cursor=str(rows[-1].id if rows else cursor))
+
+
+async def visible(app: App, caller: Caller, instance_id: str | None) -> list[UUID] | None:
+    """The instances whose events the caller gets; None: all."""
+    if instance_id is not None:
+        return [(await instance_of(app.database, caller, instance_id)).id]
+    if caller.instance_id is not None:
+        return [caller.instance_id]
+    return None if caller.user_id is None else await instances.ids_of_user(app.database, caller.user_id)
+
+
+async def event_views(app: App, rows: Sequence[EventRow]) -> list[EventView]:
+    wanted = [row.message_id for row in rows if row.message_id is not None]
+    found = {message.id: message for message in await store.by_ids(app.database, wanted)} if wanted else {}
+    return [
+        EventView(
+            id=str(row.id),
+            type=row.type,
+            instance_id=str(row.instance_id),
+            at=row.at,
+            chat_id=row.chat_id,
+            message_id=None if row.message_id is None else str(row.message_id),
+            message=message_view(found[row.message_id], full=True) if row.message_id in found else None,
+            data={key: value for key, value in row.data.items() if value is not None},
+        )
+        for row in rows
+    ]
+
+
+async def follow(app: App, caller: Caller, args: GetEvents) -> AsyncIterator[EventView | None]:
+    """Events as they come, from the cursor on; None now and then while there is nothing, so that a dead peer is noticed."""
+    cursor = parse_cursor(args.after)
+    while True:
+        async with app.feed.waiter(None) as grown:
+            instance_ids = await visible(app, caller, args.instance_id)
+            rows = await log.after(app.database, cursor, instance_ids=instance_ids, limit=PAGE)
+            for view in await event_views(app, rows):
+                yield view
+            if rows:
+                cursor = rows[-1].id
+                continue
+            with anyio.move_on_after(HEARTBEAT):
+                await grown.wait()
+                continue
+            yield None

@@ -1,0 +1,340 @@
+"""Instances: made, changed, started, stopped, thrown away."""
+
+import shutil
+from typing import Annotated, Any, Literal, Self, cast
+from uuid import uuid4
+
+import anyio.to_thread
+from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from db import instances as store
+from db import secrets
+from db.instances import InstanceRow
+from mcp_messenger.app import App
+from mcp_messenger.caller import Caller, instance_of, parse_instance_id
+from mcp_messenger.errors import InvalidInput, NotAllowed, NotAvailable
+from mcp_messenger.instances import classes, credentials
+from mcp_messenger.operations import cursor as cursors
+from mcp_messenger.operations.operation import Cursor, Input, Limit, Nothing, OfInstance, Output
+from mcp_messenger.operations.views import InstanceView, instance_view
+from mcp_messenger.vault import new_api_key
+from providers import REGISTRY
+from providers.models import Limits
+
+SETTLE_SECONDS = 20.0
+KEY_PREFIX_SHOWN = 7
+
+
+class WebhookFilters(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    allowGroups: bool = True  # noqa: N815 - the users' spelling
+    allowPrivate: bool = True  # noqa: N815
+    allowedNumbers: list[str] | None = Field(default=None, max_length=1000)  # noqa: N815
+
+
+class WebhookConfig(BaseModel):
+    """Where events of the instance are posted to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = False
+    url: AnyHttpUrl | None = None
+    filters: WebhookFilters = WebhookFilters()
+    events: list[Annotated[str, Field(max_length=64)]] | None = Field(default=None, max_length=50)
+    secret: str | None = Field(default=None, repr=False, max_length=512, min_length=16)
+
+    @model_validator(mode="after")
+    def _has_url(self) -> Self:
+        if self.enabled and self.url is None:
+            raise ValueError("an enabled webhook needs a url")
+        return self
+
+    def public(self) -> dict[str, Any]:
+        return self.model_dump(mode="json", exclude={"secret"}, exclude_none=True)
+
+
+FLAT_CREDENTIALS = frozenset(
+    """token phone_number_id access_token webhook_verify_token app_secret page_id page_access_token ig_user_id
+    bot_token app_token signing_secret client_id guild_id""".split()
+)
+"""The providers' own fields that may stand beside the others, as they do in the guide."""
+
+
+class CreateInstance(Input):
+    quiet = frozenset({"type_instance", "runtime", "agent_id", "agno_enable", "stream", "api_webhook_schema", "user_id"})
+
+    provider: str = Field(description="telegram, or sandbox to rehearse without an account", max_length=64)
+    user_id: str = Field(default="local", min_length=1, max_length=128, description="whose it is")
+    credentials: dict[str, Any] = Field(default_factory=dict, description='provider settings, e.g. {"token": "..."} for telegram', repr=False)
+    type_instance: list[Literal["api", "mcp"]] = Field(default=["api"], min_length=1, max_length=2)
+    runtime: Literal["process", "docker", "swarm"] | None = None
+    agent_id: str | None = Field(default=None, max_length=128)
+    agno_enable: bool = False
+    stream: bool = False
+    api_webhook_schema: WebhookConfig | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fold(cls, data: Any) -> object:
+        """`token` and its like may stand at the top, as they do in the guide."""
+        if not isinstance(data, dict):
+            return cast("object", data)
+        given: dict[str, Any] = dict(cast("dict[str, Any]", data))
+        flat = {name: given.pop(name) for name in FLAT_CREDENTIALS & given.keys()}
+        present = {name: value for name, value in flat.items() if value is not None}
+        if not present:
+            return given
+        credentials: dict[str, Any] = given.get("credentials") or {}
+        return {**given, "credentials": {**credentials, **present}}
+
+    @field_validator("type_instance")
+    @classmethod
+    def _once(cls, value: list[str]) -> list[str]:
+        return list(dict.fromkeys(value))
+
+
+class InstanceAnswer(Output):
+    instance_id: str
+    status: str
+    instance: InstanceView
+    capabilities: list[str] = []
+    limits: Limits | None = None
+
+
+class CreatedInstance(InstanceAnswer):
+    api_key: str | None = Field(default=None, repr=False)
+
+    def shown(self) -> dict[str, Any]:
+        """A model never sees a key."""
+        return {name: value for name, value in super().shown().items() if name != "api_key"}
+
+
+async def create_instance(app: App, caller: Caller, args: CreateInstance) -> CreatedInstance:
+    caller.require_owner()
+    if args.runtime in {"docker", "swarm"}:
+        raise NotAvailable(f"The runtime {args.runtime} is not available on this server.", hint="Leave runtime out.")
+    user_id = caller.user_id or args.user_id
+    if caller.user_id is not None and args.user_id not in {"local", caller.user_id}:
+        raise NotAllowed("user_id: another user's instance cannot be made with this token.", hint="Leave user_id out.")
+    cls = await classes.load(args.provider)
+    settings = credentials.validated(cls.settings_type, args.provider, args.credentials)
+    row = await store.insert(
+        app.database,
+        user_id=user_id,
+        provider=args.provider,
+        type_instance=list(args.type_instance),
+        runtime="process",
+        settings=credentials.public_part(settings),
+        agent_id=args.agent_id,
+        agno_enable=args.agno_enable,
+        stream=args.stream,
+        api_webhook_schema=None if args.api_webhook_schema is None else args.api_webhook_schema.public(),
+    )
+    secret = credentials.secret_part(settings)
+    if args.api_webhook_schema is not None and args.api_webhook_schema.secret:
+        secret["webhook_secret_out"] = args.api_webhook_schema.secret
+    await credentials.store(app.database, app.vault(), row.id, secret)
+    api_key = await rotate(app, row)
+    started = await store.set_desired(app.database, row.id, "running")
+    app.supervisor.wake()
+    answer = await _answer(app, started or row)
+    return CreatedInstance(**dict(answer), api_key=api_key)
+
+
+async def rotate(app: App, row: InstanceRow) -> str:
+    """Give the instance a new API key; the old one ends."""
+    api_key, key_id, vault = new_api_key(), uuid4(), app.vault()
+    await secrets.new_key(
+        app.database,
+        row.id,
+        id=key_id,
+        prefix=api_key[:KEY_PREFIX_SHOWN],
+        digest=vault.digest(api_key),
+        sealed=vault.seal(api_key, row=str(row.id), field=f"api_key/{key_id}"),
+    )
+    return api_key
+
+
+async def _answer(app: App, row: InstanceRow) -> InstanceAnswer:
+    app.memory.load(row)
+    cls = await classes.load(row.provider) if row.provider in REGISTRY else None
+    return InstanceAnswer(
+        instance_id=str(row.id),
+        status=row.status,
+        instance=instance_view(row),
+        capabilities=sorted(cls.capabilities) if cls else [],
+        limits=cls.limits if cls else None,
+    )
+
+
+class ListInstances(Input):
+    quiet = frozenset({"user_id"})
+
+    provider: str | None = Field(default=None, max_length=64)
+    status: str | None = Field(default=None, max_length=32)
+    user_id: str | None = Field(default=None, max_length=128)
+    limit: Limit = 50
+    cursor: Cursor = None
+
+
+class InstanceList(Output):
+    instances: list[InstanceView]
+    next_cursor: str | None = None
+
+
+async def list_instances(app: App, caller: Caller, args: ListInstances) -> InstanceList:
+    position = cursors.decode(args.cursor)
+    after = None
+    if position is not None:
+        if position[0] is None:
+            raise InvalidInput("This cursor is not one of ours.", hint="Give the next_cursor of the page before, or none.")
+        after = position[0], parse_instance_id(position[1])
+    rows = await store.listing(
+        app.database,
+        user_id=caller.user_id or args.user_id,
+        id=caller.instance_id,
+        provider=args.provider,
+        status=args.status,
+        after=after,
+        limit=args.limit + 1,
+    )
+    page = rows[: args.limit]
+    more = len(rows) > args.limit
+    return InstanceList(
+        instances=[instance_view(row) for row in page],
+        next_cursor=cursors.encode(page[-1].created_at, page[-1].id) if more else None,
+    )
+
+
+async def get_instance(app: App, caller: Caller, args: OfInstance) -> InstanceAnswer:
+    return await _answer(app, await instance_of(app.database, caller, args.instance_id))
+
+
+class UpdateInstance(OfInstance):
+    credentials: dict[str, Any] | None = Field(default=None, repr=False, description="settings to change; applied at the next start")
+    type_instance: list[Literal["api", "mcp"]] | None = Field(default=None, min_length=1, max_length=2)
+    agent_id: str | None = Field(default=None, max_length=128)
+    agno_enable: bool | None = None
+    stream: bool | None = None
+    api_webhook_schema: WebhookConfig | None = None
+
+
+async def update_instance(app: App, caller: Caller, args: UpdateInstance) -> InstanceAnswer:
+    caller.require_owner()
+    row = await instance_of(app.database, caller, args.instance_id)
+    public: dict[str, Any] | None = None
+    if args.credentials is not None:
+        cls = await classes.load(row.provider)
+        kept = await credentials.revealed(app.database, app.vault(), row.id)
+        before = {**row.settings, **{name: value for name, value in kept.items() if name in cls.settings_type.model_fields}}
+        settings = credentials.validated(cls.settings_type, row.provider, {**before, **args.credentials})
+        changed = {name: value for name, value in credentials.secret_part(settings).items() if name in args.credentials}
+        await credentials.store(app.database, app.vault(), row.id, changed)
+        public = credentials.public_part(settings)
+    updated = await store.update(
+        app.database,
+        row.id,
+        type_instance=list(args.type_instance) if args.type_instance else None,
+        settings=public,
+        agent_id=args.agent_id,
+        agno_enable=args.agno_enable,
+        stream=args.stream,
+        api_webhook_schema=args.api_webhook_schema.public() if args.api_webhook_schema else None,
+    )
+    if args.api_webhook_schema and args.api_webhook_schema.secret:
+        await credentials.store(app.database, app.vault(), row.id, {"webhook_secret_out": args.api_webhook_schema.secret})
+    app.supervisor.refresh(updated or row)
+    return await _answer(app, updated or row)
+
+
+class DeleteInstance(OfInstance):
+    purge: bool = Field(default=False, description="also its messages, chats and contacts")
+
+
+async def delete_instance(app: App, caller: Caller, args: DeleteInstance) -> Nothing:
+    caller.require_owner()
+    row = await instance_of(app.database, caller, args.instance_id)
+    await _halt(app, row)
+    await store.delete(app.database, row.id, purge=args.purge)
+    app.memory.forget(row.id)
+    app.supervisor.wake()
+    await anyio.to_thread.run_sync(_remove_folder, app, row)
+    return Nothing()
+
+
+def _remove_folder(app: App, row: InstanceRow) -> None:
+    shutil.rmtree(app.instance_dir(row.id), ignore_errors=True)
+
+
+class ProcessInstance(OfInstance):
+    force_recreate: bool = Field(default=False, description="throw the login away: a new QR")
+
+
+async def process_instance(app: App, caller: Caller, args: ProcessInstance) -> InstanceAnswer:
+    caller.require_owner()
+    row = await instance_of(app.database, caller, args.instance_id)
+    if args.force_recreate:
+        await _halt(app, row)
+        await anyio.to_thread.run_sync(_remove_folder, app, row)
+    return await _launch(app, row)
+
+
+async def start_instance(app: App, caller: Caller, args: OfInstance) -> InstanceAnswer:
+    return await _launch(app, await instance_of(app.database, caller, args.instance_id))
+
+
+async def stop_instance(app: App, caller: Caller, args: OfInstance) -> InstanceAnswer:
+    return await _answer(app, await _halt(app, await instance_of(app.database, caller, args.instance_id)))
+
+
+async def restart_instance(app: App, caller: Caller, args: OfInstance) -> InstanceAnswer:
+    return await _launch(app, await _halt(app, await instance_of(app.database, caller, args.instance_id)))
+
+
+async def _launch(app: App, row: InstanceRow) -> InstanceAnswer:
+    await classes.load(row.provider)
+    started = await store.set_desired(app.database, row.id, "running")
+    app.supervisor.wake()
+    return await _answer(app, started or row)
+
+
+async def _halt(app: App, row: InstanceRow) -> InstanceRow:
+    """Stop it, wherever it runs, and wait until that is done."""
+    if row.desired == "stopped" and row.status == "stopped":
+        return row
+    await store.set_desired(app.database, row.id, "stopped")
+    app.supervisor.wake()
+    deadline = anyio.current_time() + SETTLE_SECONDS
+    while True:
+        async with app.feed.waiter(row.id) as grown:
+            now = await store.get(app.database, row.id)
+            if now is None or now.status == "stopped":
+                return now or row
+            if await app.supervisor.nobody_runs(row.id):
+                await app.supervisor.stopped_without_owner(row)
+                continue
+            if anyio.current_time() > deadline:
+                raise NotAvailable(f"The instance did not stop within {SETTLE_SECONDS:g} s.", hint="Try again; get_logs says what it does.")
+            with anyio.move_on_after(0.5):
+                await grown.wait()
+
+
+class ProviderStats(Output):
+    instances: dict[str, int]
+    messages_in: int = 0
+    messages_out: int = 0
+    errors: int = 0
+
+
+class ActiveProviders(Output):
+    providers: list[str]
+    available: dict[str, list[str]]
+
+
+async def active_providers(app: App, caller: Caller, args: Input) -> ActiveProviders:
+    rows = await store.counts(app.database, user_id=caller.user_id, id=caller.instance_id)
+    return ActiveProviders(
+        providers=sorted({provider for provider, _, _ in rows}),
+        available={name: sorted((await classes.load(name)).capabilities) for name in sorted(REGISTRY)},
+    )

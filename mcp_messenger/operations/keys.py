@@ -1,0 +1,159 @@
+"""Keys, tokens and credentials: for programs and people, never through a model."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import AnyHttpUrl, Field
+
+from db import instances as store
+from db import secrets
+from mcp_messenger.app import App
+from mcp_messenger.caller import Caller, instance_of
+from mcp_messenger.errors import Conflict
+from mcp_messenger.instances import credentials
+from mcp_messenger.operations.diagnostics import Cleared, History
+from mcp_messenger.operations.instances import KEY_PREFIX_SHOWN, UpdateInstance, WebhookConfig, WebhookFilters, rotate, update_instance
+from mcp_messenger.operations.operation import Input, OfInstance, Output
+from mcp_messenger.vault import masked, new_api_key
+
+
+class ApiKey(Output):
+    id: str
+    prefix: str
+    created_at: datetime
+    api_key: str = Field(repr=False)
+
+
+async def get_current_api_key(app: App, caller: Caller, args: OfInstance) -> ApiKey:
+    caller.require_owner()
+    row = await instance_of(app.database, caller, args.instance_id)
+    key = await secrets.reveal_key(app.database, row.id)
+    if key is None or key.sealed is None:
+        raise Conflict("This instance has no API key yet.", hint="POST …/api-key/rotate makes one.")
+    await secrets.record_reveal(app.database, row.id, what="api_key", caller=str(caller))
+    api_key = app.vault().unseal(key.sealed, row=str(row.id), field=f"api_key/{key.id}")
+    return ApiKey(id=str(key.id), prefix=key.prefix, created_at=key.created_at, api_key=api_key)
+
+
+async def rotate_api_key(app: App, caller: Caller, args: OfInstance) -> ApiKey:
+    caller.require_owner()
+    row = await instance_of(app.database, caller, args.instance_id)
+    await rotate(app, row)
+    return await get_current_api_key(app, caller, args)
+
+
+class KeyEntry(Output):
+    id: str
+    prefix: str
+    created_at: datetime
+    revealed_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+class KeyHistory(Output):
+    history: list[KeyEntry]
+
+
+async def get_api_key_history(app: App, caller: Caller, args: History) -> KeyHistory:
+    row = await instance_of(app.database, caller, args.instance_id)
+    return KeyHistory(
+        history=[
+            KeyEntry(id=str(key.id), prefix=key.prefix, created_at=key.created_at, revealed_at=key.revealed_at, revoked_at=key.revoked_at)
+            for key in await secrets.keys(app.database, row.id, limit=args.limit)
+        ]
+    )
+
+
+class GetCredentials(OfInstance):
+    reveal: bool = False
+
+
+class Credential(Output):
+    field: str
+    masked: str
+    rotated_at: datetime
+    value: str | None = Field(default=None, repr=False)
+
+
+class CredentialList(Output):
+    credentials: list[Credential]
+
+
+async def get_credentials(app: App, caller: Caller, args: GetCredentials) -> CredentialList:
+    row = await instance_of(app.database, caller, args.instance_id)
+    if args.reveal:
+        caller.require_owner()
+        await secrets.record_reveal(app.database, row.id, what="credentials", caller=str(caller))
+    values = await credentials.revealed(app.database, app.vault(), row.id)
+    return CredentialList(
+        credentials=[
+            Credential(
+                field=secret.field,
+                masked=masked(values[secret.field]),
+                rotated_at=secret.rotated_at,
+                value=values[secret.field] if args.reveal else None,
+            )
+            for secret in await secrets.of_instance(app.database, row.id)
+        ]
+    )
+
+
+class SetCredentials(OfInstance):
+    credentials: dict[str, Any] = Field(repr=False, min_length=1)
+
+
+async def set_credentials(app: App, caller: Caller, args: SetCredentials) -> CredentialList:
+    await update_instance(app, caller, UpdateInstance(instance_id=args.instance_id, credentials=args.credentials))
+    return await get_credentials(app, caller, GetCredentials(instance_id=args.instance_id))
+
+
+class UserToken(Output):
+    user_id: str
+    token: str = Field(repr=False)
+
+
+class CreateToken(Input):
+    user_id: str = Field(min_length=1, max_length=128)
+
+
+async def create_user_token(app: App, caller: Caller, args: CreateToken) -> UserToken:
+    """A token that reaches what is this user's, and nothing else."""
+    caller.require_admin()
+    token = new_api_key()
+    await secrets.new_token(app.database, args.user_id, prefix=token[:KEY_PREFIX_SHOWN], digest=app.vault().digest(token))
+    return UserToken(user_id=args.user_id, token=token)
+
+
+async def revoke_user_tokens(app: App, caller: Caller, args: CreateToken) -> Cleared:
+    caller.require_admin()
+    return Cleared(cleared=await secrets.revoke_tokens(app.database, args.user_id))
+
+
+class WebhookAnswer(Output):
+    enabled: bool
+    url: str | None = None
+    events: list[str] | None = None
+    filters: dict[str, Any] = {}
+
+
+async def get_webhook(app: App, caller: Caller, args: OfInstance) -> WebhookAnswer:
+    row = await instance_of(app.database, caller, args.instance_id)
+    return WebhookAnswer.model_validate(row.api_webhook_schema or {"enabled": False})
+
+
+class SetWebhook(OfInstance):
+    enabled: bool
+    url: AnyHttpUrl | None = None
+    events: list[str] | None = Field(default=None, max_length=50)
+    filters: WebhookFilters = WebhookFilters()
+    secret: str | None = Field(default=None, repr=False, min_length=16, max_length=512)
+
+
+async def set_webhook(app: App, caller: Caller, args: SetWebhook) -> WebhookAnswer:
+    row = await instance_of(app.database, caller, args.instance_id)
+    config = WebhookConfig.model_validate(args.model_dump(exclude={"instance_id"}))
+    updated = await store.update(app.database, row.id, api_webhook_schema=config.public())
+    if config.secret:
+        await credentials.store(app.database, app.vault(), row.id, {"webhook_secret_out": config.secret})
+    app.supervisor.refresh(updated or row)
+    return await get_webhook(app, caller, OfInstance(instance_id=args.instance_id))

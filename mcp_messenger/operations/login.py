@@ -1,0 +1,106 @@
+"""Logging an instance in: QR codes, pairing codes, and what it waits for."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import Field
+
+from db import history
+from db.instances import InstanceRow
+from mcp_messenger.app import App
+from mcp_messenger.caller import Caller, instance_of
+from mcp_messenger.errors import NotReady
+from mcp_messenger.operations.operation import OfInstance, Output
+from providers.models import InstanceState
+
+
+class QrAnswer(Output):
+    """`png` is a data URI of the picture of `qr`."""
+
+    instance_id: str
+    status: str
+    qr: str = Field(repr=False)
+    png: str = Field(default="", repr=False)
+    sequence: int
+    issued_at: datetime
+    expires_at: datetime
+    pairing_code: str | None = Field(default=None, repr=False)
+
+    def shown(self) -> dict[str, Any]:
+        """The picture goes beside the text, not into it."""
+        return {name: value for name, value in super().shown().items() if name != "png"}
+
+    def pictures(self) -> tuple[tuple[bytes, str], ...]:
+        return ((png(self.qr), "image/png"),)
+
+
+async def get_qr(app: App, caller: Caller, args: OfInstance) -> QrAnswer:
+    row = await instance_of(app.database, caller, args.instance_id)
+    code = await history.current_qr(app.database, row.id)
+    if code is None or code.sealed is None or code.expires_at <= datetime.now(UTC):
+        raise NotReady(args.instance_id, InstanceState(row.status), f"There is no QR code now: the instance is {row.status}.")
+    content = app.vault().unseal(code.sealed, row=str(row.id), field=f"qr/{code.sequence}")
+    return QrAnswer(
+        instance_id=str(row.id),
+        status=row.status,
+        qr=content,
+        png=png_data_uri(content),
+        sequence=code.sequence,
+        issued_at=code.issued_at,
+        expires_at=code.expires_at,
+    )
+
+
+def png_data_uri(content: str) -> str:
+    import base64
+
+    return "data:image/png;base64," + base64.b64encode(png(content)).decode()
+
+
+def png(content: str) -> bytes:
+    """The QR code as a picture, with the quiet zone that scanners need."""
+    import io
+
+    import segno
+
+    out = io.BytesIO()
+    segno.make(content, error="m").save(out, kind="png", scale=6, border=4)
+    return out.getvalue()
+
+
+class AccountAnswer(Output):
+    instance_id: str
+    provider: str
+    account: dict[str, Any]
+
+
+async def get_account(app: App, caller: Caller, args: OfInstance) -> AccountAnswer:
+    row = await instance_of(app.database, caller, args.instance_id)
+    if row.account is None:
+        raise NotReady(args.instance_id, InstanceState(row.status), "This instance has not been logged in yet.")
+    return AccountAnswer(instance_id=str(row.id), provider=row.provider, account=row.account)
+
+
+class AuthStatus(Output):
+    instance_id: str
+    state: str
+    authenticated: bool
+    account: dict[str, Any] | None = None
+    needs: str
+    reason: str | None = None
+
+
+async def get_auth_status(app: App, caller: Caller, args: OfInstance) -> AuthStatus:
+    return auth_status(await instance_of(app.database, caller, args.instance_id))
+
+
+def auth_status(row: InstanceRow) -> AuthStatus:
+    authenticated = row.status in {InstanceState.AUTHENTICATED, InstanceState.READY, InstanceState.DEGRADED}
+    return AuthStatus(
+        instance_id=str(row.id),
+        state=row.status,
+        authenticated=authenticated,
+        account=row.account if authenticated else None,
+        needs=row.needs,
+        reason=row.status_reason,
+    )

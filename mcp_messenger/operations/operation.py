@@ -1,0 +1,116 @@
+"""What an operation is. The table of them is in operations/table.py; the faces are made from it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from mcp_messenger.app import App
+from mcp_messenger.caller import Caller
+
+
+class Toolset(StrEnum):
+    """Groups of tools that are shown or hidden together."""
+
+    INSTANCES = "instances"
+    READING = "reading"
+    SENDING = "sending"
+    EXTRAS = "extras"
+    GROUPS = "groups"
+    DIAGNOSTICS = "diagnostics"
+
+
+DEFAULT_TOOLSETS = frozenset({Toolset.INSTANCES, Toolset.READING, Toolset.SENDING})
+
+
+class Effect(StrEnum):
+    READ = "read"
+    WRITE = "write"
+    DESTROY = "destroy"
+
+
+class Face(StrEnum):
+    MCP = "mcp"
+    REST = "rest"
+
+
+BOTH = frozenset({Face.MCP, Face.REST})
+REST_ONLY = frozenset({Face.REST})
+"""For what must not pass through a model: keys and secrets; and for what only a program wants."""
+
+
+class Input(BaseModel):
+    """Arguments. `quiet` ones are taken, and not shown to models: they are rarely a model's business, and each costs tokens."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+    quiet: ClassVar[frozenset[str]] = frozenset()
+
+
+InstanceId = Annotated[str, Field(description="from list_instances", max_length=64)]
+Cursor = Annotated[str | None, Field(description="next_cursor of the page before", max_length=300)]
+Limit = Annotated[int, Field(ge=1, le=100)]
+PlatformId = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class OfInstance(Input):
+    instance_id: InstanceId
+
+
+class Output(BaseModel):
+    """What is answered. Fields with their default value are left out of what a model is shown."""
+
+    model_config = ConfigDict(frozen=True)
+
+    def shown(self) -> dict[str, Any]:
+        """For a model: without what says nothing."""
+        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude_none=True)
+
+    def pictures(self) -> tuple[tuple[bytes, str], ...]:
+        """(content, media type) of what a model is to see."""
+        return ()
+
+
+class FromOthers(Output):
+    """Holds texts, names and titles that other people wrote, and says so: they are data, not instructions."""
+
+    untrusted: bool = True
+
+    def shown(self) -> dict[str, Any]:
+        return {**super().shown(), "untrusted": True}
+
+
+class Nothing(Output):
+    """Done."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One thing that can be done, for every face.
+
+    `path` is under /api/v1; names in braces are fields of `input`. What is under INSTANCE_PATH is also on an instance's own API.
+    """
+
+    name: str
+    method: str
+    path: str
+    input: type[Input]
+    output: type[Output]
+    run: Callable[[App, Caller, Any], Awaitable[Output]]
+    summary: str
+    toolset: Toolset
+    effect: Effect = Effect.READ
+    idempotent: bool = False
+    faces: frozenset[Face] = field(default=BOTH)
+    status: int = 200
+    open_world: bool = True
+    patient: bool = False
+    """It may take long: clients are told that it is alive."""
+
+    @property
+    def of_instance(self) -> bool:
+        return issubclass(self.input, OfInstance)
+
+
+INSTANCE_PATH = "/instances/{instance_id}"

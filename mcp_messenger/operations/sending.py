@@ -1,0 +1,320 @@
+"""Sending, and what can be done to what was sent."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import AliasChoices, Field
+
+from db import chats as chat_store
+from db.instances import InstanceRow
+from db.messages import MessageRow
+from mcp_messenger.app import App
+from mcp_messenger.caller import Caller, instance_of
+from mcp_messenger.delivery.inbound import Source
+from mcp_messenger.errors import InvalidInput, NotReady
+from mcp_messenger.instances import classes
+from mcp_messenger.instances.held import COMING, WORKING
+from mcp_messenger.media import MediaPolicy, load_upload
+from mcp_messenger.network import NetworkPolicy
+from mcp_messenger.operations.chats import known_chat
+from mcp_messenger.operations.messages import OfMessage, known_message, platform_id_of
+from mcp_messenger.operations.operation import Nothing, OfInstance, Output, PlatformId
+from mcp_messenger.operations.port import port
+from providers import errors as provider_errors
+from providers.base import Provider
+from providers.errors import MessengerError
+from providers.models import Capability, ChatKind, Draft, InstanceState, Location, MediaKind, MessageDeleted, MessageEdited, Poll, TextFormat, Upload
+
+WAIT_FOR_PLATFORM = 25.0
+DEFAULT_UPLOAD_MAX = 64 * 1024 * 1024
+TO = AliasChoices("to", "number", "chatId", "chat_id")
+
+
+class Send(OfInstance):
+    quiet = frozenset({"extra", "silent"})
+
+    to: PlatformId = Field(validation_alias=TO, description="chat id from list_chats, or a number where the messenger takes one")
+    reply_to: str | None = Field(default=None, max_length=20, description="message id to answer")
+    idempotency_key: str | None = Field(default=None, min_length=1, max_length=128, description="same key, same send: never sent twice")
+    silent: bool = False
+    extra: dict[str, Any] = Field(default={}, description="the platform's own fields, passed through")
+
+
+class SendMessage(Send):
+    message: str = Field(min_length=1, max_length=100_000)
+    format: TextFormat = TextFormat.PLAIN
+    split: bool = Field(default=False, description="send a too long text as several messages")
+
+
+class SendMedia(Send):
+    source: str = Field(min_length=1, max_length=90_000_000, description="URL, path in a media folder, data: URI or base64:...")
+    caption: str = Field(default="", max_length=100_000)
+    format: TextFormat = TextFormat.PLAIN
+    kind: MediaKind | None = Field(default=None, description="how to show it; found out by itself")
+    name: str | None = Field(default=None, max_length=200)
+    mime: str | None = Field(default=None, max_length=100)
+
+
+class SendPoll(Send):
+    question: str = Field(min_length=1, max_length=1000)
+    options: list[str] = Field(min_length=2, max_length=20)
+    multiple: bool = False
+
+
+class SendLocation(Send):
+    latitude: float = Field(ge=-90, le=90)
+    longitude: float = Field(ge=-180, le=180)
+    name: str | None = Field(default=None, max_length=200)
+
+
+class SendAnswer(Output):
+    """`status` queued: it goes out as soon as the messenger takes it. unknown: it may have arrived; do not send it again unseen."""
+
+    message_id: str
+    status: str
+    chat_id: str
+    platform_id: str | None = None
+    detail: str | None = None
+
+
+async def send_message(app: App, caller: Caller, args: SendMessage) -> SendAnswer:
+    return await _send(app, caller, args, text=args.message, format=args.format, split=args.split)
+
+
+async def send_media(app: App, caller: Caller, args: SendMedia) -> SendAnswer:
+    row = await instance_of(app.database, caller, args.instance_id)
+    cls = await classes.load(row.provider)
+    _require(cls, Capability.MEDIA)
+    upload = await load_upload(
+        args.source,
+        policy=media_policy(app),
+        max_bytes=cls.limits.max_upload or DEFAULT_UPLOAD_MAX,
+        name=args.name,
+        mime=args.mime,
+        kind=args.kind,
+    )
+    return await _send(app, caller, args, text=args.caption, format=args.format, upload=upload)
+
+
+async def send_poll(app: App, caller: Caller, args: SendPoll) -> SendAnswer:
+    poll = Poll(question=args.question, options=tuple(args.options), multiple=args.multiple)
+    return await _send(app, caller, args, poll=poll)
+
+
+async def send_location(app: App, caller: Caller, args: SendLocation) -> SendAnswer:
+    return await _send(app, caller, args, location=Location(latitude=args.latitude, longitude=args.longitude, name=args.name))
+
+
+def media_policy(app: App) -> MediaPolicy:
+    roots = app.config.media_roots or (app.config.data_dir / "media",)
+    return MediaPolicy(roots=roots, network=NetworkPolicy(allowed_networks=app.config.allowed_networks), tls=app.tls())
+
+
+def _require(cls: type[Provider], capability: Capability) -> None:
+    if capability not in cls.capabilities:
+        raise provider_errors.Unsupported(cls.name, capability)
+
+
+async def _send(
+    app: App,
+    caller: Caller,
+    args: Send,
+    *,
+    text: str = "",
+    format: TextFormat = TextFormat.PLAIN,
+    upload: Upload | None = None,
+    poll: Poll | None = None,
+    location: Location | None = None,
+    split: bool = False,
+) -> SendAnswer:
+    row = await instance_of(app.database, caller, args.instance_id)
+    chat_id, kind = await chat_of(app, row, args.to)
+    draft = Draft(
+        client_id="0",
+        chat_id=chat_id,
+        text=text,
+        format=format,
+        reply_to=await _reply_target(app, row, args.reply_to),
+        upload=upload,
+        poll=poll,
+        location=location,
+        silent=args.silent,
+        extra={**args.extra, "split": True} if split else args.extra,
+    )
+    (await checker(app, row)).check(draft)
+    _require_sendable(app, row)
+    message_id = await app.outbox.queue(row.id, draft, kind=kind, idempotency_key=args.idempotency_key)
+    await app.supervisor.wake_outbox(row.id)
+    return answer(await app.outbox.wait_settled(row.id, message_id, WAIT_FOR_PLATFORM))
+
+
+async def chat_of(app: App, row: InstanceRow, to: str) -> tuple[str, ChatKind]:
+    """The chat's id by now, and its kind. A chat that we never saw is the platform's to know."""
+    chat = await chat_store.get(app.database, row.id, to)
+    if chat is None:
+        return to, ChatKind.UNKNOWN
+    return chat.migrated_to or chat.id, ChatKind(chat.kind)
+
+
+async def _reply_target(app: App, row: InstanceRow, message_id: str | None) -> str | None:
+    return None if message_id is None else platform_id_of(await known_message(app, row, message_id))
+
+
+async def checker(app: App, row: InstanceRow) -> Provider:
+    """A provider to ask what the platform would refuse; it need not run."""
+    held = app.supervisor.get(row.id)
+    return held.provider if held is not None else await app.supervisor.unstarted(row)
+
+
+def _require_sendable(app: App, row: InstanceRow) -> None:
+    held = app.supervisor.get(row.id)
+    state = held.provider.state.state if held is not None else InstanceState(row.status)
+    just_begun = row.desired == "running" and state in {InstanceState.CREATED, InstanceState.STOPPED}
+    if state not in WORKING | COMING and not just_begun:
+        raise NotReady(str(row.id), state)
+
+
+def answer(message: MessageRow) -> SendAnswer:
+    """Raises the platform's refusal for a message that failed."""
+    error = message.error or {}
+    if message.status == "failed":
+        raise refusal(error.get("code", ""), error.get("message", ""))
+    return SendAnswer(
+        message_id=str(message.id),
+        status=message.status,
+        chat_id=message.chat_id,
+        platform_id=message.platform_id,
+        detail=error.get("message"),
+    )
+
+
+def refusal(code: str, detail: str) -> MessengerError:
+    """The error that a stored code stands for."""
+    kinds: tuple[type[MessengerError], ...] = (
+        provider_errors.NotFound,
+        provider_errors.Forbidden,
+        provider_errors.InvalidRequest,
+        provider_errors.WindowClosed,
+        provider_errors.LoggedOut,
+    )
+    cls = next((kind for kind in kinds if kind.code == code), provider_errors.Rejected)
+    hint = "The message was not sent."
+    if cls is provider_errors.NotFound:
+        hint += " list_chats has the chats that are known."
+    return cls(detail, hint=hint)
+
+
+class CheckSend(OfInstance):
+    to: PlatformId = Field(validation_alias=TO)
+    message: str = Field(default="", max_length=100_000)
+    format: TextFormat = TextFormat.PLAIN
+
+
+class SendCheck(Output):
+    """Whether a send would be tried now; `refusal` tells why not, `instead` what would work."""
+
+    ok: bool
+    refusal: str | None = None
+    reason: str | None = None
+    instead: str | None = None
+    length: int
+    max_length: int
+    length_unit: str
+    wait_seconds: float = 0.0
+
+
+async def check_send(app: App, caller: Caller, args: CheckSend) -> SendCheck:
+    row = await instance_of(app.database, caller, args.instance_id)
+    chat_id, kind = await chat_of(app, row, args.to)
+    provider = await checker(app, row)
+    held = app.supervisor.get(row.id)
+    problem: MessengerError | None = None
+    try:
+        provider.check(Draft(client_id="0", chat_id=chat_id, text=args.message, format=args.format))
+        _require_sendable(app, row)
+    except MessengerError as error:
+        problem = error
+    return SendCheck(
+        ok=problem is None,
+        refusal=problem and problem.code,
+        reason=problem and problem.detail,
+        instead=problem and problem.hint,
+        length=provider.limits.text_unit.length(args.message),
+        max_length=provider.limits.max_text,
+        length_unit=provider.limits.text_unit,
+        wait_seconds=round(held.pace.wait(chat_id, kind), 3) if held is not None else 0.0,
+    )
+
+
+class React(OfMessage):
+    emoji: str | None = Field(default=None, max_length=32, description="none takes the reaction back")
+
+
+async def react(app: App, caller: Caller, args: React) -> Nothing:
+    row, message = await _on_message(app, caller, args)
+    await (await port(app, row, Capability.REACT)).react(message.chat_id, platform_id_of(message), args.emoji)
+    return Nothing()
+
+
+class EditMessage(OfMessage):
+    message: str = Field(min_length=1, max_length=100_000)
+    format: TextFormat = TextFormat.PLAIN
+
+
+async def edit_message(app: App, caller: Caller, args: EditMessage) -> Nothing:
+    row, message = await _on_message(app, caller, args)
+    _require_own(message)
+    provider = await port(app, row, Capability.EDIT)
+    provider.check_lengths(Draft(client_id="0", chat_id=message.chat_id, text=args.message))
+    await provider.edit(message.chat_id, platform_id_of(message), args.message, args.format)
+    # Not every platform tells us of our own edit again.
+    edited = MessageEdited(chat_id=message.chat_id, message_id=platform_id_of(message), text=args.message, at=datetime.now(UTC))
+    await app.inbound.deliver(Source(row.id, None), [edited])
+    return Nothing()
+
+
+async def delete_message(app: App, caller: Caller, args: OfMessage) -> Nothing:
+    row, message = await _on_message(app, caller, args)
+    await (await port(app, row, Capability.DELETE)).delete(message.chat_id, platform_id_of(message))
+    deleted = MessageDeleted(chat_id=message.chat_id, message_id=platform_id_of(message), at=datetime.now(UTC))
+    await app.inbound.deliver(Source(row.id, None), [deleted])
+    return Nothing()
+
+
+async def _on_message(app: App, caller: Caller, args: OfMessage) -> tuple[InstanceRow, MessageRow]:
+    row = await instance_of(app.database, caller, args.instance_id)
+    return row, await known_message(app, row, args.message_id)
+
+
+def _require_own(message: MessageRow) -> None:
+    if not message.outgoing:
+        raise InvalidInput(f"The message {message.id} was written by somebody else.", hint="Only own messages can be edited.")
+
+
+class MarkRead(OfInstance):
+    chat_id: PlatformId
+
+
+async def mark_read(app: App, caller: Caller, args: MarkRead) -> Nothing:
+    """Our own count in any case; the sender's ticks where the platform has them."""
+    row = await instance_of(app.database, caller, args.instance_id)
+    chat = await known_chat(app, row, args.chat_id)
+    cls = await classes.load(row.provider)
+    if Capability.MARK_READ in cls.capabilities and chat.last_message_id is not None:
+        last = await known_message(app, row, str(chat.last_message_id))
+        if last.platform_id is not None:
+            await (await port(app, row, Capability.MARK_READ)).mark_read(chat.id, last.platform_id)
+    await chat_store.mark_read(app.database, row.id, chat.id)
+    return Nothing()
+
+
+class SetTyping(OfInstance):
+    chat_id: PlatformId
+    typing: bool = True
+
+
+async def set_typing(app: App, caller: Caller, args: SetTyping) -> Nothing:
+    row = await instance_of(app.database, caller, args.instance_id)
+    chat_id, _ = await chat_of(app, row, args.chat_id)
+    await (await port(app, row, Capability.TYPING)).set_typing(chat_id, args.typing)
+    return Nothing()

@@ -1,0 +1,163 @@
+"""What callers see of rows. Texts, names and titles were written by others: they stand in fields of their own, and are data."""
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from db.chats import ChatRow, ContactRow
+from db.instances import InstanceRow
+from db.messages import MessageRow
+from mcp_messenger.operations.operation import Output
+
+SHORT = 500
+
+
+class InstanceView(Output):
+    id: str
+    provider: str
+    status: str
+    status_reason: str | None = None
+    user_id: str
+    type_instance: list[str]
+    runtime: str
+    needs: str = "nothing"
+    account: dict[str, Any] | None = None
+    settings: dict[str, Any] = {}
+    agent_id: str | None = None
+    agno_enable: bool = False
+    stream: bool = False
+    api_webhook_schema: dict[str, Any] | None = None
+    last_activity: datetime | None = None
+    created_at: datetime
+    updated_at: datetime
+
+
+def instance_view(row: InstanceRow) -> InstanceView:
+    return InstanceView(
+        id=str(row.id),
+        provider=row.provider,
+        status=row.status,
+        status_reason=row.status_reason,
+        user_id=row.user_id,
+        type_instance=row.type_instance,
+        runtime=row.runtime,
+        needs=row.needs,
+        account=row.account,
+        settings=row.settings,
+        agent_id=row.agent_id,
+        agno_enable=row.agno_enable,
+        stream=row.stream,
+        api_webhook_schema=row.api_webhook_schema,
+        last_activity=row.last_activity_at,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+class ChatView(Output):
+    id: str
+    kind: str
+    title: str = ""
+    username: str | None = None
+    phone: str | None = None
+    unread: int = 0
+    last_at: datetime | None = None
+    last_text: str | None = None
+    last_from_me: bool = False
+
+
+def chat_view(row: ChatRow, *, text_max: int = 80) -> ChatView:
+    text = row.last_text
+    return ChatView(
+        id=row.id,
+        kind=row.kind,
+        title=row.title,
+        username=row.username,
+        phone=row.phone,
+        unread=row.unread,
+        last_at=_seconds(row.last_at),
+        last_text=text if text is None or len(text) <= text_max else text[: text_max - 1] + "…",
+        last_from_me=bool(row.last_outgoing),
+    )
+
+
+class ContactView(Output):
+    id: str
+    name: str = ""
+    username: str | None = None
+    phone: str | None = None
+    is_bot: bool = False
+
+
+def contact_view(row: ContactRow) -> ContactView:
+    return ContactView(id=row.id, name=row.name, username=row.username, phone=row.phone, is_bot=row.is_bot)
+
+
+class MediaView(Output):
+    kind: str
+    mime: str | None = None
+    size: int | None = None
+    name: str | None = None
+    duration: float | None = None
+
+
+class MessageView(Output):
+    """`sender` is "me" for our own. `id` is ours and stays; `platform_id` is the messenger's, there once it went out."""
+
+    id: str
+    chat_id: str | None = None
+    at: datetime
+    sender: str = Field(serialization_alias="from", validation_alias="from")
+    sender_id: str | None = None
+    text: str = ""
+    truncated: bool = False
+    kind: str = "text"
+    status: str | None = None
+    reply_to: str | None = None
+    thread_id: str | None = None
+    mentions_me: bool = False
+    media: list[MediaView] = []
+    location: dict[str, Any] | None = None
+    poll: dict[str, Any] | None = None
+    reactions: dict[str, list[str]] = {}
+    edited: bool = False
+    deleted: bool = False
+    error: dict[str, Any] | None = None
+    platform_id: str | None = None
+
+
+def message_view(row: MessageRow, *, reply_to: str | None = None, chat: bool = True, full: bool = False) -> MessageView:
+    """`full`: with the whole text and the platform's ids; `chat`: with the chat, where it is not told once for a page."""
+    content = row.content
+    body = "" if row.deleted_at else row.body
+    short = body if full or len(body) <= SHORT else body[:SHORT]
+    return MessageView.model_validate(
+        {
+            "id": str(row.id),
+            "chat_id": row.chat_id if chat else None,
+            "at": _seconds(row.sent_at),
+            "from": "me" if row.outgoing else row.sender_name or row.sender_id or "?",
+            "sender_id": None if row.outgoing or (row.sender_id == row.chat_id and not full) else row.sender_id,
+            "text": short,
+            "truncated": len(short) < len(body),
+            "kind": row.kind,
+            "status": row.status if row.outgoing else None,
+            "reply_to": reply_to,
+            "thread_id": row.thread_id,
+            "mentions_me": content.get("mentions_me", False),
+            "media": [] if row.deleted_at else [MediaView.model_validate(media) for media in content.get("media", [])],
+            "location": content.get("location"),
+            "poll": content.get("poll"),
+            "reactions": {who: emojis for who, emojis in content.get("reactions", {}).items() if emojis},
+            "edited": row.edited_at is not None,
+            "deleted": row.deleted_at is not None,
+            "error": row.error,
+            "platform_id": row.platform_id if full else None,
+        }
+    )
+
+
+def _seconds(at: datetime | None) -> datetime | None:
+    """Fractions of a second cost a model tokens and tell it nothing."""
+    return None if at is None else at.replace(microsecond=0)

@@ -1,0 +1,120 @@
+"""The HTTP server, until it is told to stop."""
+
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import anyio
+import uvicorn
+from starlette.types import ASGIApp
+
+from mcp_messenger.app import App, running
+from mcp_messenger.caller import ADMIN
+from mcp_messenger.client_configuration import http_configuration, stdio_configuration
+from mcp_messenger.config import Config
+from mcp_messenger.errors import Conflict, InvalidInput
+from mcp_messenger.faces.http import http_app
+from mcp_messenger.faces.mcp import selected
+from mcp_messenger.operations.keys import CreateToken, create_user_token
+
+log = logging.getLogger(__name__)
+
+WELCOME = """mcp-messenger is running.
+
+  MCP (streamable HTTP)  {url}/mcp
+  REST                   {url}/api/v1   documentation: {url}/docs
+  health                 {url}/health
+
+For an MCP client that speaks HTTP:
+{http}
+
+For one that starts its servers itself, such as Claude Desktop:
+{stdio}
+
+Try it:  curl -s -X POST {url}/api/v1/instances -H 'Content-Type: application/json' -d '{{"provider": "sandbox"}}'
+Data is in {data}. Press Ctrl+C to stop."""
+DRAIN_SECONDS = 5
+
+
+async def serve(config: Config) -> None:
+    """Raises Conflict when the port is taken."""
+    selected(config)
+    listener = bind(config)
+    async with running(config) as app:
+        print(  # noqa: T201 - a person reads it; this mode has no protocol on stdout
+            WELCOME.format(
+                url=config.own_url,
+                http=http_configuration(config.own_url, with_token=config.admin_token is not None),
+                stdio=stdio_configuration(),
+                data=config.data_dir,
+            ),
+            flush=True,
+        )
+        await run_server(http_app(app), listener)
+
+
+def bind(config: Config) -> socket.socket:
+    """A listening socket, before anything costly is started."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    if sys.platform != "win32":
+        # There it would let another program take the port over.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((config.host, config.port))
+    except OSError as error:
+        listener.close()
+        raise Conflict(
+            f"Port {config.port} of {config.host} cannot be used: {error.strerror}.", hint="Stop what uses it, or give another with --port."
+        ) from error
+    return listener
+
+
+async def run_server(asgi: ASGIApp, listener: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM; what is under way gets a few seconds to end."""
+    server = uvicorn.Server(
+        uvicorn.Config(asgi, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS, server_header=False, ws="none")
+    )
+    with _stopped_by_signals(server):
+        await server.serve(sockets=[listener])
+
+
+@contextmanager
+def _stopped_by_signals(server: uvicorn.Server) -> Generator[None]:
+    """uvicorn raises the signal again when it is done, which would cut our own clean-up short."""
+    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    server.capture_signals = _nothing  # pyright: ignore[reportAttributeAccessIssue] - its own handlers are replaced
+
+    def stop(number: int, frame: object) -> None:
+        server.should_exit = True
+
+    for number in previous:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _nothing() -> Generator[None]:
+    yield
+
+
+async def print_token(config: Config, user: str) -> None:
+    """Make a token for a user and print it; it is not kept in the clear."""
+    if not user:
+        raise InvalidInput("Whose token?", hint="mcp-messenger token USER")
+    async with running(config) as app:
+        await _settled(app)
+        answer = await create_user_token(app, ADMIN, CreateToken(user_id=user))
+        print(answer.token)  # noqa: T201 - the answer
+
+
+async def _settled(app: App) -> None:
+    with anyio.fail_after(60):
+        await app.database.started()

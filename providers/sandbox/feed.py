@@ -1,0 +1,59 @@
+"""What the sandbox has to tell our side, in order, until it is taken."""
+
+import logging
+from collections import deque
+
+import anyio
+
+from providers.base import Deliver
+from providers.models import InstanceState, StateChanged
+from providers.sandbox.world import World
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 100
+_FIRST_PAUSE = 0.2
+_LONGEST_PAUSE = 30.0
+
+
+class Feed:
+    """At least once: an event that `deliver` did not take is handed over again, after a restart too.
+
+    States go first and are not kept; messages wait in the world until an account is linked and `deliver` has returned.
+    """
+
+    def __init__(self, world: World, deliver: Deliver) -> None:
+        self.state = StateChanged(state=InstanceState.CREATED)
+        self._world = world
+        self._deliver = deliver
+        self._states: deque[StateChanged] = deque()
+        self._turn = anyio.Lock()
+
+    def tell(self, state: StateChanged) -> None:
+        self.state = state
+        self._states.append(state)
+        self._world.touch()
+
+    async def flush(self) -> None:
+        """Hand over all there is. Raises what `deliver` raises."""
+        async with self._turn:
+            while self._states:
+                await self._deliver([self._states[0]])
+                self._states.popleft()
+            while self.state.state is InstanceState.READY and (updates := self._world.updates(_BATCH)):
+                await self._deliver([event for _, event in updates])
+                self._world.confirm(updates[-1][0])
+
+    async def run(self) -> None:
+        pause = _FIRST_PAUSE
+        while True:
+            version = self._world.version
+            try:
+                await self.flush()
+            except Exception:
+                logger.exception("The sandbox's events were not taken; trying again in %g s.", pause)
+                await anyio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                pause = _FIRST_PAUSE
+                await self._world.changed_since(version)

@@ -1,0 +1,298 @@
+"""The sandbox behind the port."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import anyio
+from pydantic import ValidationError
+
+from providers.base import Deliver, Provider, Settings, Surroundings, WebhookReply, WebhookRequest
+from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, Unreachable
+from providers.models import (
+    Capability,
+    Chat,
+    Contact,
+    Download,
+    Draft,
+    Group,
+    GroupChange,
+    InstanceState,
+    Limits,
+    Media,
+    Message,
+    MessageKind,
+    MessageReceived,
+    SentMessage,
+    StateChanged,
+    TextFormat,
+)
+from providers.sandbox import groups
+from providers.sandbox.feed import Feed
+from providers.sandbox.login import Login, Sleep
+from providers.sandbox.people import MAYBE_SENT, OWN_ID, rehearse
+from providers.sandbox.personas import Attendant
+from providers.sandbox.phone import Phone, new_id
+from providers.sandbox.settings import SandboxSettings
+from providers.sandbox.webhook import WebhookEvent, is_genuine
+from providers.sandbox.world import Now, Post, World, utc_now
+from providers.text import clean
+
+if TYPE_CHECKING:
+    from providers.sandbox.page import Page
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Running:
+    """The parts that live from start to stop."""
+
+    world: World
+    phone: Phone
+    feed: Feed
+    login: Login
+    attendant: Attendant
+    page: "Page | None"
+
+    def close(self) -> None:
+        self.world.close()
+        if self.page is not None:
+            self.page.close()
+
+
+class SandboxProvider(Provider):
+    """Can all that any messenger can. The address of its chat page is the reason of the state `ready`."""
+
+    name = "sandbox"
+    title = "Sandbox"
+    capabilities = frozenset(Capability)
+    limits: ClassVar[Limits] = Limits(max_text=4096, max_caption=1024, max_upload=16 * 2**20, max_photo=8 * 2**20, max_download=16 * 2**20)
+    settings_type = SandboxSettings
+
+    def __init__(self, settings: Settings, surroundings: Surroundings, *, now: Now = utc_now, sleep: Sleep = anyio.sleep) -> None:
+        super().__init__(settings, surroundings)
+        self._settings = SandboxSettings.model_validate(settings)
+        self._now = now
+        self._sleep = sleep
+        self._running: Running | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._at_rest = StateChanged(state=InstanceState.CREATED)
+
+    @property
+    def state(self) -> StateChanged:
+        return self._at_rest if self._running is None else self._running.feed.state
+
+    async def start(self, deliver: Deliver) -> None:
+        await self.stop()
+        try:
+            self._running = self._assemble(deliver)
+        except (OSError, sqlite3.Error) as error:
+            self._at_rest = StateChanged(state=InstanceState.ERROR, reason=f"The sandbox could not open its folder or its port: {error}")
+            await deliver([self._at_rest])
+        else:
+            self._task = asyncio.create_task(self._live(self._running))
+
+    def _assemble(self, deliver: Deliver) -> Running:
+        world = World(self.surroundings.data_dir, now=self._now)
+        phone = Phone(world)
+        feed = Feed(world, deliver)
+        attendant = Attendant(world, phone, self._settings, self._sleep)
+        if not self._settings.page:
+            login = Login(world, feed, self._settings, sleep=self._sleep)
+            return Running(world, phone, feed, login, attendant, page=None)
+        from providers.sandbox.page import Page, listen  # Starlette and uvicorn cost 0.2 s, and only the page needs them
+
+        try:
+            listener = listen(world, self._settings.page_port)
+        except OSError:
+            world.close()
+            raise
+        login = Login(world, feed, self._settings, sleep=self._sleep, address=listener.address)
+        return Running(world, phone, feed, login, attendant, Page(world, phone, feed, login, listener))
+
+    async def _live(self, running: Running) -> None:
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(running.feed.run)
+                tasks.start_soon(running.attendant.run)
+                tasks.start_soon(running.login.run)
+                if running.page is not None:
+                    tasks.start_soon(running.page.serve)
+        except Exception:
+            logger.exception("The sandbox broke down.")
+            running.feed.tell(StateChanged(state=InstanceState.ERROR, reason="The sandbox broke down; its log says why. Restart the instance."))
+            await running.feed.flush()
+
+    async def stop(self) -> None:
+        running, task = self._running, self._task
+        self._running = self._task = None
+        self._at_rest = StateChanged(state=InstanceState.STOPPED)
+        if running is not None and task is not None:
+            task.cancel()
+            try:
+                await asyncio.wait([task])
+            finally:
+                running.close()  # here, since a task that is cancelled before its first step never gets to close anything
+
+    def _linked(self) -> Running:
+        if self._running is None:
+            raise Unreachable("This sandbox instance is not running.", maybe_sent=False, hint="Call start_instance, then try again.")
+        if self.state.state is not InstanceState.READY:
+            raise LoggedOut(f"This sandbox instance is not logged in; it is {self.state.state}.", hint="get_auth_status says what it needs.")
+        return self._running
+
+    @property
+    def world(self) -> World:
+        """The platform while an account is linked. Raises Unreachable before start, LoggedOut before the login."""
+        return self._linked().world
+
+    async def send(self, draft: Draft) -> SentMessage:
+        """The same client_id again is the same message. What goes wrong on purpose, and where, is in `people`."""
+        world = self.world
+        earlier = world.sent_as(draft.client_id)
+        if earlier is not None:
+            return _sent(earlier)
+        chat = world.chat(draft.chat_id)
+        self._rehearse(world, draft)
+        if draft.reply_to is not None:
+            world.post(draft.reply_to, chat.id)
+        with world.change():
+            message = _message(world, draft)
+            world.add_message(message, client_id=draft.client_id, format=draft.format)
+            world.announce(MessageReceived(message=message, chat=chat, client_id=draft.client_id))
+        world.set_typing(chat.id, False)
+        if chat.id == MAYBE_SENT:
+            raise Unreachable("The sandbox took the message and did not answer.", maybe_sent=True, hint="Wait: its echo will tell.")
+        return SentMessage(id=message.id, at=message.at, chat_id=chat.id, media=message.media)
+
+    def _rehearse(self, world: World, draft: Draft) -> None:
+        key = f"tried:{draft.client_id}"
+        first_try = world.fact(key) is None
+        if first_try:
+            world.set_fact(key, world.now().isoformat())
+        rehearse(draft.chat_id, first_try=first_try)
+
+    async def list_chats(self) -> Sequence[Chat]:
+        return self.world.chats()
+
+    async def list_contacts(self) -> Sequence[Contact]:
+        return self.world.contacts()
+
+    async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
+        world = self.world
+        return [post.message for post in world.posts(world.chat(chat_id).id, before=before, limit=limit) if not post.deleted]
+
+    def _own(self, chat_id: str, message_id: str) -> Message:
+        message = self.world.post(message_id, chat_id).message
+        if not message.outgoing:
+            raise Forbidden("This message is somebody else's.", hint="Only messages that this account sent can be edited or deleted.")
+        return message
+
+    async def edit(self, chat_id: str, message_id: str, text: str, format: TextFormat) -> None:
+        message = self._own(chat_id, message_id)
+        if message.kind not in {MessageKind.TEXT, MessageKind.MEDIA}:
+            raise InvalidRequest(f"A {message.kind} cannot be edited.", hint="Delete it and send another.")
+        self.check_lengths(Draft(client_id=message_id, chat_id=chat_id, text=text))
+        with self.world.change():
+            self.world.rewrite(message.model_copy(update={"text": clean(text)}), format=format)
+
+    async def delete(self, chat_id: str, message_id: str) -> None:
+        message = self._own(chat_id, message_id)
+        with self.world.change():
+            self.world.strike_out(message.id)
+
+    async def react(self, chat_id: str, message_id: str, emoji: str | None) -> None:
+        post = self.world.post(message_id, chat_id)
+        with self.world.change():
+            self.world.set_reaction(post.message.id, OWN_ID, emoji)
+
+    async def set_typing(self, chat_id: str, typing: bool) -> None:
+        self.world.set_typing(chat_id, typing)
+
+    async def mark_read(self, chat_id: str, message_id: str) -> None:
+        post = self.world.post(message_id, chat_id)
+        with self.world.change():
+            self.world.set_read_up_to(chat_id, post.position)
+
+    async def download(self, media: Media) -> Download:
+        return self.world.file(media.ref)
+
+    async def list_groups(self) -> Sequence[Group]:
+        return groups.groups(self.world)
+
+    async def create_group(self, title: str, participants: Sequence[str]) -> GroupChange:
+        return groups.create(self.world, title, participants)
+
+    async def add_participants(self, group_id: str, participants: Sequence[str]) -> GroupChange:
+        return groups.add(self.world, group_id, participants)
+
+    async def remove_participants(self, group_id: str, participants: Sequence[str]) -> GroupChange:
+        return groups.remove(self.world, group_id, participants)
+
+    async def request_pairing_code(self, phone: str) -> str:
+        """Eight letters and digits, to be typed on the chat page within 180 s."""
+        if self._running is None:
+            raise Unreachable("This sandbox instance is not running.", maybe_sent=False, hint="Call start_instance, then try again.")
+        return self._running.login.request_pairing_code(phone)
+
+    async def logout(self) -> None:
+        self._linked().login.unlink("Logged out by this side.")
+
+    async def receive_webhook(self, request: WebhookRequest) -> WebhookReply:
+        """See `webhook` for what is expected. Raises what `deliver` raises; the caller then tries again."""
+        secret = self._settings.webhook_secret
+        if secret is None or not is_genuine(request, secret, self._now()):
+            return WebhookReply(403, "The signature or its time is wrong, or the instance has no webhook_secret.")
+        if request.method != "POST":
+            return WebhookReply(405, "Events are posted.")
+        try:
+            event = WebhookEvent.model_validate_json(request.body)
+        except ValidationError as error:
+            return WebhookReply(400, "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()))
+        try:
+            running = self._linked()
+            running.phone.write(event.chat_id, event.text, sender_id=event.sender_id, message_id=f"hook-{event.id}")
+        except (Unreachable, LoggedOut) as error:
+            return WebhookReply(503, error.detail)
+        except MessengerError as error:
+            return WebhookReply(422, error.detail)
+        await running.feed.flush()
+        return WebhookReply(200, "ok")
+
+
+def _message(world: World, draft: Draft) -> Message:
+    kinds = {MessageKind.MEDIA: draft.upload, MessageKind.POLL: draft.poll, MessageKind.LOCATION: draft.location}
+    kind = next((kind for kind, content in kinds.items() if content is not None), MessageKind.TEXT)
+    if kind is MessageKind.TEXT and not draft.text.strip():
+        raise InvalidRequest("The message is empty.", hint="Give it a text, a file, a poll or a location.")
+    return Message(
+        id=new_id(),
+        chat_id=draft.chat_id,
+        at=world.now(),
+        outgoing=True,
+        sender_id=OWN_ID,
+        kind=kind,
+        text=draft.text,
+        reply_to=draft.reply_to,
+        media=_keep(world, draft),
+        location=draft.location,
+        poll=draft.poll,
+        raw=draft.extra,
+    )
+
+
+def _keep(world: World, draft: Draft) -> tuple[Media, ...]:
+    upload = draft.upload
+    if upload is None:
+        return ()
+    ref = world.add_file(upload.content, upload.mime, upload.name)
+    return (Media(kind=upload.kind, ref=ref, mime=upload.mime, size=len(upload.content), name=upload.name),)
+
+
+def _sent(post: Post) -> SentMessage:
+    message = post.message
+    return SentMessage(id=message.id, at=message.at, chat_id=message.chat_id, media=message.media)

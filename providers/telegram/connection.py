@@ -1,0 +1,175 @@
+"""Keeps one bot connected: fetches its updates, or has Telegram bring them, and tells where the connection stands."""
+
+import asyncio
+import json
+import logging
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from telegram import WebhookInfo
+from telegram.error import BadRequest, Conflict, InvalidToken, RetryAfter, TelegramError
+
+from providers.base import Deliver
+from providers.models import Account, Event, InstanceState, Need, StateChanged
+from providers.telegram.client import BotClient
+from providers.telegram.errors import seconds_of
+from providers.telegram.inbound import ALLOWED_UPDATES, events_of
+from providers.text import clean_line
+
+logger = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Timing:
+    pauses: tuple[float, ...] = (1, 2, 5, 10, 30, 60)
+    """Seconds before each further try after trouble."""
+    poll_seconds: int = 30
+    """How long Telegram keeps a request for updates open."""
+    check_seconds: float = 60
+    """Between two looks at how Telegram gets on with our webhook."""
+
+
+class Connection:
+    """From start to stop. `webhook` is the address and the secret; None where updates are fetched."""
+
+    def __init__(self, bot: BotClient, deliver: Deliver, webhook: tuple[str, str] | None, timing: Timing) -> None:
+        self.state = StateChanged(state=InstanceState.STARTING)
+        self._bot = bot
+        self._deliver = deliver
+        self._webhook = webhook
+        self._timing = timing
+        self._told: StateChanged | None = None
+        self._account: Account | None = None
+        self._is_open = False
+        self._offset = 0
+        self._failures = 0
+        self._pause = 0.0
+        self._in_conflict = False
+
+    async def run(self) -> None:
+        """Until cancelled, or until the token turns out to be wrong."""
+        while True:
+            try:
+                await self._tell()
+                if self.state.needs is Need.TOKEN:
+                    return
+                await asyncio.sleep(self._pause)
+                self.state = await self._step()
+                self._failures, self._pause, self._in_conflict = 0, 0.0, False
+            except TelegramError as error:
+                self._note(error)
+            except Exception as error:  # noqa: BLE001  whatever keeps the store from taking events must not end the receiving
+                self._failures += 1
+                logger.warning("What Telegram sent could not be stored and will be fetched again: %s", type(error).__name__)
+                await asyncio.sleep(self._next_pause())
+
+    async def receive(self, update: Json) -> bool:
+        """An update that Telegram brought; False while we do not know who we are, and Telegram has to bring it again."""
+        if self._account is None:
+            return False
+        await self._take([update], self._account)
+        return True
+
+    async def _tell(self) -> None:
+        if self.state != self._told:
+            state = self.state
+            await self._deliver([state])
+            self._told = state
+
+    async def _step(self) -> StateChanged:
+        if not self._is_open:
+            await self._open()
+        elif self._webhook is None:
+            await self._fetch()
+        else:
+            await asyncio.sleep(self._timing.check_seconds)
+            if trouble := self._trouble_of(await self._bot.get_webhook_info(), self._webhook[0]):
+                return self._degraded(trouble)
+        return StateChanged(state=InstanceState.READY, account=self._account)
+
+    async def _open(self) -> None:
+        me = await self._bot.get_me()
+        if self._webhook is None:
+            await self._bot.delete_webhook()
+        else:
+            address, secret = self._webhook
+            await self._bot.set_webhook(address, secret_token=secret, allowed_updates=ALLOWED_UPDATES)
+        self._account = Account(id=str(me.id), name=me.full_name, username=me.username)
+        self._is_open = True
+
+    async def _fetch(self) -> None:
+        """One page. Asking with the next offset is what confirms it, and that happens only after it was delivered."""
+        assert self._account is not None
+        # After an outage a quick look tells that it is over; in a conflict only a long one tells that the other side is gone.
+        wait = 0 if self._failures and not self._in_conflict else self._timing.poll_seconds
+        updates = await self._bot.get_raw_updates(offset=self._offset, wait_seconds=wait, allowed_updates=ALLOWED_UPDATES)
+        if updates:
+            await self._take(updates, self._account)
+            self._offset = updates[-1]["update_id"] + 1
+
+    async def _take(self, updates: list[Json], me: Account) -> None:
+        events = [event for update in updates for event in _readable(update, me)]
+        if events:
+            await self._deliver(events)
+        await asyncio.gather(*(self._stop_spinner(update["callback_query"]["id"]) for update in updates if "callback_query" in update))
+
+    async def _stop_spinner(self, press: str) -> None:
+        """The pressed button waits for this; Telegram refuses it for a press of long ago."""
+        try:
+            await self._bot.answer_callback_query(press)
+        except TelegramError as error:
+            logger.info("A pressed button was not answered: %s", clean_line(str(error)))
+
+    def _trouble_of(self, info: WebhookInfo, address: str) -> str | None:
+        if info.url != address:
+            return "The webhook of this bot was changed elsewhere. Restart the instance to take it back."
+        recently = datetime.now(UTC) - timedelta(seconds=2 * self._timing.check_seconds + 1)
+        if info.pending_update_count and info.last_error_date is not None and info.last_error_date > recently:
+            return f"Telegram cannot deliver to {address}: {info.last_error_message}"
+        return None
+
+    def _degraded(self, reason: str) -> StateChanged:
+        return StateChanged(state=InstanceState.DEGRADED, reason=reason, account=self._account)
+
+    def _note(self, error: TelegramError) -> None:
+        self._failures += 1
+        self._in_conflict = isinstance(error, Conflict)
+        self._pause = max(self._next_pause(), seconds_of(error) if isinstance(error, RetryAfter) else 0)
+        words = clean_line(str(error))
+        if isinstance(error, InvalidToken):
+            reason = f"Telegram does not know this token: {words}. Set the one that @BotFather shows."
+            self.state = StateChanged(state=InstanceState.ERROR, reason=reason, needs=Need.TOKEN)
+        elif isinstance(error, BadRequest):
+            self.state = StateChanged(state=InstanceState.ERROR, reason=f"Telegram refused: {words}", account=self._account)
+        elif self._failures > 1 or self._in_conflict or self.state.state is not InstanceState.READY:
+            # A single hiccup of a connection that worked is no news.
+            self.state = self._degraded(words)
+
+    def _next_pause(self) -> float:
+        """Not all bots of a process at the same moment."""
+        pause = self._timing.pauses[min(self._failures, len(self._timing.pauses)) - 1]
+        return pause * random.uniform(0.5, 1)  # noqa: S311  spreads load, guards nothing
+
+
+def _readable(update: Json, me: Account) -> list[Event]:
+    """One update that cannot be read must not keep back those after it."""
+    try:
+        return events_of(update, me)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        logger.warning("Update %s is not of Telegram's form and was left out: %s", update.get("update_id"), type(error).__name__)
+        return []
+
+
+def parse_update(body: bytes) -> Json | None:
+    """The update in a webhook call; None when it is none."""
+    try:
+        update: object = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(update, dict) or "update_id" not in update:
+        return None
+    return cast("Json", update)

@@ -1,0 +1,25 @@
+"""Message ids: Telegram numbers messages by chat, so ours carry the chat: `<chat id>:<number>`."""
+
+import re
+
+from providers.errors import NotFound
+
+# A pressed button's message has its own id, and stands for the message the button hangs on.
+_SHAPE = re.compile(r"(?P<chat>-?\d+):(?P<number>\d+)(?::[^:]+)?")
+
+
+def message_id(chat: int, number: int) -> str:
+    return f"{chat}:{number}"
+
+
+def number_of(chat_id: str, message_id: str) -> int:
+    """Telegram's number of a message. Raises NotFound for an id of another shape or another chat."""
+    found = _SHAPE.fullmatch(message_id)
+    if found is None:
+        raise NotFound(
+            f"'{message_id[:64]}' is no id of a Telegram message.",
+            hint=f"Ids look like '{chat_id}:123'; get_messages and send_message give them.",
+        )
+    if found["chat"] != chat_id:
+        raise NotFound(f"The message '{message_id}' is not in the chat '{chat_id}'.", hint=f"Use the chat id '{found['chat']}'.")
+    return int(found["number"])

@@ -1,0 +1,248 @@
+"""A Telegram bot behind the port."""
+
+import asyncio
+import hmac
+import mimetypes
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+
+from telegram import ReactionTypeEmoji
+from telegram.constants import ChatAction
+from telegram.error import BadRequest, ChatMigrated, InvalidToken
+
+from providers.base import Deliver, Provider, Settings, Surroundings, WebhookReply, WebhookRequest
+from providers.errors import InvalidRequest, NotFound
+from providers.models import (
+    Capability,
+    Chat,
+    ChatKind,
+    Download,
+    Draft,
+    InstanceState,
+    Limits,
+    Media,
+    MediaKind,
+    Rate,
+    SentMessage,
+    StateChanged,
+    TextFormat,
+    TextUnit,
+)
+from providers.models import ChatMigrated as ChatMigratedEvent
+from providers.telegram.client import BotClient, connect
+from providers.telegram.connection import Connection, Timing, parse_update
+from providers.telegram.errors import telegram_errors
+from providers.telegram.ids import number_of
+from providers.telegram.outbound import SPLIT, rendered, send_draft
+from providers.telegram.settings import TelegramSettings
+
+# What a draft says itself: `extra` must not turn it into something that was not checked.
+_SAID_BY_DRAFT = frozenset(
+    {"chat_id", "text", "caption", "photo", "video", "animation", "audio", "voice", "document", "sticker", "latitude", "longitude",
+     "question", "options", "reply_parameters"}
+)  # fmt: skip
+
+# Markup may be longer than what is shown of it (4096), but not without end.
+_MARKUP_MAX = 32_768
+
+# Of a split text. Telegram lets a bot send 20 messages a minute into a group.
+_MAX_PARTS = 20
+
+_EMOJI_STYLE = "\ufe0f"
+
+
+class TelegramProvider(Provider):
+    """Bots cannot open, list or read chats: what was not recorded when it arrived is not to be had."""
+
+    name = "telegram"
+    title = "Telegram"
+    capabilities = frozenset(
+        {
+            Capability.REPLY,
+            Capability.FORMATTING,
+            Capability.MEDIA,
+            Capability.DOWNLOAD,
+            Capability.POLL,
+            Capability.LOCATION,
+            Capability.EDIT,
+            Capability.DELETE,
+            Capability.REACT,
+            Capability.TYPING,
+            Capability.WEBHOOK,
+        }
+    )
+    limits = Limits(
+        max_text=4096,
+        text_unit=TextUnit.UTF16,
+        max_caption=1024,
+        max_upload=50_000_000,
+        max_photo=10_000_000,
+        max_download=20_000_000,
+        overall_rate=Rate(count=30, seconds=1),
+        chat_rate=Rate(count=3, seconds=3),
+        group_rate=Rate(count=20, seconds=60),
+    )
+    settings_type = TelegramSettings
+
+    def __init__(self, settings: Settings, surroundings: Surroundings, *, timing: Timing | None = None) -> None:
+        super().__init__(settings, surroundings)
+        self._settings = TelegramSettings.model_validate(settings)
+        self._timing = timing or Timing()
+        self._at_rest = StateChanged(state=InstanceState.CREATED)
+        self._client: BotClient | None = None
+        self._deliver: Deliver | None = None
+        self._connection: Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def state(self) -> StateChanged:
+        return self._at_rest if self._connection is None else self._connection.state
+
+    @property
+    def _bot(self) -> BotClient:
+        """Sending needs no running connection, only the token."""
+        if self._client is None:
+            self._client = connect(self._settings.token, self._settings.base_url, self.surroundings.tls)
+        return self._client
+
+    async def start(self, deliver: Deliver) -> None:
+        await self.stop()
+        self._deliver = deliver
+        webhook = None
+        if self._settings.mode == "webhook":
+            if self.surroundings.public_url is None:
+                reason = "Webhook mode needs the public URL of this server: set it, or the mode of this instance to polling."
+                self._at_rest = StateChanged(state=InstanceState.ERROR, reason=reason)
+                await deliver([self._at_rest])
+                return
+            address = f"{self.surroundings.public_url}/webhooks/telegram/{self.surroundings.instance_id}"
+            webhook = (address, self._settings.secret_for_webhook())
+        self._connection = Connection(self._bot, deliver, webhook, self._timing)
+        self._task = asyncio.create_task(self._connection.run())
+
+    async def stop(self) -> None:
+        """A webhook stays set: Telegram keeps what it cannot bring for 24 hours."""
+        task, client = self._task, self._client
+        self._task = self._client = self._connection = self._deliver = None
+        self._at_rest = StateChanged(state=InstanceState.STOPPED)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        if client is not None:
+            await client.close_connections()
+
+    def check(self, draft: Draft) -> None:
+        super().check(draft)
+        if said_twice := _SAID_BY_DRAFT & draft.extra.keys():
+            raise InvalidRequest(f"extra may not hold {', '.join(sorted(said_twice))}.", hint="Use the fields of the message itself.")
+        is_sticker = draft.upload is not None and draft.upload.kind is MediaKind.STICKER
+        if draft.text and (draft.location is not None or draft.poll is not None or is_sticker):
+            raise InvalidRequest("Telegram shows no text with a location, a poll or a sticker.", hint="Send the text as a message of its own.")
+
+    def check_lengths(self, draft: Draft) -> None:
+        """Telegram counts what is left of a text after its markup, so of a marked-up one it has to be the judge."""
+        is_raw_markup = draft.format is TextFormat.HTML or "parse_mode" in draft.extra
+        if draft.extra.get(SPLIT) and draft.upload is None:
+            if is_raw_markup:
+                raise InvalidRequest("A text with HTML or a parse_mode cannot be split.", hint="Use format plain or markdown, or several messages.")
+            limit = _MAX_PARTS * self.limits.max_text
+        elif is_raw_markup or draft.format is TextFormat.MARKDOWN:
+            limit = _MARKUP_MAX
+        else:
+            try:
+                return super().check_lengths(draft)
+            except InvalidRequest as refusal:
+                hint = 'Send it in several messages, or with extra {"split": true}.' if draft.upload is None else refusal.hint
+                raise InvalidRequest(refusal.detail, hint=hint) from None
+        length = self.limits.text_unit.length(draft.text)
+        if length > limit:
+            raise InvalidRequest(f"The text has {length} {self.limits.text_unit}; at most {limit} are sent.", hint="Send it as a file.")
+        return super().check_lengths(draft.model_copy(update={"text": ""}))
+
+    async def send(self, draft: Draft) -> SentMessage:
+        with telegram_errors():
+            try:
+                return await send_draft(self._bot, draft, self.limits)
+            except ChatMigrated as moved:
+                if draft.reply_to is not None:
+                    raise
+                draft = await self._follow(draft, str(moved.new_chat_id))
+                return await send_draft(self._bot, draft, self.limits)
+
+    async def _follow(self, draft: Draft, new_id: str) -> Draft:
+        """Telegram sent nothing, and told where the group is now."""
+        if self._deliver is not None:
+            await self._deliver([ChatMigratedEvent(old_id=draft.chat_id, chat=Chat(id=new_id, kind=ChatKind.GROUP))])
+        return draft.model_copy(update={"chat_id": new_id})
+
+    async def edit(self, chat_id: str, message_id: str, text: str, format: TextFormat) -> None:
+        number = number_of(chat_id, message_id)
+        text, parse_mode = rendered(text, format)
+        with telegram_errors(), _already_so():
+            try:
+                await self._bot.edit_message_text(text, chat_id, number, parse_mode=parse_mode)
+            except BadRequest as refusal:
+                if "no text in the message" not in refusal.message:
+                    raise
+                await self._bot.edit_message_caption(chat_id, number, caption=text, parse_mode=parse_mode)
+
+    async def delete(self, chat_id: str, message_id: str) -> None:
+        with telegram_errors():
+            await self._bot.delete_message(chat_id, number_of(chat_id, message_id))
+
+    async def react(self, chat_id: str, message_id: str, emoji: str | None) -> None:
+        # Telegram lists its reactions without the character that asks for the colourful style, and takes no others.
+        reactions = [] if emoji is None else [ReactionTypeEmoji(emoji.replace(_EMOJI_STYLE, ""))]
+        with telegram_errors():
+            await self._bot.set_message_reaction(chat_id, number_of(chat_id, message_id), reactions)
+
+    async def set_typing(self, chat_id: str, typing: bool) -> None:
+        """Shown for 5 s, or until the message arrives; it cannot be taken back."""
+        if typing:
+            with telegram_errors():
+                await self._bot.send_chat_action(chat_id, ChatAction.TYPING)
+
+    async def download(self, media: Media) -> Download:
+        self._check_download(media.size)
+        with telegram_errors():
+            file = await self._bot.get_file(media.ref)
+            self._check_download(file.file_size)
+            path = file.file_path or ""
+            if not path.startswith(f"{self._bot.base_file_url}/"):
+                # A server in local mode names a path on its own disk; read here, it would be a file of ours.
+                raise InvalidRequest("This Bot API server does not hand out files over HTTP.", hint="Run it without --local.")
+            try:
+                content = await file.download_as_bytearray()
+            except InvalidToken:
+                raise NotFound("Telegram does not have this file any more.", hint="Ask for it to be sent again.") from None
+        name = media.name or PurePosixPath(path).name
+        mime = media.mime or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        return Download(content=bytes(content), mime=mime, name=name)
+
+    def _check_download(self, size: int | None) -> None:
+        limit = self.limits.max_download
+        if size is not None and limit is not None and size > limit:
+            raise InvalidRequest(f"The file has {size} bytes; Telegram lets a bot download {limit}.", hint="Ask for a smaller file or a link.")
+
+    async def receive_webhook(self, request: WebhookRequest) -> WebhookReply:
+        """Raises what `deliver` raises; Telegram brings the update again."""
+        given = request.headers.get("x-telegram-bot-api-secret-token", "")
+        if not hmac.compare_digest(given.encode(), self._settings.secret_for_webhook().encode()):
+            return WebhookReply(401, "The secret token is missing or wrong.")
+        update = parse_update(request.body)
+        if update is None:
+            return WebhookReply(400, "The body is no update of the Bot API.")
+        if self._connection is None or not await self._connection.receive(update):
+            return WebhookReply(503, "The instance is not running yet.")
+        return WebhookReply()
+
+
+@contextmanager
+def _already_so() -> Generator[None]:
+    """An edit to what the message says already is done."""
+    try:
+        yield
+    except BadRequest as refusal:
+        if "message is not modified" not in refusal.message.casefold():
+            raise

@@ -1,0 +1,35 @@
+"""What a Telegram instance is set up with."""
+
+import hashlib
+import hmac
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, SecretStr
+
+from providers.base import Settings
+
+
+def _without_slash(url: str) -> str:
+    return url.rstrip("/")
+
+
+def _takes_telegram(secret: SecretStr) -> SecretStr:
+    value = secret.get_secret_value()
+    if not (1 <= len(value) <= 256 and value.isascii() and value.replace("_", "").replace("-", "").isalnum()):
+        raise ValueError("a webhook secret has 1 to 256 characters of A-Z, a-z, 0-9, _ and -")
+    return secret
+
+
+class TelegramSettings(Settings):
+    token: SecretStr
+    """As @BotFather shows it."""
+    mode: Literal["polling", "webhook"] = "polling"
+    base_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+[^\s?#]*$"), AfterValidator(_without_slash)] = "https://api.telegram.org"
+    """Another one for a Bot API server of one's own. Whoever sets it receives the token."""
+    webhook_secret: Annotated[SecretStr, AfterValidator(_takes_telegram)] | None = None
+    """What Telegram shows with every webhook call; made from the token where it is not set."""
+
+    def secret_for_webhook(self) -> str:
+        if self.webhook_secret is not None:
+            return self.webhook_secret.get_secret_value()
+        return hmac.new(self.token.get_secret_value().encode(), b"mcp-messenger telegram webhook", hashlib.sha256).hexdigest()

@@ -1,0 +1,121 @@
+from pathlib import Path
+from urllib.parse import quote
+
+import anyio
+import psycopg
+import pytest
+import trustme
+from psycopg import AsyncConnection
+from psycopg.rows import TupleRow
+from psycopg_pool import AsyncConnectionPool
+
+from db.errors import StoreUnavailable, translated
+from db.pool import open_pool
+from tests.postgres import execute
+from tests.system_postgres import PASSWORD, SystemPostgres, free_port
+
+pytestmark = pytest.mark.anyio
+
+Pool = AsyncConnectionPool[AsyncConnection[TupleRow]]
+
+
+async def value(pool: Pool, statement: str) -> object:
+    async with pool.connection() as connection:
+        cursor = await connection.execute(statement.encode())
+        row = await cursor.fetchone()
+        assert row is not None
+        return row[0]
+
+
+async def refusal(url: str) -> StoreUnavailable:
+    with pytest.raises(StoreUnavailable) as caught:
+        await open_pool(url, min_size=1, max_size=1, patience=0.5)
+    return caught.value
+
+
+async def test_what_one_connection_writes_another_reads_at_once(database_url: str) -> None:
+    async with await open_pool(database_url, min_size=2, max_size=2) as pool, pool.connection() as first, pool.connection() as second:
+        await first.execute("INSERT INTO messages (instance_id, chat_id) VALUES (gen_random_uuid(), 'chat')")
+        cursor = await second.execute("SELECT count(*) FROM messages")
+        assert await cursor.fetchone() == (1,)
+
+
+async def test_a_connection_that_the_server_ended_is_not_handed_out(database_url: str) -> None:
+    async with await open_pool(database_url, min_size=1, max_size=1) as pool:
+        execute(database_url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()")
+        assert await value(pool, "SELECT 1") == 1
+
+
+async def test_the_server_sees_who_is_connected(database_url: str) -> None:
+    async with await open_pool(database_url, min_size=1, max_size=1) as pool:
+        assert await value(pool, "SELECT current_setting('application_name')") == "mcp-messenger"
+
+
+async def test_an_option_of_the_url_wins(database_url: str) -> None:
+    async with await open_pool(f"{database_url}&application_name=mine", min_size=1, max_size=1) as pool:
+        assert await value(pool, "SELECT current_setting('application_name')") == "mine"
+
+
+@pytest.mark.parametrize("sslmode", ["require", "verify-full"])
+async def test_a_server_behind_tls(system_postgres: SystemPostgres, sslmode: str) -> None:
+    async with await open_pool(system_postgres.url(sslmode=sslmode), min_size=1, max_size=1) as pool:
+        assert await value(pool, "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()") is True
+
+
+async def test_a_server_of_another_authority_is_refused(system_postgres: SystemPostgres, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    stranger = tmp_path / "stranger.crt"
+    trustme.CA().cert_pem.write_to_path(str(stranger))
+    await refusal(system_postgres.url(sslrootcert=str(stranger)))
+    assert "certificate verify failed" in caplog.text
+
+
+async def test_a_server_of_another_name_is_refused(system_postgres: SystemPostgres, caplog: pytest.LogCaptureFixture) -> None:
+    await refusal(system_postgres.url(host="127.0.0.1"))
+    assert 'does not match host name "127.0.0.1"' in caplog.text
+
+
+async def test_a_server_that_wants_tls_refuses_plain_connections(system_postgres: SystemPostgres, caplog: pytest.LogCaptureFixture) -> None:
+    await refusal(system_postgres.url(sslmode="disable"))
+    assert "no encryption" in caplog.text
+
+
+async def test_a_pooler_in_transaction_mode(pgbouncer: str) -> None:
+    """Twelve clients on four server connections: prepared statements would be looked for on the wrong one."""
+    seen: list[object] = []
+
+    async def client(number: int) -> None:
+        async with await open_pool(pgbouncer, min_size=1, max_size=2) as pool:
+            for repetition in range(20):
+                async with pool.connection() as connection, connection.transaction():
+                    cursor = await connection.execute("SELECT %s::int * 100 + %s::int", [number, repetition])
+                    seen.extend(await cursor.fetchone() or ())
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            for number in range(12):
+                group.start_soon(client, number)
+    assert sorted(seen, key=str) == sorted((number * 100 + repetition for number in range(12) for repetition in range(20)), key=str)
+
+
+async def test_a_dead_database_is_told_without_the_password(caplog: pytest.LogCaptureFixture) -> None:
+    error = await refusal(f"postgresql://someone:{quote(PASSWORD, safe='')}@127.0.0.1:{free_port()}/postgres")
+    assert "PostgreSQL does not answer" in str(error)
+    assert "DATABASE_URL" in (error.hint or "")
+    assert "Connection refused" in caplog.text
+    assert PASSWORD not in f"{error} {error.hint} {error!r} {error.__cause__!r} {caplog.text}"
+
+
+async def test_a_url_that_cannot_be_read_is_not_repeated() -> None:
+    error = await refusal("postgresql//someone:fake-password@127.0.0.1/postgres")
+    assert "fake-password" not in f"{error} {error.hint} {error.__cause__}"
+    assert error.__suppress_context__
+
+
+async def test_a_server_that_goes_away_is_unavailable_and_a_wrong_statement_is_not(database_url: str) -> None:
+    async with await open_pool(f"{database_url}&options=-cstatement_timeout%3D50", min_size=1, max_size=1) as pool:
+        with pytest.raises(StoreUnavailable), translated():
+            await value(pool, "SELECT pg_terminate_backend(pg_backend_pid())")
+        with pytest.raises(psycopg.errors.UndefinedTable), translated():
+            await value(pool, "SELECT 1 FROM no_such_table")
+        with pytest.raises(psycopg.errors.QueryCanceled), translated():
+            await value(pool, "SELECT pg_sleep(60)")

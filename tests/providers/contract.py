@@ -1,0 +1,525 @@
+"""What every messenger must do alike.
+
+A messenger's test module defines a fixture `harness`, which yields a `Harness` of its own, and a class that inherits
+`ProviderContract`. What the messenger does not declare in `capabilities` is skipped, or tested to be refused.
+"""
+
+import base64
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
+from uuid import uuid4
+
+import anyio
+import pytest
+from pydantic import SecretStr, TypeAdapter
+
+from providers import REGISTRY, provider_class
+from providers.base import Provider, Settings, WebhookRequest
+from providers.errors import InvalidRequest, LoggedOut, NotFound, Rejected, Unsupported
+from providers.models import (
+    Capability,
+    Draft,
+    Event,
+    InstanceState,
+    Location,
+    Media,
+    MediaKind,
+    MessageDeleted,
+    MessageEdited,
+    MessageReceived,
+    Poll,
+    ReactionChanged,
+    ReceiptChanged,
+    StateChanged,
+    TextFormat,
+    Upload,
+)
+
+PATIENCE = 15
+E = TypeVar("E", bound=Event)
+EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==")
+PICTURE = Upload(kind=MediaKind.IMAGE, content=PNG, mime="image/png", name="dot.png")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A message of ours as the platform holds it. What a platform does not hold stays at its default."""
+
+    text: str = ""
+    reply_to: str | None = None
+    reaction: str | None = None
+    """Ours."""
+    deleted: bool = False
+    read: bool = False
+    """By us, where it is the other side's message."""
+    file: bytes | None = None
+    location: Location | None = None
+    poll: Poll | None = None
+
+
+class Harness(ABC):
+    """One account on the platform, or on its stand-in, and somebody on the other side. Ids are as the provider gives them."""
+
+    settings: Settings
+    chat_id: str
+    """A private chat that exists, or that writing to it opens."""
+    person_id: str
+    """Who writes in it."""
+    unknown_chat_id: str = "no-such-chat"
+    reports: ClassVar[frozenset[type[Event]]] = frozenset()
+    """Which acts of the other side the platform tells: MessageEdited, MessageDeleted, ReactionChanged, ReceiptChanged."""
+
+    @abstractmethod
+    def create(self) -> Provider:
+        """The same account and data folder each time: the second one is the instance after a restart of the program."""
+
+    async def log_in(self, provider: Provider) -> None:  # noqa: B027  most need no person
+        """What a person does after `start`; nothing where a token is enough."""
+
+    @abstractmethod
+    async def write(self, text: str, *, reply_to: str | None = None, upload: Upload | None = None) -> str:
+        """The other side writes in `chat_id`, whether or not a provider is running. Returns the message's id."""
+
+    async def edit(self, message_id: str, text: str) -> None:
+        """The other side edits its message."""
+        raise NotImplementedError
+
+    async def delete(self, message_id: str) -> None:
+        """The other side deletes its message."""
+        raise NotImplementedError
+
+    async def react(self, message_id: str, emoji: str | None) -> None:
+        """The other side reacts to a message."""
+        raise NotImplementedError
+
+    @abstractmethod
+    async def seen(self, message_id: str) -> Seen:
+        """What the platform holds; of somebody else's message, `reaction` and `read` are what we did to it."""
+
+    async def is_typing(self) -> bool:
+        """Whether the other side sees us typing in `chat_id`."""
+        raise NotImplementedError
+
+
+class Inbox:
+    """A `deliver` that keeps what it took, and can be told to refuse the next events of a kind."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.refused: list[Event] = []
+        self._refusals = 0
+        self._refused_kind: type[Event] = MessageReceived
+        self._called = anyio.Event()
+
+    def refuse(self, times: int, kind: type[Event] = MessageReceived) -> None:
+        self._refusals, self._refused_kind = times, kind
+
+    async def deliver(self, events: Sequence[Event]) -> None:
+        assert events
+        for event in events:
+            assert EVENT.validate_json(EVENT.dump_json(event)) == event
+        refused = self._refusals > 0 and any(isinstance(event, self._refused_kind) for event in events)
+        (self.refused if refused else self.events).extend(events)
+        self._called.set()
+        self._called = anyio.Event()
+        if refused:
+            self._refusals -= 1
+            raise ConnectionError("The store is down.")
+
+    async def wait(self, kind: type[E], wanted: Callable[[E], bool] = lambda event: True, *, refused: bool = False) -> E:
+        """The first event of that kind that was taken (or refused), whether it was here before or is still to come."""
+        with anyio.fail_after(PATIENCE):
+            while True:
+                for event in self.refused if refused else self.events:
+                    if isinstance(event, kind) and wanted(event):
+                        return event
+                await self._called.wait()
+
+    async def message(self, text: str) -> MessageReceived:
+        return await self.wait(MessageReceived, lambda event: event.message.text == text)
+
+    async def state(self, state: InstanceState) -> StateChanged:
+        return await self.wait(StateChanged, lambda event: event.state is state)
+
+    def states(self) -> list[InstanceState]:
+        return [event.state for event in self.events if isinstance(event, StateChanged)]
+
+
+@dataclass(frozen=True)
+class Running:
+    harness: Harness
+    provider: Provider
+    inbox: Inbox
+
+    def need(self, capability: Capability) -> None:
+        if capability not in self.provider.capabilities:
+            pytest.skip(f"{self.provider.name} does not declare {capability}")
+
+    def draft(self, text: str = "", **fields: object) -> Draft:
+        return Draft.model_validate({"client_id": uuid4().hex, "chat_id": self.harness.chat_id, "text": text, **fields})
+
+
+async def run(harness: Harness, inbox: Inbox) -> Provider:
+    provider = harness.create()
+    await provider.start(inbox.deliver)
+    await harness.log_in(provider)
+    await inbox.state(InstanceState.READY)
+    return provider
+
+
+METHODS: dict[str, Capability] = {
+    "list_chats": Capability.CHATS,
+    "list_contacts": Capability.CONTACTS,
+    "history": Capability.HISTORY,
+    "edit": Capability.EDIT,
+    "delete": Capability.DELETE,
+    "react": Capability.REACT,
+    "set_typing": Capability.TYPING,
+    "mark_read": Capability.MARK_READ,
+    "download": Capability.DOWNLOAD,
+    "list_groups": Capability.GROUPS,
+    "create_group": Capability.GROUPS,
+    "add_participants": Capability.GROUPS,
+    "remove_participants": Capability.GROUPS,
+    "request_pairing_code": Capability.PAIRING_CODE,
+    "logout": Capability.LOGOUT,
+    "receive_webhook": Capability.WEBHOOK,
+}
+
+
+def call_each(provider: Provider) -> dict[str, Callable[[], Awaitable[object]]]:
+    """Every optional method with arguments of the right shape."""
+    media = Media(kind=MediaKind.IMAGE, ref="ref")
+    return {
+        "list_chats": provider.list_chats,
+        "list_contacts": provider.list_contacts,
+        "history": lambda: provider.history("chat", before=None, limit=1),
+        "edit": lambda: provider.edit("chat", "message", "text", TextFormat.PLAIN),
+        "delete": lambda: provider.delete("chat", "message"),
+        "react": lambda: provider.react("chat", "message", "👍"),
+        "set_typing": lambda: provider.set_typing("chat", True),
+        "mark_read": lambda: provider.mark_read("chat", "message"),
+        "download": lambda: provider.download(media),
+        "list_groups": provider.list_groups,
+        "create_group": lambda: provider.create_group("title", ["person"]),
+        "add_participants": lambda: provider.add_participants("group", ["person"]),
+        "remove_participants": lambda: provider.remove_participants("group", ["person"]),
+        "request_pairing_code": lambda: provider.request_pairing_code("+15550100"),
+        "logout": provider.logout,
+        "receive_webhook": lambda: provider.receive_webhook(WebhookRequest("POST", {}, {}, b"{}")),
+    }
+
+
+def special_drafts() -> dict[Capability, dict[str, object]]:
+    """What a draft holds that needs a capability."""
+    return {
+        Capability.REPLY: {"text": "hello", "reply_to": "message"},
+        Capability.MEDIA: {"upload": PICTURE},
+        Capability.POLL: {"poll": Poll(question="Tea?", options=("yes", "no"))},
+        Capability.LOCATION: {"location": Location(latitude=52.5, longitude=13.4)},
+        Capability.FORMATTING: {"text": "**hello**", "format": TextFormat.MARKDOWN},
+    }
+
+
+class ProviderContract:
+    """Inherit it, and define the fixture `harness` beside it."""
+
+    pytestmark = pytest.mark.anyio
+
+    @pytest.fixture
+    async def running(self, harness: Harness) -> AsyncIterator[Running]:
+        inbox = Inbox()
+        provider = await run(harness, inbox)
+        yield Running(harness, provider, inbox)
+        await provider.stop()
+
+    async def test_is_registered_under_its_own_name(self, harness: Harness) -> None:
+        provider = type(harness.create())
+        assert provider.name in REGISTRY
+        assert provider_class(provider.name) is provider
+
+    async def test_overrides_exactly_what_it_declares(self, harness: Harness) -> None:
+        provider = type(harness.create())
+        overridden = {capability for method, capability in METHODS.items() if method in vars(provider)}
+        assert overridden == set(METHODS.values()) & provider.capabilities
+
+    async def test_says_unsupported_for_what_it_does_not_declare(self, harness: Harness) -> None:
+        provider = harness.create()
+        for method, call in call_each(provider).items():
+            if METHODS[method] not in provider.capabilities:
+                with pytest.raises(Unsupported, match=f"{provider.name} cannot do this: {METHODS[method]}"):
+                    await call()
+
+    async def test_check_takes_and_refuses_drafts_by_what_is_declared(self, harness: Harness) -> None:
+        provider = harness.create()
+        for capability, fields in special_drafts().items():
+            draft = Draft.model_validate({"client_id": capability, "chat_id": harness.chat_id, **fields})
+            if capability in provider.capabilities:
+                provider.check(draft)
+            else:
+                with pytest.raises(Unsupported):
+                    provider.check(draft)
+
+    async def test_check_refuses_a_text_that_is_one_too_long_and_names_the_unit(self, harness: Harness) -> None:
+        provider = harness.create()
+        longest = "x" * provider.limits.max_text
+        provider.check(Draft(client_id="fits", chat_id=harness.chat_id, text=longest))
+        with pytest.raises(InvalidRequest, match=f"{provider.limits.max_text + 1} {provider.limits.text_unit}"):
+            provider.check(Draft(client_id="does-not-fit", chat_id=harness.chat_id, text=longest + "x"))
+
+    async def test_shows_no_secret(self, harness: Harness) -> None:
+        provider = harness.create()
+        dumped = harness.settings.model_dump()
+        secrets = [dumped[name] for name in harness.settings.secret_fields() if dumped[name] is not None]
+        assert all(isinstance(secret, SecretStr) for secret in secrets)
+        for secret in secrets:
+            assert secret.get_secret_value() not in f"{harness.settings!r} {harness.settings} {provider!r} {provider.state!r} {dumped}"
+
+    async def test_starts_step_by_step_and_says_who_it_is(self, running: Running) -> None:
+        order = [InstanceState.STARTING, InstanceState.QR_READY, InstanceState.AUTHENTICATED, InstanceState.READY]
+        states = running.inbox.states()
+        assert states[0] is InstanceState.STARTING
+        assert states[-1] is InstanceState.READY
+        assert states == sorted(states, key=order.index)
+        assert (InstanceState.QR_READY in states) == (Capability.QR_LOGIN in running.provider.capabilities)
+        assert running.provider.state == (await running.inbox.state(InstanceState.READY))
+        assert running.provider.state.account == await running.provider.account()
+
+    async def test_stops_before_start_and_twice(self, harness: Harness) -> None:
+        provider = harness.create()
+        await provider.stop()
+        await provider.stop()
+        assert provider.state.state is InstanceState.STOPPED
+        with pytest.raises(LoggedOut):
+            await provider.account()
+
+    async def test_delivers_nothing_after_stop(self, running: Running) -> None:
+        await running.provider.stop()
+        taken = len(running.inbox.events)
+        await running.harness.write("too late")
+        await running.provider.stop()
+        assert len(running.inbox.events) == taken
+        assert running.provider.state.state is InstanceState.STOPPED
+
+    async def test_starts_again_without_a_new_login(self, running: Running) -> None:
+        account = await running.provider.account()
+        await running.provider.stop()
+        inbox = Inbox()
+        again = running.harness.create()
+        await again.start(inbox.deliver)
+        await inbox.state(InstanceState.READY)
+        assert InstanceState.QR_READY not in inbox.states()
+        assert (await again.account()).id == account.id
+        await again.stop()
+
+    async def test_what_was_written_while_it_was_away_arrives(self, running: Running) -> None:
+        await running.provider.stop()
+        message_id = await running.harness.write("are you there?")
+        inbox = Inbox()
+        again = await run(running.harness, inbox)
+        assert (await inbox.message("are you there?")).message.id == message_id
+        await again.stop()
+
+    async def test_sends_a_text(self, running: Running) -> None:
+        sent = await running.provider.send(running.draft("Good morning 👋"))
+        assert (await running.harness.seen(sent.id)).text == "Good morning 👋"
+        assert sent.chat_id == running.harness.chat_id
+        assert sent.at.tzinfo is not None
+
+    async def test_gives_every_message_an_id_of_its_own(self, running: Running) -> None:
+        ids = [(await running.provider.send(running.draft(f"number {number}"))).id for number in range(3)]
+        ids += [await running.harness.write(f"answer {number}") for number in range(3)]
+        assert len(set(ids)) == 6
+
+    async def test_does_not_send_an_empty_message(self, running: Running) -> None:
+        with pytest.raises(Rejected):
+            await running.provider.send(running.draft(""))
+
+    async def test_names_the_next_step_for_an_unknown_chat(self, running: Running) -> None:
+        with pytest.raises(NotFound) as caught:
+            await running.provider.send(Draft(client_id="lost", chat_id=running.harness.unknown_chat_id, text="hello"))
+        assert "list_chats" in f"{caught.value.detail} {caught.value.hint}"
+
+    async def test_receives_a_message_with_who_and_where(self, running: Running) -> None:
+        message_id = await running.harness.write("hello agent")
+        event = await running.inbox.message("hello agent")
+        assert (event.message.id, event.message.chat_id, event.chat.id) == (message_id, running.harness.chat_id, running.harness.chat_id)
+        assert event.message.sender_id == running.harness.person_id
+        assert event.sender is not None
+        assert event.sender.id == running.harness.person_id
+        assert not event.message.outgoing
+        assert not event.backfill
+        assert event.message.at.tzinfo is not None
+
+    async def test_cleans_what_strangers_write(self, running: Running) -> None:
+        message_id = await running.harness.write("pay\u202eeciovni\u202c to\x07 \u2066me\U000e0041 \N{WAVING HAND SIGN}\u200d")
+        event = await running.inbox.wait(MessageReceived, lambda event: event.message.id == message_id)
+        assert event.message.text.rstrip("\u200d") == "payeciovni to me \N{WAVING HAND SIGN}"
+
+    async def test_delivers_again_what_was_not_taken(self, running: Running) -> None:
+        running.inbox.refuse(1)
+        message_id = await running.harness.write("important")
+        event = await running.inbox.message("important")
+        assert event.message.id == message_id
+        assert event in running.inbox.refused
+
+    async def test_delivers_in_the_order_of_writing(self, running: Running) -> None:
+        texts = [f"line {number}" for number in range(20)]
+        for text in texts:
+            await running.harness.write(text)
+        await running.inbox.message(texts[-1])
+        received = [event.message.text for event in running.inbox.events if isinstance(event, MessageReceived)]
+        assert [text for text in received if text in texts] == texts
+
+    async def test_replies_both_ways(self, running: Running) -> None:
+        running.need(Capability.REPLY)
+        question = await running.harness.write("who?")
+        await running.inbox.message("who?")
+        sent = await running.provider.send(running.draft("me", reply_to=question))
+        assert (await running.harness.seen(sent.id)).reply_to == question
+        await running.harness.write("fine", reply_to=sent.id)
+        assert (await running.inbox.message("fine")).message.reply_to == sent.id
+
+    async def test_sends_and_downloads_a_file(self, running: Running) -> None:
+        running.need(Capability.MEDIA)
+        sent = await running.provider.send(running.draft("a dot", upload=PICTURE))
+        seen = await running.harness.seen(sent.id)
+        assert (seen.text, seen.file) == ("a dot", PNG)
+        if Capability.DOWNLOAD in running.provider.capabilities:
+            assert (await running.provider.download(sent.media[0])).content == PNG
+
+    async def test_receives_and_downloads_a_file(self, running: Running) -> None:
+        running.need(Capability.DOWNLOAD)
+        await running.harness.write("look", upload=PICTURE)
+        media = (await running.inbox.message("look")).message.media
+        assert [one.kind for one in media] == [MediaKind.IMAGE]
+        assert media[0].size in {None, len(PNG)}
+        assert (await running.provider.download(media[0])).content == PNG
+
+    async def test_does_not_download_what_is_not_there(self, running: Running) -> None:
+        running.need(Capability.DOWNLOAD)
+        with pytest.raises(NotFound):
+            await running.provider.download(Media(kind=MediaKind.IMAGE, ref="no-such-file"))
+
+    async def test_sends_a_location(self, running: Running) -> None:
+        running.need(Capability.LOCATION)
+        sent = await running.provider.send(running.draft(location=Location(latitude=52.5, longitude=-13.25)))
+        place = (await running.harness.seen(sent.id)).location
+        assert place is not None
+        assert (place.latitude, place.longitude) == (52.5, -13.25)
+
+    async def test_sends_a_poll(self, running: Running) -> None:
+        running.need(Capability.POLL)
+        poll = Poll(question="Tea?", options=("yes", "no"), multiple=True)
+        sent = await running.provider.send(running.draft(poll=poll))
+        assert (await running.harness.seen(sent.id)).poll == poll
+
+    async def test_edits_its_message(self, running: Running) -> None:
+        running.need(Capability.EDIT)
+        sent = await running.provider.send(running.draft("first"))
+        await running.provider.edit(sent.chat_id, sent.id, "second", TextFormat.PLAIN)
+        assert (await running.harness.seen(sent.id)).text == "second"
+
+    async def test_deletes_its_message(self, running: Running) -> None:
+        running.need(Capability.DELETE)
+        sent = await running.provider.send(running.draft("a slip"))
+        await running.provider.delete(sent.chat_id, sent.id)
+        assert (await running.harness.seen(sent.id)).deleted
+
+    async def test_reacts_and_takes_it_back(self, running: Running) -> None:
+        running.need(Capability.REACT)
+        message_id = await running.harness.write("good news")
+        await running.inbox.message("good news")
+        await running.provider.react(running.harness.chat_id, message_id, "👍")
+        assert (await running.harness.seen(message_id)).reaction == "👍"
+        await running.provider.react(running.harness.chat_id, message_id, None)
+        assert (await running.harness.seen(message_id)).reaction is None
+
+    async def test_shows_that_it_is_typing(self, running: Running) -> None:
+        running.need(Capability.TYPING)
+        await running.provider.set_typing(running.harness.chat_id, True)
+        assert await running.harness.is_typing()
+
+    async def test_marks_as_read(self, running: Running) -> None:
+        running.need(Capability.MARK_READ)
+        message_id = await running.harness.write("read me")
+        await running.inbox.message("read me")
+        await running.provider.mark_read(running.harness.chat_id, message_id)
+        assert (await running.harness.seen(message_id)).read
+
+    async def test_reports_edits_of_the_other_side(self, running: Running) -> None:
+        self._reported(running, MessageEdited)
+        message_id = await running.harness.write("helo")
+        await running.harness.edit(message_id, "hello\u202e")
+        event = await running.inbox.wait(MessageEdited)
+        assert (event.chat_id, event.message_id, event.text) == (running.harness.chat_id, message_id, "hello")
+
+    async def test_reports_deletions_of_the_other_side(self, running: Running) -> None:
+        self._reported(running, MessageDeleted)
+        message_id = await running.harness.write("oops")
+        await running.harness.delete(message_id)
+        assert (await running.inbox.wait(MessageDeleted)).message_id == message_id
+
+    async def test_reports_reactions_of_the_other_side(self, running: Running) -> None:
+        self._reported(running, ReactionChanged)
+        sent = await running.provider.send(running.draft("nice?"))
+        await running.harness.react(sent.id, "👍")
+        event = await running.inbox.wait(ReactionChanged, lambda event: event.emojis == ("👍",))
+        assert (event.message_id, event.sender_id) == (sent.id, running.harness.person_id)
+        await running.harness.react(sent.id, None)
+        await running.inbox.wait(ReactionChanged, lambda event: event.emojis == () and event.message_id == sent.id)
+
+    async def test_reports_how_far_its_messages_got(self, running: Running) -> None:
+        self._reported(running, ReceiptChanged)
+        assert Capability.RECEIPTS in running.provider.capabilities
+        sent = await running.provider.send(running.draft("anybody?"))
+        event = await running.inbox.wait(ReceiptChanged)
+        assert (event.chat_id, event.message_id) == (sent.chat_id, sent.id)
+
+    def _reported(self, running: Running, event: type[Event]) -> None:
+        if event not in running.harness.reports:
+            pytest.skip(f"{running.provider.title} does not tell of {event.__name__}")
+
+    async def test_lists_chats_and_contacts(self, running: Running) -> None:
+        await running.harness.write("I exist")
+        await running.inbox.message("I exist")
+        if Capability.CHATS in running.provider.capabilities:
+            assert running.harness.chat_id in {chat.id for chat in await running.provider.list_chats()}
+        if Capability.CONTACTS in running.provider.capabilities:
+            assert running.harness.person_id in {contact.id for contact in await running.provider.list_contacts()}
+
+    async def test_reads_history_newest_first_and_page_by_page(self, running: Running) -> None:
+        running.need(Capability.HISTORY)
+        for number in range(5):
+            await running.harness.write(f"page {number}")
+        newest = await running.provider.history(running.harness.chat_id, before=None, limit=2)
+        assert [message.text for message in newest] == ["page 4", "page 3"]
+        older = await running.provider.history(running.harness.chat_id, before=newest[-1].id, limit=2)
+        assert [message.text for message in older] == ["page 2", "page 1"]
+
+    async def test_makes_and_changes_a_group(self, running: Running) -> None:
+        running.need(Capability.GROUPS)
+        made = await running.provider.create_group("Friends", [running.harness.person_id, "no-such-person"])
+        assert {result.id: result.ok for result in made.results} == {running.harness.person_id: True, "no-such-person": False}
+        assert made.group.id in {group.id for group in await running.provider.list_groups()}
+        removed = await running.provider.remove_participants(made.group.id, [running.harness.person_id])
+        assert removed.group.participants == ()
+        added = await running.provider.add_participants(made.group.id, [running.harness.person_id])
+        assert [person.id for person in added.group.participants] == [running.harness.person_id]
+
+    async def test_is_logged_out_after_logout(self, running: Running) -> None:
+        running.need(Capability.LOGOUT)
+        await running.provider.logout()
+        await running.inbox.state(InstanceState.LOGGED_OUT)
+        with pytest.raises(LoggedOut):
+            await running.provider.send(running.draft("hello?"))
+
+    async def test_refuses_an_unsigned_webhook(self, running: Running) -> None:
+        running.need(Capability.WEBHOOK)
+        taken = list(running.inbox.events)
+        reply = await running.provider.receive_webhook(WebhookRequest("POST", {"content-type": "application/json"}, {}, b"{}"))
+        assert reply.status in {401, 403}
+        assert running.inbox.events == taken

@@ -1,0 +1,224 @@
+"""One bot of the stand-in: what Telegram knows of it, and how a test makes people write to it."""
+
+import asyncio
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Literal
+
+from tests.standins.telegram_bot_api.faults import Answer, Drop, Fault, Hold
+
+Json = dict[str, Any]
+
+# Left out unless a bot names its allowed_updates.
+NOT_BY_DEFAULT = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
+
+_MARKED = re.compile(r"(?P<mention>(?<!\w)@\w+)|(?P<bot_command>(?<!\S)/\w+(?:@\w+)?)")
+
+
+@dataclass
+class Upload:
+    name: str
+    mime: str
+    content: bytes
+
+
+@dataclass
+class StoredFile:
+    id: str
+    name: str
+    mime: str
+    content: bytes
+    size: int
+
+    @property
+    def path(self) -> str:
+        return f"files/{self.id}/{self.name}"
+
+    def described(self, **more: Any) -> Json:
+        return {"file_id": self.id, "file_unique_id": f"unique-{self.id}", "file_size": self.size, **more}
+
+
+@dataclass
+class Call:
+    """One call of the bot. `message` is what it became, where it became one."""
+
+    method: str
+    params: Mapping[str, str]
+    files: Mapping[str, Upload]
+    message: Json | None = None
+
+
+@dataclass
+class Webhook:
+    url: str
+    secret: str | None
+    last_error: tuple[int, str] | None = None
+
+
+@dataclass(eq=False)
+class StandInBot:
+    token: str
+    id: int
+    name: str
+    username: str
+    changed: Callable[[], None]
+    """Called whenever something happened, for those who wait."""
+    chats: dict[int, Json] = field(default_factory=dict[int, Json])
+    users: dict[int, Json] = field(default_factory=dict[int, Json])
+    messages: dict[tuple[int, int], Json] = field(default_factory=dict[tuple[int, int], Json])
+    reactions: dict[tuple[int, int], list[Json]] = field(default_factory=dict[tuple[int, int], list[Json]])
+    files: dict[str, StoredFile] = field(default_factory=dict[str, StoredFile])
+    presses: set[str] = field(default_factory=set[str])
+    answered: list[str] = field(default_factory=list[str])
+    pending: list[Json] = field(default_factory=list[Json])
+    """Updates not yet confirmed."""
+    allowed_updates: frozenset[str] | None = None
+    webhook: Webhook | None = None
+    not_started: set[int] = field(default_factory=set[int])
+    blocked: set[int] = field(default_factory=set[int])
+    migrated: dict[int, int] = field(default_factory=dict[int, int])
+    calls: list[Call] = field(default_factory=list[Call])
+    """Every call as it arrived, whatever became of it."""
+    sent: list[Call] = field(default_factory=list[Call])
+    """The calls that became a message."""
+    faults: list[Fault] = field(default_factory=list[Fault])
+    poll: "asyncio.Future[str | None] | None" = None
+    """The waiting getUpdates: done with None when there is news, with the reason when it is thrown out."""
+
+    def __post_init__(self) -> None:
+        self._update_ids = count(100_001)
+        self._chat_ids = count(1)
+        self._names = count(1)
+        self._message_ids: defaultdict[int, count[int]] = defaultdict(lambda: count(1))
+
+    @property
+    def user(self) -> Json:
+        return {"id": self.id, "is_bot": True, "first_name": self.name, "username": self.username}
+
+    # What a test prepares
+
+    def person(self, name: str = "Ann", *, username: str | None = None, started: bool = True) -> int:
+        """A person and the private chat with them, which have the same id."""
+        number = 7_000 + next(self._chat_ids)
+        who: Json = {"id": number, "first_name": name} | ({"username": username} if username else {})
+        self.users[number] = who | {"is_bot": False}
+        self.chats[number] = who | {"type": "private"}
+        if not started:
+            self.not_started.add(number)
+        return number
+
+    def group(self, title: str = "Team", *, kind: Literal["group", "supergroup", "channel"] = "supergroup", username: str | None = None) -> int:
+        number = next(self._chat_ids)
+        number = -4_000_000 - number if kind == "group" else -1_001_000_000_000 - number
+        self.chats[number] = {"id": number, "type": kind, "title": title} | ({"username": username} if username else {})
+        return number
+
+    def store(self, content: bytes, name: str, mime: str = "application/octet-stream", *, size: int | None = None) -> StoredFile:
+        """A file on Telegram's servers. `size` lets it claim to be larger than it is."""
+        file = StoredFile(f"FILE-{self.id}-{next(self._names)}", name, mime, content, len(content) if size is None else size)
+        self.files[file.id] = file
+        return file
+
+    # What people do
+
+    def user_writes(self, chat: int, text: str, *, by: int | None = None, **fields: Any) -> Json:
+        return self.user_sends(chat, by=by, text=text, entities=entities_in(text), **fields)
+
+    def user_sends(self, chat: int, *, by: int | None = None, **fields: Any) -> Json:
+        """A message of any content; empty fields are left out."""
+        author: Json = {"sender_chat": self.chats[chat]} if self.chats[chat]["type"] == "channel" else {"from": self.users[by or chat]}
+        message = self.compose(chat, **author, **fields)
+        self.update("channel_post" if self.chats[chat]["type"] == "channel" else "message", message)
+        return message
+
+    def user_sends_photo(self, chat: int, content: bytes = b"\xff\xd8 a photo", *, by: int | None = None, **fields: Any) -> Json:
+        small, large = self.store(content[:1], "small.jpg", "image/jpeg"), self.store(content, "large.jpg", "image/jpeg")
+        sizes = [small.described(width=90, height=60), large.described(width=1280, height=853)]
+        return self.user_sends(chat, by=by, photo=sizes, **fields)
+
+    def user_edits(self, message: Json, text: str) -> Json:
+        edited = message | {"text": text, "edit_date": int(time.time()), "entities": entities_in(text)}
+        self.messages[message["chat"]["id"], message["message_id"]] = edited
+        self.update("edited_channel_post" if message["chat"]["type"] == "channel" else "edited_message", edited)
+        return edited
+
+    def user_reacts(self, message: Json, *emojis: str, by: int) -> None:
+        chat, now = message["chat"], int(time.time())
+        new = [{"type": "emoji", "emoji": emoji} for emoji in emojis]
+        reacted = {"chat": chat, "message_id": message["message_id"], "user": self.users[by], "date": now, "old_reaction": [], "new_reaction": new}
+        self.update("message_reaction", reacted)
+
+    def user_presses(self, message: Json, data: str, *, by: int) -> str:
+        press = f"press-{next(self._names)}"
+        self.presses.add(press)
+        self.update("callback_query", {"id": press, "from": self.users[by], "message": message, "chat_instance": "1", "data": data})
+        return press
+
+    def group_becomes_supergroup(self, chat: int, *, announce: bool = True) -> int:
+        """The new id. Without `announce` the bot is not told and finds out when it writes."""
+        new = self.group(self.chats[chat]["title"])
+        self.migrated[chat] = new
+        if announce:
+            self.update("message", self.compose(chat, migrate_to_chat_id=new))
+            self.update("message", self.compose(new, migrate_from_chat_id=chat))
+        return new
+
+    # What goes wrong
+
+    def fail_next(self, method: str, status: int = 500, description: str = "Internal Server Error", **parameters: Any) -> None:
+        body: Json = {"ok": False, "error_code": status, "description": description} | ({"parameters": parameters} if parameters else {})
+        self.faults.append(Answer(method.lower(), status, body))
+
+    def flood_next(self, method: str, retry_after: int) -> None:
+        self.fail_next(method, 429, f"Too Many Requests: retry after {retry_after}", retry_after=retry_after)
+
+    def garble_next(self, method: str, status: int, body: str) -> None:
+        """Answers something that is not JSON, as a proxy in between does."""
+        self.faults.append(Answer(method.lower(), status, body))
+
+    def drop_next(self, method: str, when: Literal["before", "after"]) -> None:
+        self.faults.append(Drop(method.lower(), when))
+
+    def hold_next(self, method: str) -> Hold:
+        hold = Hold(method.lower())
+        self.faults.append(hold)
+        return hold
+
+    # What the server uses
+
+    def take_fault(self, method: str) -> Fault | None:
+        fault = next((fault for fault in self.faults if fault.method == method.lower()), None)
+        if fault is not None:
+            self.faults.remove(fault)
+        return fault
+
+    def compose(self, chat: int, **fields: Any) -> Json:
+        number = next(self._message_ids[chat])
+        content = {name: value for name, value in fields.items() if value not in (None, [], "")}
+        message: Json = {"message_id": number, "date": int(time.time()), "chat": self.chats[chat], **content}
+        self.messages[chat, number] = message
+        return message
+
+    def update(self, kind: str, payload: Json) -> None:
+        wanted = kind not in NOT_BY_DEFAULT if self.allowed_updates is None else kind in self.allowed_updates
+        if wanted:
+            self.pending.append({"update_id": next(self._update_ids), kind: payload})
+            self.wake(None)
+
+    def wake(self, reason: str | None) -> None:
+        if self.poll is not None and not self.poll.done():
+            self.poll.set_result(reason)
+        self.changed()
+
+
+def entities_in(text: str) -> list[Json]:
+    """Mentions and commands, counted in UTF-16 as Telegram counts."""
+    return [{"type": found.lastgroup, "offset": utf16(text[: found.start()]), "length": utf16(found[0])} for found in _MARKED.finditer(text)]
+
+
+def utf16(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
