@@ -8,7 +8,7 @@ endif
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 LINK := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 
-.PHONY: run test demo check lint types bench lock clean
+.PHONY: readme run test demo check lint types bench lock clean
 
 run: .venv/runtime
 	$(BIN)/mcp-messenger serve
@@ -30,6 +30,9 @@ types: .venv/development
 
 bench: .venv/development
 	$(BIN)/python -m tests.benchmarks
+
+readme: .venv/development
+	$(BIN)/python -m tests.readme
 
 lock:
 	uv pip compile --universal --generate-hashes --no-header --no-annotate -p 3.11 pyproject.toml --group build -o requirements.lock

@@ -36,7 +36,7 @@ Deliver = Callable[[Sequence[Event]], Awaitable[None]]
 class Settings(BaseModel):
     """What an instance of this messenger is set up with. Fields typed SecretStr are kept encrypted."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     @classmethod
     def secret_fields(cls) -> frozenset[str]:

@@ -228,7 +228,7 @@ class TelegramProvider(Provider):
     async def receive_webhook(self, request: WebhookRequest) -> WebhookReply:
         """Raises what `deliver` raises; Telegram brings the update again."""
         given = request.headers.get("x-telegram-bot-api-secret-token", "")
-        if not hmac.compare_digest(given.encode(), self._settings.secret_for_webhook().encode()):
+        if not hmac.compare_digest(given.encode(errors="replace"), self._settings.secret_for_webhook().encode()):
             return WebhookReply(401, "The secret token is missing or wrong.")
         update = parse_update(request.body)
         if update is None:

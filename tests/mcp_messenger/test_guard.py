@@ -198,6 +198,19 @@ async def test_after_a_refusal_the_next_request_is_served(limited: httpx.AsyncCl
         assert (await limited.post("/whole", content=b"x")).json() == 1
 
 
+async def test_an_application_that_reads_in_a_task_group_is_refused_too() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        async def read() -> None:
+            while (await receive())["more_body"]:
+                pass
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(read)
+
+    async with serving(BodyLimit(app, limit=1000)) as client:
+        assert (await client.post("/", content=pieces(2))).status_code == 413
+
+
 async def test_errors_of_the_application_are_not_swallowed() -> None:
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         raise LookupError("its own")

@@ -116,6 +116,7 @@ def test_a_message_cannot_pose_as_another_field() -> None:
 CONFIGURED = """
 import logging, warnings
 from mcp_messenger import logs
+logging.basicConfig(level="DEBUG", format="first: %(message)s")
 logs.configure("info", json=True)
 logging.basicConfig(level="DEBUG", format="second: %(message)s")
 logging.getLogger("providers.x").debug("too fine")

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -10,6 +11,8 @@ import httpx
 import pytest
 
 from tests.standins.telegram_bot_api import StandInBot, TelegramStandIn, spec
+
+ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.anyio
 
@@ -229,7 +232,7 @@ async def test_takes_files_by_id_and_by_url_as_well(program: Program, bot: Stand
 
 async def test_runs_as_a_process_of_its_own() -> None:
     arguments = ("-m", "tests.standins.telegram_bot_api", "--bots", "2")
-    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, cwd=ROOT)
     assert process.stdout is not None
     try:
         url, token, _ = [(await process.stdout.readline()).decode().strip() for _ in range(3)]

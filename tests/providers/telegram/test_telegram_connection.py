@@ -229,6 +229,18 @@ async def test_stop_ends_the_polling(station: Station) -> None:
     assert len(station.bot.pending) == 1
 
 
+async def test_goes_through_the_proxy_of_the_environment(station: Station, telegram: TelegramStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", telegram.url.removeprefix("http://"))
+    await station.ready(base_url="http://telegram.example/")
+    assert station.bot.calls
+
+
+async def test_goes_past_the_proxy_where_the_environment_says_so(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    await station.ready()
+
+
 async def test_the_token_is_in_no_log(station: Station, telegram: TelegramStandIn, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     provider = await station.ready()

@@ -43,6 +43,22 @@ async def test_makes_the_same_secret_from_the_same_token(station: Station) -> No
     assert station.bot.webhook.secret == first
 
 
+async def test_keeps_both_secrets_secret(station: Station) -> None:
+    settings = station.settings(webhook_secret=SecretStr("Mine-1_2"))
+    assert settings.secret_fields() == {"token", "webhook_secret"}
+    assert station.bot.token not in repr(settings)
+    with pytest.raises(ValidationError) as refused:
+        station.settings(tokn=station.bot.token, webhook_secret="not taken!")
+    assert station.bot.token not in str(refused.value)
+    assert "not taken!" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["", "api.telegram.org", "ftp://example.org", "https://", "https://user:secret@example.org", "https://x?y"])
+async def test_takes_only_addresses_of_the_web(station: Station, url: str) -> None:
+    with pytest.raises(ValidationError, match="base_url"):
+        station.settings(base_url=url)
+
+
 async def test_takes_a_secret_of_its_owner(station: Station) -> None:
     await station.ready(PUBLIC, mode="webhook", webhook_secret=SecretStr("Mine-1_2"))
     assert station.bot.webhook is not None

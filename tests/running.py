@@ -1,0 +1,71 @@
+"""The application at work for a test: over a fresh database, and over HTTP on a free port of 127.0.0.1."""
+
+import socket
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import uvicorn
+from pydantic import SecretStr
+
+from db import instances
+from mcp_messenger.app import App, running
+from mcp_messenger.caller import ADMIN, Caller, parse_instance_id
+from mcp_messenger.config import Config
+from mcp_messenger.faces.http import http_app
+from mcp_messenger.operations.instances import CreateInstance, create_instance
+
+PATIENCE = 20.0
+
+
+@asynccontextmanager
+async def running_app(database_url: str, data_dir: Path, **config: Any) -> AsyncGenerator[App]:
+    """The whole application with its store ready. `config` is of Config's fields."""
+    async with running(Config(data_dir=data_dir, database_url=SecretStr(database_url), **config)) as app:
+        with anyio.fail_after(PATIENCE):
+            await app.database.started()
+        yield app
+
+
+class _Server(uvicorn.Server):
+    """Signals belong to pytest."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+@asynccontextmanager
+async def serving(app: App) -> AsyncGenerator[str]:
+    """The HTTP face of the application in this very loop; gives its address, without a slash at the end."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(http_app(app), log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1)
+        server = _Server(config)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(server.serve, [listener])
+            try:
+                yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            finally:
+                server.should_exit = True
+
+
+async def ready_sandbox(app: App, caller: Caller = ADMIN, *, type_instance: tuple[str, ...] = ("api",), **credentials: Any) -> str:
+    """The id of a new sandbox instance that is logged in and ready. `credentials` are of SandboxSettings' fields."""
+    settings = {"auto_scan": True, "page": False, **credentials}
+    made = await create_instance(app, caller, CreateInstance.model_validate({"provider": "sandbox", "credentials": settings, "type_instance": type_instance}))
+    await until_status(app, made.instance_id, "ready")
+    return made.instance_id
+
+
+async def until_status(app: App, instance_id: str, status: str) -> None:
+    """Returns as soon as the instance has that status."""
+    id = parse_instance_id(instance_id)
+    with anyio.fail_after(PATIENCE):
+        while True:
+            async with app.feed.waiter(id) as grown:
+                row = await instances.get(app.database, id)
+                if row is not None and row.status == status:
+                    return
+                await grown.wait()

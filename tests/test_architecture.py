@@ -1,0 +1,40 @@
+"""The arrows between the rooms go one way, and what costs is imported late."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAY_IMPORT = {"providers": {"providers"}, "db": {"db", "providers"}, "mcp_messenger": {"mcp_messenger", "db", "providers"}}
+
+
+def imported_rooms(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module.partition(".")[0])
+        elif isinstance(node, ast.Import):
+            found |= {name.name.partition(".")[0] for name in node.names}
+    return found & set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_a_room_imports_no_room_above_it(room: str) -> None:
+    files = list((ROOT / room).rglob("*.py"))
+    assert files
+    assert {str(path): wrong for path in files if (wrong := imported_rooms(path) - MAY_IMPORT[room])} == {}
+
+
+def test_only_the_store_knows_the_driver() -> None:
+    files = [path for room in ("providers", "mcp_messenger") for path in (ROOT / room).rglob("*.py")]
+    assert [str(path) for path in files if "psycopg" in path.read_text(encoding="utf-8") and "import psycopg" in path.read_text(encoding="utf-8")] == []
+
+
+def test_the_stdio_server_imports_nothing_that_costs() -> None:
+    code = "import sys, mcp_messenger.cli, mcp_messenger.app, mcp_messenger.faces.mcp_stdio; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
+    costly = {"fastapi", "telegram", "discord", "slack_sdk", "docker", "psycopg", "psutil", "aiohttp"}
+    assert costly & set(loaded) == set()

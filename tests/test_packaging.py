@@ -1,0 +1,40 @@
+"""What is in the wheel, and that it starts from there."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("dist")
+    code = f"import hatchling.build; print(hatchling.build.build_wheel({str(target)!r}))"
+    name = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()[-1]
+    return target / name
+
+
+def test_it_holds_the_three_rooms_and_nothing_else(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.partition("/")[0].partition("-")[0] for name in names} == {"mcp_messenger", "providers", "db"}
+    assert [name for name in names if "test" in name] == []
+
+
+def test_it_holds_migrations_and_pages(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    migrations = {f"db/migrations/versions/{path.name}" for path in (ROOT / "db/migrations/versions").glob("*.sql")}
+    assert len(migrations) >= 6
+    assert migrations <= names
+    assert "providers/sandbox/page.html" in names
+
+
+def test_it_runs_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); import mcp_messenger; print(mcp_messenger.__file__)\n"
+    code += "from mcp_messenger.__main__ import check_rooms; check_rooms(); from db.migrate import packaged_versions; print(len(list(packaged_versions().iterdir())))"
+    ran = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert str(tmp_path) in ran.stdout
