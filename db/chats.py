@@ -52,7 +52,8 @@ LIST: LiteralString = (
     WHERE c.instance_id = %(instance_id)s AND c.migrated_to IS NULL
       AND (%(kind)s::text IS NULL OR c.kind = %(kind)s)
       AND (NOT %(unread)s OR c.unread > 0)
-      AND (%(before_id)s::text IS NULL OR (coalesce(c.last_at, '-infinity'::timestamptz), c.id) < (coalesce(%(before)s, '-infinity'::timestamptz), %(before_id)s))
+      AND (%(before_id)s::text IS NULL
+        OR (coalesce(c.last_at, '-infinity'::timestamptz), c.id) < (coalesce(%(before)s, '-infinity'::timestamptz), %(before_id)s))
     ORDER BY coalesce(c.last_at, '-infinity'::timestamptz) DESC, c.id DESC LIMIT %(limit)s"""
 )
 
@@ -84,7 +85,8 @@ async def listing(
 CONTACTS: LiteralString = """
     SELECT * FROM contacts
     WHERE instance_id = %(instance_id)s AND (%(after)s::text IS NULL OR id > %(after)s)
-      AND (%(query)s::text IS NULL OR lower(name) LIKE %(query)s OR lower(username) LIKE %(query)s OR phone LIKE %(query)s OR lower(id) LIKE %(query)s)
+      AND (%(query)s::text IS NULL
+        OR lower(name) LIKE %(query)s OR lower(username) LIKE %(query)s OR phone LIKE %(query)s OR lower(id) LIKE %(query)s)
     ORDER BY id LIMIT %(limit)s"""
 
 

@@ -42,7 +42,8 @@ async def statuses(database: Database, instance_id: UUID, *, limit: int) -> list
 
 
 QR_CODES: LiteralString = """
-    SELECT sequence, issued_at, expires_at, outcome, NULL::bytea AS sealed FROM qr_codes WHERE instance_id = %(id)s ORDER BY id DESC LIMIT %(limit)s"""
+    SELECT sequence, issued_at, expires_at, outcome, NULL::bytea AS sealed FROM qr_codes
+    WHERE instance_id = %(id)s ORDER BY id DESC LIMIT %(limit)s"""
 
 
 async def qr_codes(database: Database, instance_id: UUID, *, limit: int) -> list[QrRow]:

@@ -105,11 +105,11 @@ async def bearer(database: Database, digest: bytes) -> Bearer | None:
     return await database.one(Bearer, BEARER, {"digest": digest})
 
 
-NEW_TOKEN: LiteralString = "INSERT INTO user_tokens (user_id, prefix, digest) VALUES (%(user_id)s, %(prefix)s, %(digest)s) RETURNING id"
+INSERT_TOKEN: LiteralString = "INSERT INTO user_tokens (user_id, prefix, digest) VALUES (%(user_id)s, %(prefix)s, %(digest)s) RETURNING id"
 
 
 async def new_token(database: Database, user_id: str, *, prefix: str, digest: bytes) -> UUID:
-    return await database.value(NEW_TOKEN, {"user_id": user_id, "prefix": prefix, "digest": digest})
+    return await database.value(INSERT_TOKEN, {"user_id": user_id, "prefix": prefix, "digest": digest})
 
 
 REVOKE_TOKENS: LiteralString = "UPDATE user_tokens SET revoked_at = now() WHERE user_id = %(user_id)s AND revoked_at IS NULL"

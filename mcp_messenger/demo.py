@@ -92,5 +92,8 @@ async def _scan(url: str) -> None:
 
 
 async def _until_ready(client: Client, instance_id: str) -> None:
-    while (await _call(client, "get_auth_status", instance_id=instance_id))["state"] != "ready":
+    """A client that subscribes is told; for a demo it is enough to ask."""
+    while True:
+        if (await _call(client, "get_auth_status", instance_id=instance_id))["state"] == "ready":
+            return
         await anyio.sleep(0.1)

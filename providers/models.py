@@ -178,7 +178,10 @@ class TextFormat(StrEnum):
 
 
 class Message(Noun):
-    """One message as the platform told it. `id` is unique within the instance: a provider whose platform numbers messages by chat puts the chat into it."""
+    """One message as the platform told it.
+
+    `id` is unique within the instance: a provider whose platform numbers messages by chat puts the chat into it.
+    """
 
     id: str
     chat_id: str
@@ -247,7 +250,7 @@ class Need(StrEnum):
     QR = "qr"
     PAIRING_CODE = "pairing_code"
     PASSKEY = "passkey"
-    TOKEN = "token"
+    TOKEN = "token"  # noqa: S105 - the word, not a token
 
 
 class MessageReceived(Noun):

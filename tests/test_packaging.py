@@ -34,7 +34,13 @@ def test_it_holds_migrations_and_pages(wheel: Path) -> None:
 
 def test_it_runs_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
-    code = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r}); import mcp_messenger; print(mcp_messenger.__file__)\n"
-    code += "from mcp_messenger.__main__ import check_rooms; check_rooms(); from db.migrate import packaged_versions; print(len(list(packaged_versions().iterdir())))"
+    code = f"""
+import sys
+sys.path.insert(0, {str(tmp_path / "site")!r})
+from mcp_messenger.__main__ import check_rooms
+from db.migrate import packaged_versions
+check_rooms()
+print([str(entry) for entry in packaged_versions().iterdir()])
+"""
     ran = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert str(tmp_path) in ran.stdout

@@ -1,7 +1,6 @@
 """The README says what is true."""
 
 import re
-from pathlib import Path
 
 from mcp_messenger.config import SETTINGS
 from tests.readme import README, generated

@@ -59,18 +59,8 @@ class Feed:
         for waiter in self._waiting.pop(key, ()):
             waiter.set()
 
-    async def wait(self, instance_id: UUID | None, timeout: float) -> bool:
-        """Until the log grows for the instance (None: for any), or the time is over (False).
-
-        Begin to wait before you look, or what comes between is missed: see `Waiter`.
-        """
-        async with self.waiter(instance_id) as waiter:
-            with anyio.move_on_after(timeout):
-                await waiter.wait()
-                return True
-            return False
-
     def waiter(self, instance_id: UUID | None) -> "Waiter":
+        """For the growth of the log for an instance, or (None) for any. Look at the store inside it: what comes between is not missed."""
         return Waiter(self._waiting, instance_id)
 
 

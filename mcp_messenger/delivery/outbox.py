@@ -70,9 +70,9 @@ class Outbox:
             raise IdempotencyConflict(idempotency_key or "")
         return row.id
 
-    async def wait_settled(self, instance_id: UUID, message_id: int, timeout: float) -> MessageRow:
+    async def wait_settled(self, instance_id: UUID, message_id: int, seconds: float) -> MessageRow:
         """The message when its fate is known, or as it is when the time is over."""
-        deadline = anyio.current_time() + timeout
+        deadline = anyio.current_time() + seconds
         while True:
             async with self._feed.waiter(instance_id) as grown:
                 row = await messages.get(self._database, instance_id, message_id)

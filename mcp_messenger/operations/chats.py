@@ -11,7 +11,7 @@ from mcp_messenger.app import App
 from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import NoSuchChat
 from mcp_messenger.operations import cursor as cursors
-from mcp_messenger.operations.operation import Cursor, Limit, OfInstance, PlatformId, FromOthers
+from mcp_messenger.operations.operation import Cursor, FromOthers, Limit, OfInstance, PlatformId
 from mcp_messenger.operations.views import ChatView, ContactView, chat_view, contact_view
 
 

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from mcp_messenger.app import App
 from mcp_messenger.caller import Caller, instance_of
-from mcp_messenger.operations.operation import OfInstance, Output, PlatformId, FromOthers
+from mcp_messenger.operations.operation import FromOthers, OfInstance, Output, PlatformId
 from mcp_messenger.operations.port import port
 from mcp_messenger.operations.sending import SendAnswer, SendMessage, send_message
 from providers.models import Capability, Group, GroupChange, ParticipantResult

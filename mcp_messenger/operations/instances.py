@@ -55,8 +55,12 @@ class WebhookConfig(BaseModel):
 
 
 FLAT_CREDENTIALS = frozenset(
-    """token phone_number_id access_token webhook_verify_token app_secret page_id page_access_token ig_user_id
-    bot_token app_token signing_secret client_id guild_id""".split()
+    {
+        "token",
+        *("phone_number_id", "access_token", "webhook_verify_token", "app_secret"),
+        *("page_id", "page_access_token", "ig_user_id"),
+        *("bot_token", "app_token", "signing_secret", "client_id", "guild_id"),
+    }
 )
 """The providers' own fields that may stand beside the others, as they do in the guide."""
 

@@ -16,7 +16,7 @@ from mcp_messenger.errors import InvalidInput, NoSuchMessage
 from mcp_messenger.mime import safe_name
 from mcp_messenger.operations import cursor as cursors
 from mcp_messenger.operations.chats import known_chat
-from mcp_messenger.operations.operation import Cursor, Limit, OfInstance, PlatformId, FromOthers
+from mcp_messenger.operations.operation import Cursor, FromOthers, Limit, OfInstance, PlatformId
 from mcp_messenger.operations.port import port
 from mcp_messenger.operations.views import MessageView, message_view
 from providers.errors import NotFound

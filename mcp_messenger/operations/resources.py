@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import anyio.to_thread
+
 from mcp_messenger.app import App
 from mcp_messenger.caller import Caller
 from mcp_messenger.operations.operation import Input, Nothing, Output

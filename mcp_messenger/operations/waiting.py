@@ -11,7 +11,7 @@ from mcp_messenger.app import App
 from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import InvalidInput
 from mcp_messenger.operations.messages import OfMessage, known_message, page
-from mcp_messenger.operations.operation import Limit, OfInstance, PlatformId, FromOthers
+from mcp_messenger.operations.operation import FromOthers, Limit, OfInstance, PlatformId
 from mcp_messenger.operations.views import MessageView
 
 LONGEST_WAIT = 300.0

@@ -207,8 +207,16 @@ async def test_an_application_that_reads_in_a_task_group_is_refused_too() -> Non
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(read)
 
-    async with serving(BodyLimit(app, limit=1000)) as client:
-        assert (await client.post("/", content=pieces(2))).status_code == 413
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": b"x" * 600, "more_body": True}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    await BodyLimit(app, limit=1000)({"type": "http", "path": "/", "headers": []}, receive, send)
+    assert [message.get("status") for message in sent] == [413, None]
 
 
 async def test_errors_of_the_application_are_not_swallowed() -> None:
