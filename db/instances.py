@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
 
+from db import secrets
 from db.database import Database
 from db.json import jsonb
 
@@ -33,40 +34,50 @@ class InstanceRow:
 
 INSERT: LiteralString = """
     INSERT INTO message_instances
-        (user_id, provider, type_instance, runtime, desired, settings, agent_id, agno_enable, stream, api_webhook_schema)
-    VALUES (%(user_id)s, %(provider)s, %(type_instance)s, %(runtime)s, 'running', %(settings)s, %(agent_id)s, %(agno_enable)s,
-        %(stream)s, %(api_webhook_schema)s)
-    RETURNING *"""
+        (id, user_id, provider, type_instance, runtime, desired, settings, agent_id, agno_enable, stream, api_webhook_schema)
+    VALUES (%(id)s, %(user_id)s, %(provider)s, %(type_instance)s, %(runtime)s, 'running', %(settings)s, %(agent_id)s, %(agno_enable)s,
+        %(stream)s, %(api_webhook_schema)s)"""
 
 
-async def insert(
-    database: Database,
-    *,
-    user_id: str,
-    provider: str,
-    type_instance: list[str],
-    runtime: str,
-    settings: dict[str, Any],
-    agent_id: str | None,
-    agno_enable: bool,
-    stream: bool,
-    api_webhook_schema: dict[str, Any] | None,
-) -> InstanceRow:
-    row = await database.one(
-        InstanceRow,
-        INSERT,
-        {
-            "user_id": user_id,
-            "provider": provider,
-            "type_instance": type_instance,
-            "runtime": runtime,
-            "settings": jsonb(settings),
-            "agent_id": agent_id,
-            "agno_enable": agno_enable,
-            "stream": stream,
-            "api_webhook_schema": None if api_webhook_schema is None else jsonb(api_webhook_schema),
-        },
-    )
+@dataclass(frozen=True, slots=True)
+class NewInstance:
+    """All that an instance begins with. `sealed` holds its secrets by field."""
+
+    id: UUID
+    user_id: str
+    provider: str
+    type_instance: list[str]
+    runtime: str
+    settings: dict[str, Any]
+    agent_id: str | None
+    agno_enable: bool
+    stream: bool
+    api_webhook_schema: dict[str, Any] | None
+    sealed: dict[str, bytes]
+    key: secrets.NewKey
+
+
+async def create(database: Database, new: NewInstance) -> InstanceRow:
+    """An instance that is to run, with its secrets and its API key: all of it, or nothing."""
+    async with database.transaction() as connection:
+        await connection.execute(
+            INSERT,
+            {
+                "id": new.id,
+                "user_id": new.user_id,
+                "provider": new.provider,
+                "type_instance": new.type_instance,
+                "runtime": new.runtime,
+                "settings": jsonb(new.settings),
+                "agent_id": new.agent_id,
+                "agno_enable": new.agno_enable,
+                "stream": new.stream,
+                "api_webhook_schema": None if new.api_webhook_schema is None else jsonb(new.api_webhook_schema),
+            },
+        )
+        await connection.execute(secrets.PUT, {"id": new.id, "fields": list(new.sealed), "sealed": list(new.sealed.values())})
+        await connection.execute(secrets.NEW_KEY, new.key.params(new.id))
+    row = await get(database, new.id)
     assert row is not None
     return row
 

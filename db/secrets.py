@@ -51,9 +51,22 @@ NEW_KEY: LiteralString = """
     INSERT INTO api_keys (id, instance_id, prefix, digest, sealed) VALUES (%(id)s, %(instance_id)s, %(prefix)s, %(digest)s, %(sealed)s)"""
 
 
-async def new_key(database: Database, instance_id: UUID, *, id: UUID, prefix: str, digest: bytes, sealed: bytes) -> None:
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """An API key as it is kept: its keyed digest to know it by, and itself sealed for its owner."""
+
+    id: UUID
+    prefix: str
+    digest: bytes
+    sealed: bytes
+
+    def params(self, instance_id: UUID) -> dict[str, object]:
+        return {"id": self.id, "instance_id": instance_id, "prefix": self.prefix, "digest": self.digest, "sealed": self.sealed}
+
+
+async def new_key(database: Database, instance_id: UUID, key: NewKey) -> None:
     """Make this the instance's key; the one before is revoked."""
-    await database.execute(NEW_KEY, {"id": id, "instance_id": instance_id, "prefix": prefix, "digest": digest, "sealed": sealed})
+    await database.execute(NEW_KEY, key.params(instance_id))
 
 
 KEYS: LiteralString = """
@@ -105,11 +118,11 @@ async def bearer(database: Database, digest: bytes) -> Bearer | None:
     return await database.one(Bearer, BEARER, {"digest": digest})
 
 
-INSERT_TOKEN: LiteralString = "INSERT INTO user_tokens (user_id, prefix, digest) VALUES (%(user_id)s, %(prefix)s, %(digest)s) RETURNING id"
+ADD_TOKEN: LiteralString = "INSERT INTO user_tokens (user_id, prefix, digest) VALUES (%(user_id)s, %(prefix)s, %(digest)s) RETURNING id"  # noqa: S105 - SQL, not a token
 
 
 async def new_token(database: Database, user_id: str, *, prefix: str, digest: bytes) -> UUID:
-    return await database.value(INSERT_TOKEN, {"user_id": user_id, "prefix": prefix, "digest": digest})
+    return await database.value(ADD_TOKEN, {"user_id": user_id, "prefix": prefix, "digest": digest})
 
 
 REVOKE_TOKENS: LiteralString = "UPDATE user_tokens SET revoked_at = now() WHERE user_id = %(user_id)s AND revoked_at IS NULL"

@@ -37,7 +37,11 @@ def secret_part(settings: Settings) -> dict[str, str]:
 
 async def store(database: Database, vault: Vault, instance_id: UUID, values: Mapping[str, str]) -> None:
     """Seal and keep secrets by field."""
-    await secrets.put(database, instance_id, {field: vault.seal(value, row=str(instance_id), field=field) for field, value in values.items()})
+    await secrets.put(database, instance_id, sealed(vault, instance_id, values))
+
+
+def sealed(vault: Vault, instance_id: UUID, values: Mapping[str, str]) -> dict[str, bytes]:
+    return {field: vault.seal(value, row=str(instance_id), field=field) for field, value in values.items()}
 
 
 async def revealed(database: Database, vault: Vault, instance_id: UUID) -> dict[str, str]:

@@ -256,9 +256,9 @@ class Supervisor:
     async def nobody_runs(self, instance_id: UUID) -> bool:
         return await leases.holder(self._database, instance_id) is None
 
-    async def stopped_without_owner(self, row: InstanceRow) -> None:
-        """Nobody runs it: say so."""
-        await self._write_state(row, None, StateChanged(state=InstanceState.STOPPED))
+    async def announce(self, row: InstanceRow, state: InstanceState) -> None:
+        """Write down the state of an instance that nobody runs."""
+        await self._write_state(row, None, StateChanged(state=state))
 
     async def _record_chats(self, held: Held) -> None:
         """What the platform lists, written down, so that every process can answer from the store."""

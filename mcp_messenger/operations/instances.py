@@ -2,7 +2,7 @@
 
 import shutil
 from typing import Annotated, Any, Literal, Self, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import anyio.to_thread
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -17,9 +17,9 @@ from mcp_messenger.instances import classes, credentials
 from mcp_messenger.operations import cursor as cursors
 from mcp_messenger.operations.operation import Cursor, Input, Limit, Nothing, OfInstance, Output
 from mcp_messenger.operations.views import InstanceView, instance_view
-from mcp_messenger.vault import new_api_key
+from mcp_messenger.vault import Vault, new_api_key
 from providers import REGISTRY
-from providers.models import Limits
+from providers.models import InstanceState, Limits
 
 SETTLE_SECONDS = 20.0
 KEY_PREFIX_SHOWN = 7
@@ -123,41 +123,40 @@ async def create_instance(app: App, caller: Caller, args: CreateInstance) -> Cre
         raise NotAllowed("user_id: another user's instance cannot be made with this token.", hint="Leave user_id out.")
     cls = await classes.load(args.provider)
     settings = credentials.validated(cls.settings_type, args.provider, args.credentials)
-    row = await store.insert(
-        app.database,
-        user_id=user_id,
-        provider=args.provider,
-        type_instance=list(args.type_instance),
-        runtime="process",
-        settings=credentials.public_part(settings),
-        agent_id=args.agent_id,
-        agno_enable=args.agno_enable,
-        stream=args.stream,
-        api_webhook_schema=None if args.api_webhook_schema is None else args.api_webhook_schema.public(),
-    )
+    instance_id, vault = uuid4(), app.vault()
     secret = credentials.secret_part(settings)
     if args.api_webhook_schema is not None and args.api_webhook_schema.secret:
         secret["webhook_secret_out"] = args.api_webhook_schema.secret
-    await credentials.store(app.database, app.vault(), row.id, secret)
-    api_key = await rotate(app, row)
-    started = await store.set_desired(app.database, row.id, "running")
-    app.supervisor.wake()
-    answer = await _answer(app, started or row)
-    return CreatedInstance(**dict(answer), api_key=api_key)
-
-
-async def rotate(app: App, row: InstanceRow) -> str:
-    """Give the instance a new API key; the old one ends."""
-    api_key, key_id, vault = new_api_key(), uuid4(), app.vault()
-    await secrets.new_key(
+    api_key = new_api_key()
+    row = await store.create(
         app.database,
-        row.id,
+        store.NewInstance(
+            id=instance_id,
+            user_id=user_id,
+            provider=args.provider,
+            type_instance=list(args.type_instance),
+            runtime="process",
+            settings=credentials.public_part(settings),
+            agent_id=args.agent_id,
+            agno_enable=args.agno_enable,
+            stream=args.stream,
+            api_webhook_schema=None if args.api_webhook_schema is None else args.api_webhook_schema.public(),
+            sealed=credentials.sealed(vault, instance_id, secret),
+            key=sealed_key(vault, instance_id, api_key),
+        ),
+    )
+    app.supervisor.wake()
+    return CreatedInstance(**dict(await _answer(app, row)), api_key=api_key)
+
+
+def sealed_key(vault: Vault, instance_id: UUID, api_key: str) -> secrets.NewKey:
+    key_id = uuid4()
+    return secrets.NewKey(
         id=key_id,
         prefix=api_key[:KEY_PREFIX_SHOWN],
         digest=vault.digest(api_key),
-        sealed=vault.seal(api_key, row=str(row.id), field=f"api_key/{key_id}"),
+        sealed=vault.seal(api_key, row=str(instance_id), field=f"api_key/{key_id}"),
     )
-    return api_key
 
 
 async def _answer(app: App, row: InstanceRow) -> InstanceAnswer:
@@ -297,7 +296,12 @@ async def restart_instance(app: App, caller: Caller, args: OfInstance) -> Instan
 
 
 async def _launch(app: App, row: InstanceRow) -> InstanceAnswer:
+    """Idempotent: what runs goes on running; what has given up begins anew."""
     await classes.load(row.provider)
+    if row.desired == "running" and row.status in {InstanceState.ERROR, InstanceState.LOGGED_OUT}:
+        row = await _halt(app, row)
+    if row.desired == "stopped":
+        await app.supervisor.announce(row, InstanceState.PROCESSING)
     started = await store.set_desired(app.database, row.id, "running")
     app.supervisor.wake()
     return await _answer(app, started or row)
@@ -316,7 +320,7 @@ async def _halt(app: App, row: InstanceRow) -> InstanceRow:
             if now is None or now.status == "stopped":
                 return now or row
             if await app.supervisor.nobody_runs(row.id):
-                await app.supervisor.stopped_without_owner(row)
+                await app.supervisor.announce(row, InstanceState.STOPPED)
                 continue
             if anyio.current_time() > deadline:
                 raise NotAvailable(f"The instance did not stop within {SETTLE_SECONDS:g} s.", hint="Try again; get_logs says what it does.")

@@ -12,7 +12,7 @@ from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import Conflict
 from mcp_messenger.instances import credentials
 from mcp_messenger.operations.diagnostics import Cleared, History
-from mcp_messenger.operations.instances import KEY_PREFIX_SHOWN, UpdateInstance, WebhookConfig, WebhookFilters, rotate, update_instance
+from mcp_messenger.operations.instances import KEY_PREFIX_SHOWN, UpdateInstance, WebhookConfig, WebhookFilters, sealed_key, update_instance
 from mcp_messenger.operations.operation import Input, OfInstance, Output
 from mcp_messenger.vault import masked, new_api_key
 
@@ -38,7 +38,7 @@ async def get_current_api_key(app: App, caller: Caller, args: OfInstance) -> Api
 async def rotate_api_key(app: App, caller: Caller, args: OfInstance) -> ApiKey:
     caller.require_owner()
     row = await instance_of(app.database, caller, args.instance_id)
-    await rotate(app, row)
+    await secrets.new_key(app.database, row.id, sealed_key(app.vault(), row.id, new_api_key()))
     return await get_current_api_key(app, caller, args)
 
 

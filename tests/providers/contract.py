@@ -1,22 +1,16 @@
 """What every messenger must do alike.
 
-A messenger's test module defines a fixture `harness`, which yields a `Harness` of its own, and a class that inherits
+A messenger's test module defines a fixture `harness`, which returns a `Harness` of its own, and a class that inherits
 `ProviderContract`. What the messenger does not declare in `capabilities` is skipped, or tested to be refused.
 """
 
-import base64
-from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, TypeVar
-from uuid import uuid4
+from collections.abc import AsyncIterator, Awaitable, Callable
 
-import anyio
 import pytest
-from pydantic import SecretStr, TypeAdapter
+from pydantic import SecretStr
 
 from providers import REGISTRY, provider_class
-from providers.base import Provider, Settings, WebhookRequest
+from providers.base import Provider, WebhookRequest
 from providers.errors import InvalidRequest, LoggedOut, NotFound, Rejected, Unsupported
 from providers.models import (
     Capability,
@@ -32,143 +26,9 @@ from providers.models import (
     Poll,
     ReactionChanged,
     ReceiptChanged,
-    StateChanged,
     TextFormat,
-    Upload,
 )
-
-PATIENCE = 15
-E = TypeVar("E", bound=Event)
-EVENT: TypeAdapter[Event] = TypeAdapter(Event)
-PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==")
-PICTURE = Upload(kind=MediaKind.IMAGE, content=PNG, mime="image/png", name="dot.png")
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A message of ours as the platform holds it. What a platform does not hold stays at its default."""
-
-    text: str = ""
-    reply_to: str | None = None
-    reaction: str | None = None
-    """Ours."""
-    deleted: bool = False
-    read: bool = False
-    """By us, where it is the other side's message."""
-    file: bytes | None = None
-    location: Location | None = None
-    poll: Poll | None = None
-
-
-class Harness(ABC):
-    """One account on the platform, or on its stand-in, and somebody on the other side. Ids are as the provider gives them."""
-
-    settings: Settings
-    chat_id: str
-    """A private chat that exists, or that writing to it opens."""
-    person_id: str
-    """Who writes in it."""
-    unknown_chat_id: str = "no-such-chat"
-    reports: ClassVar[frozenset[type[Event]]] = frozenset()
-    """Which acts of the other side the platform tells: MessageEdited, MessageDeleted, ReactionChanged, ReceiptChanged."""
-
-    @abstractmethod
-    def create(self) -> Provider:
-        """The same account and data folder each time: the second one is the instance after a restart of the program."""
-
-    async def log_in(self, provider: Provider) -> None:  # noqa: B027  most need no person
-        """What a person does after `start`; nothing where a token is enough."""
-
-    @abstractmethod
-    async def write(self, text: str, *, reply_to: str | None = None, upload: Upload | None = None) -> str:
-        """The other side writes in `chat_id`, whether or not a provider is running. Returns the message's id."""
-
-    async def edit(self, message_id: str, text: str) -> None:
-        """The other side edits its message."""
-        raise NotImplementedError
-
-    async def delete(self, message_id: str) -> None:
-        """The other side deletes its message."""
-        raise NotImplementedError
-
-    async def react(self, message_id: str, emoji: str | None) -> None:
-        """The other side reacts to a message."""
-        raise NotImplementedError
-
-    @abstractmethod
-    async def seen(self, message_id: str) -> Seen:
-        """What the platform holds; of somebody else's message, `reaction` and `read` are what we did to it."""
-
-    async def is_typing(self) -> bool:
-        """Whether the other side sees us typing in `chat_id`."""
-        raise NotImplementedError
-
-
-class Inbox:
-    """A `deliver` that keeps what it took, and can be told to refuse the next events of a kind."""
-
-    def __init__(self) -> None:
-        self.events: list[Event] = []
-        self.refused: list[Event] = []
-        self._refusals = 0
-        self._refused_kind: type[Event] = MessageReceived
-        self._called = anyio.Event()
-
-    def refuse(self, times: int, kind: type[Event] = MessageReceived) -> None:
-        self._refusals, self._refused_kind = times, kind
-
-    async def deliver(self, events: Sequence[Event]) -> None:
-        assert events
-        for event in events:
-            assert EVENT.validate_json(EVENT.dump_json(event)) == event
-        refused = self._refusals > 0 and any(isinstance(event, self._refused_kind) for event in events)
-        (self.refused if refused else self.events).extend(events)
-        self._called.set()
-        self._called = anyio.Event()
-        if refused:
-            self._refusals -= 1
-            raise ConnectionError("The store is down.")
-
-    async def wait(self, kind: type[E], wanted: Callable[[E], bool] = lambda event: True, *, refused: bool = False) -> E:
-        """The first event of that kind that was taken (or refused), whether it was here before or is still to come."""
-        with anyio.fail_after(PATIENCE):
-            while True:
-                for event in self.refused if refused else self.events:
-                    if isinstance(event, kind) and wanted(event):
-                        return event
-                await self._called.wait()
-
-    async def message(self, text: str) -> MessageReceived:
-        return await self.wait(MessageReceived, lambda event: event.message.text == text)
-
-    async def state(self, state: InstanceState) -> StateChanged:
-        return await self.wait(StateChanged, lambda event: event.state is state)
-
-    def states(self) -> list[InstanceState]:
-        return [event.state for event in self.events if isinstance(event, StateChanged)]
-
-
-@dataclass(frozen=True)
-class Running:
-    harness: Harness
-    provider: Provider
-    inbox: Inbox
-
-    def need(self, capability: Capability) -> None:
-        if capability not in self.provider.capabilities:
-            pytest.skip(f"{self.provider.name} does not declare {capability}")
-
-    def draft(self, text: str = "", **fields: object) -> Draft:
-        return Draft.model_validate({"client_id": uuid4().hex, "chat_id": self.harness.chat_id, "text": text, **fields})
-
-
-async def run(harness: Harness, inbox: Inbox) -> Provider:
-    provider = harness.create()
-    await provider.start(inbox.deliver)
-    await harness.log_in(provider)
-    await inbox.state(InstanceState.READY)
-    return provider
-
+from tests.providers.harness import PICTURE, PNG, Harness, Inbox, Running, run
 
 METHODS: dict[str, Capability] = {
     "list_chats": Capability.CHATS,

@@ -12,7 +12,7 @@ from providers.base import Surroundings
 from providers.models import InstanceState, StateChanged
 from providers.sandbox.provider import SandboxProvider
 from providers.sandbox.settings import SandboxSettings
-from tests.providers.contract import Inbox
+from tests.providers.harness import Inbox
 
 
 class Clock:

@@ -13,7 +13,8 @@ from providers.sandbox.phone import Phone
 from providers.sandbox.provider import SandboxProvider
 from providers.sandbox.settings import SandboxSettings
 from providers.sandbox.world import World
-from tests.providers.contract import Harness, ProviderContract, Seen
+from tests.providers.contract import ProviderContract
+from tests.providers.harness import Harness, Seen
 
 
 class SandboxHarness(Harness):

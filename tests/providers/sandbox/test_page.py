@@ -18,7 +18,7 @@ from providers.models import (
     ReceiptChanged,
     ReceiptStatus,
 )
-from tests.providers.contract import PICTURE
+from tests.providers.harness import PICTURE
 from tests.providers.sandbox.conftest import Sandbox
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)

@@ -11,7 +11,7 @@ import pytest
 from providers.models import Draft, InstanceState, MediaKind, MessageReceived, Upload
 from providers.sandbox.provider import SandboxProvider
 from providers.sandbox.settings import SandboxSettings
-from tests.providers.contract import PICTURE, Inbox
+from tests.providers.harness import PICTURE, Inbox
 from tests.providers.sandbox.conftest import Sandbox
 
 pytestmark = pytest.mark.anyio

@@ -3,7 +3,7 @@
 import pytest
 
 from providers.models import Draft, InstanceState, Location, MessageReceived, Poll, ReceiptChanged, ReceiptStatus
-from tests.providers.contract import PICTURE, Inbox
+from tests.providers.harness import PICTURE, Inbox
 from tests.providers.sandbox.conftest import Sandbox
 
 pytestmark = pytest.mark.anyio

@@ -5,7 +5,7 @@ import pytest
 from providers.errors import Forbidden, InvalidRequest, NotFound, RateLimited, Unreachable, WindowClosed
 from providers.models import ChatChanged, Draft, Location, MessageReceived, ReceiptChanged, ReceiptStatus, TextFormat
 from providers.sandbox.phone import Phone
-from tests.providers.contract import PICTURE
+from tests.providers.harness import PICTURE
 from tests.providers.sandbox.conftest import Sandbox
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,7 @@ from providers.models import InstanceState
 from providers.telegram.connection import Timing
 from providers.telegram.provider import TelegramProvider
 from providers.telegram.settings import TelegramSettings
-from tests.providers.contract import Inbox
+from tests.providers.harness import Inbox
 from tests.standins.telegram_bot_api import StandInBot, TelegramStandIn
 
 QUICK = Timing(pauses=(0.01, 0.02), poll_seconds=1, check_seconds=0.02)

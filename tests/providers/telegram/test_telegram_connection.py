@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from providers.models import Event, InstanceState, Media, MediaKind, MessageReceived, Need, StateChanged
 from providers.telegram.connection import Timing
 from providers.telegram.inbound import ALLOWED_UPDATES
-from tests.providers.contract import PATIENCE, Inbox
+from tests.providers.harness import PATIENCE, Inbox
 from tests.providers.telegram.conftest import Station
 from tests.standins.telegram_bot_api import TelegramStandIn
 from tests.standins.telegram_bot_api.server import calls_of

@@ -6,7 +6,8 @@ import pytest
 
 from providers.base import Provider
 from providers.models import Location, MessageEdited, Poll, ReactionChanged, Upload
-from tests.providers.contract import Harness, ProviderContract, Seen
+from tests.providers.contract import ProviderContract
+from tests.providers.harness import Harness, Seen
 from tests.providers.telegram.conftest import Station
 from tests.standins.telegram_bot_api.bot import StandInBot
 from tests.standins.telegram_bot_api.server import calls_of

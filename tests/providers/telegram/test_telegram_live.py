@@ -11,7 +11,7 @@ from providers.base import Surroundings
 from providers.models import Draft, InstanceState, TextFormat
 from providers.telegram.provider import TelegramProvider
 from providers.telegram.settings import TelegramSettings
-from tests.providers.contract import Inbox
+from tests.providers.harness import Inbox
 
 TOKEN = os.environ.get("TELEGRAM_BOT_TOKEN", "")
 CHAT = os.environ.get("TELEGRAM_CHAT_ID", "")
