@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -44,6 +45,12 @@ class Config:
     def own_url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url or f"http://{host}:{self.port}"
+
+    @property
+    def own_hosts(self) -> tuple[str, ...]:
+        """The names this server answers to, besides those of this computer."""
+        public = urlsplit(self.public_url).hostname if self.public_url else None
+        return (*self.allowed_hosts, *([public] if public else []), *([] if self.is_loopback else [self.host]))
 
     def check(self) -> None:
         """Refuse a set-up that would let strangers in."""

@@ -14,6 +14,7 @@ ApplicationError
 |   +-- PayloadTooLarge
 +-- FetchRefused, FetchFailed     a URL may not be fetched, or could not be
 +-- VaultError            a stored secret cannot be read
++-- InternalError         what nobody foresaw
 """
 
 from typing import ClassVar
@@ -180,3 +181,10 @@ class VaultError(ApplicationError):
     """A stored secret cannot be read."""
 
     code = "vault_error"
+
+
+class InternalError(ApplicationError):
+    """Something broke on the server."""
+
+    code = "internal_error"
+    next_step = "Its log says what; try again or tell the operator."

@@ -10,11 +10,15 @@ from starlette.types import ASGIApp
 
 from mcp_messenger.app import App
 from mcp_messenger.faces.aliases import add_aliases
-from mcp_messenger.faces.guard import BodyLimit, HostGuard, SecurityHeaders
+from mcp_messenger.faces.guard import MAX_BODY, BodyLimit, HostGuard, SecurityHeaders
 from mcp_messenger.faces.mcp_http import McpEndpoints
 from mcp_messenger.faces.rest import add_operations, add_problems, caller_of_request
 from mcp_messenger.faces.streams import add_events, add_health, add_logs, add_pictures, add_platform_webhooks
 from mcp_messenger.version import __version__
+
+SMALL_BODY = 4 * 1024 * 1024
+WITH_FILES = {"/mcp": MAX_BODY, "/api/v1/instances/": MAX_BODY, "/api/v1/send/": MAX_BODY, "/api/v1/telegram/": MAX_BODY}
+"""Where a body may hold a file in base64."""
 
 
 def http_app(app: App) -> ASGIApp:
@@ -50,4 +54,4 @@ def http_app(app: App) -> ASGIApp:
 
 def guarded(app: App, inner: ASGIApp) -> ASGIApp:
     """The guards that stand before every route."""
-    return HostGuard(SecurityHeaders(BodyLimit(inner)), allowed_hosts=app.config.allowed_hosts)
+    return HostGuard(SecurityHeaders(BodyLimit(inner, limit=SMALL_BODY, prefixes=WITH_FILES)), allowed_hosts=app.config.own_hosts)

@@ -27,6 +27,7 @@ STATUS: Mapping[str, int] = MappingProxyType(
         "unreachable": 502,
         # mcp_messenger.errors
         "application_error": 500,
+        "internal_error": 500,
         "unauthenticated": 401,
         "read_only": 403,
         "wrong_host": 421,

@@ -1,18 +1,21 @@
 """The REST face: a route of every row of the table, with its signature made from the row's input."""
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, create_model
+from pydantic.fields import FieldInfo
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 
 from mcp_messenger.app import App
 from mcp_messenger.authenticate import authenticate
 from mcp_messenger.caller import Caller
-from mcp_messenger.errors import InvalidInput, ReadOnly
+from mcp_messenger.errors import InternalError, InvalidInput, ReadOnly, quoted
 from mcp_messenger.faces.mcp_http import headers_of
 from mcp_messenger.faces.problem import problem_response
 from mcp_messenger.operations.operation import Effect, Face, Input, Operation, Output
@@ -52,6 +55,9 @@ def caller_of_request(app: App) -> CallerOf:
 OWN_ROUTES = frozenset({"get_logs"})
 """Rows whose answer over HTTP is not one JSON object: see streams.py."""
 
+PICTURE = "image/png"
+Answer = Callable[[Request, Caller, Any], Awaitable[Response]]
+
 
 def add_operations(router: APIRouter, app: App) -> None:
     """All rows, under /api/v1."""
@@ -61,7 +67,19 @@ def add_operations(router: APIRouter, app: App) -> None:
             add_route(router, row.path, row, endpoint(app, row, caller_of))
 
 
-def add_route(router: APIRouter, path: str, row: Operation, run: Callable[..., Awaitable[Response]], *, name: str | None = None) -> None:
+def add_route(
+    router: APIRouter,
+    path: str,
+    row: Operation,
+    run: Callable[..., Awaitable[Response]],
+    *,
+    name: str | None = None,
+    media: Sequence[str] = (),
+) -> None:
+    """`media`: the types of the answer, where it is not JSON alone."""
+    types = media or (("application/json", PICTURE) if row.output.pictures is not Output.pictures else ())
+    content: dict[str, Any] = {type: {} for type in types if type != "application/json"}
+    has_model = row.status != HTTPStatus.NO_CONTENT and (not types or "application/json" in types)
     router.add_api_route(
         path,
         run,
@@ -71,8 +89,9 @@ def add_route(router: APIRouter, path: str, row: Operation, run: Callable[..., A
         summary=row.summary,
         tags=[row.toolset],
         status_code=row.status,
-        response_model=row.output,
-        responses=PROBLEMS,
+        response_model=row.output if has_model else None,
+        response_class=JSONResponse if has_model else Response,
+        responses={**PROBLEMS, **({row.status: {"content": content}} if content else {})},
     )
 
 
@@ -83,40 +102,47 @@ def endpoint(
     *,
     path: str | None = None,
     instance_id: Callable[[], str] | None = None,
-    takes: type[Input] | None = None,
-    convert: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    answer: Answer | None = None,
+    as_picture: bool = False,
 ) -> Callable[..., Awaitable[Response]]:
     """A function that FastAPI can read.
 
-    `path` where it is not the row's own; `instance_id` where the server and not the request says it; `takes` and `convert` where the
-    arguments are spelled in another way.
+    `path` where it is not the row's own; `instance_id` where the server and not the request says it; `answer` where the row's output
+    as JSON is not the answer; `as_picture` where nobody needs to ask for the picture.
     """
-    shape = takes or row.input
     given = {"instance_id"} if instance_id is not None else set[str]()
-    in_path = {name for name in shape.model_fields if f"{{{name}}}" in (path or row.path)} - given
-    rest = _without(shape, in_path | given, row.name)
+    in_path = {name for name in row.input.model_fields if f"{{{name}}}" in (path or row.path)} - given
+    rest = _without(row.input, in_path | given, row.name)
+    query_is_read = rest is not None and row.method not in WITH_BODY
 
     async def run(request: Request, **arguments: Any) -> Response:
         if app.config.read_only and row.effect is not Effect.READ:
             raise ReadOnly
         caller = await caller_of(request)
+        if request.query_params and not query_is_read:
+            raise InvalidInput(f"{quoted(', '.join(request.query_params))}: this call takes nothing in the query.", hint="/docs shows what it takes.")
         body: BaseModel | None = arguments.pop("arguments", None)
         values = {**arguments, **(body.model_dump(exclude_unset=True) if body is not None else {})}
         if instance_id is not None:
             values["instance_id"] = instance_id()
-        return respond(await row.run(app, caller, validated(row, convert(values) if convert else values)), row.status)
+        args = validated(row, values)
+        if answer is not None:
+            return await answer(request, caller, args)
+        output = await row.run(app, caller, args)
+        return respond(output, row.status, picture=as_picture or PICTURE in accepted(request))
 
     parameters = [inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)]
-    parameters += [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[shape.model_fields[name].annotation, Path()])
-        for name in shape.model_fields
-        if name in in_path
-    ]
+    parameters += [_path_parameter(name, info) for name, info in row.input.model_fields.items() if name in in_path]
     if rest is not None:
         parameters.append(_rest_parameter(rest, row.method in WITH_BODY))
     run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess] - FastAPI reads it
     run.__name__ = row.name
     return run
+
+
+def _path_parameter(name: str, info: FieldInfo) -> inspect.Parameter:
+    annotation = Annotated[(info.annotation, *info.metadata, Path(description=info.description))]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
 
 
 def _rest_parameter(rest: type[Input], with_body: bool) -> inspect.Parameter:
@@ -136,12 +162,23 @@ def _without(shape: type[Input], taken: set[str], name: str) -> type[Input] | No
     return create_model(f"{name}_arguments", __base__=Input, **fields) if fields else None
 
 
-def respond(output: Output, status: int = 200) -> Response:
+def accepted(request: Request) -> set[str]:
+    """The media types that the Accept header names."""
+    return {part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")}
+
+
+def respond(output: Output, status: int = 200, *, picture: bool = False) -> Response:
+    if status == HTTPStatus.NO_CONTENT:
+        return Response(status_code=status)
+    pictures = output.pictures() if picture else ()
+    if pictures:
+        content, media_type = pictures[0]
+        return Response(content, status, media_type=media_type)
     return Response(output.model_dump_json(by_alias=True), status, media_type="application/json")
 
 
 def add_problems(api: FastAPI) -> None:
-    """Every error as a problem: ours, FastAPI's and Starlette's."""
+    """Every error as a problem: ours, FastAPI's and Starlette's, and what nobody foresaw."""
 
     @api.exception_handler(MessengerError)
     async def ours(request: Request, error: Exception) -> Response:
@@ -151,16 +188,36 @@ def add_problems(api: FastAPI) -> None:
     @api.exception_handler(RequestValidationError)
     async def validation(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        parts = (f"{'.'.join(str(part) for part in one['loc'] if part != 'arguments')}: {one['msg']}" for one in error.errors())
-        return _problem(InvalidInput("; ".join(parts) + ".", hint="/docs shows what this call takes."))
+        return _problem(_misfit(request, error))
 
     @api.exception_handler(HTTPException)
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        refused = InvalidInput(f"{request.method} {request.url.path}: {error.detail}.", hint="/docs lists the calls.")
+        refused = InvalidInput(f"{request.method} {quoted(request.url.path)}: {error.detail}.", hint="/docs lists the calls.")
         answer = _problem(refused, status=error.status_code)
         answer.headers.update(error.headers or {})
         return answer
+
+    @api.exception_handler(Exception)
+    async def unforeseen(request: Request, error: Exception) -> Response:
+        """The server logs it after that."""
+        return _problem(InternalError())
+
+
+def _misfit(request: Request, error: RequestValidationError) -> InvalidInput:
+    """What does not fit, by its field; never its value, which may be a secret."""
+    hint = "/docs shows what this call takes."
+    parts: list[str] = []
+    for one in error.errors():
+        where, *inside = one["loc"]
+        if one["type"] == "json_invalid":
+            parts.append(f"The body is not JSON: {one['ctx']['error']} at character {inside[0]}")
+        elif not inside and "json" not in request.headers.get("content-type", ""):
+            parts.append(f"{where}: it was not sent as JSON")
+            hint = "Send JSON with the header 'Content-Type: application/json'."
+        else:
+            parts.append(f"{'.'.join(map(str, inside)) or where}: {one['msg']}")
+    return InvalidInput("; ".join(parts) + ".", hint=hint)
 
 
 def _problem(error: MessengerError, *, status: int | None = None) -> Response:

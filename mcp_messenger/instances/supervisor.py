@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 RENEW_EVERY = leases.TTL / 3
 FENCE_AFTER = leases.TTL * 0.8
 STOP_WITHIN = 15.0
+TROUBLE = frozenset({InstanceState.ERROR, InstanceState.DEGRADED, InstanceState.LOGGED_OUT})
 
 
 class Supervisor:
@@ -208,11 +209,13 @@ class Supervisor:
             await self._record_chats(held)
 
     async def _write_state(self, row: InstanceRow, epoch: int | None, event: StateChanged) -> bool:
-        if event.reason and event.state in {InstanceState.ERROR, InstanceState.DEGRADED, InstanceState.LOGGED_OUT}:
+        if event.reason and event.state in TROUBLE:
             await history.record_error(self._database, row.id, event.state, event.reason)
         event_id = await store.change(self._database, store.STATE, self._state_params(row, epoch, event))
         self._feed.grew(event_id)
-        log.info("state: %s%s", event.state, f" ({event.reason})" if event.reason else "", extra={"instance_id": str(row.id)})
+        # The reason of a good state may hold what only the instance's user may see, such as a page's address.
+        why = f" ({event.reason})" if event.reason and event.state in TROUBLE else ""
+        log.info("state: %s%s", event.state, why, extra={"instance_id": str(row.id)})
         return event_id is not None
 
     def _state_params(self, row: InstanceRow, epoch: int | None, event: StateChanged) -> dict[str, Any]:

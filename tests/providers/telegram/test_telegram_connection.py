@@ -1,5 +1,6 @@
 """How the connection begins, breaks and heals, and when an update is confirmed."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -56,11 +57,13 @@ async def test_a_wrong_token_is_an_error_in_telegrams_words(station: Station, to
 
 
 async def test_a_token_revoked_on_the_way_is_an_error(station: Station) -> None:
-    await station.ready()
-    await station.telegram.until_called(station.bot, "getUpdates")
+    provider = await station.ready()
     del station.telegram.bots[station.bot.token]
     station.bot.user_writes(station.bot.person(), "the last update")
     assert (await reason(station.inbox, "Unauthorized", InstanceState.ERROR)).needs is Need.TOKEN
+    assert provider._task is not None
+    with anyio.fail_after(PATIENCE):
+        await asyncio.wait([provider._task])
 
 
 async def test_asks_for_every_kind_of_update_by_name(station: Station) -> None:
@@ -160,13 +163,19 @@ async def test_polling_takes_the_bot_back_from_a_webhook_and_keeps_what_waited(s
 
 
 async def test_an_outage_is_a_state_and_heals(station: Station) -> None:
-    await station.ready()
+    await station.ready(timing=Timing(pauses=(0.01,), poll_seconds=50))
     await station.telegram.go_down()
     await reason(station.inbox, "")
+    await station.telegram.come_back()
+    await healed(station.inbox)
+
+
+async def test_what_was_written_during_an_outage_arrives(station: Station) -> None:
+    await station.ready()
+    await station.telegram.go_down()
     station.bot.user_writes(station.bot.person(), "written meanwhile")
     await station.telegram.come_back()
     await station.inbox.message("written meanwhile")
-    await healed(station.inbox)
 
 
 async def test_starts_during_an_outage(station: Station) -> None:
