@@ -35,8 +35,8 @@ readme: .venv/development
 	$(BIN)/python -m tests.readme
 
 lock:
-	uv pip compile --universal --generate-hashes --no-header --no-annotate -p 3.11 pyproject.toml --group build -o requirements.lock
-	uv pip compile --universal --generate-hashes --no-header --no-annotate -p 3.11 pyproject.toml --group dev -c requirements.lock -o tests/requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-header --no-annotate -p 3.11 pyproject.toml --group build -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-header --no-annotate -p 3.11 pyproject.toml --group dev -c requirements.lock -o tests/requirements.lock
 
 clean:
 	rm -rf .venv dist .pytest_cache .ruff_cache .hypothesis
