@@ -55,12 +55,13 @@ class Account:
             os.chown(path, self.uid, self.gid)
 
     def run(self, *command: str, log: Path) -> None:
-        """Run to the end, with all output in `log`: our own stdout may be a protocol. Raises EmbeddedFailed with the last line of the log."""
+        """Run to the end, with all output in `log`: our own stdout may be a protocol. Raises EmbeddedFailed with the reason from there."""
         identity: dict[str, Any] = {} if self.uid is None else {"user": self.uid, "group": self.gid, "extra_groups": []}
         environment = {name: value for name, value in os.environ.items() if name.upper() in ENVIRONMENT} | {"LC_ALL": "C"}
         window = subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0
         with log.open("ab") as output:
             self.give(log)
+            begun = output.tell()
             try:
                 subprocess.run(  # noqa: S603  the commands are built here
                     [*self.prefix, *command],
@@ -68,13 +69,12 @@ class Account:
                     env=environment, cwd=log.parent, check=True, timeout=TIMEOUT, creationflags=window, **identity,
                 )  # fmt: skip
             except (OSError, subprocess.SubprocessError) as error:
-                raise EmbeddedFailed(f"{Path(command[0]).name} failed: {_last_line(log) or error} (see {log})") from error
+                raise EmbeddedFailed(f"{Path(command[0]).name} failed: {_complaint(log, begun) or error} (see {log})") from error
 
 
-def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    telling = [line for line in lines[-20:] if "FATAL" in line or "error:" in line]
-    return (telling or [""])[-1].strip()
+def _complaint(log: Path, begun: int) -> str:
+    lines = log.read_bytes()[begun:].decode(errors="replace").splitlines()
+    return next((line.strip() for line in reversed(lines) if "FATAL" in line or "error:" in line), "")
 
 
 def account_for(data: Path) -> Account:

@@ -77,6 +77,13 @@ class Cluster:
         password = quote(self._password_file.read_text(encoding="utf-8").strip(), safe="")
         return f"postgresql://{USER}:{password}@127.0.0.1:{running.port}/postgres?sslmode=disable&require_auth=scram-sha-256"
 
+    def owns(self, running: Running) -> bool:
+        """Whether the socket is in a folder of the data's owner: one in the temporary folder may be gone, and another's in its place."""
+        try:
+            return not running.socket_folder or Path(running.socket_folder).stat().st_uid == self.data.stat().st_uid
+        except OSError:
+            return False
+
     def server_lives(self) -> bool:
         """Whether the process in postmaster.pid is the server of this folder, as far as we may see."""
         import psutil
@@ -86,10 +93,8 @@ class Cluster:
             return False
         try:
             process = psutil.Process(running.pid)
-            if process.status() == psutil.STATUS_ZOMBIE or not process.name().startswith("postgres"):
-                return False
-            return Path(process.cwd()) == self.data.resolve()
-        except psutil.NoSuchProcess:
+            return process.name().startswith("postgres") and Path(process.cwd()) == self.data.resolve()
+        except psutil.NoSuchProcess:  # or a zombie
             return False
         except psutil.AccessDenied:
             return True

@@ -26,7 +26,9 @@ USERS_LOCK = 0x6D6D_0002
 START_TIMEOUT = 90.0
 """Seconds; a server that was killed first replays its log."""
 
-START_ATTEMPTS = 5
+START_ATTEMPTS = 7
+"""What is left of a killed server may hold its memory for a while; the pause between attempts doubles."""
+
 CONNECT_TIMEOUT = 5
 PAUSE = 0.05
 
@@ -134,7 +136,7 @@ def _start(cluster: Cluster, binaries: Binaries) -> _Use:
             failures += 1
             if failures == START_ATTEMPTS:
                 raise
-            time.sleep(PAUSE * failures)  # what is left of a killed server may still hold its memory
+            time.sleep(PAUSE * 2**failures)
     raise EmbeddedFailed(f"The embedded PostgreSQL does not answer (see {cluster.log}).", hint="End the process that its postmaster.pid names.")
 
 
@@ -143,7 +145,7 @@ def _join(cluster: Cluster) -> _Use | None:
     from psycopg import Connection, OperationalError
 
     running = cluster.running()
-    if running is None:
+    if running is None or not cluster.owns(running):
         return None
     try:
         url = cluster.url(running)

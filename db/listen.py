@@ -19,12 +19,10 @@ async def wakeups(url: str) -> AsyncIterator[tuple[str, str]]:
 
     Raises StoreUnavailable when PostgreSQL cannot be reached.
     """
-    from psycopg import AsyncConnection
-
-    from db.pool import connection_string
+    from db.pool import connect
 
     with translated():
-        async with await AsyncConnection.connect(connection_string(url), autocommit=True, prepare_threshold=None) as connection:
+        async with await connect(url) as connection:
             await connection.execute(LISTEN)
             probe = f"probe:{uuid4()}"
             await connection.execute(PROBE, {"probe": probe})

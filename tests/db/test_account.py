@@ -16,8 +16,8 @@ import pwd
 
 from db.account import account_for
 from db.binaries import find_binaries
-from db.cluster import private_folder
-from db.embedded import open_embedded
+from db.cluster import Cluster, private_folder
+from db.embedded import _join, open_embedded
 from db.errors import EmbeddedFailed
 from tests.db.test_embedded import Client, postmaster
 from tests.postgres import execute
@@ -58,6 +58,17 @@ def test_an_ordinary_user(reachable: Path) -> None:
     assert Path(f"/proc/{postmaster(store)}").stat().st_uid == nobody.pw_uid
     client.finish()
     assert postmaster(store) is None
+
+
+@as_root
+def test_a_socket_in_somebody_else_s_folder_is_not_joined(tmp_path: Path) -> None:
+    server = open_embedded(tmp_path / "store")
+    cluster = Cluster(next((tmp_path / "store").glob("pg*")))
+    os.chown(cluster.run_folder, pwd.getpwnam("nobody").pw_uid, -1)
+    assert _join(cluster) is None
+    os.chown(cluster.run_folder, 0, -1)
+    assert _join(cluster) is not None
+    server.close()
 
 
 @pytest.fixture

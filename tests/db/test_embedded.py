@@ -6,7 +6,9 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,8 +25,6 @@ from tests.system_postgres import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 CLIENT = Path(__file__).with_name("embedded_client.py")
-
-Start = Callable[[], EmbeddedPostgres]
 
 
 @pytest.fixture
@@ -59,12 +59,19 @@ def postmaster(folder: Path) -> int | None:
 def kill_server(folder: Path) -> None:
     pid = postmaster(folder)
     if pid is not None and pid > 1 and psutil.pid_exists(pid) and psutil.Process(pid).name().startswith("postgres"):
-        os.kill(pid, signal.SIGKILL)
+        psutil.Process(pid).kill()
 
 
 def kept(url: str) -> list[str]:
     with psycopg.connect(url) as connection:
         return [row[0] for row in connection.execute("SELECT entry FROM kept ORDER BY entry")]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 class Client:
@@ -183,6 +190,23 @@ def test_a_killed_server_is_started_again_with_all_that_was_committed(stopped: P
             assert kept(again.url) == ["first", "second"]
 
 
+def test_what_is_left_of_a_killed_server_is_waited_for(stopped: Path) -> None:
+    with using(stopped) as server, psycopg.connect(server.url) as connection:
+        backend = connection.info.backend_pid
+        os.kill(backend, signal.SIGSTOP)  # it does not see that the server is gone, and holds its memory
+        kill_server(stopped)
+        with ThreadPoolExecutor() as executor:
+            starting = executor.submit(open_embedded, stopped)
+            try:
+                wait_until(lambda: "still in use" in (stopped / "run" / "server.log").read_text())
+                assert not starting.done()
+            finally:
+                os.kill(backend, signal.SIGCONT)
+            again = starting.result(60)
+        assert kept(again.url) == ["first"]
+        again.close()
+
+
 @pytest.mark.anyio
 async def test_ensure_brings_a_killed_server_back_for_the_same_pool(stopped: Path) -> None:
     server = await start_embedded(stopped)
@@ -263,6 +287,13 @@ def test_what_cannot_be_a_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(EmbeddedFailed, match="cannot be used"):
         open_embedded(tmp_path / "file" / "store")
+
+
+def test_why_it_does_not_start_is_told(stopped: Path) -> None:
+    shutil.rmtree(next(stopped.glob("pg*")) / "global")
+    with pytest.raises(EmbeddedFailed, match="pg_control") as caught:
+        open_embedded(stopped)
+    assert "DATABASE_URL" in (caught.value.hint or "")
 
 
 def test_a_path_that_is_too_long_for_a_socket(made: Path, tmp_path: Path) -> None:
