@@ -160,9 +160,9 @@ CHAT: LiteralString = (
     + """, written AS (
         INSERT INTO chats (instance_id, id, kind, title, username, phone)
         SELECT %(instance_id)s, %(chat_id)s, %(kind)s, %(title)s, %(username)s, %(phone)s FROM guard
-        ON CONFLICT (instance_id, id) DO UPDATE SET kind = excluded.kind, title = excluded.title,
+        ON CONFLICT (instance_id, id) DO UPDATE SET kind = excluded.kind, title = coalesce(nullif(excluded.title, ''), chats.title),
             username = coalesce(excluded.username, chats.username), phone = coalesce(excluded.phone, chats.phone)
-        WHERE (chats.kind, chats.title) IS DISTINCT FROM (excluded.kind, excluded.title)
+        WHERE (chats.kind, chats.title) IS DISTINCT FROM (excluded.kind, coalesce(nullif(excluded.title, ''), chats.title))
         RETURNING chats.id
     ), changed AS (SELECT NULL::bigint AS id FROM written), """
     + LOGGED

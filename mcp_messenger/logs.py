@@ -30,6 +30,9 @@ _PLAIN = re.compile(r"[\w.:/@+-]+", re.ASCII)
 # They log URLs that hold tokens, or a line for each request.
 _QUIET = ("httpx", "httpcore", "httpx2", "httpcore2", "uvicorn.access", "mcp.server.lowlevel.server")
 
+# At debug level it logs whole updates, message texts with them.
+_NO_DEBUG = ("telegram",)
+
 _STANDARD = {*logging.LogRecord("", 0, "", 0, "", (), None).__dict__, "message", "asctime", "taskName"}
 
 
@@ -45,6 +48,8 @@ def configure(level: str, *, json: bool) -> None:
     logging.captureWarnings(True)
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _NO_DEBUG:
+        logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))
 
 
 def redacted(text: str) -> str:

@@ -38,6 +38,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
+    admin_fields: ClassVar[frozenset[str]] = frozenset()
+    """What only the administrator may set: addresses that this server itself would call."""
+
     @classmethod
     def secret_fields(cls) -> frozenset[str]:
         return frozenset(name for name, field in cls.model_fields.items() if SecretStr in _union_members(field.annotation))

@@ -62,9 +62,9 @@ class Connection:
                 self._failures, self._pause, self._in_conflict = 0, 0.0, False
             except TelegramError as error:
                 self._note(error)
-            except Exception as error:  # noqa: BLE001  whatever keeps the store from taking events must not end the receiving
+            except Exception as error:  # noqa: BLE001  a store that is away for a while must not end the receiving
                 self._failures += 1
-                logger.warning("What Telegram sent could not be stored and will be fetched again: %s", type(error).__name__)
+                logger.warning("Receiving from Telegram was interrupted and begins again where it was: %s", type(error).__name__)
                 await asyncio.sleep(self._next_pause())
 
     async def receive(self, update: Json) -> bool:

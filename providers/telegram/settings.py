@@ -15,6 +15,8 @@ def _without_slash(url: str) -> str:
 
 
 class TelegramSettings(Settings):
+    admin_fields = frozenset({"base_url"})
+
     token: SecretStr
     """As @BotFather shows it."""
     mode: Literal["polling", "webhook"] = "polling"
