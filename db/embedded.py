@@ -86,6 +86,9 @@ class EmbeddedPostgres:
 
 async def start_embedded(data_dir: Path) -> EmbeddedPostgres:
     """Join the server of the folder, or start it, or make it first. Raises EmbeddedFailed."""
+    # Here and not in the thread: a module that a thread is still importing is found half made by those who import parts of it meanwhile.
+    import psycopg  # noqa: F401  # pyright: ignore[reportUnusedImport]
+
     return await anyio.to_thread.run_sync(open_embedded, data_dir)
 
 

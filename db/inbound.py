@@ -1,19 +1,27 @@
 """What the messengers told us, written with its event and its deliveries in one statement.
 
-Every statement that writes an event takes the log's lock first and holds it until its own commit, so events are numbered in the
+Every statement that changes messages takes the log's lock first and holds it until its own commit, so events are numbered in the
 order of their commits (see the migration) and two writers never wait for one another crosswise.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
-from uuid import UUID
 
 from db.database import Database
 from db.json import jsonb
 
-LOG_LOCK: LiteralString = "guard AS MATERIALIZED (SELECT pg_advisory_xact_lock(7019830104723521))"
+LOCK: LiteralString = "SELECT pg_advisory_xact_lock(7019830104723521)"
+LOG_LOCK: LiteralString = "guard AS MATERIALIZED (" + LOCK + ")"
+FENCE: LiteralString = """ WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+        SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)"""
+FENCED_LOCK: LiteralString = "guard AS MATERIALIZED (" + LOCK + FENCE + ")"
 TELL: LiteralString = "(SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0)"
+# What is known of a chat is not forgotten when somebody tells less of it.
+KNOWN_CHAT: LiteralString = """
+            kind = CASE WHEN excluded.kind = 'unknown' THEN chats.kind ELSE excluded.kind END,
+            title = coalesce(nullif(excluded.title, ''), chats.title),
+            username = coalesce(excluded.username, chats.username), phone = coalesce(excluded.phone, chats.phone)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,7 @@ APPEND_MESSAGES: LiteralString = (
             chat_kind text, chat_title text, chat_username text, chat_phone text,
             contact_name text, contact_username text, contact_phone text, contact_is_bot boolean, targets text[])
         WHERE row.epoch IS NULL OR EXISTS (
-            SELECT FROM leases WHERE leases.instance_id = row.instance_id AND leases.epoch = row.epoch AND leases.owner = %(owner)s)
+            SELECT FROM leases WHERE leases.instance_id = row.instance_id AND leases.epoch = row.epoch)
     ),
     inserted AS (
         INSERT INTO messages (instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to,
@@ -52,12 +60,12 @@ APPEND_MESSAGES: LiteralString = (
     fresh AS MATERIALIZED (SELECT inserted.id AS message_id, input.* FROM inserted JOIN input USING (instance_id, platform_id)),
     talked AS (
         INSERT INTO chats (instance_id, id, kind, title, username, phone, unread, last_message_id, last_at, last_incoming_at)
-        SELECT instance_id, chat_id, max(chat_kind), max(chat_title), max(chat_username), max(chat_phone),
-            count(*) FILTER (WHERE NOT outgoing AND NOT backfill), max(message_id), max(sent_at), max(sent_at) FILTER (WHERE NOT outgoing)
-        FROM fresh GROUP BY instance_id, chat_id
-        ON CONFLICT (instance_id, id) DO UPDATE SET
-            kind = excluded.kind, title = coalesce(nullif(excluded.title, ''), chats.title),
-            username = coalesce(excluded.username, chats.username), phone = coalesce(excluded.phone, chats.phone),
+        SELECT DISTINCT ON (instance_id, chat_id) instance_id, chat_id, chat_kind, chat_title, chat_username, chat_phone,
+            count(*) FILTER (WHERE NOT outgoing AND NOT backfill) OVER chat, message_id, sent_at, max(sent_at) FILTER (WHERE NOT outgoing) OVER chat
+        FROM fresh WINDOW chat AS (PARTITION BY instance_id, chat_id) ORDER BY instance_id, chat_id, sent_at DESC, message_id DESC
+        ON CONFLICT (instance_id, id) DO UPDATE SET"""
+    + KNOWN_CHAT
+    + """,
             unread = chats.unread + excluded.unread,
             last_message_id = CASE WHEN chats.last_at > excluded.last_at THEN chats.last_message_id ELSE excluded.last_message_id END,
             last_at = greatest(chats.last_at, excluded.last_at),
@@ -77,6 +85,10 @@ APPEND_MESSAGES: LiteralString = (
         FROM (SELECT * FROM fresh WHERE NOT backfill ORDER BY position) AS news
         RETURNING id, message_id
     ),
+    active AS (
+        UPDATE message_instances SET last_activity_at = now() FROM (SELECT DISTINCT instance_id FROM fresh WHERE NOT backfill) AS heard
+        WHERE id = heard.instance_id AND (last_activity_at IS NULL OR last_activity_at < now() - interval '10 seconds')
+    ),
     due AS (
         INSERT INTO deliveries (event_id, instance_id, chat_id, target)
         SELECT logged.id, fresh.instance_id, fresh.chat_id, target
@@ -89,13 +101,13 @@ APPEND_MESSAGES: LiteralString = (
 )
 
 
-async def append_messages(database: Database, owner: UUID, rows: Sequence[dict[str, Any]]) -> dict[int, Appended]:
+async def append_messages(database: Database, rows: Sequence[dict[str, Any]]) -> dict[int, Appended]:
     """Store messages with their chats, contacts, events and deliveries: all or none, each once.
 
     A position that is missing in the answer was refused: its `epoch` is not the one of the instance's lease any more.
     Two rows of one call must not have the same (instance_id, platform_id).
     """
-    answer = await database.rows(APPEND_MESSAGES, {"rows": jsonb(list(rows)), "owner": owner})
+    answer = await database.rows(APPEND_MESSAGES, {"rows": jsonb(list(rows))})
     return {row[0]: Appended(row[0], row[1], row[2]) for row in answer}
 
 
@@ -110,15 +122,15 @@ LOGGED: LiteralString = (
         INSERT INTO deliveries (event_id, instance_id, chat_id, target)
         SELECT logged.id, %(instance_id)s, logged.chat_id, target FROM logged, unnest(%(targets)s::text[]) AS target
     )
-    SELECT id, """
+    SELECT (SELECT max(id) FROM logged) AS event_id, """
     + TELL
-    + " AS told FROM logged"
+    + " AS told FROM guard"
 )
 TARGET: LiteralString = "FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s"
 
 EDIT: LiteralString = (
     "WITH "
-    + LOG_LOCK
+    + FENCED_LOCK
     + ", changed AS (UPDATE messages SET body = %(text)s, edited_at = %(at)s "
     + TARGET
     + " AND body <> %(text)s RETURNING messages.id), "
@@ -126,7 +138,7 @@ EDIT: LiteralString = (
 )
 DELETE: LiteralString = (
     "WITH "
-    + LOG_LOCK
+    + FENCED_LOCK
     + ", changed AS (UPDATE messages SET deleted_at = %(at)s "
     + TARGET
     + " AND deleted_at IS NULL RETURNING messages.id), "
@@ -134,7 +146,7 @@ DELETE: LiteralString = (
 )
 REACT: LiteralString = (
     "WITH "
-    + LOG_LOCK
+    + FENCED_LOCK
     + """, changed AS (UPDATE messages SET content = jsonb_set(content, '{reactions}',
         coalesce(content->'reactions', '{}') || jsonb_build_object(%(sender_id)s::text, to_jsonb(%(emojis)s::text[]))) """
     + TARGET
@@ -142,76 +154,117 @@ REACT: LiteralString = (
         RETURNING messages.id), """
     + LOGGED
 )
-# Receipts come late and out of order: a message never goes back from read to delivered.
+# Receipts come late and out of order: a message never goes back from read to delivered, and what was delivered has not failed.
 RECEIPT: LiteralString = (
     "WITH "
-    + LOG_LOCK
-    + ", changed AS (UPDATE messages SET status = %(status)s, error = coalesce(%(error)s, error) "
+    + FENCED_LOCK
+    + ", changed AS (UPDATE messages SET status = %(status)s, error = %(error)s "
     + TARGET
-    + """ AND outgoing AND status <> 'failed'
-        AND array_position(ARRAY['queued', 'sending', 'unknown', 'sent', 'delivered', 'read', 'failed'], status)
-          < array_position(ARRAY['queued', 'sending', 'unknown', 'sent', 'delivered', 'read', 'failed'], %(status)s)
+    + """ AND outgoing AND array_position(ARRAY['sent', 'failed', 'delivered', 'read'], status)
+            < array_position(ARRAY['sent', 'failed', 'delivered', 'read'], %(status)s)
         RETURNING messages.id), """
     + LOGGED
 )
 CHAT: LiteralString = (
     "WITH "
-    + LOG_LOCK
+    + FENCED_LOCK
     + """, written AS (
         INSERT INTO chats (instance_id, id, kind, title, username, phone)
         SELECT %(instance_id)s, %(chat_id)s, %(kind)s, %(title)s, %(username)s, %(phone)s FROM guard
-        ON CONFLICT (instance_id, id) DO UPDATE SET kind = excluded.kind, title = coalesce(nullif(excluded.title, ''), chats.title),
-            username = coalesce(excluded.username, chats.username), phone = coalesce(excluded.phone, chats.phone)
-        WHERE (chats.kind, chats.title) IS DISTINCT FROM (excluded.kind, coalesce(nullif(excluded.title, ''), chats.title))
+        ON CONFLICT (instance_id, id) DO UPDATE SET"""
+    + KNOWN_CHAT
+    + """
+        WHERE (excluded.kind NOT IN ('unknown', chats.kind)) OR excluded.title NOT IN ('', chats.title)
+            OR excluded.username <> coalesce(chats.username, '') OR excluded.phone <> coalesce(chats.phone, '')
         RETURNING chats.id
     ), changed AS (SELECT NULL::bigint AS id FROM written), """
     + LOGGED
 )
+# Told again, a state is no news: neither an event nor a line of history. A QR code is, each time.
 STATE: LiteralString = (
     "WITH "
-    + LOG_LOCK
-    + """, written AS (
+    + FENCED_LOCK
+    + """, former AS (SELECT status, status_reason FROM message_instances WHERE id = %(instance_id)s), written AS (
         UPDATE message_instances SET status = %(status)s, status_reason = %(reason)s, needs = %(needs)s,
             account = coalesce(%(account)s, account), updated_at = now()
         FROM guard
-        WHERE message_instances.id = %(instance_id)s AND (%(epoch)s::bigint IS NULL OR EXISTS (
-            SELECT FROM leases WHERE leases.instance_id = %(instance_id)s AND leases.epoch = %(epoch)s))
-        RETURNING message_instances.id
+        WHERE id = %(instance_id)s AND ((status, status_reason, needs) IS DISTINCT FROM (%(status)s, %(reason)s, %(needs)s)
+            OR account IS DISTINCT FROM coalesce(%(account)s, account) OR %(qr_sequence)s::int IS NOT NULL)
+        RETURNING id
     ), remembered AS (
-        INSERT INTO status_history (instance_id, status, reason) SELECT %(instance_id)s, %(status)s, %(reason)s FROM written
+        INSERT INTO status_history (instance_id, status, reason) SELECT %(instance_id)s, %(status)s, %(reason)s FROM written, former
+        WHERE (former.status, former.status_reason) IS DISTINCT FROM (%(status)s, %(reason)s)
+    ), shown AS (
+        SELECT FROM qr_codes WHERE instance_id = %(instance_id)s AND outcome = 'current'
+            AND (sequence, issued_at) = (%(qr_sequence)s, %(qr_issued_at)s::timestamptz)
     ), replaced AS (
         UPDATE qr_codes SET outcome = %(qr_outcome)s, sealed = NULL FROM written
-        WHERE instance_id = %(instance_id)s AND outcome = 'current'
+        WHERE instance_id = %(instance_id)s AND outcome = 'current' AND NOT EXISTS (SELECT FROM shown)
     ), issued AS (
         INSERT INTO qr_codes (instance_id, sequence, issued_at, expires_at, sealed)
         SELECT %(instance_id)s, %(qr_sequence)s, %(qr_issued_at)s, %(qr_expires_at)s, %(qr_sealed)s FROM written
-        WHERE %(qr_sequence)s::int IS NOT NULL
+        WHERE %(qr_sequence)s::int IS NOT NULL AND NOT EXISTS (SELECT FROM shown)
     ), changed AS (SELECT NULL::bigint AS id FROM written), """
     + LOGGED
 )
-MIGRATE_MESSAGES: LiteralString = "UPDATE messages SET chat_id = %(new_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s"
-MIGRATE_OUTBOX: LiteralString = "UPDATE outbox SET chat_id = %(new_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s"
-MIGRATE_CHAT: LiteralString = """
-    INSERT INTO chats AS target (instance_id, id, kind, title, unread, last_message_id, last_at, last_incoming_at)
-    SELECT instance_id, %(new_id)s, kind, title, unread, last_message_id, last_at, last_incoming_at
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    event_id: int | None
+    """None: it was so already."""
+
+
+async def change(database: Database, statement: LiteralString, params: dict[str, Any]) -> Changed | None:
+    """Run one of the statements above. None: refused, since `epoch` (unless it is None) is not the lease's any more."""
+    rows = await database.rows(statement, _complete(params))
+    return Changed(rows[0][0]) if rows else None
+
+
+def _complete(params: dict[str, Any]) -> dict[str, Any]:
+    return {"chat_id": None, "data": jsonb({}), "targets": [], **params}
+
+
+MIGRATED: LiteralString = (
+    "WITH "
+    + FENCED_LOCK
+    + """, moved AS (
+        INSERT INTO chats (instance_id, id, kind, migrated_to) SELECT %(instance_id)s, %(old_id)s, %(kind)s, %(chat_id)s FROM guard
+        ON CONFLICT (instance_id, id) DO UPDATE SET migrated_to = excluded.migrated_to
+        WHERE chats.migrated_to IS DISTINCT FROM excluded.migrated_to
+        RETURNING id
+    ), again AS (
+        UPDATE chats SET migrated_to = %(chat_id)s FROM moved WHERE instance_id = %(instance_id)s AND migrated_to = %(old_id)s
+    ), changed AS (SELECT NULL::bigint AS id FROM moved), """
+    + LOGGED
+)
+MOVE_CHAT: LiteralString = (
+    """
+    INSERT INTO chats (instance_id, id, kind, title, username, phone, unread, last_message_id, last_at, last_incoming_at)
+    SELECT instance_id, %(chat_id)s, CASE WHEN %(kind)s = 'unknown' THEN kind ELSE %(kind)s END, coalesce(nullif(%(title)s, ''), title),
+        coalesce(%(username)s, username), coalesce(%(phone)s, phone), unread, last_message_id, last_at, last_incoming_at
     FROM chats WHERE instance_id = %(instance_id)s AND id = %(old_id)s
-    ON CONFLICT (instance_id, id) DO UPDATE SET unread = target.unread + excluded.unread,
-        last_message_id = CASE WHEN target.last_at > excluded.last_at THEN target.last_message_id ELSE excluded.last_message_id END,
-        last_at = greatest(target.last_at, excluded.last_at),
-        last_incoming_at = greatest(target.last_incoming_at, excluded.last_incoming_at)"""
-MARK_MIGRATED: LiteralString = """
-    UPDATE chats SET migrated_to = %(new_id)s, unread = 0, last_message_id = NULL WHERE instance_id = %(instance_id)s AND id = %(old_id)s"""
+    ON CONFLICT (instance_id, id) DO UPDATE SET"""
+    + KNOWN_CHAT
+    + """,
+        unread = chats.unread + excluded.unread,
+        last_message_id = CASE WHEN chats.last_at >= excluded.last_at THEN chats.last_message_id
+            ELSE coalesce(excluded.last_message_id, chats.last_message_id) END,
+        last_at = greatest(chats.last_at, excluded.last_at),
+        last_incoming_at = greatest(chats.last_incoming_at, excluded.last_incoming_at)"""
+)
+EMPTY_CHAT: LiteralString = "UPDATE chats SET unread = 0, last_message_id = NULL WHERE instance_id = %(instance_id)s AND id = %(old_id)s"
+MOVE_MESSAGES: LiteralString = "UPDATE messages SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s"
+MOVE_OUTBOX: LiteralString = "UPDATE outbox SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s"
 
 
-async def change(database: Database, statement: LiteralString, params: dict[str, Any]) -> int | None:
-    """Run one of the statements above; the number of its event, None when nothing changed."""
-    rows = await database.rows(statement, {"chat_id": None, "data": jsonb({}), "targets": [], **params})
-    return rows[0][0] if rows else None
-
-
-async def migrate_chat(database: Database, instance_id: UUID, old_id: str, new_id: str) -> None:
-    """Move everything of a chat to its new id; the old id stays known as an alias."""
-    params = {"instance_id": instance_id, "old_id": old_id, "new_id": new_id}
+async def migrate_chat(database: Database, params: dict[str, Any]) -> Changed | None:
+    """Move everything of the chat `old_id` to `chat_id`; the old id stays known as an alias. Answers as `change` does."""
+    params = _complete(params)
     async with database.transaction() as connection:
-        for statement in (MIGRATE_CHAT, MARK_MIGRATED, MIGRATE_MESSAGES, MIGRATE_OUTBOX):
+        rows = await (await connection.execute(MIGRATED, params)).fetchall()
+        if not rows:
+            return None
+        for statement in (MOVE_CHAT, EMPTY_CHAT, MOVE_MESSAGES, MOVE_OUTBOX):
             await connection.execute(statement, params)
+    return Changed(rows[0][0])

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from db import secrets
 from db.database import Database
+from db.inbound import LOCK
 from db.json import jsonb
 
 
@@ -198,6 +199,7 @@ PURGE: LiteralString = """
 async def delete(database: Database, instance_id: UUID, *, purge: bool) -> bool:
     """Remove the instance with its secrets and keys; its messages, chats and contacts too when `purge`. False: no such instance."""
     async with database.transaction() as connection:
+        await connection.execute(LOCK)
         cursor = await connection.execute(DELETE, {"id": instance_id})
         found = await cursor.fetchone()
         if purge:
@@ -221,10 +223,3 @@ VISIBLE: LiteralString = "SELECT id FROM message_instances WHERE user_id = %(use
 
 async def ids_of_user(database: Database, user_id: str) -> list[UUID]:
     return [row[0] for row in await database.rows(VISIBLE, {"user_id": user_id})]
-
-
-TOUCH: LiteralString = "UPDATE message_instances SET last_activity_at = now() WHERE id = ANY(%(ids)s)"
-
-
-async def touch(database: Database, instance_ids: list[UUID]) -> None:
-    await database.execute(TOUCH, {"ids": instance_ids})

@@ -1,65 +1,98 @@
 """Who holds the connection of which instance. The clock is the database's; the epoch fences a holder that has been replaced."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import LiteralString
 from uuid import UUID
 
 from db.database import Database
 
-TTL = 15.0
+TTL = 10.0
 """Seconds until an owner that does not renew is replaced."""
 
+# Rows are locked in the order of their ids, here and in RENEW: two processes never wait for one another crosswise.
 ACQUIRE: LiteralString = """
     INSERT INTO leases (instance_id, owner, expires_at)
-    SELECT id, %(owner)s, now() + make_interval(secs => %(ttl)s) FROM message_instances
-    WHERE desired = 'running' AND runtime = ANY(%(runtimes)s) AND (%(only)s::uuid IS NULL OR id = %(only)s)
+    SELECT i.id, %(owner)s, now() + make_interval(secs => %(ttl)s) FROM message_instances i LEFT JOIN leases l ON l.instance_id = i.id
+    WHERE i.desired = 'running' AND i.runtime = ANY(%(runtimes)s) AND (%(only)s::uuid IS NULL OR i.id = %(only)s)
+      AND (l.expires_at IS NULL OR l.expires_at < now())
+      AND NOT EXISTS (
+        SELECT FROM unnest(%(but)s::uuid[], %(as_of)s::timestamptz[]) AS but (id, as_of) WHERE but.id = i.id AND but.as_of = i.updated_at)
+    ORDER BY i.id
     ON CONFLICT (instance_id) DO UPDATE
         SET owner = excluded.owner, epoch = leases.epoch + 1, expires_at = excluded.expires_at
         WHERE leases.expires_at < now()
     RETURNING instance_id, epoch"""
 
 
-async def acquire(database: Database, owner: UUID, runtimes: Sequence[str], *, only: UUID | None = None) -> dict[UUID, int]:
-    """Take every instance (or one) that should run and that nobody holds; its new epoch by instance."""
-    rows = await database.rows(ACQUIRE, {"owner": owner, "ttl": TTL, "runtimes": list(runtimes), "only": only})
-    return {row[0]: row[1] for row in rows}
+async def acquire(
+    database: Database, owner: UUID, runtimes: Sequence[str], *, only: UUID | None = None, but: Mapping[UUID, datetime] | None = None
+) -> dict[UUID, int]:
+    """Take every instance (or one) that should run and that nobody holds; its new epoch by instance.
+
+    `but` leaves instances out as long as they are as they were then (`updated_at`).
+    """
+    but = but or {}
+    params = {"owner": owner, "ttl": TTL, "runtimes": list(runtimes), "only": only, "but": list(but), "as_of": list(but.values())}
+    return {row[0]: row[1] for row in await database.rows(ACQUIRE, params)}
 
 
 RENEW: LiteralString = """
-    UPDATE leases SET expires_at = now() + make_interval(secs => %(ttl)s)
-    FROM unnest(%(ids)s::uuid[], %(epochs)s::bigint[]) AS mine (id, epoch)
-    WHERE leases.instance_id = mine.id AND leases.epoch = mine.epoch AND owner = %(owner)s
+    WITH ours AS MATERIALIZED (
+        SELECT leases.instance_id FROM leases
+        JOIN unnest(%(ids)s::uuid[], %(epochs)s::bigint[]) AS mine (id, epoch) ON leases.instance_id = mine.id AND leases.epoch = mine.epoch
+        ORDER BY leases.instance_id FOR UPDATE OF leases
+    )
+    UPDATE leases SET expires_at = now() + make_interval(secs => %(ttl)s) FROM ours WHERE leases.instance_id = ours.instance_id
     RETURNING leases.instance_id"""
 
 
-async def renew(database: Database, owner: UUID, held: dict[UUID, int]) -> set[UUID]:
-    """Those still ours."""
-    rows = await database.rows(RENEW, {"owner": owner, "ttl": TTL, "ids": list(held), "epochs": list(held.values())})
-    return {row[0] for row in rows}
+async def renew(database: Database, held: Mapping[UUID, int]) -> set[UUID]:
+    """Those of the instances, with their epochs, that are still ours."""
+    return {row[0] for row in await database.rows(RENEW, {"ttl": TTL, "ids": list(held), "epochs": list(held.values())})}
 
 
 RELEASE: LiteralString = """
     WITH freed AS (
-        UPDATE leases SET expires_at = '-infinity'
-        FROM unnest(%(ids)s::uuid[], %(epochs)s::bigint[]) AS mine (id, epoch)
-        WHERE leases.instance_id = mine.id AND leases.epoch = mine.epoch AND owner = %(owner)s
-        RETURNING leases.instance_id
+        UPDATE leases SET expires_at = '-infinity' WHERE instance_id = %(id)s AND epoch = %(epoch)s RETURNING instance_id
     )
     SELECT pg_notify('mcp_messenger_instances', instance_id::text) FROM freed"""
 
 
-async def release(database: Database, owner: UUID, held: dict[UUID, int]) -> None:
-    """Give instances up; the row stays, so that the next epoch is higher."""
-    await database.rows(RELEASE, {"owner": owner, "ids": list(held), "epochs": list(held.values())})
+async def release(database: Database, instance_id: UUID, epoch: int) -> None:
+    """Give an instance up; the row stays, so that the next epoch is higher."""
+    await database.rows(RELEASE, {"id": instance_id, "epoch": epoch})
 
 
-DESIRED: LiteralString = """
-    SELECT i.id, i.desired FROM message_instances i WHERE i.id = ANY(%(ids)s)"""
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is wanted of an instance: running or stopped, and that something queued is sent."""
+
+    id: UUID
+    desired: str
+    has_mail: bool
 
 
-async def desired(database: Database, instance_ids: Sequence[UUID]) -> dict[UUID, str]:
-    """What is wanted of instances: running or stopped; those that are gone are missing."""
-    return {row[0]: row[1] for row in await database.rows(DESIRED, {"ids": list(instance_ids)})}
+WISHES: LiteralString = """
+    SELECT i.id, i.desired, EXISTS (SELECT FROM outbox WHERE instance_id = i.id AND claimed_epoch IS NULL AND not_before <= now()) AS has_mail
+    FROM message_instances i WHERE i.id = ANY(%(ids)s)"""
+
+
+async def wishes(database: Database, instance_ids: Sequence[UUID]) -> dict[UUID, Wish]:
+    """Those that are gone are missing."""
+    return {wish.id: wish for wish in await database.all(Wish, WISHES, {"ids": list(instance_ids)})}
+
+
+FORSAKEN: LiteralString = """
+    SELECT i.id FROM message_instances i LEFT JOIN leases l ON l.instance_id = i.id
+    WHERE i.desired = 'stopped' AND i.status IN ('starting', 'qr_ready', 'authenticated', 'ready', 'degraded')
+      AND (%(only)s::uuid IS NULL OR i.id = %(only)s) AND (l.expires_at IS NULL OR l.expires_at < now())"""
+
+
+async def forsaken(database: Database, *, only: UUID | None = None) -> list[UUID]:
+    """Instances that should be stopped and do not run any more, though their state says so: their owner died on the way."""
+    return [row[0] for row in await database.rows(FORSAKEN, {"only": only})]
 
 
 HOLDER: LiteralString = "SELECT owner FROM leases WHERE instance_id = %(id)s AND expires_at >= now()"

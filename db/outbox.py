@@ -6,7 +6,7 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 from db.database import Database
-from db.inbound import LOG_LOCK, TELL
+from db.inbound import LOCK, LOG_LOCK, TELL
 from db.json import jsonb
 
 QUEUE: LiteralString = """
@@ -64,22 +64,25 @@ async def queue(
     return row
 
 
-# Only the first message of a chat may be in flight, and none while an earlier one waits: order is kept.
-CLAIM: LiteralString = """
-    WITH heads AS (
-        SELECT DISTINCT ON (chat_id) message_id, claimed_epoch, not_before FROM outbox
-        WHERE instance_id = %(instance_id)s ORDER BY chat_id, message_id
-    ), claimed AS (
-        UPDATE outbox SET claimed_epoch = %(epoch)s, attempts = attempts + 1
-        FROM heads
-        WHERE outbox.message_id = heads.message_id AND heads.claimed_epoch IS NULL AND outbox.claimed_epoch IS NULL
-          AND heads.not_before <= now()
-          AND EXISTS (SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s AND owner = %(owner)s)
+# The message of each chat that may be in flight: the one that is, or else the first. So order is kept.
+HEADS: LiteralString = """
+    SELECT DISTINCT ON (chat_id) message_id, claimed_epoch, not_before FROM outbox
+    WHERE instance_id = %(instance_id)s ORDER BY chat_id, claimed_epoch IS NULL, message_id"""
+CLAIM: LiteralString = (
+    "WITH "
+    + LOG_LOCK
+    + ", heads AS ("
+    + HEADS
+    + """), claimed AS (
+        UPDATE outbox SET claimed_epoch = %(epoch)s FROM guard, heads
+        WHERE outbox.message_id = heads.message_id AND outbox.claimed_epoch IS NULL AND heads.not_before <= now()
+          AND EXISTS (SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
         RETURNING outbox.message_id, outbox.chat_id, outbox.draft, outbox.upload, outbox.attempts
     ), shown AS (
         UPDATE messages SET status = 'sending' FROM claimed WHERE messages.id = claimed.message_id
     )
     SELECT message_id, chat_id, draft, upload, attempts FROM claimed ORDER BY message_id"""
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,31 +92,25 @@ class Claimed:
     draft: dict[str, Any]
     upload: bytes | None
     attempts: int
+    """Before this one."""
 
 
-async def claim(database: Database, instance_id: UUID, *, owner: UUID, epoch: int) -> list[Claimed]:
+async def claim(database: Database, instance_id: UUID, *, epoch: int) -> list[Claimed]:
     """The next message of every chat of the instance, now marked as being sent. Nothing when the lease is not ours."""
-    return await database.all(Claimed, CLAIM, {"instance_id": instance_id, "owner": owner, "epoch": epoch})
+    return await database.all(Claimed, CLAIM, {"instance_id": instance_id, "epoch": epoch})
 
 
-NEXT_DUE: LiteralString = """
-    SELECT extract(epoch FROM min(not_before) - now())::float8 FROM outbox WHERE instance_id = %(instance_id)s AND claimed_epoch IS NULL"""
+NEXT_DUE: LiteralString = "SELECT extract(epoch FROM min(not_before) - now())::float8 FROM (" + HEADS + ") AS heads WHERE claimed_epoch IS NULL"
 
 
 async def next_due(database: Database, instance_id: UUID) -> float | None:
-    """Seconds until the next message may go (below zero: now, once its chat is free); None when nothing waits."""
+    """Seconds until the next message may go (below zero: now); None when nothing waits but behind what is being sent."""
     return await database.value(NEXT_DUE, {"instance_id": instance_id})
 
 
-SETTLED: LiteralString = (
+LOGGED: LiteralString = (
     """
     gone AS (DELETE FROM outbox WHERE message_id = %(id)s RETURNING message_id),
-    talked AS (
-        INSERT INTO chats (instance_id, id, last_message_id, last_at)
-        SELECT instance_id, chat_id, id, sent_at FROM changed
-        ON CONFLICT (instance_id, id) DO UPDATE SET last_message_id = excluded.last_message_id,
-            last_at = greatest(chats.last_at, excluded.last_at)
-    ),
     logged AS (
         INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
         SELECT nextval('event_numbers'), instance_id, %(type)s, chat_id, id, %(data)s FROM changed
@@ -127,40 +124,51 @@ SENT: LiteralString = (
     "WITH "
     + LOG_LOCK
     + """, changed AS (
-        UPDATE messages SET status = CASE WHEN status IN ('delivered', 'read') THEN status ELSE 'sent' END,
-            platform_id = %(platform_id)s, sent_at = %(sent_at)s, content = content || %(content)s, error = NULL
-        FROM guard WHERE messages.id = %(id)s AND status IN ('queued', 'sending', 'unknown', 'delivered', 'read') AND platform_id IS NULL
+        UPDATE messages SET status = %(status)s, platform_id = %(platform_id)s, sent_at = %(sent_at)s,
+            content = content || %(content)s, error = %(error)s
+        FROM guard WHERE messages.id = %(id)s AND instance_id = %(instance_id)s AND outgoing AND platform_id IS NULL
         RETURNING messages.id, instance_id, chat_id, sent_at
+    ), talked AS (
+        INSERT INTO chats (instance_id, id, last_message_id, last_at)
+        SELECT instance_id, chat_id, id, sent_at FROM changed
+        ON CONFLICT (instance_id, id) DO UPDATE SET
+            last_message_id = CASE WHEN chats.last_at > excluded.last_at THEN chats.last_message_id ELSE excluded.last_message_id END,
+            last_at = greatest(chats.last_at, excluded.last_at)
     ), """
-    + SETTLED
+    + LOGGED
 )
+# Who was replaced may know for sure what its successor could only call unknown.
 ENDED: LiteralString = (
     "WITH "
     + LOG_LOCK
     + """, changed AS (
         UPDATE messages SET status = %(status)s, error = %(error)s
-        FROM guard WHERE messages.id = %(id)s AND status IN ('queued', 'sending')
-        RETURNING messages.id, instance_id, chat_id, sent_at
+        FROM guard WHERE messages.id = %(id)s AND (status IN ('queued', 'sending') OR status = 'unknown' AND %(status)s = 'failed')
+        RETURNING messages.id, instance_id, chat_id
     ), """
-    + SETTLED
+    + LOGGED
 )
 # The platform's echo of our own message came in before its answer to us: the two rows are one message.
-MERGE_ECHO: LiteralString = """
+ABSORB_ECHO: LiteralString = """
     WITH echo AS (
-        DELETE FROM messages WHERE instance_id = %(instance_id)s AND platform_id = %(platform_id)s AND id <> %(id)s RETURNING id
-    ), events AS (UPDATE events SET message_id = %(id)s FROM echo WHERE message_id = echo.id)
-    UPDATE chats SET last_message_id = %(id)s FROM echo WHERE last_message_id = echo.id AND instance_id = %(instance_id)s"""
+        DELETE FROM messages WHERE instance_id = %(instance_id)s AND platform_id = %(platform_id)s AND id <> %(id)s
+        RETURNING id, status, error, content
+    ), moved AS (UPDATE events SET message_id = %(id)s FROM echo WHERE message_id = echo.id),
+    shown AS (UPDATE chats SET last_message_id = %(id)s FROM echo WHERE last_message_id = echo.id AND instance_id = %(instance_id)s)
+    SELECT status, error, content FROM echo"""
 
 
 async def sent(database: Database, instance_id: UUID, message_id: int, *, platform_id: str, sent_at: datetime, content: dict[str, Any]) -> int | None:
     """The message went out; the number of its event, None when that was known already."""
     from psycopg.errors import UniqueViolation
 
-    params = {
+    params: dict[str, Any] = {
         "id": message_id,
         "instance_id": instance_id,
         "platform_id": platform_id,
         "sent_at": sent_at,
+        "status": "sent",
+        "error": None,
         "content": jsonb(content),
         "type": "message",
         "data": jsonb({}),
@@ -169,8 +177,10 @@ async def sent(database: Database, instance_id: UUID, message_id: int, *, platfo
         rows = await database.rows(SENT, params)
     except UniqueViolation:
         async with database.transaction() as connection:
-            await connection.execute(MERGE_ECHO, params)
-            rows = await (await connection.execute(SENT, params)).fetchall()
+            await connection.execute(LOCK)
+            status, error, echoed = (await (await connection.execute(ABSORB_ECHO, params)).fetchall())[0]
+            lived = {"status": status, "error": error and jsonb(error), "content": jsonb({**echoed, **content})}
+            rows = await (await connection.execute(SENT, {**params, **lived})).fetchall()
     return rows[0][0] if rows else None
 
 
@@ -182,17 +192,21 @@ async def ended(database: Database, message_id: int, status: str, error: dict[st
     return rows[0][0] if rows else None
 
 
-REQUEUE: LiteralString = """
-    WITH back AS (
-        UPDATE outbox SET claimed_epoch = NULL, not_before = now() + make_interval(secs => %(delay)s)
-        WHERE message_id = %(id)s AND claimed_epoch = %(epoch)s RETURNING message_id
+REQUEUE: LiteralString = (
+    "WITH "
+    + LOG_LOCK
+    + """, back AS (
+        UPDATE outbox SET claimed_epoch = NULL, not_before = now() + make_interval(secs => %(delay)s), attempts = attempts + %(tried)s::int
+        FROM guard WHERE message_id = %(id)s AND claimed_epoch = %(epoch)s RETURNING message_id
     )
     UPDATE messages SET status = 'queued', error = %(error)s FROM back WHERE messages.id = back.message_id AND status = 'sending'"""
+)
 
 
-async def requeue(database: Database, message_id: int, *, epoch: int, delay: float, error: dict[str, Any]) -> None:
-    """It surely did not go out; try again after `delay` seconds."""
-    await database.execute(REQUEUE, {"id": message_id, "epoch": epoch, "delay": delay, "error": jsonb(error)})
+async def requeue(database: Database, message_id: int, *, epoch: int, delay: float, tried: bool, error: dict[str, Any]) -> None:
+    """It surely did not go out; try again after `delay` seconds. `tried` counts as an attempt."""
+    params = {"id": message_id, "epoch": epoch, "delay": delay, "tried": tried, "error": jsonb(error)}
+    await database.execute(REQUEUE, params)
 
 
 STRANDED: LiteralString = """

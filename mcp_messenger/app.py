@@ -61,8 +61,8 @@ def build(config: Config) -> App:
     vault = functools.cache(functools.partial(Vault.open, config.data_dir, config.secret_key))
     tls = functools.cache(_tls)
     feed = Feed(database)
-    inbound = Inbound(database, feed, owner)
-    outbox = Outbox(database, feed, inbound, owner)
+    inbound = Inbound(database, feed)
+    outbox = Outbox(database, feed, inbound)
     memory = Memory(time.monotonic)
     feed.listeners.append(memory)
 
@@ -91,18 +91,27 @@ def _tls() -> ssl.SSLContext:
 @asynccontextmanager
 async def running(config: Config) -> AsyncGenerator[App]:
     """The application at work: at once, while the store comes up behind it. On leaving, instances are given up and the store is closed."""
-    config.check()
-    app = build(config)
-    logging.getLogger().addHandler(app.logbook)
-    async with anyio.create_task_group() as background:
-        store = await background.start(_keep_store, app)
+    async with stored(config) as app:
+        logging.getLogger().addHandler(app.logbook)
         try:
             # Providers are stopped by the supervisor while inbound still writes what they deliver.
             async with _at_work(app, app.feed.run, app.inbound.run, app.memory.run), _at_work(app, app.supervisor.run):
                 yield app
         finally:
-            store.cancel()
             logging.getLogger().removeHandler(app.logbook)
+
+
+@asynccontextmanager
+async def stored(config: Config) -> AsyncGenerator[App]:
+    """The application with nothing but its store, which comes up behind it."""
+    config.check()
+    app = build(config)
+    async with anyio.create_task_group() as background:
+        store = await background.start(_keep_store, app)
+        try:
+            yield app
+        finally:
+            store.cancel()
 
 
 @asynccontextmanager
@@ -138,7 +147,7 @@ async def _run_store(app: App) -> None:
         while True:
             try:
                 embedded = embedded or await _embedded(app.config)
-                await _serve_store(app, embedded.url if embedded else _url(app.config))
+                await _serve_store(app, embedded)
             except StoreUnavailable as error:
                 log.error("store unavailable: %s", error)  # noqa: TRY400 - the reason is in the message; a traceback adds nothing
                 app.database.failed(f"{error.detail} {error.hint or ''}".strip())
@@ -162,11 +171,12 @@ async def _embedded(config: Config) -> "EmbeddedPostgres | None":
     return await start_embedded(config.data_dir / "postgres")
 
 
-async def _serve_store(app: App, url: str) -> None:
-    """Migrate, open the pool, and pass wake-ups on until cancelled."""
+async def _serve_store(app: App, embedded: "EmbeddedPostgres | None") -> None:
+    """Migrate, open the pool, and pass wake-ups on until cancelled. An embedded server that dies meanwhile is started again."""
     from db.migrate import migrate
     from db.pool import open_pool
 
+    url = _url(app.config) if embedded is None else embedded.url
     direct = app.config.direct_database_url
     direct_url = direct.get_secret_value() if direct else url
     applied = await migrate(direct_url)
@@ -180,6 +190,8 @@ async def _serve_store(app: App, url: str) -> None:
                 await _pass_wakeups_on(app, direct_url)
             except StoreUnavailable as error:
                 log.warning("wake-ups interrupted: %s", error)
+                if embedded is not None:
+                    await embedded.ensure()
             app.feed.poll_every = POLL_WITHOUT_WAKEUPS
             await anyio.sleep(RETRY_STORE_EVERY)
     finally:

@@ -47,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int)
     parser.add_argument("--api-port", type=int, help="port of a messenger alone")
     parser.add_argument("--telegram-bot-token", help="for telegram-api; better set TELEGRAM_BOT_TOKEN, which other users cannot see")
+    parser.add_argument("--telegram-base-url", help="for telegram-api with a Bot API server of one's own; or set TELEGRAM_BASE_URL")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--toolsets", help="default, all, or names separated by commas")
     parser.add_argument("--read-only", action="store_true", default=None, help="only tools that change nothing; always wins")
@@ -84,7 +85,8 @@ def _command(args: argparse.Namespace, config: Config) -> int:
         from mcp_messenger.standalone import serve_one
 
         token = args.telegram_bot_token or os.environ.get("TELEGRAM_BOT_TOKEN")
-        return _run(serve_one, config, API_MODES[args.mode], SecretStr(token) if token else None)
+        base_url = args.telegram_base_url or os.environ.get("TELEGRAM_BASE_URL")
+        return _run(serve_one, config, API_MODES[args.mode], SecretStr(token) if token else None, base_url)
     return _stdio(config)
 
 

@@ -53,11 +53,19 @@ class Config:
         return (*self.allowed_hosts, *([public] if public else []), *([] if self.is_loopback else [self.host]))
 
     def check(self) -> None:
-        """Refuse a set-up that would let strangers in."""
-        if not self.is_loopback and self.admin_token is None:
+        """Refuse a set-up that would let strangers in: on this computer, whoever shows no token is the administrator."""
+        if self.admin_token is not None:
+            return
+        if not self.is_loopback:
             raise InvalidInput(
                 f"Listening on {self.host} lets other machines in, and no admin token is set.",
                 hint=f"Set {PREFIX}ADMIN_TOKEN to a long random value, or listen on 127.0.0.1.",
+            )
+        strange = [name for name in self.own_hosts if name not in LOOPBACK]
+        if strange:
+            raise InvalidInput(
+                f"Answering to {', '.join(strange)} lets in whoever reaches that name, and no admin token is set.",
+                hint=f"Set {PREFIX}ADMIN_TOKEN to a long random value.",
             )
 
 

@@ -27,8 +27,8 @@ _UNSEEN = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u20
 
 _PLAIN = re.compile(r"[\w.:/@+-]+", re.ASCII)
 
-# They log URLs that hold tokens, or a line for each request.
-_QUIET = ("httpx", "httpcore", "httpx2", "httpcore2", "uvicorn.access", "mcp.server.lowlevel.server")
+# They log URLs that hold tokens, a line for each request, or what a caller got wrong in the caller's own words.
+_QUIET = ("httpx", "httpcore", "httpx2", "httpcore2", "uvicorn.access", "mcp.server.lowlevel.server", "mcp.server.mcpserver.server")
 
 # At debug level it logs whole updates, message texts with them.
 _NO_DEBUG = ("telegram",)

@@ -6,12 +6,12 @@ import socket
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 
-import anyio
 import uvicorn
 from starlette.types import ASGIApp
 
-from mcp_messenger.app import App, running
+from mcp_messenger.app import running, stored
 from mcp_messenger.caller import ADMIN
 from mcp_messenger.client_configuration import http_configuration, stdio_configuration
 from mcp_messenger.config import Config
@@ -37,12 +37,13 @@ For one that starts its servers itself, such as Claude Desktop:
 Try it:  curl -s -X POST {url}/api/v1/instances -H 'Content-Type: application/json' -d '{{"provider": "sandbox"}}'
 Data is in {data}. Press Ctrl+C to stop."""
 DRAIN_SECONDS = 5
+BACKLOG = 2048
 
 
 async def serve(config: Config) -> None:
     """Raises Conflict when the port is taken."""
     selected(config)
-    listener = bind(config)
+    listener, config = bind(config)
     async with running(config) as app:
         print(  # noqa: T201 - a person reads it; this mode has no protocol on stdout
             WELCOME.format(
@@ -56,21 +57,24 @@ async def serve(config: Config) -> None:
         await run_server(http_app(app), listener)
 
 
-def bind(config: Config) -> socket.socket:
-    """A listening socket, before anything costly is started."""
+def bind(config: Config) -> tuple[socket.socket, Config]:
+    """A listening socket, before anything costly is started, and the settings with the port it really has. Raises Conflict."""
+    config.check()
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # TCP by name, or asyncio leaves Nagle's algorithm on, and an answer in two writes takes 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if sys.platform != "win32":
         # There it would let another program take the port over.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((config.host, config.port))
+        listener.listen(BACKLOG)
     except OSError as error:
         listener.close()
         raise Conflict(
             f"Port {config.port} of {config.host} cannot be used: {error.strerror}.", hint="Stop what uses it, or give another with --port."
         ) from error
-    return listener
+    return listener, replace(config, port=listener.getsockname()[1])
 
 
 async def run_server(asgi: ASGIApp, listener: socket.socket) -> None:
@@ -87,12 +91,9 @@ def _stopped_by_signals(server: uvicorn.Server) -> Generator[None]:
     """uvicorn raises the signal again when it is done, which would cut our own clean-up short."""
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     server.capture_signals = _nothing  # pyright: ignore[reportAttributeAccessIssue] - its own handlers are replaced
-
-    def stop(number: int, frame: object) -> None:
-        server.should_exit = True
-
     for number in previous:
-        signal.signal(number, stop)
+        # Open event streams end early because they find the server behind this very method.
+        signal.signal(number, server.handle_exit)
     try:
         yield
     finally:
@@ -109,12 +110,6 @@ async def print_token(config: Config, user: str) -> None:
     """Make a token for a user and print it; it is not kept in the clear."""
     if not user:
         raise InvalidInput("Whose token?", hint="mcp-messenger token USER")
-    async with running(config) as app:
-        await _settled(app)
+    async with stored(config) as app:
         answer = await create_user_token(app, ADMIN, CreateToken(user_id=user))
         print(answer.token)  # noqa: T201 - the answer
-
-
-async def _settled(app: App) -> None:
-    with anyio.fail_after(60):
-        await app.database.started()

@@ -1,29 +1,28 @@
-"""One messenger alone: its instance's own REST API, and /mcp for it."""
+"""One messenger alone: its instance's own REST API."""
 
 import hashlib
 import hmac
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from db import instances as store
-from db.instances import InstanceRow
-from mcp_messenger.app import App, running
+from mcp_messenger.app import App, running, stored
 from mcp_messenger.authenticate import authenticate, bearer_token
 from mcp_messenger.caller import ADMIN, Caller
 from mcp_messenger.config import Config
 from mcp_messenger.errors import InvalidInput, NotAuthenticated
 from mcp_messenger.faces.aliases import add_instance_aliases
+from mcp_messenger.faces.docs import add_docs
 from mcp_messenger.faces.http import guarded
 from mcp_messenger.faces.mcp_http import headers_of
 from mcp_messenger.faces.rest import OWN_ROUTES, add_problems, add_route, endpoint
-from mcp_messenger.faces.streams import add_platform_webhooks
+from mcp_messenger.faces.streams import LOGS, add_health, add_logs, add_platform_webhooks
 from mcp_messenger.instances import classes
 from mcp_messenger.operations.instances import CreateInstance, UpdateInstance, create_instance, start_instance, update_instance
 from mcp_messenger.operations.operation import Face, OfInstance
@@ -37,32 +36,33 @@ OPEN_PATHS = frozenset({"/health"})
 """Whether it is alive may be asked without a key."""
 
 
-async def serve_one(config: Config, provider: str, token: SecretStr | None) -> None:
+async def serve_one(config: Config, provider: str, token: SecretStr | None, base_url: str | None) -> None:
     """Until told to stop. Raises InvalidInput without the token that the messenger needs."""
     await classes.load(provider)
     if provider == "telegram" and token is None:
         raise InvalidInput("No bot token.", hint="Set TELEGRAM_BOT_TOKEN, or give --telegram-bot-token.")
-    credentials: dict[str, Any] = {"token": token.get_secret_value()} if token else {}
-    name = hashlib.sha256(f"{provider}:{token.get_secret_value() if token else ''}".encode()).hexdigest()[:12]
-    config = replace(config, data_dir=config.data_dir / f"{provider}-{name}")
-    listener = bind(config)
-    async with running(config) as app:
-        row = await _instance(app, provider, credentials)
-        print(f"{provider} alone: {config.own_url}/api/v1 (instance {row.id}). Press Ctrl+C to stop.", flush=True)  # noqa: T201 - for a person
-        await run_server(instance_app(app, str(row.id), token), listener)
+    secret = token.get_secret_value() if token else ""
+    credentials = {name: value for name, value in (("token", secret), ("base_url", base_url)) if value}
+    account = hashlib.sha256(f"{provider}:{secret}".encode()).hexdigest()[:12]
+    listener, config = bind(replace(config, data_dir=config.data_dir / f"{provider}-{account}"))
+    async with stored(config) as app:
+        instance_id = await _instance(app, provider, f"{provider}-api-{account}", credentials)
+    async with running(replace(config, instance_id=instance_id)) as app:
+        print(f"{provider} alone: {config.own_url}/api/v1 (instance {instance_id}). Press Ctrl+C to stop.", flush=True)  # noqa: T201 - for a person
+        await run_server(instance_app(app, instance_id, token), listener)
 
 
-async def _instance(app: App, provider: str, credentials: dict[str, Any]) -> InstanceRow:
-    """The one instance of this data folder: made at the first start, started again at the others."""
-    known = await store.listing(app.database, provider=provider, limit=1)
+async def _instance(app: App, provider: str, user_id: str, credentials: Mapping[str, str]) -> str:
+    """The instance of this account, the database's only one or one of many: made at the first start, started again at the others."""
+    known = await store.listing(app.database, user_id=user_id, provider=provider, limit=1)
     if not known:
-        made = await create_instance(app, ADMIN, CreateInstance(provider=provider, credentials=credentials, type_instance=["api", "mcp"]))
-        return (await store.listing(app.database, provider=made.instance.provider, limit=1))[0]
+        made = await create_instance(app, ADMIN, CreateInstance(provider=provider, user_id=user_id, credentials=dict(credentials)))
+        return made.instance_id
     instance_id = str(known[0].id)
     if credentials:
-        await update_instance(app, ADMIN, UpdateInstance(instance_id=instance_id, credentials=credentials))
+        await update_instance(app, ADMIN, UpdateInstance(instance_id=instance_id, credentials=dict(credentials)))
     await start_instance(app, ADMIN, OfInstance(instance_id=instance_id))
-    return known[0]
+    return instance_id
 
 
 def instance_app(app: App, instance_id: str, token: SecretStr | None) -> ASGIApp:
@@ -84,7 +84,7 @@ def instance_app(app: App, instance_id: str, token: SecretStr | None) -> ASGIApp
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         yield
 
-    api = FastAPI(title="mcp-messenger instance", version=__version__, lifespan=lifespan, redirect_slashes=False)
+    api = FastAPI(title="mcp-messenger instance", version=__version__, lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None)
     router = APIRouter(prefix="/api/v1")
 
     def own_id() -> str:
@@ -95,10 +95,13 @@ def instance_app(app: App, instance_id: str, token: SecretStr | None) -> ASGIApp
         if Face.REST in row.faces and row.of_instance and path.startswith("/") and row.name not in OWN_ROUTES:
             who = anyone if path in OPEN_PATHS else caller_of
             add_route(router, path, row, endpoint(app, row, who, path=path, instance_id=own_id))
+    add_logs(router, app, caller_of, LOGS.path.removeprefix(I), own_id)
     add_instance_aliases(router, app, caller_of, own_id)
     api.include_router(router)
-    webhooks = APIRouter()
-    add_platform_webhooks(webhooks, app)
-    api.include_router(webhooks)
+    root = APIRouter()
+    add_health(root, app)
+    add_platform_webhooks(root, app)
+    api.include_router(root)
+    add_docs(api)
     add_problems(api)
     return guarded(app, api)

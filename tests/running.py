@@ -1,7 +1,7 @@
 """The application at work for a test: over a fresh database, and over HTTP on a free port of 127.0.0.1."""
 
 import socket
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,9 @@ async def serving(app: App) -> AsyncGenerator[str]:
 async def ready_sandbox(app: App, caller: Caller = ADMIN, *, type_instance: tuple[str, ...] = ("api",), **credentials: Any) -> str:
     """The id of a new sandbox instance that is logged in and ready. `credentials` are of SandboxSettings' fields."""
     settings = {"auto_scan": True, "page": False, **credentials}
-    made = await create_instance(app, caller, CreateInstance.model_validate({"provider": "sandbox", "credentials": settings, "type_instance": type_instance}))
+    made = await create_instance(
+        app, caller, CreateInstance.model_validate({"provider": "sandbox", "credentials": settings, "type_instance": type_instance})
+    )
     await until_status(app, made.instance_id, "ready")
     return made.instance_id
 
@@ -69,3 +71,10 @@ async def until_status(app: App, instance_id: str, status: str) -> None:
                 if row is not None and row.status == status:
                     return
                 await grown.wait()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """For what no event tells: returns soon after it has become true."""
+    with anyio.fail_after(PATIENCE):
+        while not condition():  # noqa: ASYNC110 - there is no event for it
+            await anyio.sleep(0.01)

@@ -34,17 +34,20 @@ class Feed:
             self._grown.set()
 
     async def run(self) -> None:
-        await self._database.started()
-        self._last = await events.last(self._database)
+        begun = False
         while True:
-            with anyio.move_on_after(self.poll_every):
-                await self._grown.wait()
-            self._grown = anyio.Event()
             try:
+                if not begun:
+                    self._last, begun = await events.last(self._database), True
+                    # Who looked before may have seen less.
+                    for key in list(self._waiting):
+                        self._wake(key)
                 await self._read()
             except StoreUnavailable as error:
                 log.warning("event log unreadable: %s", error)
-                await anyio.sleep(POLL_WITHOUT_WAKEUPS)
+            with anyio.move_on_after(self.poll_every):
+                await self._grown.wait()
+            self._grown = anyio.Event()
 
     async def _read(self) -> None:
         while page := await events.after(self._database, self._last, instance_ids=None, limit=PAGE):

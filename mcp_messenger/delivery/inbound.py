@@ -49,13 +49,12 @@ class _Waiting:
 
 
 class Inbound:
-    def __init__(self, database: Database, feed: Feed, owner: UUID) -> None:
+    def __init__(self, database: Database, feed: Feed) -> None:
         self._database = database
         self._feed = feed
-        self._owner = owner
         self._queue: list[_Waiting] = []
         self._pending = anyio.Event()
-        self._early: OrderedDict[tuple[UUID, str], ReceiptChanged] = OrderedDict()
+        self._early: OrderedDict[tuple[UUID, str], list[ReceiptChanged]] = OrderedDict()
 
     async def deliver(self, source: Source, events: Sequence[Event]) -> None:
         """Return when the events are durable, in their order.
@@ -74,17 +73,19 @@ class Inbound:
         await self._append(source, messages)
 
     async def _append(self, source: Source, messages: Sequence[MessageReceived]) -> None:
-        unique = {event.message.id: event for event in reversed(messages)}
+        unique: dict[str, MessageReceived] = {}
+        for event in messages:
+            unique.setdefault(event.message.id, event)
         if not unique:
             return
-        waiting = _Waiting([message_row(source, event) for event in reversed(unique.values())])
+        waiting = _Waiting([message_row(source, event) for event in unique.values()])
         self._queue.append(waiting)
         self._pending.set()
         await waiting.done.wait()
         if waiting.error is not None:
             raise waiting.error
         if waiting.refused:
-            raise Conflict("Another process runs this instance now.")
+            raise _replaced()
 
     async def run(self) -> None:
         """Write what waits, and while that is being committed collect the next batch."""
@@ -113,7 +114,7 @@ class Inbound:
         for position, row in enumerate(rows):
             row["position"] = position
         try:
-            appended = await store.append_messages(self._database, self._owner, rows)
+            appended = await store.append_messages(self._database, rows)
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait, each of them
             await self._blame(batch, error)
             return
@@ -137,49 +138,59 @@ class Inbound:
     async def _change(self, source: Source, event: Event) -> None:
         if isinstance(event, MessageReceived):
             await self._settle_echo(source, event)
+        elif isinstance(event, ReceiptChanged):
+            await self._book(source, event)
         elif isinstance(event, ChatMigrated):
-            await store.migrate_chat(self._database, source.instance_id, event.old_id, event.chat.id)
-            await self._run(source, store.CHAT, chat_params(event), "chat_migrated")
+            params = {**chat_params(event), "old_id": event.old_id}
+            self._told(await store.migrate_chat(self._database, self._complete(source, event, params)))
         else:
             statement, params = _CHANGES[type(event)](event)
-            known = await self._run(source, statement, params, event.type)
-            if isinstance(event, ReceiptChanged) and known is None:
-                self._remember(source.instance_id, event)
+            await self._run(source, event, statement, params)
 
-    async def _run(self, source: Source, statement: LiteralString, params: dict[str, Any], type: str) -> int | None:
-        event_id = await store.change(
-            self._database, statement, {"instance_id": source.instance_id, "type": type, "targets": list(source.targets), **params}
-        )
-        if event_id is not None:
-            self._feed.grew(event_id)
-        return event_id
+    async def _run(self, source: Source, event: Event, statement: LiteralString, params: dict[str, Any]) -> int | None:
+        return self._told(await store.change(self._database, statement, self._complete(source, event, params)))
+
+    def _complete(self, source: Source, event: Event, params: dict[str, Any]) -> dict[str, Any]:
+        return {"instance_id": source.instance_id, "epoch": source.epoch, "type": event.type, "targets": list(source.targets), **params}
+
+    def _told(self, changed: store.Changed | None) -> int | None:
+        if changed is None:
+            raise _replaced()
+        if changed.event_id is not None:
+            self._feed.grew(changed.event_id)
+        return changed.event_id
 
     async def _settle_echo(self, source: Source, event: MessageReceived) -> None:
         """The platform shows us our own message with our nonce: whatever became of the answer to our call, it went out."""
-        assert event.client_id is not None
-        if event.client_id.isdecimal():
-            event_id = await outbox.sent(
-                self._database,
-                source.instance_id,
-                int(event.client_id),
-                platform_id=event.message.id,
-                sent_at=event.message.at,
-                content={},
-            )
-            if event_id is not None:
-                self._feed.grew(event_id)
+        nonce = event.client_id or ""
+        event_id = None
+        if nonce.isascii() and nonce.isdecimal() and int(nonce) < 2**63:
+            message = event.message
+            event_id = await outbox.sent(self._database, source.instance_id, int(nonce), platform_id=message.id, sent_at=message.at, content={})
+        if event_id is None:
+            # Settled already, and then it is stored; or the nonce is another program's.
+            await self._append(source, [event])
+        else:
+            self._feed.grew(event_id)
 
-    def _remember(self, instance_id: UUID, receipt: ReceiptChanged) -> None:
-        """A receipt can overtake the answer to the send that it is for."""
-        self._early[(instance_id, receipt.message_id)] = receipt
-        while len(self._early) > EARLY_RECEIPTS:
+    async def _book(self, source: Source, receipt: ReceiptChanged) -> None:
+        """A receipt can overtake the answer to the send that it is for. It is kept before it is tried, or it could be missed in between."""
+        key = (source.instance_id, receipt.message_id)
+        self._early.setdefault(key, []).append(receipt)
+        if len(self._early) > EARLY_RECEIPTS:
             self._early.popitem(last=False)
+        if await self._run(source, receipt, store.RECEIPT, _receipt_params(receipt)) is not None:
+            self._early.pop(key, None)
 
-    async def settled(self, source: Source, platform_id: str) -> None:
-        """A send got its platform id: a receipt that came too early can be booked now."""
-        receipt = self._early.pop((source.instance_id, platform_id), None)
-        if receipt is not None:
-            await self._change(source, receipt)
+    async def settled(self, instance_id: UUID, platform_id: str) -> None:
+        """A send got its platform id: receipts that came too early can be booked now."""
+        for receipt in list(self._early.get((instance_id, platform_id), ())):
+            await self._run(Source(instance_id, None), receipt, store.RECEIPT, _receipt_params(receipt))
+        self._early.pop((instance_id, platform_id), None)
+
+
+def _replaced() -> Conflict:
+    return Conflict("Another process runs this instance now.")
 
 
 def message_row(source: Source, event: MessageReceived) -> dict[str, Any]:
@@ -245,9 +256,9 @@ def _reacted(event: ReactionChanged) -> tuple[LiteralString, dict[str, Any]]:
     }
 
 
-def _receipt(event: ReceiptChanged) -> tuple[LiteralString, dict[str, Any]]:
+def _receipt_params(event: ReceiptChanged) -> dict[str, Any]:
     error = {"code": "rejected", "message": event.detail} if event.status == "failed" else None
-    return store.RECEIPT, {
+    return {
         "chat_id": event.chat_id,
         "message_id": event.message_id,
         "status": event.status,
@@ -264,6 +275,5 @@ _CHANGES: dict[type, Any] = {
     MessageEdited: _edited,
     MessageDeleted: _deleted,
     ReactionChanged: _reacted,
-    ReceiptChanged: _receipt,
     ChatChanged: _chat,
 }

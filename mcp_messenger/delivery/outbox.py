@@ -7,6 +7,7 @@ failed; back to the queue where it surely did not go out; or unknown, and then i
 import hashlib
 import json
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,7 @@ from db.errors import StoreUnavailable
 from db.messages import MessageRow
 from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound
-from mcp_messenger.errors import IdempotencyConflict
+from mcp_messenger.errors import ApplicationError, IdempotencyConflict, NoSuchMessage
 from mcp_messenger.instances.held import WORKING, Held
 from providers.errors import MessengerError, RateLimited, Unreachable
 from providers.models import ChatKind, Draft, MessageKind, SentMessage, Upload
@@ -27,6 +28,8 @@ from providers.models import ChatKind, Draft, MessageKind, SentMessage, Upload
 log = logging.getLogger(__name__)
 
 IDLE = 30.0
+SOON = 0.05
+RETRY_STORE_AFTER = 1.0
 PATIENCE = 1.0
 """A wait up to this long is sat out; a longer one goes back to the queue, so that a crash meanwhile leaves it surely unsent."""
 ATTEMPTS = 12
@@ -35,11 +38,10 @@ SETTLED = frozenset({"sent", "delivered", "read", "failed", "unknown"})
 
 
 class Outbox:
-    def __init__(self, database: Database, feed: Feed, inbound: Inbound, owner: UUID) -> None:
+    def __init__(self, database: Database, feed: Feed, inbound: Inbound) -> None:
         self._database = database
         self._feed = feed
         self._inbound = inbound
-        self._owner = owner
 
     async def queue(self, instance_id: UUID, draft: Draft, *, kind: ChatKind, idempotency_key: str | None) -> int:
         """Write a send down; the number of its message. With a key that was used: the number of that one.
@@ -71,12 +73,13 @@ class Outbox:
         return row.id
 
     async def wait_settled(self, instance_id: UUID, message_id: int, seconds: float) -> MessageRow:
-        """The message when its fate is known, or as it is when the time is over."""
+        """The message when its fate is known, or as it is when the time is over. Raises NoSuchMessage when it is purged meanwhile."""
         deadline = anyio.current_time() + seconds
         while True:
             async with self._feed.waiter(instance_id) as grown:
                 row = await messages.get(self._database, instance_id, message_id)
-                assert row is not None
+                if row is None:
+                    raise NoSuchMessage(str(message_id))
                 if row.status in SETTLED or anyio.current_time() >= deadline:
                     return row
                 # A message that goes back to the queue makes no event: look again now and then.
@@ -84,66 +87,77 @@ class Outbox:
                     await grown.wait()
 
     async def run(self, held: Held) -> None:
-        """Send what is queued for one instance until cancelled; what is under way is finished first."""
+        """Send what is queued for one instance until it is asked to stop; returns when what is under way has ended."""
+        await self._surely(lambda: self._settle_stranded(held))
         async with anyio.create_task_group() as sends:
-            for message_id in await outbox.stranded(self._database, held.row.id, epoch=held.epoch):
-                await self._end(held, message_id, "unknown", "interrupted", "The server stopped while this was being sent; it may have arrived.")
-            while True:
+            while not held.stopping:
                 held.outgoing = anyio.Event()
                 try:
                     await self._claim_and_send(held, sends)
                     wait = await self._next_look(held)
                 except StoreUnavailable as error:
                     log.warning("outbox unreadable: %s", error)
-                    wait = 1.0
+                    wait = RETRY_STORE_AFTER
                 with anyio.move_on_after(wait):
                     await held.outgoing.wait()
+
+    async def _settle_stranded(self, held: Held) -> None:
+        for message_id in await outbox.stranded(self._database, held.row.id, epoch=held.epoch):
+            await self._end(message_id, "unknown", "interrupted", "The server stopped while this was being sent; it may have arrived.")
 
     async def _next_look(self, held: Held) -> float:
         due = await outbox.next_due(self._database, held.row.id)
         if due is None or held.provider.state.state not in WORKING:
             return IDLE
-        # What is due but was not claimed waits for an earlier message of its chat, whose end wakes us.
-        return due if due > 0 else IDLE
+        return max(SOON, due)
 
     async def _claim_and_send(self, held: Held, sends: anyio.abc.TaskGroup) -> None:
         if held.provider.state.state not in WORKING:
             return
-        for claimed in await outbox.claim(self._database, held.row.id, owner=self._owner, epoch=held.epoch):
+        for claimed in await outbox.claim(self._database, held.row.id, epoch=held.epoch):
             sends.start_soon(self._send, held, claimed)
 
     async def _send(self, held: Held, claimed: outbox.Claimed) -> None:
-        # A send that has begun is carried through: cancelled half way, nobody would know whether it went out.
-        with anyio.CancelScope(shield=True):
-            try:
-                kind = ChatKind(claimed.draft.get("chat_kind", ChatKind.UNKNOWN))
-                while (delay := held.pace.delay(claimed.chat_id, kind)) > 0:
-                    if delay > PATIENCE:
-                        await self._requeue(held, claimed, delay, "paced", "Waits for the platform's rate limit.")
-                        return
-                    await anyio.sleep(delay)
-                await self._send_now(held, claimed)
-            finally:
-                held.wake_outbox()
-
-    async def _send_now(self, held: Held, claimed: outbox.Claimed) -> None:
         try:
-            sent = await held.provider.send(draft_of(claimed))
+            try:
+                draft, kind = draft_of(claimed), ChatKind(claimed.draft["chat_kind"])
+            except (KeyError, ValueError):
+                await self._end(claimed.message_id, "failed", "invalid_request", "This version cannot read what was queued.")
+                return
+            while (delay := held.pace.delay(claimed.chat_id, kind)) > 0:
+                if delay > PATIENCE or held.stopping:
+                    await self._requeue(held, claimed, delay, "paced", "Waits for the platform's rate limit.", tried=False)
+                    return
+                await anyio.sleep(delay)
+            await self._send_now(held, claimed, draft)
+        except Exception:
+            # It stays claimed, and blocks its chat, until the next owner settles it as unknown; the other sends go on.
+            log.exception("a send could not be settled", extra={"instance_id": str(held.row.id), "message_id": claimed.message_id})
+        finally:
+            held.wake_outbox()
+
+    async def _send_now(self, held: Held, claimed: outbox.Claimed, draft: Draft) -> None:
+        message_id = claimed.message_id
+        try:
+            sent = await held.provider.send(draft)
         except RateLimited as error:
             held.pace.block(error.retry_after)
             await self._again(held, claimed, error, error.retry_after)
         except Unreachable as error:
             if error.maybe_sent:
-                await self._end(held, claimed.message_id, "unknown", error.code, error.detail)
+                await self._end(message_id, "unknown", error.code, error.detail)
             else:
-                await self._again(held, claimed, error, min(LONGEST_DELAY, 2.0**claimed.attempts))
+                await self._again(held, claimed, error, min(LONGEST_DELAY, 2.0 ** (claimed.attempts + 1)))
+        except (StoreUnavailable, ApplicationError) as error:
+            # Ours and not the platform's: what the provider delivered meanwhile was not taken.
+            await self._end(message_id, "unknown", error.code, error.detail)
         except MessengerError as error:
-            await self._end(held, claimed.message_id, "failed", error.code, error.detail)
+            await self._end(message_id, "failed", error.code, error.detail)
         except Exception:
-            log.exception("send failed unexpectedly", extra={"instance_id": str(held.row.id), "message_id": claimed.message_id})
-            await self._end(held, claimed.message_id, "unknown", "internal_error", "Something broke while this was being sent; it may have arrived.")
+            log.exception("send failed unexpectedly", extra={"instance_id": str(held.row.id), "message_id": message_id})
+            await self._end(message_id, "unknown", "internal_error", "Something broke while this was being sent; it may have arrived.")
         else:
-            await self._sent(held, claimed.message_id, sent)
+            await self._sent(held, message_id, sent)
 
     async def _sent(self, held: Held, message_id: int, sent: SentMessage) -> None:
         content: dict[str, Any] = {}
@@ -155,29 +169,32 @@ class Outbox:
         async def settle() -> None:
             event_id = await outbox.sent(self._database, held.row.id, message_id, platform_id=sent.id, sent_at=sent.at, content=content)
             self._feed.grew(event_id)
-            await self._inbound.settled(held.source, sent.id)
+            await self._inbound.settled(held.row.id, sent.id)
 
         await self._surely(settle)
 
-    async def _end(self, held: Held, message_id: int, status: str, code: str, message: str) -> None:
+    async def _end(self, message_id: int, status: str, code: str, message: str) -> None:
         async def settle() -> None:
             self._feed.grew(await outbox.ended(self._database, message_id, status, {"code": code, "message": message}))
 
         await self._surely(settle)
 
     async def _again(self, held: Held, claimed: outbox.Claimed, error: MessengerError, delay: float) -> None:
-        if claimed.attempts >= ATTEMPTS:
-            await self._end(held, claimed.message_id, "failed", error.code, f"Given up after {claimed.attempts} attempts: {error.detail}")
+        attempts = claimed.attempts + 1
+        if attempts >= ATTEMPTS:
+            await self._end(claimed.message_id, "failed", error.code, f"Given up after {attempts} attempts: {error.detail}")
         else:
-            await self._requeue(held, claimed, delay, error.code, error.detail)
+            await self._requeue(held, claimed, delay, error.code, error.detail, tried=True)
 
-    async def _requeue(self, held: Held, claimed: outbox.Claimed, delay: float, code: str, message: str) -> None:
+    async def _requeue(self, held: Held, claimed: outbox.Claimed, delay: float, code: str, message: str, *, tried: bool) -> None:
+        error = {"code": code, "message": message}
+
         async def settle() -> None:
-            await outbox.requeue(self._database, claimed.message_id, epoch=held.epoch, delay=delay, error={"code": code, "message": message})
+            await outbox.requeue(self._database, claimed.message_id, epoch=held.epoch, delay=delay, tried=tried, error=error)
 
         await self._surely(settle)
 
-    async def _surely(self, settle: Any) -> None:
+    async def _surely(self, settle: Callable[[], Awaitable[None]]) -> None:
         """The platform has acted, so the store must learn of it: keep trying while it is away."""
         delay = 0.1
         while True:

@@ -8,82 +8,34 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from mcp_messenger.app import App
-from mcp_messenger.faces.rest import CallerOf, add_route, caller_of_request, endpoint
-from mcp_messenger.operations.operation import Input, InstanceId, OfInstance, PlatformId
+from mcp_messenger.caller import Caller, instance_of
+from mcp_messenger.errors import InvalidInput
+from mcp_messenger.faces.rest import PICTURE, CallerOf, add_route, caller_of_request, endpoint
+from mcp_messenger.operations import instances, sending
+from mcp_messenger.operations.operation import REST_ONLY, Effect, Input, InstanceId, Nothing, OfInstance, Operation, PlatformId, Toolset
 from mcp_messenger.operations.table import BY_NAME, I
+from mcp_messenger.operations.validation import validated
 from providers.models import TextFormat
-
-Values = dict[str, Any]
-
-
-class TelegramSend(OfInstance):
-    chatId: PlatformId  # noqa: N815 - Telegram's spelling
-    message: str = Field(min_length=1, max_length=100_000)
-    parseMode: str | None = Field(default=None, pattern="^(Markdown|MarkdownV2|HTML)$")  # noqa: N815
-
-
-class TelegramSendMedia(OfInstance):
-    chatId: PlatformId  # noqa: N815
-    source: str = Field(min_length=1, max_length=90_000_000)
-    caption: str = Field(default="", max_length=100_000)
-
-
-def _telegram_send(values: Values) -> Values:
-    mode = values.get("parseMode")
-    format = {"HTML": TextFormat.HTML, None: TextFormat.PLAIN}.get(mode, TextFormat.MARKDOWN)
-    extra = {"parse_mode": mode} if mode else {}
-    return {"instance_id": values["instance_id"], "to": values["chatId"], "message": values["message"], "format": format, "extra": extra}
-
-
-def _telegram_media(values: Values) -> Values:
-    return {"instance_id": values["instance_id"], "to": values["chatId"], "source": values["source"], "caption": values.get("caption", "")}
-
-
-class MultiProviderCreate(Input):
-    provider: str = Field(max_length=64)
-    config: dict[str, Any] = Field(default={}, repr=False)
-    user_id: str = Field(default="local", min_length=1, max_length=128)
-
-
-_CONFIG_NAMES = {"clientId": "client_id", "guildId": "guild_id", "botToken": "bot_token"}
-_NOT_SETTINGS = frozenset({"authStrategy", "dockerContainer"})
-"""Taken and not needed: how an instance runs and logs in follows from its messenger."""
-
-
-def _multi_provider_create(values: Values) -> Values:
-    credentials = {_CONFIG_NAMES.get(name, name): value for name, value in values.get("config", {}).items() if name not in _NOT_SETTINGS}
-    if values["provider"] == "telegram" and "bot_token" in credentials:
-        credentials["token"] = credentials.pop("bot_token")
-    return {"provider": values["provider"], "user_id": values.get("user_id", "local"), "credentials": credentials}
-
-
-class MultiProviderSend(Input):
-    provider: str = Field(max_length=64)
-    instance_id: InstanceId
-    to: PlatformId
-    message: str = Field(min_length=1, max_length=100_000)
-
-
-def _multi_provider_send(values: Values) -> Values:
-    return {name: value for name, value in values.items() if name != "provider"}
 
 
 @dataclass(frozen=True)
 class Alias:
-    """`operation` under another `path`, and with `takes` in another spelling, which `convert` turns into the row's own."""
+    """`operation` under another `path`; `as_picture` where that path stands for its picture."""
 
     operation: str
     path: str
-    takes: type[Input] | None = None
-    convert: Callable[[Values], Values] | None = None
+    as_picture: bool = False
 
     @property
     def name(self) -> str:
-        return f"{self.operation}__" + "_".join(part for part in self.path.replace("{", "").replace("}", "").replace("-", "_").split("/") if part)
+        return f"{self.operation}__" + "_".join(part for part in self.path.translate(_NOT_IN_NAMES).split("/") if part)
 
+
+_NOT_IN_NAMES = str.maketrans({"{": None, "}": None, "-": "_", ".": "_"})
 
 OF_INSTANCE = (
     Alias("get_qr", f"{I}/current-qr"),
+    Alias("get_qr", f"{I}/qr.png", as_picture=True),
     Alias("get_auth_status", f"{I}/status"),
     Alias("get_account", f"{I}/telegram/me"),
     Alias("get_account", f"{I}/telegram/account"),
@@ -94,25 +46,104 @@ OF_INSTANCE = (
     Alias("get_recent_messages", f"{I}/telegram/recent-messages"),
     Alias("get_webhook", f"{I}/telegram/webhook"),
     Alias("set_webhook", f"{I}/telegram/webhook"),
-    Alias("send_message", f"{I}/telegram/send", takes=TelegramSend, convert=_telegram_send),
-    Alias("send_message", f"{I}/telegram/send-telegram-message", takes=TelegramSend, convert=_telegram_send),
-    Alias("send_media", f"{I}/telegram/send-media", takes=TelegramSendMedia, convert=_telegram_media),
     Alias("start_instance", f"{I}/telegram/polling/start"),
     Alias("stop_instance", f"{I}/telegram/polling/stop"),
     Alias("get_instance_health", f"{I}/telegram/polling/status"),
 )
 
-OF_MANAGER = (
-    Alias("list_instances", "/multi-provider/instances"),
-    Alias("create_instance", "/multi-provider/instances", takes=MultiProviderCreate, convert=_multi_provider_create),
-    Alias("delete_instance", "/multi-provider/instances/{instance_id}"),
-    Alias(
-        "send_message",
-        "/multi-provider/instances/{provider}/{instance_id}/send-message",
-        takes=MultiProviderSend,
-        convert=_multi_provider_send,
-    ),
+OF_MANAGER = (Alias("list_instances", "/multi-provider/instances"),)
+
+
+class TelegramSend(OfInstance):
+    chatId: PlatformId  # noqa: N815 - Telegram's spelling
+    message: str = Field(min_length=1, max_length=100_000)
+    parseMode: str | None = Field(default=None, pattern="^(Markdown|MarkdownV2|HTML)$")  # noqa: N815
+
+
+async def telegram_send(app: App, caller: Caller, args: TelegramSend) -> sending.SendAnswer:
+    """The text goes out as it is; Telegram reads the markup."""
+    format = {"HTML": TextFormat.HTML, None: TextFormat.PLAIN}.get(args.parseMode, TextFormat.MARKDOWN)
+    extra = {"parse_mode": args.parseMode} if args.parseMode else {}
+    send = {"instance_id": args.instance_id, "to": args.chatId, "message": args.message, "format": format, "extra": extra}
+    return await sending.send_message(app, caller, sending.SendMessage.model_validate(send))
+
+
+class TelegramSendMedia(OfInstance):
+    chatId: PlatformId  # noqa: N815
+    source: str = Field(min_length=1, max_length=90_000_000)
+    caption: str = Field(default="", max_length=100_000)
+
+
+async def telegram_send_media(app: App, caller: Caller, args: TelegramSendMedia) -> sending.SendAnswer:
+    send = {"instance_id": args.instance_id, "to": args.chatId, "source": args.source, "caption": args.caption}
+    return await sending.send_media(app, caller, sending.SendMedia.model_validate(send))
+
+
+class MultiProviderCreate(Input):
+    """`config` holds the messenger's settings, in its own spelling or with `botToken`, `clientId` and `guildId`."""
+
+    provider: str = Field(max_length=64)
+    config: dict[str, Any] = Field(default={}, repr=False)
+    user_id: str = Field(default="local", min_length=1, max_length=128)
+
+
+class MultiProviderCreated(instances.CreatedInstance):
+    provider: str
+    instanceId: str  # noqa: N815 - as those programs read it
+
+
+_CONFIG_NAMES = {"clientId": "client_id", "guildId": "guild_id", "botToken": "bot_token"}
+_NOT_SETTINGS = frozenset({"authStrategy", "dockerContainer"})
+"""How an instance logs in follows from its messenger."""
+
+
+async def multi_provider_create(app: App, caller: Caller, args: MultiProviderCreate) -> MultiProviderCreated:
+    credentials = {_CONFIG_NAMES.get(name, name): value for name, value in args.config.items() if name not in _NOT_SETTINGS}
+    if args.provider == "telegram" and "bot_token" in credentials:
+        credentials["token"] = credentials.pop("bot_token")
+    runtime = "docker" if args.config.get("dockerContainer") is True else None
+    wanted = {"provider": args.provider, "user_id": args.user_id, "credentials": credentials, "runtime": runtime}
+    create = validated(BY_NAME["create_instance"], wanted)
+    assert isinstance(create, instances.CreateInstance)
+    made = await instances.create_instance(app, caller, create)
+    return MultiProviderCreated(**dict(made), provider=made.instance.provider, instanceId=made.instance_id)
+
+
+class MultiProviderSend(Input):
+    provider: str = Field(max_length=64)
+    instance_id: InstanceId
+    to: PlatformId
+    message: str = Field(min_length=1, max_length=100_000)
+
+
+async def multi_provider_send(app: App, caller: Caller, args: MultiProviderSend) -> sending.SendAnswer:
+    row = await instance_of(app.database, caller, args.instance_id)
+    if row.provider != args.provider:
+        raise InvalidInput(f"provider: this instance is of {row.provider}.", hint=f"Use .../instances/{row.provider}/{row.id}/send-message.")
+    send = {"instance_id": args.instance_id, "to": args.to, "message": args.message}
+    return await sending.send_message(app, caller, sending.SendMessage.model_validate(send))
+
+
+# fmt: off
+SPELLED_OF_INSTANCE = (
+    Operation("telegram_send", "POST", f"{I}/telegram/send", TelegramSend, sending.SendAnswer, telegram_send,
+              "Send a text.", Toolset.SENDING, Effect.WRITE, faces=REST_ONLY),
+    Operation("telegram_send_formatted", "POST", f"{I}/telegram/send-telegram-message", TelegramSend, sending.SendAnswer, telegram_send,
+              "Send a text with Telegram's markup.", Toolset.SENDING, Effect.WRITE, faces=REST_ONLY),
+    Operation("telegram_send_media", "POST", f"{I}/telegram/send-media", TelegramSendMedia, sending.SendAnswer, telegram_send_media,
+              "Send a file.", Toolset.SENDING, Effect.WRITE, faces=REST_ONLY),
 )
+
+SPELLED_OF_MANAGER = (
+    Operation("multi_provider_create", "POST", "/multi-provider/instances", MultiProviderCreate, MultiProviderCreated, multi_provider_create,
+              "Make an instance.", Toolset.INSTANCES, Effect.WRITE, faces=REST_ONLY, status=201),
+    Operation("multi_provider_delete", "DELETE", "/multi-provider/instances/{instance_id}", instances.DeleteInstance, Nothing,
+              instances.delete_instance, "Remove an instance; messages stay unless purge.", Toolset.INSTANCES, Effect.DESTROY,
+              faces=REST_ONLY, status=204),
+    Operation("multi_provider_send", "POST", "/multi-provider/instances/{provider}/{instance_id}/send-message", MultiProviderSend,
+              sending.SendAnswer, multi_provider_send, "Send a text.", Toolset.SENDING, Effect.WRITE, faces=REST_ONLY),
+)
+# fmt: on
 
 
 def add_aliases(router: APIRouter, app: App) -> None:
@@ -120,15 +151,20 @@ def add_aliases(router: APIRouter, app: App) -> None:
     caller_of = caller_of_request(app)
     for alias in (*OF_INSTANCE, *OF_MANAGER):
         _add(router, app, alias, alias.path, caller_of, None)
+    for row in (*SPELLED_OF_INSTANCE, *SPELLED_OF_MANAGER):
+        add_route(router, row.path, row, endpoint(app, row, caller_of))
 
 
 def add_instance_aliases(router: APIRouter, app: App, caller_of: CallerOf, instance_id: Callable[[], str]) -> None:
     """On an instance's own API: those of instances, without the instance in the path."""
     for alias in OF_INSTANCE:
         _add(router, app, alias, alias.path.removeprefix(I), caller_of, instance_id)
+    for row in SPELLED_OF_INSTANCE:
+        path = row.path.removeprefix(I)
+        add_route(router, path, row, endpoint(app, row, caller_of, path=path, instance_id=instance_id))
 
 
 def _add(router: APIRouter, app: App, alias: Alias, path: str, caller_of: CallerOf, instance_id: Callable[[], str] | None) -> None:
     row = BY_NAME[alias.operation]
-    run = endpoint(app, row, caller_of, path=path, instance_id=instance_id, takes=alias.takes, convert=alias.convert)
-    add_route(router, path, row, run, name=alias.name)
+    run = endpoint(app, row, caller_of, path=path, instance_id=instance_id, as_picture=alias.as_picture)
+    add_route(router, path, row, run, name=alias.name, media=(PICTURE,) if alias.as_picture else ())

@@ -17,6 +17,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 MAX_BODY = 80 * 1024 * 1024
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_OTHER_SITES = frozenset({"cross-site", "same-site"})
+"""Of Sec-Fetch-Site; the same site on another port is another program."""
 _AUTHORITY = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:/?#@\s]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
@@ -24,12 +26,14 @@ class HostGuard:
     """Answers only to names this server is known by, so that no page can reach it by pointing a name of its own at it.
 
     Loopback names are always known, on every port. An entry of `allowed_hosts` is `name`, meaning every port, or `name:port`.
-    A page (an Origin header) must come from the address it calls, or from a host in `allowed_hosts`.
+    A page (an Origin header) must come from the address it calls, or from a host in `allowed_hosts`. What a browser sends for another
+    site's page without an Origin, such as the address of an image, is refused too, but for links that lead a person to `pages`.
     """
 
-    def __init__(self, app: App, *, allowed_hosts: Sequence[str] = ()) -> None:
+    def __init__(self, app: App, *, allowed_hosts: Sequence[str] = (), pages: Sequence[str] = ("/", "/docs")) -> None:
         self._app = app
         self._allowed = frozenset(host.lower() for host in allowed_hosts)
+        self._pages = frozenset(pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = self._refusal(scope) if scope["type"] in ("http", "websocket") else None
@@ -45,12 +49,18 @@ class HostGuard:
         here = _authority(hosts[0]) if len(hosts) == 1 else None
         if here is None or not (here[0] in _LOOPBACK or self._is_allowed(here)):
             return WrongHost(f"This server does not answer to the host name {quoted(', '.join(hosts))}.")
-        for origin in _headers(scope, b"origin"):
+        origins = _headers(scope, b"origin")
+        for origin in origins:
             scheme, _, rest = origin.partition("://")
             there = _authority(rest) if scheme in ("http", "https") else None
             if there is None or not (_same(here, there) or self._is_allowed(there)):
                 return WrongOrigin(f"Pages of {quoted(origin)} may not call this server.")
+        if not origins and _OTHER_SITES & set(_headers(scope, b"sec-fetch-site")) and not self._is_followed_link(scope):
+            return WrongOrigin("Pages of other sites may not call this server.")
         return None
+
+    def _is_followed_link(self, scope: Scope) -> bool:
+        return _headers(scope, b"sec-fetch-dest") == ["document"] and scope.get("method") == "GET" and scope["path"] in self._pages
 
     def _is_allowed(self, authority: tuple[str, str]) -> bool:
         name, port = authority

@@ -10,10 +10,11 @@ from starlette.types import ASGIApp
 
 from mcp_messenger.app import App
 from mcp_messenger.faces.aliases import add_aliases
+from mcp_messenger.faces.docs import add_docs
 from mcp_messenger.faces.guard import MAX_BODY, BodyLimit, HostGuard, SecurityHeaders
 from mcp_messenger.faces.mcp_http import McpEndpoints
 from mcp_messenger.faces.rest import add_operations, add_problems, caller_of_request
-from mcp_messenger.faces.streams import add_events, add_health, add_logs, add_pictures, add_platform_webhooks
+from mcp_messenger.faces.streams import add_events, add_health, add_logs, add_platform_webhooks
 from mcp_messenger.version import __version__
 
 SMALL_BODY = 4 * 1024 * 1024
@@ -22,6 +23,11 @@ WITH_FILES = {"/mcp": MAX_BODY, "/api/v1/instances/": MAX_BODY, "/api/v1/send/":
 
 
 def http_app(app: App) -> ASGIApp:
+    return guarded(app, unguarded(app))
+
+
+def unguarded(app: App) -> FastAPI:
+    """Every route, without the guards."""
     endpoints = McpEndpoints(app)
 
     @asynccontextmanager
@@ -29,14 +35,12 @@ def http_app(app: App) -> ASGIApp:
         async with endpoints.running():
             yield
 
-    api = FastAPI(title="mcp-messenger", version=__version__, lifespan=lifespan, redirect_slashes=False)
+    api = FastAPI(title="mcp-messenger", version=__version__, lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None)
     caller_of = caller_of_request(app)
     versioned = APIRouter(prefix="/api/v1")
-    # The stream and the memory totals stand before what would take their last word for an id.
-    add_events(versioned, app, caller_of)
-    add_logs(versioned, app, caller_of)
-    add_pictures(versioned, app, caller_of)
     add_operations(versioned, app)
+    add_logs(versioned, app, caller_of)
+    add_events(versioned, app, caller_of)
     add_aliases(versioned, app)
     api.include_router(versioned)
     root = APIRouter()
@@ -48,8 +52,9 @@ def http_app(app: App) -> ASGIApp:
         Route("/api/v1/instances/{instance_id}/mcp", endpoints.one),
         Route("/", RedirectResponse("/docs")),
     ]
+    add_docs(api)
     add_problems(api)
-    return guarded(app, api)
+    return api
 
 
 def guarded(app: App, inner: ASGIApp) -> ASGIApp:

@@ -1,102 +1,138 @@
 """Change notifications of resources, in both eras of the protocol: from the event log to whoever asked."""
 
-import functools
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
 import anyio
+from mcp.server import ServerRequestContext
 from mcp.server.connection import Connection
-from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
-from mcp.server.lowlevel.server import NotificationOptions
-from mcp.server.subscriptions import InMemorySubscriptionBus, ResourcesListChanged, ResourceUpdated
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated
 from mcp.shared.exceptions import MCPError
-from mcp.types import INVALID_PARAMS, EmptyResult, SubscribeRequestParams, SubscriptionsListenRequestParams, UnsubscribeRequestParams
+from mcp.types import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    EmptyResult,
+    SubscribeRequestParams,
+    SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
+    UnsubscribeRequestParams,
+)
 
+from db import instances
+from db.errors import StoreUnavailable
 from db.events import EventRow
 from mcp_messenger.app import App
-from mcp_messenger.caller import instance_of
+from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.delivery.feed import Listener
 from mcp_messenger.faces.mcp import Authenticate, MessengerServer, error_text
+from mcp_messenger.faces.mcp_resources import ROOT, add_completion, add_prompts, add_resources
 from providers.errors import MessengerError
 
-ROOT = "messenger://instances"
 BUFFER = 1000
+MAX_STREAMS = 1000
+
+Context = ServerRequestContext[Any, Any]
+
+
+def whole_server(app: App, authenticate: Authenticate) -> tuple[MessengerServer, "Changes"]:
+    """Tools, resources and prompts of the application; `run` of the second must run while the first serves."""
+    server = MessengerServer(app, authenticate)
+    add_resources(server, app, authenticate)
+    add_completion(server, app, authenticate)
+    add_prompts(server)
+    changes = Changes(app, authenticate)
+    app.feed.listeners.append(changes)
+    server.low.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, changes.listen)
+    server.low.add_request_handler("resources/subscribe", SubscribeRequestParams, changes.subscribe)
+    server.low.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, changes.unsubscribe)
+    return server, changes
 
 
 class Changes(Listener):
-    """Publishes which resources changed. The bus serves `subscriptions/listen`; older clients subscribe to one address each."""
+    """Says which resources changed: in the newer era on the streams of `subscriptions/listen`, in the older one address by address."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, authenticate: Authenticate) -> None:
         self._app = app
-        self.bus = InMemorySubscriptionBus()
-        self._subscribers: defaultdict[str, set[Connection]] = defaultdict(set)
-        self._send, self._receive = anyio.create_memory_object_stream[str](BUFFER)
+        self._authenticate = authenticate
+        self._streams: dict[InMemorySubscriptionBus, Caller] = {}
+        self._subscribers: defaultdict[str, dict[Connection, Caller]] = defaultdict(dict)
+        self._send, self._receive = anyio.create_memory_object_stream[tuple[UUID, str]](BUFFER)
 
     def instance_changed(self, instance_id: UUID, rows: list[EventRow]) -> None:
         for address in dict.fromkeys(address for row in rows for address in addresses(row)):
             try:
-                self._send.send_nowait(address)
+                self._send.send_nowait((instance_id, address))
             except anyio.WouldBlock:
                 # A notification is a hint; a client that missed one reads the same state at its next look.
                 return
 
     async def run(self) -> None:
-        async for address in self._receive:
-            if address == ROOT:
-                await self.bus.publish(ResourcesListChanged())
-            await self.bus.publish(ResourceUpdated(uri=address))
-            for connection in list(self._subscribers.get(address, ())):
-                await connection.send_resource_updated(address)
+        async for instance_id, address in self._receive:
+            sees = await self._who_sees(instance_id) if address == ROOT else _everyone
+            for stream, caller in list(self._streams.items()):
+                if sees(caller):
+                    await stream.publish(ResourceUpdated(uri=address))
+            for connection, caller in list(self._subscribers.get(address, {}).items()):
+                if sees(caller):
+                    await connection.send_resource_updated(address)
 
-    def serve(self, server: MessengerServer, authenticate: Authenticate) -> None:
-        """Let clients of the handshake era subscribe too: MCPServer itself serves only the newer way."""
-        low = server._lowlevel_server  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the SDK offers no public way
-        low.add_request_handler("resources/subscribe", SubscribeRequestParams, functools.partial(self._subscribe, authenticate))
-        low.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
-        options = NotificationOptions(resources_changed=True)
-        made = functools.partial(type(low).create_initialization_options, low, options)
-        low.create_initialization_options = made  # pyright: ignore[reportAttributeAccessIssue] - the only way to announce list changes
+    async def _who_sees(self, instance_id: UUID) -> Callable[[Caller], bool]:
+        """The list of instances is everybody's address, and another one for each."""
+        try:
+            row = await instances.get(self._app.database, instance_id)
+        except StoreUnavailable:
+            row = None
+        return _everyone if row is None else lambda caller: caller.sees(row)
 
-        async def guard(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
-            await self._guard(authenticate, ctx)
-            return await call_next(ctx)
+    async def listen(self, context: Context, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
+        caller = await self._admitted(context, params.notifications.resource_subscriptions or [])
+        if len(self._streams) >= MAX_STREAMS:
+            raise MCPError(code=INTERNAL_ERROR, message="Too many clients listen already.")
+        stream = InMemorySubscriptionBus()
+        self._streams[stream] = caller
+        try:
+            return await ListenHandler(stream)(context, params)
+        finally:
+            del self._streams[stream]
 
-        server.middleware.append(guard)
-
-    async def _subscribe(self, authenticate: Authenticate, context: ServerRequestContext[Any], params: SubscribeRequestParams) -> EmptyResult:
-        address = str(params.uri)
-        await self._require_visible(authenticate, context, address)
-        connection = context.session._connection  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - as above
-        self._subscribers[address].add(connection)
-        connection.exit_stack.callback(self._forget, address, connection)
+    async def subscribe(self, context: Context, params: SubscribeRequestParams) -> EmptyResult:
+        caller = await self._admitted(context, [params.uri])
+        connection = _connection(context)
+        self._subscribers[params.uri][connection] = caller
+        connection.exit_stack.callback(self._forget, params.uri, connection)
         return EmptyResult()
 
-    async def _unsubscribe(self, context: ServerRequestContext[Any], params: UnsubscribeRequestParams) -> EmptyResult:
-        self._forget(str(params.uri), context.session._connection)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - as above
+    async def unsubscribe(self, context: Context, params: UnsubscribeRequestParams) -> EmptyResult:
+        self._forget(params.uri, _connection(context))
         return EmptyResult()
 
     def _forget(self, address: str, connection: Connection) -> None:
-        self._subscribers[address].discard(connection)
+        self._subscribers[address].pop(connection, None)
         if not self._subscribers[address]:
             del self._subscribers[address]
 
-    async def _guard(self, authenticate: Authenticate, context: ServerRequestContext[Any, Any]) -> None:
-        """`subscriptions/listen` takes any address: whose it is must be asked here."""
-        if context.method == "subscriptions/listen":
-            asked = SubscriptionsListenRequestParams.model_validate(context.params or {})
-            for address in asked.notifications.resource_subscriptions or []:
-                await self._require_visible(authenticate, context, str(address))
+    async def _admitted(self, context: Context, wanted: list[str]) -> Caller:
+        """Who asks, if all the addresses are theirs to hear of."""
+        caller = await self._authenticate(context)
+        for address in wanted:
+            instance_id = address.removeprefix(ROOT).strip("/").partition("/")[0]
+            try:
+                if instance_id:
+                    await instance_of(self._app.database, caller, instance_id)
+            except MessengerError as error:
+                raise MCPError(code=INVALID_PARAMS, message=error_text(error), data={"uri": address}) from error
+        return caller
 
-    async def _require_visible(self, authenticate: Authenticate, context: Any, address: str) -> None:
-        instance_id = address.removeprefix(ROOT).strip("/").partition("/")[0]
-        try:
-            caller = await authenticate(context)
-            if instance_id:
-                await instance_of(self._app.database, caller, instance_id)
-        except MessengerError as error:
-            raise MCPError(code=INVALID_PARAMS, message=error_text(error), data={"uri": address}) from error
+
+def _everyone(caller: Caller) -> bool:
+    return True
+
+
+def _connection(context: Context) -> Connection:
+    return context.session._connection  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the SDK offers no public way to push to it later
 
 
 def addresses(row: EventRow) -> list[str]:
@@ -106,5 +142,6 @@ def addresses(row: EventRow) -> list[str]:
         return [ROOT, own, f"{own}/status", f"{own}/qr"]
     changed = [f"{own}/chats"]
     if row.chat_id is not None:
-        changed.append(f"{own}/chats/{quote(row.chat_id, safe='')}/messages")
+        # Clients spell an id with an @ either way.
+        changed += [f"{own}/chats/{chat}/messages" for chat in dict.fromkeys((quote(row.chat_id, safe=""), row.chat_id))]
     return changed

@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.requests import Request
@@ -16,16 +18,15 @@ from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import NotAvailable
 from mcp_messenger.faces.guard import MAX_BODY
 from mcp_messenger.faces.mcp import MessengerServer
-from mcp_messenger.faces.mcp_changes import Changes
-from mcp_messenger.faces.mcp_resources import add_completion, add_prompts, add_resources
+from mcp_messenger.faces.mcp_changes import whole_server
 from mcp_messenger.faces.problem import send_problem
 from providers.errors import MessengerError
 
-Admit = Callable[[Scope], Awaitable[object]]
+Admit = Callable[[Scope], Awaitable[Caller]]
 
 
 class Gate:
-    """Lets a request through to the MCP transport when its caller may come in; the tools ask again, call by call."""
+    """Lets a request through to the MCP transport when its caller may come in. Every call is a request of its own, in both eras."""
 
     def __init__(self, transport: StreamableHTTPASGIApp, admit: Admit) -> None:
         self._transport = transport
@@ -33,10 +34,13 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self._admit(scope)
+            caller = await self._admit(scope)
         except MessengerError as error:
             await send_problem(send, error)
             return
+        scope["caller"] = caller
+        # A session of the older era answers only to who opened it.
+        scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=str(caller), scopes=[]))
         await self._transport(scope, receive, send)
 
 
@@ -45,19 +49,9 @@ class McpEndpoints:
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._changes = Changes(app)
-        app.feed.listeners.append(self._changes)
-
-        async def caller_of(context: Any) -> Caller:
-            return await authenticate(app, headers_of(request_of(context).scope))
-
-        self._all = MessengerServer(app, caller_of, subscriptions=self._changes.bus)
-        add_resources(self._all, app, caller_of)
-        add_completion(self._all, app, local=app.config.admin_token is None and app.config.is_loopback)
-        add_prompts(self._all)
-        self._changes.serve(self._all, caller_of)
-        self._one = MessengerServer(app, caller_of, instance_id=lambda context: request_of(context).path_params["instance_id"], subscriptions=False)
-        self.all = self._gate(self._all, lambda scope: authenticate(app, headers_of(scope)))
+        self._all, self._changes = whole_server(app, _caller_of)
+        self._one = MessengerServer(app, _caller_of, instance_id=lambda context: request_of(context).path_params["instance_id"])
+        self.all = self._gate(self._all, self._admit)
         self.one = self._gate(self._one, self._admit_to_instance)
 
     def _gate(self, server: MessengerServer, admit: Admit) -> Gate:
@@ -67,11 +61,15 @@ class McpEndpoints:
         )
         return Gate(StreamableHTTPASGIApp(server.session_manager), admit)
 
-    async def _admit_to_instance(self, scope: Scope) -> None:
-        caller = await authenticate(self._app, headers_of(scope))
+    async def _admit(self, scope: Scope) -> Caller:
+        return await authenticate(self._app, headers_of(scope))
+
+    async def _admit_to_instance(self, scope: Scope) -> Caller:
+        caller = await self._admit(scope)
         row = await instance_of(self._app.database, caller, scope["path_params"]["instance_id"])
         if "mcp" not in row.type_instance:
             raise NotAvailable("This instance does not serve MCP.", hint='Add "mcp" to its type_instance.')
+        return caller
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
@@ -79,6 +77,10 @@ class McpEndpoints:
             tasks.start_soon(self._changes.run)
             yield
             tasks.cancel_scope.cancel()
+
+
+async def _caller_of(context: Any) -> Caller:
+    return request_of(context).scope["caller"]
 
 
 def request_of(context: Any) -> Request:

@@ -1,102 +1,118 @@
-"""Resources, their completion, and prompts: what a client can show or attach without a tool call."""
+"""Resources, the completion of their ids, and prompts: what a client can show or attach without a tool call."""
 
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any
 
+from mcp.server import ServerRequestContext
 from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ResourceError, ResourceNotFoundError
 from mcp.server.mcpserver.resources.templates import ResourceSecurity
-from mcp.types import Completion, CompletionArgument, CompletionContext, PromptReference, ResourceTemplateReference
+from mcp.types import CompleteRequestParams, CompleteResult, Completion
 
 from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN, Caller
-from mcp_messenger.errors import NoSuchChat, NoSuchInstance
+from mcp_messenger.caller import Caller
+from mcp_messenger.errors import InvalidInput, NoSuchChat, NoSuchInstance
 from mcp_messenger.faces.mcp import Authenticate, MessengerServer, error_text
-from mcp_messenger.operations import chats, instances, login, messages
-from mcp_messenger.operations.operation import OfInstance, Output
+from mcp_messenger.operations import chats, instances, login
+from mcp_messenger.operations.operation import Output
+from mcp_messenger.operations.table import BY_NAME
+from mcp_messenger.operations.validation import validated
 from providers.errors import MessengerError
 
+ROOT = "messenger://instances"
 JSON = "application/json"
 OPAQUE = ResourceSecurity(exempt_params={"chat"})
 """Chat ids are the platforms' own; ours look into a table with them, never into a path."""
 COMPLETIONS = 50
 
 
-def add_resources(server: MessengerServer, app: App, authenticate: Authenticate) -> None:
-    """`messenger://instances` and what is under it."""
+class Reader:
+    """Reads a resource as the answer of an operation."""
 
-    async def answered(context: Context, run: Callable[[Caller], Awaitable[Output]]) -> Any:
+    def __init__(self, app: App, authenticate: Authenticate) -> None:
+        self._app = app
+        self._authenticate = authenticate
+
+    async def answer(self, context: Context, operation: str, **arguments: str) -> Any:
+        """Raises what the SDK takes for a resource that is not there, or cannot be read."""
         try:
-            return await run(await authenticate(context))
-        except (NoSuchInstance, NoSuchChat) as error:
+            return await _answer(self._app, await self._authenticate(context), operation, arguments)
+        except (NoSuchInstance, NoSuchChat, InvalidInput) as error:
             raise ResourceNotFoundError(error_text(error)) from error
         except MessengerError as error:
             raise ResourceError(error_text(error)) from error
 
-    async def text(context: Context, run: Callable[[Caller], Awaitable[Output]]) -> str:
-        return json.dumps((await answered(context, run)).shown(), ensure_ascii=False)
+    async def text(self, context: Context, operation: str, **arguments: str) -> str:
+        output: Output = await self.answer(context, operation, **arguments)
+        return json.dumps(output.shown(), ensure_ascii=False)
 
-    @server.resource("messenger://instances{?limit}", name="instances", mime_type=JSON, description="Instances with their status.")
-    async def instance_list(ctx: Context, limit: int = 50) -> str:
-        return await text(ctx, lambda caller: instances.list_instances(app, caller, instances.ListInstances(limit=limit)))
 
-    @server.resource("messenger://instances/{id}", name="instance", mime_type=JSON, description="One instance.")
+def add_resources(server: MessengerServer, app: App, authenticate: Authenticate) -> None:
+    """`messenger://instances` and what is under it."""
+    read = Reader(app, authenticate)
+
+    @server.resource(ROOT + "{?limit}", name="instances", mime_type=JSON, description="Instances with their status.")
+    async def instance_list(ctx: Context, limit: str = "50") -> str:
+        return await read.text(ctx, "list_instances", limit=limit)
+
+    @server.resource(ROOT + "/{id}", name="instance", mime_type=JSON, description="One instance.")
     async def instance(id: str, ctx: Context) -> str:
-        return await text(ctx, lambda caller: instances.get_instance(app, caller, OfInstance(instance_id=id)))
+        return await read.text(ctx, "get_instance", instance_id=id)
 
-    @server.resource("messenger://instances/{id}/status", name="status", mime_type=JSON, description="State and what it needs.")
+    @server.resource(ROOT + "/{id}/status", name="status", mime_type=JSON, description="State and what it needs.")
     async def status(id: str, ctx: Context) -> str:
-        return await text(ctx, lambda caller: login.get_auth_status(app, caller, OfInstance(instance_id=id)))
+        return await read.text(ctx, "get_auth_status", instance_id=id)
 
-    @server.resource("messenger://instances/{id}/qr", name="qr", mime_type="image/png", description="The login QR code as a picture.")
+    @server.resource(ROOT + "/{id}/qr", name="qr", mime_type="image/png", description="The login QR code as a picture.")
     async def qr(id: str, ctx: Context) -> bytes:
-        answer: login.QrAnswer = await answered(ctx, lambda caller: login.get_qr(app, caller, OfInstance(instance_id=id)))
+        answer: login.QrAnswer = await read.answer(ctx, "get_qr", instance_id=id)
         return login.png(answer.qr)
 
-    @server.resource("messenger://instances/{id}/capabilities", name="capabilities", mime_type=JSON, description="What the messenger can do.")
+    @server.resource(ROOT + "/{id}/capabilities", name="capabilities", mime_type=JSON, description="What the messenger can do.")
     async def capabilities(id: str, ctx: Context) -> str:
-        answer = await answered(ctx, lambda caller: instances.get_instance(app, caller, OfInstance(instance_id=id)))
+        answer: instances.InstanceAnswer = await read.answer(ctx, "get_instance", instance_id=id)
         return json.dumps({"capabilities": answer.capabilities, "limits": answer.limits and answer.limits.model_dump(exclude_none=True)})
 
-    @server.resource("messenger://instances/{id}/chats", name="chats", mime_type=JSON, description="Chats, newest activity first.")
+    @server.resource(ROOT + "/{id}/chats", name="chats", mime_type=JSON, description="Chats, newest activity first.")
     async def chat_list(id: str, ctx: Context) -> str:
-        return await text(ctx, lambda caller: chats.list_chats(app, caller, chats.ListChats(instance_id=id)))
+        return await read.text(ctx, "list_chats", instance_id=id)
 
     @server.resource(
-        "messenger://instances/{id}/chats/{chat}/messages",
-        name="messages",
-        mime_type=JSON,
-        description="Messages of a chat, newest first.",
-        security=OPAQUE,
+        ROOT + "/{id}/chats/{chat}/messages", name="messages", mime_type=JSON, description="Messages of a chat, newest first.", security=OPAQUE
     )
     async def message_list(id: str, chat: str, ctx: Context) -> str:
-        return await text(ctx, lambda caller: messages.get_messages(app, caller, messages.GetMessages(instance_id=id, chat_id=chat)))
+        return await read.text(ctx, "get_messages", instance_id=id, chat_id=chat)
 
 
-def add_completion(server: MessengerServer, app: App, local: bool) -> None:
-    """Ids of instances and chats as they are typed. Only for a server of the local user: the protocol does not tell who asks."""
+def add_completion(server: MessengerServer, app: App, authenticate: Authenticate) -> None:
+    """Ids of instances and chats, as they are typed into addresses and prompts."""
 
-    @server.completion()
-    async def complete(
-        ref: PromptReference | ResourceTemplateReference, argument: CompletionArgument, context: CompletionContext | None
-    ) -> Completion | None:
-        if not local:
-            return None
-        known = (context.arguments or {}) if context else {}
-        if argument.name in {"id", "instance_id"}:
-            found = [row.id for row in (await instances.list_instances(app, ADMIN, instances.ListInstances(limit=100))).instances]
-        elif argument.name in {"chat", "chat_id"} and (known.get("id") or known.get("instance_id")):
-            instance_id = known.get("id") or known["instance_id"]
-            try:
-                listed = await chats.list_chats(app, ADMIN, chats.ListChats(instance_id=instance_id, limit=100))
-            except MessengerError:
-                return Completion(values=[])
-            found = [chat.id for chat in listed.chats]
-        else:
-            return None
-        values = [value for value in found if value.startswith(argument.value)]
-        return Completion(values=values[:COMPLETIONS], total=len(values), has_more=len(values) > COMPLETIONS)
+    async def complete(context: ServerRequestContext[Any, Any], params: CompleteRequestParams) -> CompleteResult:
+        known = (params.context and params.context.arguments) or {}
+        try:
+            found = await _candidates(app, await authenticate(context), params.argument.name, known.get("id") or known.get("instance_id"))
+        except MessengerError:
+            # Nothing to offer is an answer; the call that the ids are for tells what is wrong.
+            found = []
+        values = [value for value in found if value.startswith(params.argument.value)]
+        return CompleteResult(completion=Completion(values=values[:COMPLETIONS], total=len(values), has_more=len(values) > COMPLETIONS))
+
+    server.low.add_request_handler("completion/complete", CompleteRequestParams, complete)
+
+
+async def _candidates(app: App, caller: Caller, argument: str, instance_id: str | None) -> list[str]:
+    if argument in {"id", "instance_id"}:
+        known: instances.InstanceList = await _answer(app, caller, "list_instances", {"limit": 100})
+        return [row.id for row in known.instances]
+    if argument in {"chat", "chat_id"} and instance_id is not None:
+        listed: chats.ChatList = await _answer(app, caller, "list_chats", {"instance_id": instance_id, "limit": 100})
+        return [chat.id for chat in listed.chats]
+    return []
+
+
+async def _answer(app: App, caller: Caller, name: str, arguments: dict[str, Any]) -> Any:
+    row = BY_NAME[name]
+    return await row.run(app, caller, validated(row, arguments))
 
 
 def add_prompts(server: MessengerServer) -> None:

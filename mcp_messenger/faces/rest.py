@@ -20,7 +20,7 @@ from mcp_messenger.faces.mcp_http import headers_of
 from mcp_messenger.faces.problem import problem_response
 from mcp_messenger.operations.operation import Effect, Face, Input, Operation, Output
 from mcp_messenger.operations.table import OPERATIONS
-from mcp_messenger.operations.validation import validated
+from mcp_messenger.operations.validation import said, validated
 from providers.errors import MessengerError
 
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -39,9 +39,10 @@ class Problem(BaseModel):
     retry_after: float | None = None
 
 
+_PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    "4XX": {"description": "The request cannot be carried out", "content": {"application/problem+json": {"schema": Problem.model_json_schema()}}},
-    "5XX": {"description": "Something else is not as it should be", "content": {"application/problem+json": {"schema": Problem.model_json_schema()}}},
+    "4XX": {"description": "The request cannot be carried out", "content": _PROBLEM_CONTENT},
+    "5XX": {"description": "Something else is not as it should be", "content": _PROBLEM_CONTENT},
 }
 
 
@@ -178,7 +179,17 @@ def respond(output: Output, status: int = 200, *, picture: bool = False) -> Resp
 
 
 def add_problems(api: FastAPI) -> None:
-    """Every error as a problem: ours, FastAPI's and Starlette's, and what nobody foresaw."""
+    """Every error as a problem: ours, FastAPI's and Starlette's, and what nobody foresaw; and all of them described."""
+    without_problems = api.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = without_problems()
+        document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"bearer": []}, {}]
+        return document
+
+    api.openapi = openapi
 
     @api.exception_handler(MessengerError)
     async def ours(request: Request, error: Exception) -> Response:
@@ -216,7 +227,7 @@ def _misfit(request: Request, error: RequestValidationError) -> InvalidInput:
             parts.append(f"{where}: it was not sent as JSON")
             hint = "Send JSON with the header 'Content-Type: application/json'."
         else:
-            parts.append(f"{'.'.join(map(str, inside)) or where}: {one['msg']}")
+            parts.append(f"{'.'.join(map(str, inside)) or where}: {said(one['msg'])}")
     return InvalidInput("; ".join(parts) + ".", hint=hint)
 
 

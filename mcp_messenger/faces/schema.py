@@ -1,26 +1,36 @@
-"""Input schemas as a model is shown them: nothing that costs tokens and says nothing."""
+"""Schemas as a model is shown them: nothing that costs tokens and says nothing."""
 
 from typing import Any
 
 from mcp_messenger.operations.operation import Operation
 
+Schema = dict[str, Any]
 
-def tool_schema(operation: Operation, *, without_instance: bool = False) -> dict[str, Any]:
+
+def input_schema(operation: Operation, *, without_instance: bool = False) -> Schema:
     """The JSON schema of an operation's arguments. `without_instance`: for a server of one instance alone."""
     full = operation.input.model_json_schema(by_alias=False)
     hidden = operation.input.quiet | ({"instance_id"} if without_instance else set[str]())
     definitions = full.get("$defs", {})
-    schema: dict[str, Any] = {
-        "type": "object",
-        "properties": {name: _lean(spec, definitions) for name, spec in full.get("properties", {}).items() if name not in hidden},
-    }
-    required = [name for name in full.get("required", []) if name not in hidden]
-    if required:
-        schema["required"] = required
-    return schema
+    properties = {name: _lean(spec, definitions) for name, spec in full.get("properties", {}).items() if name not in hidden}
+    return _object(properties, [name for name in full.get("required", []) if name not in hidden])
 
 
-def _lean(spec: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+def output_schema(operation: Operation) -> Schema:
+    """The JSON schema of the upper level of an answer: what lies deeper is seen in the answer itself."""
+    full = operation.output.model_json_schema()
+    definitions = full.get("$defs", {})
+    specs = {name: spec for name, spec in full.get("properties", {}).items() if name not in operation.output.hidden}
+    # An answer leaves out what is null, required or not.
+    required = [name for name in full.get("required", []) if name in specs and not _may_be_null(specs[name])]
+    return _object({name: _shallow(_lean(spec, definitions)) for name, spec in specs.items()}, required)
+
+
+def _object(properties: Schema, required: list[str]) -> Schema:
+    return {"type": "object", "properties": properties, **({"required": required} if required else {})}
+
+
+def _lean(spec: Schema, definitions: Schema) -> Schema:
     if "$ref" in spec:
         target = definitions[spec["$ref"].rpartition("/")[2]]
         spec = {**target, **{key: value for key, value in spec.items() if key != "$ref"}}
@@ -35,3 +45,11 @@ def _lean(spec: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
     if "items" in lean:
         lean["items"] = _lean(lean["items"], definitions)
     return lean
+
+
+def _shallow(spec: Schema) -> Schema:
+    return {"type": spec["type"]} if "type" in spec else {}
+
+
+def _may_be_null(spec: Schema) -> bool:
+    return {"type": "null"} in spec.get("anyOf", [])

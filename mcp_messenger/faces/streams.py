@@ -2,12 +2,14 @@
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Any
 
 import anyio
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
 from sse_starlette import EventSourceResponse
 from starlette.responses import PlainTextResponse
 
@@ -16,47 +18,67 @@ from db.errors import StoreUnavailable
 from mcp_messenger.app import App
 from mcp_messenger.caller import Caller, parse_instance_id
 from mcp_messenger.errors import NotAvailable, NotReady
-from mcp_messenger.faces.rest import PROBLEMS, CallerOf, respond
-from mcp_messenger.operations import diagnostics, events, login
-from mcp_messenger.operations.events import EventView, GetEvents
-from mcp_messenger.operations.operation import OfInstance
+from mcp_messenger.faces.problem import problem
+from mcp_messenger.faces.rest import CallerOf, accepted, add_route, endpoint, respond
+from mcp_messenger.operations import diagnostics, events
+from mcp_messenger.operations.events import GetEvents
+from mcp_messenger.operations.operation import Input
 from mcp_messenger.operations.resources import Health
 from mcp_messenger.operations.table import BY_NAME
+from mcp_messenger.operations.validation import validated
+from mcp_messenger.operations.waiting import parse_cursor
 from mcp_messenger.version import __version__
 from providers.base import WebhookRequest
+from providers.errors import MessengerError
 from providers.models import InstanceState
 
 FOLLOW_EVERY = 0.5
+LOG_LINES_MAX = 5000
+HEALTH_WITHIN = 5.0
+STREAM = "text/event-stream"
 WEBHOOK_METHODS = ["GET", "POST"]
-LOG_ANSWERS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {}, "text/event-stream": {}}}, **PROBLEMS}
 
 
-def add_pictures(router: APIRouter, app: App, caller_of: CallerOf) -> None:
-    @router.get("/instances/{instance_id}/qr.png", tags=["instances"], response_class=Response, responses={200: {"content": {"image/png": {}}}})
-    async def get_qr_picture(request: Request, instance_id: str) -> Response:
-        answer = await login.get_qr(app, await caller_of(request), OfInstance(instance_id=instance_id))
-        return Response(login.png(answer.qr), media_type="image/png", headers={"cache-control": "no-store"})
+class ReadLogs(diagnostics.GetLogs):
+    follow: bool = Field(default=False, description="go on with new lines, as server-sent events")
 
 
-def add_logs(router: APIRouter, app: App, caller_of: CallerOf) -> None:
+class StreamEvents(Input):
+    after: str = Field(default="0", max_length=20, description="cursor; the header Last-Event-ID goes before it")
+    instance_id: str | None = Field(default=None, max_length=64)
+
+
+LOGS = replace(BY_NAME["get_logs"], input=ReadLogs)
+EVENTS = replace(
+    BY_NAME["get_events"],
+    name="stream_events",
+    path="/events/stream",
+    input=StreamEvents,
+    summary="The event log as server-sent events; with Last-Event-ID it goes on where it was cut off.",
+)
+
+
+def add_logs(router: APIRouter, app: App, caller_of: CallerOf, path: str = LOGS.path, instance_id: Callable[[], str] | None = None) -> None:
     """In the place of the table's own route: lines as text, or as JSON for who asks for it, or as a stream."""
 
-    @router.get(BY_NAME["get_logs"].path, name="get_logs", operation_id="get_logs", tags=["diagnostics"], responses=LOG_ANSWERS)
-    async def get_logs(request: Request, instance_id: str, tail: Annotated[int, Query(ge=1, le=5000)] = 500, follow: bool = False) -> Response:
-        caller = await caller_of(request)
-        answer = await diagnostics.get_logs(app, caller, diagnostics.GetLogs(instance_id=instance_id, tail=tail))
-        if follow:
-            return EventSourceResponse(_log_events(app, caller, instance_id, tail))
-        if "application/json" in request.headers.get("accept", ""):
-            return respond(answer)
-        return PlainTextResponse("".join(f"{line}\n" for line in answer.lines))
+    async def answer(request: Request, caller: Caller, args: ReadLogs) -> Response:
+        found = await diagnostics.get_logs(app, caller, args)
+        if args.follow:
+            return _streamed(_log_events(app, request, caller_of, args))
+        if "application/json" in accepted(request):
+            return respond(found)
+        return PlainTextResponse("".join(f"{line}\n" for line in found.lines))
+
+    run = endpoint(app, LOGS, caller_of, path=path, instance_id=instance_id, answer=answer)
+    add_route(router, path, LOGS, run, media=("text/plain", "application/json", STREAM))
 
 
-async def _log_events(app: App, caller: Caller, instance_id: str, tail: int) -> AsyncIterator[dict[str, Any]]:
-    seen: list[str] = []
+async def _log_events(app: App, request: Request, caller_of: CallerOf, args: ReadLogs) -> AsyncIterator[dict[str, Any]]:
+    whole = diagnostics.GetLogs(instance_id=args.instance_id, tail=LOG_LINES_MAX)
+    seen: list[str] | None = None
     while True:
-        lines = (await diagnostics.get_logs(app, caller, diagnostics.GetLogs(instance_id=instance_id, tail=tail))).lines
-        for line in lines[_overlap(seen, lines) :]:
+        lines = (await diagnostics.get_logs(app, await caller_of(request), whole)).lines
+        for line in lines[-args.tail :] if seen is None else lines[_overlap(seen, lines) :]:
             yield {"data": line}
         seen = lines
         await anyio.sleep(FOLLOW_EVERY)
@@ -68,39 +90,63 @@ def _overlap(seen: list[str], lines: list[str]) -> int:
 
 
 def add_events(router: APIRouter, app: App, caller_of: CallerOf) -> None:
-    @router.get("/events/stream", tags=["reading"], response_class=EventSourceResponse)
-    async def stream_events(request: Request, after: str = "0", instance_id: str | None = None) -> EventSourceResponse:
-        """The event log as server-sent events; with Last-Event-ID it goes on where it was cut off."""
-        caller = await caller_of(request)
-        args = GetEvents(after=request.headers.get("last-event-id") or after, instance_id=instance_id)
-        await events.get_events(app, caller, args)
-        return EventSourceResponse(_sse(events.follow(app, caller, args)), headers={"cache-control": "no-store"})
+    async def answer(request: Request, caller: Caller, args: StreamEvents) -> Response:
+        wanted = validated(BY_NAME["get_events"], {"after": request.headers.get("last-event-id") or args.after, "instance_id": args.instance_id})
+        assert isinstance(wanted, GetEvents)
+        parse_cursor(wanted.after)
+        await events.visible(app, caller, wanted.instance_id)
+        return _streamed(_events(app, request, caller_of, caller, wanted))
+
+    add_route(router, EVENTS.path, EVENTS, endpoint(app, EVENTS, caller_of, answer=answer), media=(STREAM,))
 
 
-async def _sse(views: AsyncIterator[EventView | None]) -> AsyncIterator[dict[str, Any]]:
-    async for view in views:
+async def _events(app: App, request: Request, caller_of: CallerOf, caller: Caller, args: GetEvents) -> AsyncIterator[dict[str, Any]]:
+    async for view in events.follow(app, caller, args):
+        # A key that was revoked meanwhile gets nothing more.
+        await caller_of(request)
         if view is None:
             yield {"comment": "alive"}
         else:
             yield {"id": view.id, "event": view.type, "data": json.dumps(view.shown(), ensure_ascii=False)}
 
 
+def _streamed(events: AsyncIterator[dict[str, Any]]) -> EventSourceResponse:
+    return EventSourceResponse(_until_refused(events), headers={"cache-control": "no-store"})
+
+
+async def _until_refused(events: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    """What can no longer be told by a status ends the stream as an event of its own; who connects again gets it as a status."""
+    try:
+        async for event in events:
+            yield event
+    except MessengerError as error:
+        yield {"event": "problem", "data": json.dumps(problem(error))}
+
+
 def add_health(router: APIRouter, app: App) -> None:
-    @router.get("/health", tags=["diagnostics"])
-    async def health() -> Health:
-        return await current_health(app)
+    @router.get(
+        "/health",
+        operation_id="health",
+        summary="Whether this process can work.",
+        tags=["diagnostics"],
+        responses={503: {"model": Health, "description": "Nothing works without the store"}},
+    )
+    async def health(response: Response) -> Health:
+        found = await current_health(app)
+        response.status_code = 200 if found.status == "healthy" else 503
+        return found
 
 
 async def current_health(app: App) -> Health:
     """Of this process: without the store nothing works, so it is unhealthy then."""
     checks: dict[str, Any] = {"docker": "not used"}
     try:
-        with anyio.fail_after(5):
+        with anyio.fail_after(HEALTH_WITHIN):
             depth, age = await outbox.depth(app.database)
         checks |= {"database": "ok", "queue": {"depth": depth, "oldest_seconds": round(age, 1)}}
         status = "healthy"
     except (StoreUnavailable, TimeoutError) as error:
-        checks |= {"database": str(error) or "slow", "queue": "unknown"}
+        checks |= {"database": str(error) or f"does not answer within {HEALTH_WITHIN:g} s", "queue": "unknown"}
         status = "unhealthy"
     return Health(
         status=status,

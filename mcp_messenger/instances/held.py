@@ -16,16 +16,26 @@ COMING = frozenset({InstanceState.PROCESSING, InstanceState.STARTING, InstanceSt
 """States in which a send is kept until the instance is ready."""
 
 
+def _shielded() -> anyio.CancelScope:
+    return anyio.CancelScope(shield=True)
+
+
 @dataclass
 class Held:
-    """The lease, the provider, and what runs around it."""
+    """The lease, the provider, and what runs around it.
+
+    It ends by `stop`, which lets what is under way come to its end, or by cancelling `scope`, which does not. What is cut short
+    stays claimed, and the next owner settles it as unknown.
+    """
 
     row: InstanceRow
     epoch: int
     provider: Provider
     pace: Pace
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    scope: anyio.CancelScope = field(default_factory=_shielded)
+    stopping: bool = False
     outgoing: anyio.Event = field(default_factory=anyio.Event)
+    became_ready: anyio.Event = field(default_factory=anyio.Event)
     stopped: anyio.Event = field(default_factory=anyio.Event)
 
     @property
@@ -34,6 +44,13 @@ class Held:
 
     def wake_outbox(self) -> None:
         self.outgoing.set()
+
+    def stop(self, within: float) -> None:
+        """Begin nothing more; what has not ended in so many seconds is cut short."""
+        if not self.stopping:
+            self.stopping = True
+            self.scope.deadline = anyio.current_time() + within
+            self.wake_outbox()
 
 
 def targets_of(row: InstanceRow) -> tuple[str, ...]:

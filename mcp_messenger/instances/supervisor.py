@@ -3,37 +3,39 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import anyio
 import anyio.abc
 
-from db import chats, history, instances, leases
-from db import inbound as store
+from db import instances, leases
 from db.database import Database
 from db.errors import StoreUnavailable
 from db.instances import InstanceRow
-from db.json import jsonb
 from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound
 from mcp_messenger.delivery.outbox import Outbox
 from mcp_messenger.delivery.pace import Pace
 from mcp_messenger.errors import Conflict
-from mcp_messenger.instances import classes, credentials
+from mcp_messenger.instances import classes, credentials, roster
 from mcp_messenger.instances.held import Held
+from mcp_messenger.instances.states import States
 from mcp_messenger.vault import Vault
 from providers.base import Provider, Surroundings
 from providers.errors import MessengerError
-from providers.models import Capability, Event, InstanceState, StateChanged
+from providers.models import Event, InstanceState, StateChanged
 
 log = logging.getLogger(__name__)
 
-RENEW_EVERY = leases.TTL / 3
-FENCE_AFTER = leases.TTL * 0.8
+RENEW_EVERY = leases.TTL / 4
+FENCE_AFTER = leases.TTL * 0.7
+"""Seconds without a renewal until everything is let go of; the rest of the time is for letting go."""
 STOP_WITHIN = 15.0
-TROUBLE = frozenset({InstanceState.ERROR, InstanceState.DEGRADED, InstanceState.LOGGED_OUT})
+SET_UP_AT_ONCE = 4
+"""A thousand instances that begin together must not keep the leases from being renewed."""
 
 
 class Supervisor:
@@ -54,16 +56,20 @@ class Supervisor:
     ) -> None:
         self._database = database
         self._vault = vault
-        self._feed = feed
+        self._states = States(database, feed, vault)
         self._inbound = inbound
         self._outbox = outbox
         self.owner = owner
         self._surroundings = surroundings
         self._runtimes = runtimes
         self._only = only
+        self._leases: dict[UUID, int] = {}
         self._held: dict[UUID, Held] = {}
+        self._broken: dict[UUID, datetime] = {}
+        self._set_ups = anyio.CapacityLimiter(SET_UP_AT_ONCE)
         self._wake = anyio.Event()
-        self._renewed = time.monotonic()
+        self._renewed = 0.0
+        self._closing = False
 
     def get(self, instance_id: UUID) -> Held | None:
         return self._held.get(instance_id)
@@ -80,8 +86,8 @@ class Supervisor:
         return self._surroundings(instance_id).data_dir
 
     async def run(self) -> None:
-        await self._database.started()
         async with anyio.create_task_group() as running:
+            running.start_soon(self._fence_in_time)
             try:
                 while True:
                     self._wake = anyio.Event()
@@ -89,106 +95,164 @@ class Supervisor:
                     with anyio.move_on_after(RENEW_EVERY):
                         await self._wake.wait()
             finally:
-                with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_WITHIN):
+                with anyio.CancelScope(shield=True):
                     await self._give_up_all()
 
     async def _look(self, running: anyio.abc.TaskGroup) -> None:
         try:
             await self._renew()
             await self._follow_wishes()
-            for instance_id, epoch in (await leases.acquire(self._database, self.owner, self._runtimes, only=self._only)).items():
-                await self._begin(instance_id, epoch, running)
+            mine = await leases.acquire(self._database, self.owner, self._runtimes, only=self._only, but=self._broken)
+            for instance_id, epoch in mine.items():
+                self._leases[instance_id] = epoch
+                running.start_soon(self._live, instance_id, epoch)
+            for instance_id in await leases.forsaken(self._database, only=self._only):
+                await self._states.write(instance_id, None, StateChanged(state=InstanceState.STOPPED))
         except StoreUnavailable as error:
             log.warning("leases cannot be renewed: %s", error)
-            if time.monotonic() - self._renewed > FENCE_AFTER:
-                # Another process may take over any moment now: two must never poll at once.
-                for held in self._held.values():
-                    held.scope.cancel()
 
     async def _renew(self) -> None:
-        if not self._held:
-            self._renewed = time.monotonic()
-            return
-        began = time.monotonic()
-        still = await leases.renew(self._database, self.owner, {held.row.id: held.epoch for held in self._held.values()})
+        began = anyio.current_time()
+        still = await leases.renew(self._database, self._leases) if self._leases else set[UUID]()
         self._renewed = began
-        for instance_id in set(self._held) - still:
+        for instance_id in self._leases.keys() - still:
             log.warning("lease lost", extra={"instance_id": str(instance_id)})
-            self._held[instance_id].scope.cancel()
+            self._let_go(instance_id)
+
+    def _let_go(self, instance_id: UUID) -> None:
+        """Another process runs it, or may at any moment: two must never poll at once."""
+        self._leases.pop(instance_id, None)
+        held = self._held.get(instance_id)
+        if held is not None:
+            held.scope.cancel()
+
+    async def _fence_in_time(self) -> None:
+        """Beside the looks, since a store that hangs holds them up."""
+        while True:
+            late = anyio.current_time() - self._renewed - FENCE_AFTER
+            if late < 0:
+                await anyio.sleep(-late)
+                continue
+            if self._leases:
+                log.warning("the store is away for too long: everything is let go of")
+            for instance_id in list(self._leases):
+                self._let_go(instance_id)
+            await anyio.sleep(RENEW_EVERY)
 
     async def _follow_wishes(self) -> None:
-        wishes = await leases.desired(self._database, list(self._held)) if self._held else {}
+        wishes = await leases.wishes(self._database, list(self._held)) if self._held else {}
         for instance_id, held in self._held.items():
-            if wishes.get(instance_id) != "running":
-                held.scope.cancel()
-            else:
+            wish = wishes.get(instance_id)
+            if wish is None or wish.desired != "running":
+                held.stop(STOP_WITHIN)
+            elif wish.has_mail:
                 held.wake_outbox()
 
-    async def _begin(self, instance_id: UUID, epoch: int, running: anyio.abc.TaskGroup) -> None:
-        row = await instances.get(self._database, instance_id)
-        if row is None or instance_id in self._held:
-            return
+    async def _live(self, instance_id: UUID, epoch: int) -> None:
+        """One instance, from the lease to its release."""
         try:
-            provider = await self._provider(row)
-        except Exception as error:
-            # One instance that cannot be built must not keep the others from running.
-            reason = error.detail if isinstance(error, MessengerError) else "The provider could not be set up; the log says why."
-            log.exception("instance cannot be set up", extra={"instance_id": str(instance_id)})
-            await instances.set_desired(self._database, instance_id, "stopped")
-            await self._write_state(row, epoch, StateChanged(state=InstanceState.ERROR, reason=reason))
-            return
-        held = Held(row, epoch, provider, Pace(provider.limits, time.monotonic))
-        self._held[instance_id] = held
-        running.start_soon(self._run, held)
+            held = await self._set_up(instance_id, epoch)
+            if held is not None:
+                await self._run(held)
+        except StoreUnavailable as error:
+            log.warning("instance not started: %s", error, extra={"instance_id": str(instance_id)})
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_WITHIN):
+                await self._release(instance_id, epoch)
+
+    async def _release(self, instance_id: UUID, epoch: int) -> None:
+        if self._leases.get(instance_id) == epoch:
+            del self._leases[instance_id]
+        try:
+            await leases.release(self._database, instance_id, epoch)
+        except StoreUnavailable as error:
+            log.warning("lease not released: %s", error, extra={"instance_id": str(instance_id)})
+        self.wake()
+
+    async def _set_up(self, instance_id: UUID, epoch: int) -> Held | None:
+        async with self._set_ups:
+            row = await instances.get(self._database, instance_id)
+            if row is None:
+                return None
+            try:
+                provider = await self._provider(row)
+            except StoreUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - one instance that cannot be built must not take the others with it
+                await self._break(row, epoch, error)
+                return None
+        return Held(row, epoch, provider, Pace(provider.limits, time.monotonic))
 
     async def _provider(self, row: InstanceRow) -> Provider:
         cls = await classes.load(row.provider)
         settings = await credentials.load(self._database, self._vault(), row, cls.settings_type)
         return cls(settings, self._surroundings(row.id))
 
+    async def _break(self, row: InstanceRow, epoch: int, error: Exception) -> None:
+        """It is left alone until somebody changes or restarts it, and the others run on."""
+        reason = error.detail if isinstance(error, MessengerError) else "The instance broke down; the log says why."
+        log.error("instance broke down", exc_info=error, extra={"instance_id": str(row.id)})
+        await self._states.write(row.id, epoch, StateChanged(state=InstanceState.ERROR, reason=reason))
+        now = await instances.get(self._database, row.id)
+        if now is not None:
+            self._broken[row.id] = now.updated_at
+
     async def _run(self, held: Held) -> None:
+        former = self._held.get(held.row.id)
+        if former is not None:
+            # We lost the lease and got it again before that one had ended.
+            await former.stopped.wait()
+        if self._closing or self._leases.get(held.row.id) != held.epoch:
+            return
+        self._held[held.row.id] = held
+        trouble: Exception | None = None
         try:
             with held.scope:
-                async with anyio.create_task_group() as parts:
-                    parts.start_soon(self._outbox.run, held)
-                    parts.start_soon(self._start, held)
-                    await anyio.sleep_forever()
+                await self._work(held)
+        except (Conflict, StoreUnavailable) as error:
+            log.warning("instance interrupted: %s", error, extra={"instance_id": str(held.row.id)})
+        except Exception as error:  # noqa: BLE001 - one instance that breaks must not take the others with it
+            trouble = error
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_WITHIN):
                 await self._end(held)
+            del self._held[held.row.id]
+            held.stopped.set()
+        if trouble is not None:
+            await self._break(held.row, held.epoch, trouble)
 
-    async def _start(self, held: Held) -> None:
+    async def _work(self, held: Held) -> None:
         async def deliver(events: Sequence[Event]) -> None:
             await self._deliver(held, events)
 
-        try:
-            await held.provider.start(deliver)
-        except Exception as error:
-            reason = error.detail if isinstance(error, MessengerError) else "The provider could not start; the log says why."
-            log.exception("provider cannot start", extra={"instance_id": str(held.row.id)})
-            await self._state(held, StateChanged(state=InstanceState.ERROR, reason=reason))
+        await held.provider.start(deliver)
+        async with anyio.create_task_group() as parts:
+            parts.start_soon(roster.keep, self._database, held)
+            await self._outbox.run(held)
+            parts.cancel_scope.cancel()
 
     async def _end(self, held: Held) -> None:
         try:
             await held.provider.stop()
         except Exception:
             log.exception("provider did not stop cleanly", extra={"instance_id": str(held.row.id)})
-        del self._held[held.row.id]
         try:
             row = await instances.get(self._database, held.row.id)
             if row is not None and row.desired == "stopped":
-                await self._write_state(row, held.epoch, StateChanged(state=InstanceState.STOPPED))
-            await leases.release(self._database, self.owner, {held.row.id: held.epoch})
+                await self._states.write(row.id, held.epoch, StateChanged(state=InstanceState.STOPPED))
         except StoreUnavailable as error:
-            log.warning("lease not released: %s", error)
-        held.stopped.set()
-        self.wake()
+            log.warning("state not written: %s", error, extra={"instance_id": str(held.row.id)})
 
     async def _give_up_all(self) -> None:
+        """Leases are kept until the last send has ended."""
+        self._closing = True
         for held in self._held.values():
-            held.scope.cancel()
-        for held in list(self._held.values()):
-            await held.stopped.wait()
+            held.stop(STOP_WITHIN)
+        while self._held:
+            with anyio.move_on_after(RENEW_EVERY), suppress(StoreUnavailable):
+                await self._renew()
+                for held in list(self._held.values()):
+                    await held.stopped.wait()
 
     async def _deliver(self, held: Held, events: Sequence[Event]) -> None:
         others: list[Event] = []
@@ -202,41 +266,11 @@ class Supervisor:
         await self._inbound.deliver(held.source, others)
 
     async def _state(self, held: Held, event: StateChanged) -> None:
-        if not await self._write_state(held.row, held.epoch, event):
+        if not await self._states.write(held.row.id, held.epoch, event):
             raise Conflict("Another process runs this instance now.")
         held.wake_outbox()
         if event.state is InstanceState.READY:
-            await self._record_chats(held)
-
-    async def _write_state(self, row: InstanceRow, epoch: int | None, event: StateChanged) -> bool:
-        if event.reason and event.state in TROUBLE:
-            await history.record_error(self._database, row.id, event.state, event.reason)
-        event_id = await store.change(self._database, store.STATE, self._state_params(row, epoch, event))
-        self._feed.grew(event_id)
-        # The reason of a good state may hold what only the instance's user may see, such as a page's address.
-        why = f" ({event.reason})" if event.reason and event.state in TROUBLE else ""
-        log.info("state: %s%s", event.state, why, extra={"instance_id": str(row.id)})
-        return event_id is not None
-
-    def _state_params(self, row: InstanceRow, epoch: int | None, event: StateChanged) -> dict[str, Any]:
-        qr = event.qr
-        linked = event.state in {InstanceState.AUTHENTICATED, InstanceState.READY}
-        return {
-            "instance_id": row.id,
-            "epoch": epoch,
-            "type": "state",
-            "status": event.state,
-            "reason": event.reason,
-            "needs": event.needs,
-            "account": None if event.account is None else jsonb(event.account.model_dump(mode="json", exclude_none=True)),
-            "qr_outcome": "used" if linked else "replaced" if qr else "dropped",
-            "qr_sequence": qr and qr.sequence,
-            "qr_issued_at": qr and qr.issued_at,
-            "qr_expires_at": qr and qr.expires_at,
-            "qr_sealed": qr and self._vault().seal(qr.content, row=str(row.id), field=f"qr/{qr.sequence}"),
-            "data": jsonb({"status": event.state, "reason": event.reason, "needs": event.needs, "sequence": qr and qr.sequence}),
-            "targets": [],
-        }
+            held.became_ready.set()
 
     def refresh(self, row: InstanceRow) -> None:
         """The instance's row was changed: who gets its events, and the like."""
@@ -261,17 +295,4 @@ class Supervisor:
 
     async def announce(self, row: InstanceRow, state: InstanceState) -> None:
         """Write down the state of an instance that nobody runs."""
-        await self._write_state(row, None, StateChanged(state=state))
-
-    async def _record_chats(self, held: Held) -> None:
-        """What the platform lists, written down, so that every process can answer from the store."""
-        provider, instance_id = held.provider, held.row.id
-        try:
-            if Capability.CHATS in provider.capabilities:
-                found = {chat.id: (chat.id, chat.kind, chat.title, chat.username, chat.phone) for chat in await provider.list_chats()}
-                await chats.upsert(self._database, instance_id, list(found.values()))
-            if Capability.CONTACTS in provider.capabilities:
-                people = {one.id: (one.id, one.name, one.username, one.phone, one.is_bot) for one in await provider.list_contacts()}
-                await chats.upsert_contacts(self._database, instance_id, list(people.values()))
-        except MessengerError as error:
-            await history.record_error(self._database, instance_id, error.code, error.detail)
+        await self._states.write(row.id, None, StateChanged(state=state))

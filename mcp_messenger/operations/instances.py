@@ -1,6 +1,7 @@
 """Instances: made, changed, started, stopped, thrown away."""
 
 import shutil
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, cast
 from uuid import UUID, uuid4
 
@@ -19,6 +20,7 @@ from mcp_messenger.operations.operation import Cursor, Input, Limit, Nothing, Of
 from mcp_messenger.operations.views import InstanceView, instance_view
 from mcp_messenger.vault import Vault, new_api_key
 from providers import REGISTRY
+from providers.base import Settings
 from providers.models import InstanceState, Limits
 
 SETTLE_SECONDS = 20.0
@@ -107,11 +109,9 @@ class InstanceAnswer(Output):
 
 
 class CreatedInstance(InstanceAnswer):
-    api_key: str | None = Field(default=None, repr=False)
+    hidden = frozenset({"api_key"})
 
-    def shown(self) -> dict[str, Any]:
-        """A model never sees a key."""
-        return {name: value for name, value in super().shown().items() if name != "api_key"}
+    api_key: str | None = Field(default=None, repr=False)
 
 
 async def create_instance(app: App, caller: Caller, args: CreateInstance) -> CreatedInstance:
@@ -122,6 +122,7 @@ async def create_instance(app: App, caller: Caller, args: CreateInstance) -> Cre
     if caller.user_id is not None and args.user_id not in {"local", caller.user_id}:
         raise NotAllowed("user_id: another user's instance cannot be made with this token.", hint="Leave user_id out.")
     cls = await classes.load(args.provider)
+    _require_admin_for(cls.settings_type, caller, args.credentials)
     settings = credentials.validated(cls.settings_type, args.provider, args.credentials)
     instance_id, vault = uuid4(), app.vault()
     secret = credentials.secret_part(settings)
@@ -147,6 +148,12 @@ async def create_instance(app: App, caller: Caller, args: CreateInstance) -> Cre
     )
     app.supervisor.wake()
     return CreatedInstance(**dict(await _answer(app, row)), api_key=api_key)
+
+
+def _require_admin_for(settings_type: type[Settings], caller: Caller, given: Mapping[str, Any]) -> None:
+    reserved = settings_type.admin_fields & given.keys()
+    if reserved and not caller.is_admin:
+        raise NotAllowed(f"Only the administrator may set {', '.join(sorted(reserved))}.", hint="Leave it out, or ask the administrator.")
 
 
 def sealed_key(vault: Vault, instance_id: UUID, api_key: str) -> secrets.NewKey:
@@ -229,6 +236,7 @@ async def update_instance(app: App, caller: Caller, args: UpdateInstance) -> Ins
     public: dict[str, Any] | None = None
     if args.credentials is not None:
         cls = await classes.load(row.provider)
+        _require_admin_for(cls.settings_type, caller, args.credentials)
         kept = await credentials.revealed(app.database, app.vault(), row.id)
         before = {**row.settings, **{name: value for name, value in kept.items() if name in cls.settings_type.model_fields}}
         settings = credentials.validated(cls.settings_type, row.provider, {**before, **args.credentials})

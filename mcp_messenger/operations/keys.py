@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from pydantic import AnyHttpUrl, Field
+from pydantic import Field
 
 from db import instances as store
 from db import secrets
@@ -12,7 +12,7 @@ from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import Conflict
 from mcp_messenger.instances import credentials
 from mcp_messenger.operations.diagnostics import Cleared, History
-from mcp_messenger.operations.instances import KEY_PREFIX_SHOWN, UpdateInstance, WebhookConfig, WebhookFilters, sealed_key, update_instance
+from mcp_messenger.operations.instances import KEY_PREFIX_SHOWN, UpdateInstance, WebhookConfig, sealed_key, update_instance
 from mcp_messenger.operations.operation import Input, OfInstance, Output
 from mcp_messenger.vault import masked, new_api_key
 
@@ -130,7 +130,7 @@ async def revoke_user_tokens(app: App, caller: Caller, args: CreateToken) -> Cle
 
 
 class WebhookAnswer(Output):
-    enabled: bool
+    enabled: bool = False
     url: str | None = None
     events: list[str] | None = None
     filters: dict[str, Any] = {}
@@ -138,15 +138,11 @@ class WebhookAnswer(Output):
 
 async def get_webhook(app: App, caller: Caller, args: OfInstance) -> WebhookAnswer:
     row = await instance_of(app.database, caller, args.instance_id)
-    return WebhookAnswer.model_validate(row.api_webhook_schema or {"enabled": False})
+    return WebhookAnswer.model_validate(row.api_webhook_schema or {})
 
 
-class SetWebhook(OfInstance):
-    enabled: bool
-    url: AnyHttpUrl | None = None
-    events: list[str] | None = Field(default=None, max_length=50)
-    filters: WebhookFilters = WebhookFilters()
-    secret: str | None = Field(default=None, repr=False, min_length=16, max_length=512)
+class SetWebhook(WebhookConfig, OfInstance):
+    enabled: bool  # pyright: ignore[reportGeneralTypeIssues] - who sets it says so; who creates an instance need not
 
 
 async def set_webhook(app: App, caller: Caller, args: SetWebhook) -> WebhookAnswer:

@@ -17,6 +17,8 @@ from providers.models import InstanceState
 class QrAnswer(Output):
     """`png` is a data URI of the picture of `qr`."""
 
+    hidden = frozenset({"png"})
+
     instance_id: str
     status: str
     qr: str = Field(repr=False)
@@ -25,10 +27,6 @@ class QrAnswer(Output):
     issued_at: datetime
     expires_at: datetime
     pairing_code: str | None = Field(default=None, repr=False)
-
-    def shown(self) -> dict[str, Any]:
-        """The picture goes beside the text, not into it."""
-        return {name: value for name, value in super().shown().items() if name != "png"}
 
     def pictures(self) -> tuple[tuple[bytes, str], ...]:
         return ((png(self.qr), "image/png"),)

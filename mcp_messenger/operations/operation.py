@@ -3,12 +3,13 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mcp_messenger.app import App
 from mcp_messenger.caller import Caller
+from mcp_messenger.operations.plain import fault
 
 
 class Toolset(StrEnum):
@@ -47,6 +48,16 @@ class Input(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
     quiet: ClassVar[frozenset[str]] = frozenset()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _can_be_kept(cls, data: Any) -> object:
+        if isinstance(data, dict):
+            faults = ((name, fault(value)) for name, value in cast("dict[str, Any]", data).items())
+            found = [f"{name!r} {words}" for name, words in faults if words]
+            if found:
+                raise ValueError("; ".join(found))
+        return cast("object", data)
+
 
 InstanceId = Annotated[str, Field(description="from list_instances", max_length=64)]
 Cursor = Annotated[str | None, Field(description="next_cursor of the page before", max_length=300)]
@@ -62,10 +73,12 @@ class Output(BaseModel):
     """What is answered. Fields with their default value are left out of what a model is shown."""
 
     model_config = ConfigDict(frozen=True)
+    hidden: ClassVar[frozenset[str]] = frozenset()
+    """Fields that no model is shown: keys, and what stands beside the text as a picture."""
 
     def shown(self) -> dict[str, Any]:
         """For a model: without what says nothing."""
-        return self.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude_none=True)
+        return self.model_dump(mode="json", by_alias=True, exclude=set(self.hidden), exclude_defaults=True, exclude_none=True)
 
     def pictures(self) -> tuple[tuple[bytes, str], ...]:
         """(content, media type) of what a model is to see."""

@@ -19,5 +19,12 @@ def validated(row: Operation, arguments: dict[str, Any]) -> Input:
 
 def describe(error: ValidationError) -> str:
     """What is wrong with which field, without the values: they may be secrets."""
-    problems = (f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {one['msg']}" for one in error.errors(include_url=False, include_input=False))
+    problems = (
+        f"{'.'.join(map(str, one['loc'])) or 'arguments'}: {said(one['msg'])}" for one in error.errors(include_url=False, include_input=False)
+    )
     return "; ".join(problems) + "."
+
+
+def said(message: str) -> str:
+    """A validator's own words, without what pydantic puts before them."""
+    return message.removeprefix("Value error, ")

@@ -56,9 +56,7 @@ class TelegramStandIn:
             assert not self.violations, self.violations
 
     async def go_down(self) -> None:
-        """Nobody answers on the port any more."""
-        for bot in self.bots.values():
-            bot.wake("the server is going down")
+        """Nobody answers on the port any more, and who waits for an answer is cut off."""
         runner, self._runner = self._runner, None
         if runner is not None:
             await runner.cleanup()

@@ -1,0 +1,37 @@
+"""The chats and contacts that a platform lists, written down, so that every process can answer from the store."""
+
+import logging
+
+import anyio
+
+from db import chats, history
+from db.database import Database
+from db.errors import StoreUnavailable
+from mcp_messenger.instances.held import Held
+from providers.errors import MessengerError
+from providers.models import Capability
+
+log = logging.getLogger(__name__)
+
+
+async def keep(database: Database, held: Held) -> None:
+    """Whenever the instance becomes ready. Beside the provider's own work: that may be what brings the answer."""
+    while True:
+        await held.became_ready.wait()
+        held.became_ready = anyio.Event()
+        try:
+            await _record(database, held)
+        except StoreUnavailable as error:
+            log.warning("chats not recorded: %s", error, extra={"instance_id": str(held.row.id)})
+        except MessengerError as error:
+            await history.record_error(database, held.row.id, error.code, error.detail)
+
+
+async def _record(database: Database, held: Held) -> None:
+    provider, instance_id = held.provider, held.row.id
+    if Capability.CHATS in provider.capabilities:
+        found = {chat.id: (chat.id, chat.kind, chat.title, chat.username, chat.phone) for chat in await provider.list_chats()}
+        await chats.upsert(database, instance_id, list(found.values()))
+    if Capability.CONTACTS in provider.capabilities:
+        people = {one.id: (one.id, one.name, one.username, one.phone, one.is_bot) for one in await provider.list_contacts()}
+        await chats.upsert_contacts(database, instance_id, list(people.values()))

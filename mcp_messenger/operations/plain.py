@@ -1,0 +1,35 @@
+"""What of JSON can be kept: PostgreSQL takes less than a parser lets through."""
+
+import math
+from typing import cast
+
+DEPTH = 32
+
+
+def fault(value: object) -> str | None:
+    """Why a value cannot be kept, or None. Walks with a list of its own: the value may be nested deeper than the interpreter recurses."""
+    waiting = [(value, 0)]
+    while waiting:
+        one, depth = waiting.pop()
+        if depth > DEPTH:
+            return "is nested too deeply"
+        if isinstance(one, dict):
+            waiting += [(part, depth + 1) for pair in cast("dict[object, object]", one).items() for part in pair]
+        elif isinstance(one, list | tuple):
+            waiting += [(part, depth + 1) for part in cast("list[object]", one)]
+        elif isinstance(one, str) and ("\0" in one or not _is_text(one)):
+            return "holds a character that is no text, such as NUL"
+        elif isinstance(one, float) and not math.isfinite(one):
+            return "holds a number that is none"
+    return None
+
+
+def _is_text(value: str) -> bool:
+    """A half of a surrogate pair is not."""
+    if value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

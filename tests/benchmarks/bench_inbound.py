@@ -1,0 +1,136 @@
+"""A message in: from the provider's `deliver` until it is committed with its chat, contact, event and delivery."""
+
+import itertools
+import statistics
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, LiteralString
+
+import anyio
+from psycopg import AsyncConnection
+
+from db import leases
+from mcp_messenger.app import App
+from mcp_messenger.delivery.inbound import Source
+from providers.models import Chat, ChatKind, Contact, Message, MessageReceived
+from tests.benchmarks.figures import Figure, at_least, interleaved
+from tests.benchmarks.store import Store, fresh_store
+from tests.running import running_app
+
+ROUNDS = 5
+CONCURRENCY = 8
+MESSAGES = 2400
+BATCH = 100
+CHATS = 50
+TEXT = "good morning, is the order of last week on its way already? it should have come by now"
+
+INSTANCE: LiteralString = """
+    INSERT INTO message_instances (id, provider, desired, runtime) VALUES (%(id)s, 'sandbox', 'running', 'swarm')"""
+
+BARE: LiteralString = """
+    WITH inserted AS (
+        INSERT INTO messages (instance_id, chat_id, platform_id, status, sender_id, sender_name, body, sent_at)
+        VALUES (%(instance_id)s, %(chat_id)s, %(platform_id)s, 'received', %(chat_id)s, %(name)s, %(text)s, %(at)s)
+        ON CONFLICT (instance_id, platform_id) WHERE platform_id IS NOT NULL DO NOTHING
+        RETURNING id
+    ), talked AS (
+        INSERT INTO chats (instance_id, id, kind, title, unread, last_message_id, last_at, last_incoming_at)
+        SELECT %(instance_id)s, %(chat_id)s, 'private', %(name)s, 1, id, %(at)s, %(at)s FROM inserted
+        ON CONFLICT (instance_id, id) DO UPDATE SET title = excluded.title, unread = chats.unread + 1,
+            last_message_id = excluded.last_message_id, last_at = excluded.last_at, last_incoming_at = excluded.last_incoming_at
+    ), met AS (
+        INSERT INTO contacts (instance_id, id, name) SELECT %(instance_id)s, %(chat_id)s, %(name)s FROM inserted
+        ON CONFLICT (instance_id, id) DO UPDATE SET name = excluded.name WHERE contacts.name <> excluded.name
+    ), logged AS (
+        INSERT INTO events (id, instance_id, type, chat_id, message_id)
+        SELECT nextval('event_numbers'), %(instance_id)s, 'message', %(chat_id)s, id FROM inserted
+        RETURNING id
+    ), due AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target) SELECT id, %(instance_id)s, %(chat_id)s, 'webhook' FROM logged
+    )
+    SELECT pg_notify('mcp_messenger_events', id::text) FROM logged"""
+
+numbers = itertools.count(1)
+
+
+def received(number: int) -> MessageReceived:
+    person = f"{number % CHATS}@example"
+    name = f"Person {number % CHATS}"
+    chat = Chat(id=person, kind=ChatKind.PRIVATE, title=name)
+    message = Message(id=f"m{number}", chat_id=person, sender_id=person, sender_name=name, text=TEXT, at=datetime.now(UTC))
+    return MessageReceived(message=message, chat=chat, sender=Contact(id=person, name=name))
+
+
+async def in_parallel(work: Callable[[int], Awaitable[None]]) -> float:
+    """Messages a second, when as many workers as CONCURRENCY write one after the other."""
+    begun = time.perf_counter()
+    async with anyio.create_task_group() as workers:
+        for worker in range(CONCURRENCY):
+            workers.start_soon(work, worker)
+    return MESSAGES / (time.perf_counter() - begun)
+
+
+async def product_one_by_one(app: App, source: Source) -> float:
+    async def deliver(worker: int) -> None:
+        for _ in range(MESSAGES // CONCURRENCY):
+            await app.inbound.deliver(source, [received(next(numbers))])
+
+    return await in_parallel(deliver)
+
+
+async def product_in_batches(app: App, source: Source) -> float:
+    batches = [[received(next(numbers)) for _ in range(BATCH)] for _ in range(MESSAGES // BATCH)]
+    begun = time.perf_counter()
+    for batch in batches:
+        await app.inbound.deliver(source, batch)
+    return MESSAGES / (time.perf_counter() - begun)
+
+
+async def bare_one_by_one(connections: list[AsyncConnection[Any]], instance_id: uuid.UUID) -> float:
+    async def write(worker: int) -> None:
+        connection = connections[worker]
+        for _ in range(MESSAGES // CONCURRENCY):
+            number = next(numbers)
+            person, name = f"{number % CHATS}@example", f"Person {number % CHATS}"
+            params = {"instance_id": instance_id, "chat_id": person, "platform_id": f"m{number}", "name": name, "text": TEXT}
+            await connection.execute(BARE, {**params, "at": datetime.now(UTC)}, prepare=True)
+
+    return await in_parallel(write)
+
+
+@asynccontextmanager
+async def product(store: Store) -> AsyncGenerator[tuple[App, Source]]:
+    with tempfile.TemporaryDirectory() as folder:
+        async with running_app(store.url, Path(folder)) as app:
+            # Held by this process as the supervisor would hold it, though nothing polls: no supervisor here takes a swarm's.
+            instance_id = uuid.uuid4()
+            await app.database.execute(INSTANCE, {"id": instance_id})
+            epochs = await leases.acquire(app.database, app.supervisor.owner, ["swarm"])
+            yield app, Source(instance_id, epochs[instance_id], ("webhook",))
+
+
+async def measure() -> list[Figure]:
+    async with fresh_store() as store:
+        url = await store.another("bare")
+        connections = [await AsyncConnection.connect(url, autocommit=True) for _ in range(CONCURRENCY)]
+        instance_id = uuid.uuid4()
+        async with product(store) as (app, source):
+            forms: dict[str, Callable[[], Awaitable[float]]] = {
+                "one": lambda: product_one_by_one(app, source),
+                "batch": lambda: product_in_batches(app, source),
+                "bare": lambda: bare_one_by_one(connections, instance_id),
+            }
+            await interleaved(1, forms)
+            found = {name: statistics.median(rates) for name, rates in (await interleaved(ROUNDS, forms)).items()}
+        for connection in connections:
+            await connection.close()
+    return [
+        Figure(f"inbound: one by one, {CONCURRENCY} at once", found["one"], "/s", found["bare"], at_least(0.6)),
+        Figure(f"inbound: {BATCH} in one deliver, against one by one", found["batch"], "/s", found["one"], at_least(4)),
+        Figure("inbound: the same, against bare", found["batch"], "/s", found["bare"]),
+    ]

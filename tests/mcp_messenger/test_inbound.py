@@ -1,0 +1,466 @@
+"""What providers deliver: durable when `deliver` returns, each once, in order, and only from the owner."""
+
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any, LiteralString
+from uuid import UUID, uuid4
+
+import anyio
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from db import inbound as store
+from db import leases, outbox
+from db.database import Database
+from db.errors import StoreUnavailable
+from mcp_messenger.delivery.feed import Feed
+from mcp_messenger.delivery.inbound import Inbound, Source
+from mcp_messenger.errors import Conflict
+from providers.models import Chat, ChatChanged, ChatKind, ChatMigrated, Event, MessageDeleted, MessageEdited, ReactionChanged
+from tests.postgres import execute
+from tests.stored import NOON, held_instance, one, opened, receipt, received, rows, until
+
+pytestmark = pytest.mark.anyio
+
+LOG_LOCK = 7019830104723521
+WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+TEAM = Chat(id="team", kind=ChatKind.GROUP, title="Team")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """One process's inbound over a store, and one instance that it holds."""
+
+    url: str
+    database: Database
+    inbound: Inbound
+    source: Source
+
+    async def deliver(self, *events: Event) -> None:
+        await self.inbound.deliver(self.source, events)
+
+    async def send(self, text: str = "from us", chat_id: str = "ann") -> int:
+        """A message of ours on its way: claimed, and not settled yet."""
+        queued = await outbox.queue(
+            self.database,
+            instance_id=self.source.instance_id,
+            chat_id=chat_id,
+            kind="text",
+            body=text,
+            reply_to=None,
+            content={},
+            idempotency_key=None,
+            draft={"chat_id": chat_id, "text": text},
+            upload=None,
+        )
+        return queued.id
+
+    async def sent(self, message_id: int, platform_id: str) -> int | None:
+        instance_id = self.source.instance_id
+        event_id = await outbox.sent(self.database, instance_id, message_id, platform_id=platform_id, sent_at=NOON, content={})
+        await self.inbound.settled(instance_id, platform_id)
+        return event_id
+
+    def message(self, platform_id: str) -> dict[str, Any]:
+        return self._row("SELECT * FROM messages WHERE platform_id = %s", platform_id)
+
+    def status(self, platform_id: str) -> str:
+        return self.message(platform_id)["status"]
+
+    def chat(self, chat_id: str) -> dict[str, Any]:
+        return self._row("SELECT * FROM chats WHERE id = %s", chat_id)
+
+    def _row(self, statement: LiteralString, key: str) -> dict[str, Any]:
+        with psycopg.connect(self.url) as connection, connection.cursor(row_factory=dict_row) as cursor:
+            row = cursor.execute(statement, [key]).fetchone()
+        assert row is not None
+        return row
+
+    def events(self) -> list[str]:
+        return [type for (type,) in rows(self.url, "SELECT type FROM events ORDER BY id")]
+
+
+@asynccontextmanager
+async def desk_of(url: str, owner: UUID, source: Source | None = None) -> AsyncGenerator[Desk]:
+    async with opened(url) as database:
+        inbound = Inbound(database, Feed(database))
+        if source is None:
+            instance_id, epoch = await held_instance(database, owner)
+            source = Source(instance_id, epoch)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(inbound.run)
+            yield Desk(url, database, inbound, source)
+            tasks.cancel_scope.cancel()
+
+
+@contextmanager
+def held_log(url: str) -> Generator[None]:
+    """Nobody can write to the log meanwhile."""
+    with psycopg.connect(url) as somebody:
+        somebody.execute("SELECT pg_advisory_xact_lock(%s)", [LOG_LOCK])
+        yield
+
+
+async def until_waiting(url: str) -> int:
+    """The process of the server that waits for a lock."""
+    return (await until(lambda: rows(url, WAITING)))[0][0]
+
+
+@pytest.fixture
+async def desk(database_url: str) -> AsyncIterator[Desk]:
+    async with desk_of(database_url, uuid4()) as desk:
+        yield desk
+
+
+async def test_deliver_returns_only_when_others_can_read_it(desk: Desk) -> None:
+    returned = anyio.Event()
+
+    async def deliver() -> None:
+        await desk.deliver(received("1"))
+        returned.set()
+
+    async with anyio.create_task_group() as tasks:
+        with held_log(desk.url):
+            tasks.start_soon(deliver)
+            await until_waiting(desk.url)
+            assert not returned.is_set()
+            assert one(desk.url, "SELECT count(*) FROM messages") == 0
+        with anyio.fail_after(5):
+            await returned.wait()
+        assert desk.message("1")["body"] == "hello"
+
+
+async def test_a_message_is_stored_once_within_a_delivery_across_deliveries_and_from_many_tasks(desk: Desk) -> None:
+    await desk.deliver(received("1", "first"), received("2", "second"), received("1", "again"))
+    await desk.deliver(received("2"), received("3", "third"))
+    async with anyio.create_task_group() as tasks:
+        for _ in range(10):
+            tasks.start_soon(desk.deliver, received("4", "fourth"), received("1"))
+    assert rows(desk.url, "SELECT body FROM messages ORDER BY id") == [("first",), ("second",), ("third",), ("fourth",)]
+    assert desk.events() == ["message"] * 4
+    assert desk.chat("ann")["unread"] == 4
+
+
+async def test_two_processes_that_are_told_the_same_store_it_once(desk: Desk) -> None:
+    """A platform that brings the same call to two servers at once."""
+    everyone = Source(desk.source.instance_id, None)
+    async with desk_of(desk.url, uuid4(), everyone) as other, anyio.create_task_group() as tasks:
+        for number in range(50):
+            tasks.start_soon(desk.inbound.deliver, everyone, [received(str(number), chat=TEAM)])
+            tasks.start_soon(other.inbound.deliver, everyone, [received(str(number), chat=TEAM)])
+    assert one(desk.url, "SELECT count(*) FROM messages") == 50
+    assert len(desk.events()) == 50
+    assert desk.chat("team")["unread"] == 50
+
+
+async def test_chats_and_contacts_are_what_was_last_known(desk: Desk) -> None:
+    await desk.deliver(received("1", minute=1), received("2", minute=3), received("3", minute=2))
+    chat = desk.chat("ann")
+    assert (chat["kind"], chat["title"], chat["username"], chat["phone"]) == ("private", "Ann Lee", "ann", "+15550100")
+    assert (chat["unread"], chat["last_message_id"]) == (3, desk.message("2")["id"])
+    await desk.deliver(received("4", chat=Chat(id="ann"), minute=4))
+    chat = desk.chat("ann")
+    assert (chat["kind"], chat["title"], chat["username"]) == ("private", "Ann Lee", "ann")
+    assert rows(desk.url, "SELECT id, name, username, phone, is_bot FROM contacts") == [("ann", "Ann Lee", "ann", "+15550100", False)]
+    await desk.deliver(ChatChanged(chat=Chat(id="ann", kind=ChatKind.PRIVATE, title="Ann Stone")))
+    assert (desk.chat("ann")["title"], desk.chat("ann")["username"]) == ("Ann Stone", "ann")
+    await desk.deliver(ChatChanged(chat=Chat(id="ann")))
+    assert (desk.chat("ann")["title"], desk.chat("ann")["kind"]) == ("Ann Stone", "private")
+
+
+async def test_our_own_messages_from_elsewhere_and_old_ones_are_not_unread(desk: Desk) -> None:
+    await desk.deliver(received("1", "I wrote this on my phone", outgoing=True), received("2", minute=-5, backfill=True))
+    assert (desk.status("1"), desk.chat("ann")["unread"]) == ("sent", 0)
+    assert desk.events() == ["message"]
+    assert desk.chat("ann")["last_message_id"] == desk.message("1")["id"]
+
+
+async def test_old_messages_are_no_news_and_do_not_move_a_chat_up(desk: Desk) -> None:
+    await desk.deliver(received("new", minute=10))
+    await desk.deliver(received("old", minute=1, backfill=True), received("older", minute=0, backfill=True))
+    assert one(desk.url, "SELECT count(*) FROM messages") == 3
+    assert desk.events() == ["message"]
+    assert (desk.chat("ann")["unread"], desk.chat("ann")["last_message_id"]) == (1, desk.message("new")["id"])
+
+
+async def test_receipts_never_go_back(desk: Desk) -> None:
+    await desk.sent(await desk.send(), "1")
+    for status, expected in (("delivered", "delivered"), ("sent", "delivered"), ("read", "read"), ("delivered", "read"), ("failed", "read")):
+        await desk.deliver(receipt("1", status))
+        assert desk.status("1") == expected
+    assert desk.events() == ["message", "receipt", "receipt"]
+
+
+async def test_a_failed_receipt_says_why_until_the_message_arrives_after_all(desk: Desk) -> None:
+    await desk.sent(await desk.send(), "1")
+    await desk.deliver(receipt("1", "failed", "No such number."))
+    assert (desk.status("1"), desk.message("1")["error"]) == ("failed", {"code": "rejected", "message": "No such number."})
+    await desk.deliver(receipt("1", "delivered"))
+    assert (desk.status("1"), desk.message("1")["error"]) == ("delivered", None)
+
+
+@pytest.mark.parametrize("order", [("delivered", "read"), ("read", "delivered")])
+async def test_receipts_that_overtake_the_answer_to_the_send_are_booked_later(desk: Desk, order: tuple[str, str]) -> None:
+    message_id = await desk.send()
+    for status in order:
+        await desk.deliver(receipt("1", status))
+    await desk.sent(message_id, "1")
+    assert desk.status("1") == "read"
+
+
+async def test_a_receipt_beside_the_answer_to_the_send_is_not_lost(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store looks for the message a moment before it gets its platform id, and we hear of that a moment after."""
+    message_id = await desk.send()
+    looked, settled = anyio.Event(), anyio.Event()
+    change = store.change
+
+    async def late_to_answer(*args: Any) -> store.Changed | None:
+        changed = await change(*args)
+        looked.set()
+        await settled.wait()
+        return changed
+
+    async with anyio.create_task_group() as tasks:
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "change", late_to_answer)
+            tasks.start_soon(desk.deliver, receipt("1", "read"))
+            await looked.wait()
+        await desk.sent(message_id, "1")
+        settled.set()
+    assert desk.status("1") == "read"
+
+
+async def test_edits_deletions_and_reactions(desk: Desk) -> None:
+    await desk.deliver(received("1", "helo"))
+    edit = MessageEdited(chat_id="ann", message_id="1", text="hello", at=NOON)
+    react = ReactionChanged(chat_id="ann", message_id="1", sender_id="bob", emojis=("👍",), at=NOON)
+    delete = MessageDeleted(chat_id="ann", message_id="1", at=NOON)
+    for event in (edit, edit, react, react, delete, delete):
+        await desk.deliver(event)
+    message = desk.message("1")
+    assert (message["body"], message["edited_at"], message["deleted_at"]) == ("hello", NOON, NOON)
+    assert message["content"]["reactions"] == {"bob": ["👍"]}
+    await desk.deliver(ReactionChanged(chat_id="ann", message_id="1", sender_id="bob", emojis=(), at=NOON))
+    assert desk.message("1")["content"]["reactions"]["bob"] == []
+    assert desk.events() == ["message", "message_edited", "reaction", "message_deleted", "reaction"]
+
+
+async def test_what_happened_to_an_unknown_message_is_let_go(desk: Desk) -> None:
+    await desk.deliver(MessageEdited(chat_id="ann", message_id="9", text="x", at=NOON), MessageDeleted(chat_id="ann", message_id="9", at=NOON))
+    assert desk.events() == []
+
+
+async def test_an_echo_settles_the_send_that_it_is_of(desk: Desk) -> None:
+    message_id = await desk.send("hi")
+    await desk.deliver(received("p1", "hi", outgoing=True, client_id=str(message_id)))
+    await desk.deliver(received("p1", "hi", outgoing=True, client_id=str(message_id)))
+    assert (desk.message("p1")["id"], desk.status("p1")) == (message_id, "sent")
+    assert one(desk.url, "SELECT count(*) FROM messages") == 1
+    assert one(desk.url, "SELECT count(*) FROM outbox") == 0
+    assert desk.events() == ["message"]
+
+
+@pytest.mark.parametrize("nonce", ["4711", "made-by-somebody-else", "9" * 40])
+async def test_an_echo_of_no_send_of_ours_is_a_message_from_elsewhere(desk: Desk, nonce: str) -> None:
+    await desk.deliver(received("p1", "written by another program", outgoing=True, client_id=nonce))
+    assert (desk.message("p1")["body"], desk.status("p1")) == ("written by another program", "sent")
+
+
+async def test_an_echo_does_not_settle_another_instance_s_send(desk: Desk) -> None:
+    message_id = await desk.send("hi")
+    instance_id, epoch = await held_instance(desk.database, uuid4())
+    await desk.inbound.deliver(Source(instance_id, epoch), [received("p1", "hi", outgoing=True, client_id=str(message_id))])
+    assert desk.message("p1")["instance_id"] == instance_id
+    assert one(desk.url, "SELECT status FROM messages WHERE id = %s", message_id) == "queued"
+
+
+async def test_an_echo_without_a_nonce_becomes_one_with_its_send_and_keeps_what_it_went_through(desk: Desk) -> None:
+    message_id = await desk.send("hi")
+    await desk.deliver(received("p1", "hi", outgoing=True), receipt("p1", "read"))
+    await desk.sent(message_id, "p1")
+    assert (desk.message("p1")["id"], desk.status("p1")) == (message_id, "read")
+    assert one(desk.url, "SELECT count(*) FROM messages") == 1
+    assert desk.chat("ann")["last_message_id"] == message_id
+
+
+MOVED = ChatMigrated(old_id="team", chat=Chat(id="super", kind=ChatKind.GROUP))
+
+
+async def test_a_chat_that_moved_keeps_its_messages_its_title_and_what_is_on_its_way(desk: Desk) -> None:
+    await desk.deliver(received("1", chat=TEAM), received("2", chat=TEAM, minute=1))
+    message_id = await desk.send("on its way", "team")
+    await desk.deliver(MOVED)
+    assert rows(desk.url, "SELECT DISTINCT chat_id FROM messages") == [("super",)]
+    assert one(desk.url, "SELECT chat_id FROM outbox WHERE message_id = %s", message_id) == "super"
+    chat = desk.chat("super")
+    assert (chat["title"], chat["kind"], chat["unread"], chat["last_message_id"]) == ("Team", "group", 2, desk.message("2")["id"])
+    assert (desk.chat("team")["migrated_to"], desk.chat("team")["unread"]) == ("super", 0)
+    assert rows(desk.url, "SELECT chat_id, data->>'old_id' FROM events WHERE type = 'chat_migrated'") == [("super", "team")]
+
+
+async def test_a_move_that_is_told_twice_is_one(desk: Desk) -> None:
+    moved = ChatMigrated(old_id="team", chat=TEAM.model_copy(update={"id": "super"}))
+    new_chat = TEAM.model_copy(update={"id": "super"})
+    await desk.deliver(received("1", chat=TEAM), moved, received("2", chat=new_chat), moved)
+    chat = desk.chat("super")
+    assert (chat["unread"], chat["last_message_id"]) == (2, desk.message("2")["id"])
+    assert desk.events().count("chat_migrated") == 1
+
+
+async def test_a_chat_that_moved_again_is_found_under_all_its_ids(desk: Desk) -> None:
+    await desk.deliver(received("1", chat=TEAM), MOVED, ChatMigrated(old_id="super", chat=Chat(id="hyper", kind=ChatKind.GROUP)))
+    assert desk.chat("team")["migrated_to"] == "hyper"
+    assert desk.chat("hyper")["title"] == "Team"
+
+
+async def test_a_move_of_a_chat_that_we_never_saw_is_remembered(desk: Desk) -> None:
+    await desk.deliver(MOVED)
+    assert desk.chat("team")["migrated_to"] == "super"
+    assert desk.events() == ["chat_migrated"]
+
+
+async def test_a_row_that_cannot_be_stored_fails_only_its_own_delivery(desk: Desk) -> None:
+    """Ten deliveries wait while an eleventh is written, so they are written together."""
+    stored: list[str] = []
+    refused: list[str] = []
+
+    async def deliver(id: str) -> None:
+        try:
+            await desk.deliver(received(id))
+            stored.append(id[:8])
+        except psycopg.Error:
+            refused.append(id[:8])
+
+    async with anyio.create_task_group() as tasks:
+        with held_log(desk.url):
+            tasks.start_soon(deliver, "first")
+            await until_waiting(desk.url)
+            for number in range(10):
+                # An index takes no key of so many random characters.
+                tasks.start_soon(deliver, f"bad{secrets.token_hex(9000)}" if number == 5 else str(number))
+            await until(lambda: len(desk.inbound._queue) == 10)
+    assert (len(stored), len(refused)) == (10, 1)
+    assert one(desk.url, "SELECT count(*) FROM messages") == 10
+
+
+async def test_who_lost_the_lease_stores_nothing(desk: Desk) -> None:
+    await desk.deliver(received("1"))
+    sent = await desk.send()
+    await desk.sent(sent, "2")
+    before = desk.events()
+    execute(desk.url, "UPDATE leases SET expires_at = now() - interval '1 second'")
+    await leases.acquire(desk.database, uuid4(), ["process"])
+    for event in (
+        received("3"),
+        MessageEdited(chat_id="ann", message_id="1", text="changed", at=NOON),
+        MessageDeleted(chat_id="ann", message_id="1", at=NOON),
+        ReactionChanged(chat_id="ann", message_id="1", sender_id="ann", emojis=("👍",), at=NOON),
+        receipt("2", "read"),
+        ChatChanged(chat=Chat(id="ann", title="Other")),
+        ChatMigrated(old_id="ann", chat=Chat(id="new")),
+    ):
+        with pytest.raises(Conflict):
+            await desk.deliver(event)
+    assert desk.events() == before
+    assert (desk.message("1")["body"], desk.status("2"), desk.chat("ann")["title"]) == ("hello", "sent", "Ann Lee")
+    assert one(desk.url, "SELECT count(*) FROM messages") == 2
+
+
+async def test_one_who_lost_the_lease_does_not_fail_the_others_in_the_batch(desk: Desk) -> None:
+    theirs, epoch = await held_instance(desk.database, uuid4())
+
+    async def refused() -> None:
+        with pytest.raises(Conflict):
+            await desk.inbound.deliver(Source(theirs, epoch + 1), [received("theirs")])
+
+    async with anyio.create_task_group() as tasks:
+        with held_log(desk.url):
+            tasks.start_soon(desk.deliver, received("first"))
+            await until_waiting(desk.url)
+            tasks.start_soon(refused)
+            tasks.start_soon(desk.deliver, received("second"))
+            await until(lambda: len(desk.inbound._queue) == 2)
+    assert rows(desk.url, "SELECT platform_id FROM messages ORDER BY id") == [("first",), ("second",)]
+
+
+HOSTILE = [
+    "a\x00b",
+    "literally \\u0000 in it",
+    "\\\x00\\\\\x00\\u0000",
+    "\u202egnp.exe",
+    "\x1b[31mred",
+    "lone \ud800 surrogate",
+    "' OR 1=1; DROP TABLE messages; --",
+    "%s %(id)s {0}",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+async def test_no_character_can_break_a_write(desk: Desk, text: str) -> None:
+    await desk.deliver(received("1", text, sender_name=text, raw={"text": text, text: [text]}), received("2", "the next one"))
+    assert desk.message("1")["raw"] is not None
+    assert "\x00" not in desk.message("1")["body"]
+    await desk.deliver(
+        MessageEdited(chat_id="ann", message_id="1", text=f"{text} edited", at=NOON),
+        ReactionChanged(chat_id="ann", message_id="1", sender_id="bob", emojis=(text,), at=NOON),
+        ChatChanged(chat=Chat(id="ann", title=text)),
+    )
+    assert desk.message("1")["body"].endswith(" edited")
+    assert desk.message("2")["body"] == "the next one"
+
+
+async def test_a_backslash_before_u0000_stays(desk: Desk) -> None:
+    await desk.deliver(received("1", "C:\\u0000"))
+    assert desk.message("1")["body"] == "C:\\u0000"
+
+
+async def test_a_store_that_goes_away_is_told_and_what_is_given_again_is_stored_once(desk: Desk) -> None:
+    await desk.deliver(received("1"))
+    execute(desk.url, "ALTER TABLE messages RENAME TO messages_away")
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        await desk.deliver(received("2"))
+    execute(desk.url, "ALTER TABLE messages_away RENAME TO messages")
+
+    async def interrupted() -> None:
+        with pytest.raises(StoreUnavailable):
+            await desk.deliver(received("2"))
+
+    async with anyio.create_task_group() as tasks:
+        with held_log(desk.url):
+            tasks.start_soon(interrupted)
+            execute(desk.url, f"SELECT pg_terminate_backend({await until_waiting(desk.url)})")
+    await desk.deliver(received("1"), received("2"))
+    assert rows(desk.url, "SELECT platform_id FROM messages ORDER BY id") == [("1",), ("2",)]
+
+
+async def test_each_new_message_waits_for_those_who_get_it(desk: Desk) -> None:
+    wired = Source(desk.source.instance_id, desk.source.epoch, ("webhook", "agno"))
+    await desk.inbound.deliver(wired, [received("1"), received("2", outgoing=True), received("1")])
+    await desk.inbound.deliver(wired, [MessageEdited(chat_id="ann", message_id="1", text="x", at=NOON)])
+    due = "SELECT target, type FROM deliveries JOIN events ON events.id = event_id ORDER BY deliveries.id"
+    assert sorted(rows(desk.url, due)) == [
+        ("agno", "message"),
+        ("agno", "message_edited"),
+        ("webhook", "message"),
+        ("webhook", "message_edited"),
+    ]
+
+
+async def test_hundreds_of_deliveries_share_their_commits(desk: Desk) -> None:
+    async with anyio.create_task_group() as tasks:
+        for number in range(500):
+            tasks.start_soon(desk.deliver, received(str(number)))
+    assert one(desk.url, "SELECT count(*) FROM messages") == 500
+    assert one(desk.url, "SELECT count(DISTINCT xmin::text) FROM messages") < 50
+    assert desk.chat("ann")["unread"] == 500
+
+
+async def test_the_last_activity_is_of_what_is_new(desk: Desk) -> None:
+    activity = "SELECT last_activity_at FROM message_instances"
+    await desk.deliver(received("old", backfill=True))
+    assert one(desk.url, activity) is None
+    await desk.deliver(received("new"))
+    assert one(desk.url, activity) is not None

@@ -1,0 +1,79 @@
+"""The store at work for tests, an instance that somebody holds, and what platforms tell."""
+
+import time
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import anyio
+import psycopg
+
+from db import leases
+from db.database import Database
+from db.pool import open_pool
+from providers.models import Chat, ChatKind, Contact, Message, MessageReceived, ReceiptChanged, ReceiptStatus
+
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+ANN = Chat(id="ann", kind=ChatKind.PRIVATE, title="Ann Lee", username="ann", phone="+15550100")
+PATIENCE = 20.0
+
+
+@asynccontextmanager
+async def opened(url: str, *, connections: int = 4) -> AsyncGenerator[Database]:
+    database = Database()
+    async with await open_pool(url, min_size=1, max_size=connections) as pool:
+        database.ready(pool)
+        yield database
+
+
+INSTANCE = "INSERT INTO message_instances (id, user_id, provider, desired) VALUES (%s, 'local', 'sandbox', 'running')"
+
+
+async def new_instance(database: Database) -> UUID:
+    """An instance that should run."""
+    instance_id = uuid4()
+    async with database.transaction() as connection:
+        await connection.execute(INSTANCE, [instance_id])
+    return instance_id
+
+
+async def held_instance(database: Database, owner: UUID) -> tuple[UUID, int]:
+    """A new instance whose lease is `owner`'s, and the epoch."""
+    instance_id = await new_instance(database)
+    return instance_id, (await leases.acquire(database, owner, ["process"], only=instance_id))[instance_id]
+
+
+def rows(url: str, statement: str, *params: object) -> list[tuple[Any, ...]]:
+    """What another program sees."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement.encode(), params)
+        return cursor.fetchall() if cursor.description else []
+
+
+def one(url: str, statement: str, *params: object) -> Any:
+    return rows(url, statement, *params)[0][0]
+
+
+async def until(condition: Callable[[], Any], within: float = PATIENCE) -> Any:
+    """What the condition gives as soon as it is true; for what nobody tells of."""
+    deadline = time.monotonic() + within
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "it did not come about"
+        await anyio.sleep(0.01)
+    return found
+
+
+def received(id: str, text: str = "hello", *, chat: Chat = ANN, minute: int = 0, outgoing: bool = False, **fields: Any) -> MessageReceived:
+    """A message from Ann (or from us), so many minutes after noon. `fields` are of the event, or else of the message."""
+    of_event = {name: fields.pop(name) for name in ("client_id", "backfill") if name in fields}
+    sender = None if outgoing else Contact(id="ann", name="Ann Lee", username="ann", phone="+15550100")
+    message = Message(
+        id=id, chat_id=chat.id, at=NOON + timedelta(minutes=minute), text=text, outgoing=outgoing, sender_id=sender and sender.id, **fields
+    )
+    return MessageReceived(message=message, chat=chat, sender=sender, **of_event)
+
+
+def receipt(message_id: str, status: str, detail: str | None = None) -> ReceiptChanged:
+    return ReceiptChanged(chat_id="ann", message_id=message_id, status=ReceiptStatus(status), at=NOON, detail=detail)
