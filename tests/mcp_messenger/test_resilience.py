@@ -1,0 +1,48 @@
+"""What strangers on the same database do, or a statement that is cancelled, does not end the server."""
+
+from pathlib import Path
+
+import anyio
+import psycopg
+import pytest
+
+from mcp_messenger.app import App
+from mcp_messenger.caller import ADMIN
+from mcp_messenger.operations.sending import SendMessage, send_message
+from tests.running import ready_sandbox, running_app
+
+pytestmark = pytest.mark.anyio
+
+WAITING = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query ILIKE %s"
+
+
+async def still_works(app: App) -> None:
+    instance_id = await ready_sandbox(app, persona="human")
+    sent = await send_message(app, ADMIN, SendMessage(instance_id=instance_id, to="ann", message="still there?"))
+    assert sent.status in {"sent", "delivered", "read"}
+
+
+@pytest.mark.parametrize("channel", ["mcp_messenger_events", "mcp_messenger_outbox", "mcp_messenger_instances"])
+async def test_a_wake_up_that_makes_no_sense(channel: str, database_url: str, tmp_path: Path) -> None:
+    async with running_app(database_url, tmp_path) as app:
+        await still_works(app)
+        with psycopg.connect(database_url, autocommit=True) as stranger:
+            stranger.execute(f"NOTIFY {channel}, 'hello'".encode())
+        await still_works(app)
+
+
+@pytest.mark.parametrize(("table", "statement"), [("leases", "%leases%"), ("events", "%FROM events%")])
+async def test_a_statement_that_is_cancelled(table: str, statement: str, database_url: str, tmp_path: Path) -> None:
+    async with running_app(database_url, tmp_path) as app:
+        await still_works(app)
+        with psycopg.connect(database_url) as stranger, psycopg.connect(database_url, autocommit=True) as administrator:
+            stranger.execute(f"LOCK TABLE {table}".encode())
+            app.supervisor.wake()
+            app.feed.grew()
+            with anyio.fail_after(20):
+                while not (waiting := administrator.execute(WAITING, [statement]).fetchall()):  # noqa: ASYNC110 - the server's own table tells
+                    await anyio.sleep(0.02)
+            for (pid,) in waiting:
+                administrator.execute("SELECT pg_cancel_backend(%s)", [pid])
+            stranger.rollback()
+        await still_works(app)

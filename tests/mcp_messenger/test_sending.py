@@ -1,0 +1,88 @@
+"""Sends as a caller sees them: what comes back, what may be sent, and what the same key means."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from mcp_messenger.app import App
+from mcp_messenger.caller import ADMIN, Caller
+from mcp_messenger.errors import IdempotencyConflict, NotAllowed, NotReady
+from mcp_messenger.operations.instances import DeleteInstance, delete_instance, stop_instance
+from mcp_messenger.operations.messages import Downloaded, DownloadMedia, download_media
+from mcp_messenger.operations.operation import OfInstance
+from mcp_messenger.operations.sending import SendMedia, SendMessage, send_media, send_message
+from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
+from providers.errors import Forbidden
+from tests.running import ready_sandbox, running_app
+
+pytestmark = pytest.mark.anyio
+
+ALICE, BOB = Caller(user_id="alice"), Caller(user_id="bob")
+TEXT_FILE = "data:text/plain;base64,aGVsbG8="
+
+
+@pytest.fixture
+async def app(database_url: str, tmp_path: Path) -> AsyncGenerator[App]:
+    async with running_app(database_url, tmp_path) as app:
+        yield app
+
+
+async def sent_and_downloaded(app: App, caller: Caller, instance_id: str) -> Downloaded:
+    sent = await send_media(app, caller, SendMedia(instance_id=instance_id, to="ann", source=TEXT_FILE))
+    return await download_media(app, caller, DownloadMedia(instance_id=instance_id, message_id=sent.message_id))
+
+
+async def test_a_file_that_was_sent_can_be_had_again(app: App) -> None:
+    """Whether the platform's answer or its echo is first is a matter of chance."""
+    instance_id = await ready_sandbox(app, persona="human", access_code="sandbox-1")
+    for _ in range(20):
+        downloaded = await sent_and_downloaded(app, ADMIN, instance_id)
+        assert Path(downloaded.path).read_text() == "hello"
+
+
+async def test_what_one_account_downloaded_another_cannot_send(app: App) -> None:
+    hers = await ready_sandbox(app, ALICE, persona="human")
+    his = await ready_sandbox(app, BOB, persona="human")
+    path = (await sent_and_downloaded(app, ALICE, hers)).path
+    with pytest.raises(NotAllowed):
+        await send_media(app, BOB, SendMedia(instance_id=his, to="ann", source=path))
+    again = await send_media(app, ALICE, SendMedia(instance_id=hers, to="ann", source=path))
+    assert again.status in {"sent", "delivered", "read"}
+
+
+async def test_purging_an_instance_removes_its_downloads(app: App) -> None:
+    instance_id = await ready_sandbox(app, persona="human")
+    path = Path((await sent_and_downloaded(app, ADMIN, instance_id)).path)
+    assert path.exists()
+    await delete_instance(app, ADMIN, DeleteInstance(instance_id=instance_id, purge=True))
+    assert not path.exists()
+
+
+async def test_the_same_key_is_answered_though_the_instance_was_stopped(app: App) -> None:
+    instance_id = await ready_sandbox(app, persona="human")
+    send = SendMessage(instance_id=instance_id, to="ann", message="once", idempotency_key="k-1")
+    first = await send_message(app, ADMIN, send)
+    await stop_instance(app, ADMIN, OfInstance(instance_id=instance_id))
+    assert (await send_message(app, ADMIN, send)).message_id == first.message_id
+    with pytest.raises(IdempotencyConflict):
+        await send_message(app, ADMIN, send.model_copy(update={"message": "something else"}))
+    with pytest.raises(NotReady):
+        await send_message(app, ADMIN, send.model_copy(update={"idempotency_key": "k-2"}))
+
+
+async def test_nobody_waits_for_the_answer_to_what_was_refused(app: App) -> None:
+    instance_id = await ready_sandbox(app, persona="human")
+    with pytest.raises(Forbidden):
+        await send_message(app, ADMIN, SendMessage(instance_id=instance_id, to="blocked", message="hello"))
+    with anyio.fail_after(5):
+        answer = await wait_for_reply(app, ADMIN, WaitForReply(instance_id=instance_id, message_id="1", timeout=300))
+    assert answer.status == "failed"
+    assert answer.replies == []
+
+
+def test_ids_may_be_numbers() -> None:
+    """Telegram's are, and models write them so."""
+    send = SendMessage.model_validate({"instance_id": "i", "to": -100123, "message": "hello", "reply_to": 7})
+    assert (send.to, send.reply_to) == ("-100123", "7")
