@@ -33,6 +33,16 @@ class Queued:
     is_new: bool
 
 
+KNOWN: LiteralString = """
+    SELECT id, content->>'fingerprint' AS fingerprint, false AS is_new FROM messages
+    WHERE instance_id = %(instance_id)s AND idempotency_key = %(idempotency_key)s"""
+
+
+async def known(database: Database, instance_id: UUID, idempotency_key: str) -> Queued | None:
+    """The send that was asked for before under this key."""
+    return await database.one(Queued, KNOWN, {"instance_id": instance_id, "idempotency_key": idempotency_key})
+
+
 async def queue(
     database: Database,
     *,
@@ -137,6 +147,10 @@ SENT: LiteralString = (
     ), """
     + LOGGED
 )
+# The platform's echo was first; its answer to us may know more of the message, such as what its file is called there.
+LEARN_CONTENT: LiteralString = """
+    UPDATE messages SET content = content || %(content)s
+    WHERE id = %(id)s AND instance_id = %(instance_id)s AND platform_id = %(platform_id)s AND NOT content @> %(content)s"""
 # Who was replaced may know for sure what its successor could only call unknown.
 ENDED: LiteralString = (
     "WITH "
@@ -181,6 +195,8 @@ async def sent(database: Database, instance_id: UUID, message_id: int, *, platfo
             status, error, echoed = (await (await connection.execute(ABSORB_ECHO, params)).fetchall())[0]
             lived = {"status": status, "error": error and jsonb(error), "content": jsonb({**echoed, **content})}
             rows = await (await connection.execute(SENT, {**params, **lived})).fetchall()
+    if not rows or rows[0][0] is None:
+        await database.execute(LEARN_CONTENT, params)
     return rows[0][0] if rows else None
 
 

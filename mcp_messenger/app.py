@@ -53,6 +53,10 @@ class App:
     def instance_dir(self, instance_id: UUID) -> Path:
         return self.config.data_dir / "instances" / str(instance_id)
 
+    def downloads_dir(self, instance_id: UUID) -> Path:
+        """Not among the media that everybody may send: what one account received is not another's."""
+        return self.config.data_dir / "downloads" / str(instance_id)
+
 
 def build(config: Config) -> App:
     """All parts, none of them running yet."""
@@ -149,13 +153,19 @@ async def _run_store(app: App) -> None:
                 embedded = embedded or await _embedded(app.config)
                 await _serve_store(app, embedded)
             except StoreUnavailable as error:
-                log.error("store unavailable: %s", error)  # noqa: TRY400 - the reason is in the message; a traceback adds nothing
+                log.error("store unavailable: %s", reason_of(error))  # noqa: TRY400 - the reason is in the message; a traceback adds nothing
                 app.database.failed(f"{error.detail} {error.hint or ''}".strip())
             await anyio.sleep(RETRY_STORE_EVERY)
     finally:
         if embedded is not None:
             with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_STORE_WITHIN):
                 await embedded.stop()
+
+
+def reason_of(error: StoreUnavailable) -> str:
+    """With PostgreSQL's own words, which name at most host, port and user: for the log, not for callers."""
+    words = str(error.__cause__ or "").strip()
+    return f"{error.detail} {words}".strip()
 
 
 def _url(config: Config) -> str:
@@ -199,6 +209,16 @@ async def _serve_store(app: App, embedded: "EmbeddedPostgres | None") -> None:
             await pool.close()
 
 
+def _wake_outbox(app: App, payload: str) -> None:
+    """Anybody may send such a wake-up: one that names no instance is for none."""
+    try:
+        held = app.supervisor.get(UUID(payload))
+    except ValueError:
+        return
+    if held is not None:
+        held.wake_outbox()
+
+
 async def _pass_wakeups_on(app: App, url: str) -> None:
     from db.listen import wakeups
 
@@ -208,11 +228,9 @@ async def _pass_wakeups_on(app: App, url: str) -> None:
                 app.feed.poll_every = POLL_WITH_WAKEUPS
                 app.feed.grew()
             case "mcp_messenger_events":
-                app.feed.grew(int(payload))
+                app.feed.grew()
             case "mcp_messenger_outbox":
-                held = app.supervisor.get(UUID(payload))
-                if held is not None:
-                    held.wake_outbox()
+                _wake_outbox(app, payload)
             case _:
                 app.supervisor.wake()
     await anyio.sleep_forever()

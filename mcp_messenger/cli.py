@@ -24,9 +24,13 @@ Press Ctrl+C to leave."""
 
 def run(arguments: Sequence[str]) -> int:
     """The exit code: 0 done, 1 something failed, 2 wrong arguments."""
-    args = _parser().parse_args(arguments)
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    if args.user is not None and args.command != "token":
+        parser.error(f"{args.command} takes no {args.user!r}")
     try:
         config = _config(args)
+        config.check()
         logs.configure(config.log_level, json=config.log_json)
         return _command(args, config)
     except MessengerError as error:
@@ -44,8 +48,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     parser.add_argument("--mode", choices=MODES, help="mcp (stdio, the default), instance-manager (as serve), or one messenger alone")
     parser.add_argument("--host")
-    parser.add_argument("--port", type=int)
-    parser.add_argument("--api-port", type=int, help="port of a messenger alone")
+    parser.add_argument("--port", type=_port)
+    parser.add_argument("--api-port", type=_port, help="port of a messenger alone")
     parser.add_argument("--telegram-bot-token", help="for telegram-api; better set TELEGRAM_BOT_TOKEN, which other users cannot see")
     parser.add_argument("--telegram-base-url", help="for telegram-api with a Bot API server of one's own; or set TELEGRAM_BASE_URL")
     parser.add_argument("--data-dir", type=Path)
@@ -53,6 +57,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--read-only", action="store_true", default=None, help="only tools that change nothing; always wins")
     parser.add_argument("--log-level")
     return parser
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to 65535")
+    return int(text)
 
 
 def _config(args: argparse.Namespace) -> Config:

@@ -12,6 +12,7 @@ from mcp_messenger.errors import InvalidInput
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PREFIX = "MCP_MESSENGER_"
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +120,7 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         admin_token=secret(PREFIX + "ADMIN_TOKEN"),
         host=get("HOST", "127.0.0.1"),
         port=_port(get("PORT", "3000")),
-        public_url=get("PUBLIC_URL").rstrip("/") or None,
+        public_url=_url(get("PUBLIC_URL").rstrip("/")),
         allowed_hosts=_names(get("ALLOWED_HOSTS")),
         allowed_networks=_networks(get("ALLOW_NETWORKS")),
         media_roots=_paths(get("MEDIA_ROOTS")),
@@ -151,6 +152,16 @@ def _port(value: str) -> int:
     if not value.isdecimal() or not 0 <= int(value) <= 65535:
         raise InvalidInput(f"{PREFIX}PORT is {value!r}, which is no port.", hint="Give a number from 0 to 65535.")
     return int(value)
+
+
+def _url(value: str) -> str | None:
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        parts = urlsplit("")
+    if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        raise InvalidInput(f"{PREFIX}PUBLIC_URL is {value!r}, which is no address.", hint="Give one such as https://bot.example.")
+    return value or None
 
 
 def _flag(name: str, value: str) -> bool:

@@ -28,12 +28,13 @@ _UNSEEN = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u20
 _PLAIN = re.compile(r"[\w.:/@+-]+", re.ASCII)
 
 # They log URLs that hold tokens, a line for each request, or what a caller got wrong in the caller's own words.
-_QUIET = ("httpx", "httpcore", "httpx2", "httpcore2", "uvicorn.access", "mcp.server.lowlevel.server", "mcp.server.mcpserver.server")
+_QUIET = ("httpx", "httpcore", "httpx2", "httpcore2", "uvicorn.access", "uvicorn.error")
+_QUIET_SDK = ("mcp.server.lowlevel.server", "mcp.server.mcpserver.server", "mcp.server.streamable_http_manager")
 
 # At debug level it logs whole updates, message texts with them.
 _NO_DEBUG = ("telegram",)
 
-_STANDARD = {*logging.LogRecord("", 0, "", 0, "", (), None).__dict__, "message", "asctime", "taskName"}
+_STANDARD = {*logging.LogRecord("", 0, "", 0, "", (), None).__dict__, "message", "asctime", "taskName", "color_message"}
 
 
 def configure(level: str, *, json: bool) -> None:
@@ -46,7 +47,7 @@ def configure(level: str, *, json: bool) -> None:
     handler.setFormatter(Formatter(json=json))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
-    for name in _QUIET:
+    for name in (*_QUIET, *_QUIET_SDK):
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in _NO_DEBUG:
         logging.getLogger(name).setLevel(max(logging.INFO, logging.getLogger().level))

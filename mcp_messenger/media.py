@@ -72,9 +72,9 @@ async def _load(source: str, policy: MediaPolicy, max_bytes: int) -> tuple[bytes
         fetched = await fetch(source, max_bytes=max_bytes, seconds=policy.seconds, allow=policy.network, tls=policy.tls)
         return fetched.content, fetched.mime, fetched.name
     if start.startswith("data:"):
-        return _data_uri(source, max_bytes)
+        return await to_thread.run_sync(_data_uri, source, max_bytes)
     if start.startswith("base64:"):
-        return _from_base64(source[len("base64:") :], max_bytes), None, None
+        return await to_thread.run_sync(_from_base64, source[len("base64:") :], max_bytes), None, None
     path = _path(source)
     return await to_thread.run_sync(_read, path, policy.roots, max_bytes), None, Path(path).name
 

@@ -2,9 +2,7 @@
 
 import hashlib
 import hmac
-import logging
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 
 from fastapi import APIRouter, FastAPI, Request
@@ -17,22 +15,19 @@ from mcp_messenger.authenticate import authenticate, bearer_token
 from mcp_messenger.caller import ADMIN, Caller
 from mcp_messenger.config import Config
 from mcp_messenger.errors import InvalidInput, NotAuthenticated
-from mcp_messenger.faces.aliases import add_instance_aliases
+from mcp_messenger.faces.aliases import add_aliases
 from mcp_messenger.faces.docs import add_docs
 from mcp_messenger.faces.http import guarded
 from mcp_messenger.faces.mcp_http import headers_of
-from mcp_messenger.faces.rest import OWN_ROUTES, add_problems, add_route, endpoint
-from mcp_messenger.faces.streams import LOGS, add_health, add_logs, add_platform_webhooks
+from mcp_messenger.faces.rest import Routes, add_problems
+from mcp_messenger.faces.streams import add_health, add_logs, add_platform_webhooks
 from mcp_messenger.instances import classes
 from mcp_messenger.operations.instances import CreateInstance, UpdateInstance, create_instance, start_instance, update_instance
-from mcp_messenger.operations.operation import Face, OfInstance
-from mcp_messenger.operations.table import OPERATIONS, I
+from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.serve import bind, run_server
 from mcp_messenger.version import __version__
 
-log = logging.getLogger(__name__)
-
-OPEN_PATHS = frozenset({"/health"})
+OPEN_PATH = "/api/v1/health"
 """Whether it is alive may be asked without a key."""
 
 
@@ -69,6 +64,8 @@ def instance_app(app: App, instance_id: str, token: SecretStr | None) -> ASGIApp
     """The instance's own API: every row that is of an instance, without the instance in its path."""
 
     async def caller_of(request: Request) -> Caller:
+        if request.url.path == OPEN_PATH:
+            return ADMIN
         headers = headers_of(request.scope)
         given = bearer_token(headers)
         if given is None:
@@ -77,27 +74,12 @@ def instance_app(app: App, instance_id: str, token: SecretStr | None) -> ASGIApp
             return ADMIN
         return await authenticate(app, headers)
 
-    async def anyone(request: Request) -> Caller:
-        return ADMIN
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        yield
-
-    api = FastAPI(title="mcp-messenger instance", version=__version__, lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None)
-    router = APIRouter(prefix="/api/v1")
-
-    def own_id() -> str:
-        return instance_id
-
-    for row in OPERATIONS:
-        path = row.path.removeprefix(I)
-        if Face.REST in row.faces and row.of_instance and path.startswith("/") and row.name not in OWN_ROUTES:
-            who = anyone if path in OPEN_PATHS else caller_of
-            add_route(router, path, row, endpoint(app, row, who, path=path, instance_id=own_id))
-    add_logs(router, app, caller_of, LOGS.path.removeprefix(I), own_id)
-    add_instance_aliases(router, app, caller_of, own_id)
-    api.include_router(router)
+    api = FastAPI(title="mcp-messenger instance", version=__version__, redirect_slashes=False, docs_url=None, redoc_url=None)
+    routes = Routes(APIRouter(prefix="/api/v1"), app, caller_of, instance_id)
+    routes.add_all()
+    add_logs(routes)
+    add_aliases(routes)
+    api.include_router(routes.router)
     root = APIRouter()
     add_health(root, app)
     add_platform_webhooks(root, app)

@@ -15,7 +15,7 @@ from mcp.types import CallToolResult
 
 from mcp_messenger.app import App
 from mcp_messenger.caller import ADMIN, Caller
-from mcp_messenger.faces.mcp_changes import whole_server
+from mcp_messenger.faces.mcp_server import whole_server
 from tests.program import ROOT, environment
 
 ERAS = ("auto", "legacy")

@@ -45,6 +45,9 @@ class Feed:
                 await self._read()
             except StoreUnavailable as error:
                 log.warning("event log unreadable: %s", error)
+            except Exception:
+                # Everybody who waits hangs on this loop: it goes on, whatever a statement ended with.
+                log.exception("event log unreadable")
             with anyio.move_on_after(self.poll_every):
                 await self._grown.wait()
             self._grown = anyio.Event()

@@ -19,6 +19,7 @@ from providers.models import (
     ChatChanged,
     ChatMigrated,
     Event,
+    Message,
     MessageDeleted,
     MessageEdited,
     MessageReceived,
@@ -166,7 +167,8 @@ class Inbound:
         event_id = None
         if nonce.isascii() and nonce.isdecimal() and int(nonce) < 2**63:
             message = event.message
-            event_id = await outbox.sent(self._database, source.instance_id, int(nonce), platform_id=message.id, sent_at=message.at, content={})
+            content = content_of(message)
+            event_id = await outbox.sent(self._database, source.instance_id, int(nonce), platform_id=message.id, sent_at=message.at, content=content)
         if event_id is None:
             # Settled already, and then it is stored; or the nonce is another program's.
             await self._append(source, [event])
@@ -193,10 +195,14 @@ def _replaced() -> Conflict:
     return Conflict("Another process runs this instance now.")
 
 
+def content_of(message: Message) -> dict[str, Any]:
+    """What is in a message besides its text, as it is stored."""
+    return message.model_dump(mode="json", include={"media", "location", "poll", "mentions_me"}, exclude_defaults=True, exclude_none=True)
+
+
 def message_row(source: Source, event: MessageReceived) -> dict[str, Any]:
     """One message as `append_messages` takes it."""
     message, chat, sender = event.message, event.chat, event.sender
-    content = message.model_dump(mode="json", include={"media", "location", "poll", "mentions_me"}, exclude_defaults=True, exclude_none=True)
     return {
         "instance_id": str(source.instance_id),
         "epoch": source.epoch,
@@ -209,7 +215,7 @@ def message_row(source: Source, event: MessageReceived) -> dict[str, Any]:
         "body": message.text,
         "reply_to": message.reply_to,
         "thread_id": message.thread_id,
-        "content": content,
+        "content": content_of(message),
         "raw": message.raw or None,
         "sent_at": message.at.isoformat(),
         "backfill": event.backfill,

@@ -48,7 +48,7 @@ class Outbox:
 
         Raises IdempotencyConflict when the key was used for another send.
         """
-        stored = draft.model_dump(mode="json", exclude={"client_id", "upload"}, exclude_defaults=True)
+        stored = stored_draft(draft)
         fingerprint = fingerprint_of(stored, draft.upload)
         stored["chat_kind"] = kind
         content: dict[str, Any] = {"fingerprint": fingerprint} if idempotency_key else {}
@@ -68,8 +68,18 @@ class Outbox:
             draft=stored,
             upload=draft.upload.content if draft.upload else None,
         )
-        if not row.is_new and row.fingerprint != fingerprint:
-            raise IdempotencyConflict(idempotency_key or "")
+        _require_same(row, fingerprint, idempotency_key)
+        return row.id
+
+    async def known(self, instance_id: UUID, draft: Draft, idempotency_key: str | None) -> int | None:
+        """The number of the message that was asked for before under this key, whatever has become of the instance since.
+
+        Raises IdempotencyConflict as `queue` does.
+        """
+        row = None if idempotency_key is None else await outbox.known(self._database, instance_id, idempotency_key)
+        if row is None:
+            return None
+        _require_same(row, fingerprint_of(stored_draft(draft), draft.upload), idempotency_key)
         return row.id
 
     async def wait_settled(self, instance_id: UUID, message_id: int, seconds: float) -> MessageRow:
@@ -205,6 +215,16 @@ class Outbox:
                 log.warning("cannot settle a send yet: %s", error)
                 await anyio.sleep(delay)
                 delay = min(5.0, delay * 2)
+
+
+def stored_draft(draft: Draft) -> dict[str, Any]:
+    """All of a draft but its nonce and its file, as it waits in the store."""
+    return draft.model_dump(mode="json", exclude={"client_id", "upload"}, exclude_defaults=True)
+
+
+def _require_same(row: outbox.Queued, fingerprint: str, idempotency_key: str | None) -> None:
+    if not row.is_new and row.fingerprint != fingerprint:
+        raise IdempotencyConflict(idempotency_key or "")
 
 
 def fingerprint_of(draft: dict[str, Any], upload: Upload | None) -> str:

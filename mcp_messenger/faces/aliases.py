@@ -1,16 +1,14 @@
 """Other paths and spellings for rows of the table, kept for those who learned them first."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import APIRouter
 from pydantic import Field
 
 from mcp_messenger.app import App
 from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import InvalidInput
-from mcp_messenger.faces.rest import PICTURE, CallerOf, add_route, caller_of_request, endpoint
+from mcp_messenger.faces.rest import PICTURE, Routes
 from mcp_messenger.operations import instances, sending
 from mcp_messenger.operations.operation import REST_ONLY, Effect, Input, InstanceId, Nothing, OfInstance, Operation, PlatformId, Toolset
 from mcp_messenger.operations.table import BY_NAME, I
@@ -146,25 +144,9 @@ SPELLED_OF_MANAGER = (
 # fmt: on
 
 
-def add_aliases(router: APIRouter, app: App) -> None:
-    """On the manager: all of them."""
-    caller_of = caller_of_request(app)
+def add_aliases(routes: Routes) -> None:
     for alias in (*OF_INSTANCE, *OF_MANAGER):
-        _add(router, app, alias, alias.path, caller_of, None)
+        media = (PICTURE,) if alias.as_picture else ()
+        routes.add(BY_NAME[alias.operation], alias.path, name=alias.name, as_picture=alias.as_picture, media=media)
     for row in (*SPELLED_OF_INSTANCE, *SPELLED_OF_MANAGER):
-        add_route(router, row.path, row, endpoint(app, row, caller_of))
-
-
-def add_instance_aliases(router: APIRouter, app: App, caller_of: CallerOf, instance_id: Callable[[], str]) -> None:
-    """On an instance's own API: those of instances, without the instance in the path."""
-    for alias in OF_INSTANCE:
-        _add(router, app, alias, alias.path.removeprefix(I), caller_of, instance_id)
-    for row in SPELLED_OF_INSTANCE:
-        path = row.path.removeprefix(I)
-        add_route(router, path, row, endpoint(app, row, caller_of, path=path, instance_id=instance_id))
-
-
-def _add(router: APIRouter, app: App, alias: Alias, path: str, caller_of: CallerOf, instance_id: Callable[[], str] | None) -> None:
-    row = BY_NAME[alias.operation]
-    run = endpoint(app, row, caller_of, path=path, instance_id=instance_id, as_picture=alias.as_picture)
-    add_route(router, path, row, run, name=alias.name, media=(PICTURE,) if alias.as_picture else ())
+        routes.add(row)

@@ -13,7 +13,7 @@ from mcp_messenger.faces.aliases import add_aliases
 from mcp_messenger.faces.docs import add_docs
 from mcp_messenger.faces.guard import MAX_BODY, BodyLimit, HostGuard, SecurityHeaders
 from mcp_messenger.faces.mcp_http import McpEndpoints
-from mcp_messenger.faces.rest import add_operations, add_problems, caller_of_request
+from mcp_messenger.faces.rest import Routes, add_problems, caller_of_request
 from mcp_messenger.faces.streams import add_events, add_health, add_logs, add_platform_webhooks
 from mcp_messenger.version import __version__
 
@@ -36,13 +36,12 @@ def unguarded(app: App) -> FastAPI:
             yield
 
     api = FastAPI(title="mcp-messenger", version=__version__, lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None)
-    caller_of = caller_of_request(app)
-    versioned = APIRouter(prefix="/api/v1")
-    add_operations(versioned, app)
-    add_logs(versioned, app, caller_of)
-    add_events(versioned, app, caller_of)
-    add_aliases(versioned, app)
-    api.include_router(versioned)
+    routes = Routes(APIRouter(prefix="/api/v1"), app, caller_of_request(app))
+    routes.add_all()
+    add_logs(routes)
+    add_events(routes)
+    add_aliases(routes)
+    api.include_router(routes.router)
     root = APIRouter()
     add_health(root, app)
     add_platform_webhooks(root, app)

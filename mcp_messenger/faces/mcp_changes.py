@@ -28,27 +28,14 @@ from mcp_messenger.app import App
 from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.delivery.feed import Listener
 from mcp_messenger.faces.mcp import Authenticate, MessengerServer, error_text
-from mcp_messenger.faces.mcp_resources import ROOT, add_completion, add_prompts, add_resources
+from mcp_messenger.faces.mcp_resources import ROOT
 from providers.errors import MessengerError
 
 BUFFER = 1000
 MAX_STREAMS = 1000
+PUSH_WITHIN = 2.0
 
 Context = ServerRequestContext[Any, Any]
-
-
-def whole_server(app: App, authenticate: Authenticate) -> tuple[MessengerServer, "Changes"]:
-    """Tools, resources and prompts of the application; `run` of the second must run while the first serves."""
-    server = MessengerServer(app, authenticate)
-    add_resources(server, app, authenticate)
-    add_completion(server, app, authenticate)
-    add_prompts(server)
-    changes = Changes(app, authenticate)
-    app.feed.listeners.append(changes)
-    server.low.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, changes.listen)
-    server.low.add_request_handler("resources/subscribe", SubscribeRequestParams, changes.subscribe)
-    server.low.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, changes.unsubscribe)
-    return server, changes
 
 
 class Changes(Listener):
@@ -60,6 +47,12 @@ class Changes(Listener):
         self._streams: dict[InMemorySubscriptionBus, Caller] = {}
         self._subscribers: defaultdict[str, dict[Connection, Caller]] = defaultdict(dict)
         self._send, self._receive = anyio.create_memory_object_stream[tuple[UUID, str]](BUFFER)
+
+    def serve(self, server: MessengerServer) -> None:
+        """Let the server's clients subscribe, in the way of either era."""
+        server.low.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, self._listen)
+        server.low.add_request_handler("resources/subscribe", SubscribeRequestParams, self._subscribe)
+        server.low.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
 
     def instance_changed(self, instance_id: UUID, rows: list[EventRow]) -> None:
         for address in dict.fromkeys(address for row in rows for address in addresses(row)):
@@ -77,7 +70,14 @@ class Changes(Listener):
                     await stream.publish(ResourceUpdated(uri=address))
             for connection, caller in list(self._subscribers.get(address, {}).items()):
                 if sees(caller):
-                    await connection.send_resource_updated(address)
+                    await self._push(connection, address)
+
+    async def _push(self, connection: Connection, address: str) -> None:
+        with anyio.move_on_after(PUSH_WITHIN) as patience:
+            await connection.send_resource_updated(address)
+        if patience.cancelled_caught:
+            # Whoever has stopped reading must not keep the others waiting.
+            self._forget(address, connection)
 
     async def _who_sees(self, instance_id: UUID) -> Callable[[Caller], bool]:
         """The list of instances is everybody's address, and another one for each."""
@@ -87,7 +87,7 @@ class Changes(Listener):
             row = None
         return _everyone if row is None else lambda caller: caller.sees(row)
 
-    async def listen(self, context: Context, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
+    async def _listen(self, context: Context, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
         caller = await self._admitted(context, params.notifications.resource_subscriptions or [])
         if len(self._streams) >= MAX_STREAMS:
             raise MCPError(code=INTERNAL_ERROR, message="Too many clients listen already.")
@@ -98,21 +98,22 @@ class Changes(Listener):
         finally:
             del self._streams[stream]
 
-    async def subscribe(self, context: Context, params: SubscribeRequestParams) -> EmptyResult:
+    async def _subscribe(self, context: Context, params: SubscribeRequestParams) -> EmptyResult:
         caller = await self._admitted(context, [params.uri])
         connection = _connection(context)
         self._subscribers[params.uri][connection] = caller
         connection.exit_stack.callback(self._forget, params.uri, connection)
         return EmptyResult()
 
-    async def unsubscribe(self, context: Context, params: UnsubscribeRequestParams) -> EmptyResult:
+    async def _unsubscribe(self, context: Context, params: UnsubscribeRequestParams) -> EmptyResult:
         self._forget(params.uri, _connection(context))
         return EmptyResult()
 
     def _forget(self, address: str, connection: Connection) -> None:
-        self._subscribers[address].pop(connection, None)
-        if not self._subscribers[address]:
-            del self._subscribers[address]
+        of_address = self._subscribers.get(address, {})
+        of_address.pop(connection, None)
+        if not of_address:
+            self._subscribers.pop(address, None)
 
     async def _admitted(self, context: Context, wanted: list[str]) -> Caller:
         """Who asks, if all the addresses are theirs to hear of."""

@@ -18,7 +18,7 @@ from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import NotAvailable
 from mcp_messenger.faces.guard import MAX_BODY
 from mcp_messenger.faces.mcp import MessengerServer
-from mcp_messenger.faces.mcp_changes import whole_server
+from mcp_messenger.faces.mcp_server import whole_server
 from mcp_messenger.faces.problem import send_problem
 from providers.errors import MessengerError
 

@@ -17,7 +17,7 @@ from mcp.server.stdio import stdio_server
 
 from mcp_messenger.app import App
 from mcp_messenger.caller import ADMIN, Caller
-from mcp_messenger.faces.mcp_changes import whole_server
+from mcp_messenger.faces.mcp_server import whole_server
 
 
 async def _local_user(context: Any) -> Caller:

@@ -1,12 +1,14 @@
 """The REST face: a route of every row of the table, with its signature made from the row's input."""
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from pydantic import BaseModel, create_model
 from pydantic.fields import FieldInfo
 from starlette.exceptions import HTTPException
@@ -18,7 +20,7 @@ from mcp_messenger.caller import Caller
 from mcp_messenger.errors import InternalError, InvalidInput, ReadOnly, quoted
 from mcp_messenger.faces.mcp_http import headers_of
 from mcp_messenger.faces.problem import problem_response
-from mcp_messenger.operations.operation import Effect, Face, Input, Operation, Output
+from mcp_messenger.operations.operation import INSTANCE_PATH, Effect, Face, Input, Operation, Output
 from mcp_messenger.operations.table import OPERATIONS
 from mcp_messenger.operations.validation import said, validated
 from providers.errors import MessengerError
@@ -46,13 +48,6 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-def caller_of_request(app: App) -> CallerOf:
-    async def caller_of(request: Request) -> Caller:
-        return await authenticate(app, headers_of(request.scope))
-
-    return caller_of
-
-
 OWN_ROUTES = frozenset({"get_logs"})
 """Rows whose answer over HTTP is not one JSON object: see streams.py."""
 
@@ -60,85 +55,117 @@ PICTURE = "image/png"
 Answer = Callable[[Request, Caller, Any], Awaitable[Response]]
 
 
-def add_operations(router: APIRouter, app: App) -> None:
-    """All rows, under /api/v1."""
-    caller_of = caller_of_request(app)
-    for row in OPERATIONS:
-        if Face.REST in row.faces and row.name not in OWN_ROUTES:
-            add_route(router, row.path, row, endpoint(app, row, caller_of))
+@dataclass(frozen=True)
+class Routes:
+    """Makes routes of rows. With `instance_id` on an instance's own API: without it in the path, and without rows that are of no instance."""
+
+    router: APIRouter
+    app: App
+    caller_of: CallerOf
+    instance_id: str | None = None
+
+    def add_all(self) -> None:
+        for row in OPERATIONS:
+            if Face.REST in row.faces and row.name not in OWN_ROUTES:
+                self.add(row)
+
+    def add(
+        self,
+        row: Operation,
+        path: str | None = None,
+        *,
+        name: str | None = None,
+        answer: Answer | None = None,
+        as_picture: bool = False,
+        media: Sequence[str] = (),
+    ) -> None:
+        """`path` and `name` where they are not the row's own; `answer` where the output as JSON is not the answer; `as_picture` where
+        nobody needs to ask for the picture; `media` are the types of the answer, where it is not JSON alone.
+        """
+        path = path or row.path
+        if self.instance_id is not None:
+            if not path.startswith(f"{INSTANCE_PATH}/"):
+                return
+            path = path.removeprefix(INSTANCE_PATH)
+        types = media or (("application/json", PICTURE) if row.output.pictures is not Output.pictures else ())
+        content: dict[str, Any] = {type: {} for type in types if type != "application/json"}
+        has_model = row.status != HTTPStatus.NO_CONTENT and (not types or "application/json" in types)
+        self.router.add_api_route(
+            path,
+            self._endpoint(row, path, answer or _answer_of(self.app, row, as_picture=as_picture)),
+            methods=[row.method],
+            name=name or row.name,
+            operation_id=name or row.name,
+            summary=row.summary,
+            tags=[row.toolset],
+            status_code=row.status,
+            response_model=row.output if has_model else None,
+            response_class=JSONResponse if has_model else Response,
+            responses={**PROBLEMS, **({row.status: {"content": content}} if content else {})},
+            route_class_override=_admitting(self._admit(row)),
+        )
+
+    def _admit(self, row: Operation) -> CallerOf:
+        async def admit(request: Request) -> Caller:
+            if self.app.config.read_only and row.effect is not Effect.READ:
+                raise ReadOnly
+            return await self.caller_of(request)
+
+        return admit
+
+    def _endpoint(self, row: Operation, path: str, answer: Answer) -> Callable[..., Awaitable[Response]]:
+        """A function that FastAPI can read."""
+        given = {"instance_id": self.instance_id} if self.instance_id is not None else {}
+        in_path = {name for name in row.input.model_fields if f"{{{name}}}" in path}
+        rest = _without(row.input, in_path | given.keys(), row.name)
+        query_is_read = rest is not None and row.method not in WITH_BODY
+
+        async def run(request: Request, **arguments: Any) -> Response:
+            if request.query_params and not query_is_read:
+                names = quoted(", ".join(request.query_params))
+                raise InvalidInput(f"{names}: this call takes nothing in the query.", hint="/docs shows what it takes.")
+            body: BaseModel | None = arguments.pop("arguments", None)
+            values = {**arguments, **(body.model_dump(exclude_unset=True) if body is not None else {}), **given}
+            return await answer(request, request.state.caller, validated(row, values))
+
+        parameters = [inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)]
+        parameters += [_path_parameter(name, info) for name, info in row.input.model_fields.items() if name in in_path]
+        if rest is not None:
+            parameters.append(_rest_parameter(rest, row.method in WITH_BODY))
+        run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess] - FastAPI reads it
+        run.__name__ = row.name
+        return run
 
 
-def add_route(
-    router: APIRouter,
-    path: str,
-    row: Operation,
-    run: Callable[..., Awaitable[Response]],
-    *,
-    name: str | None = None,
-    media: Sequence[str] = (),
-) -> None:
-    """`media`: the types of the answer, where it is not JSON alone."""
-    types = media or (("application/json", PICTURE) if row.output.pictures is not Output.pictures else ())
-    content: dict[str, Any] = {type: {} for type in types if type != "application/json"}
-    has_model = row.status != HTTPStatus.NO_CONTENT and (not types or "application/json" in types)
-    router.add_api_route(
-        path,
-        run,
-        methods=[row.method],
-        name=name or row.name,
-        operation_id=name or row.name,
-        summary=row.summary,
-        tags=[row.toolset],
-        status_code=row.status,
-        response_model=row.output if has_model else None,
-        response_class=JSONResponse if has_model else Response,
-        responses={**PROBLEMS, **({row.status: {"content": content}} if content else {})},
-    )
+def caller_of_request(app: App) -> CallerOf:
+    async def caller_of(request: Request) -> Caller:
+        return await authenticate(app, headers_of(request.scope))
+
+    return caller_of
 
 
-def endpoint(
-    app: App,
-    row: Operation,
-    caller_of: CallerOf,
-    *,
-    path: str | None = None,
-    instance_id: Callable[[], str] | None = None,
-    answer: Answer | None = None,
-    as_picture: bool = False,
-) -> Callable[..., Awaitable[Response]]:
-    """A function that FastAPI can read.
+def _admitting(admit: CallerOf) -> type[APIRoute]:
+    """A route that knows its caller before it reads the body: a stranger's is not even parsed."""
 
-    `path` where it is not the row's own; `instance_id` where the server and not the request says it; `answer` where the row's output
-    as JSON is not the answer; `as_picture` where nobody needs to ask for the picture.
-    """
-    given = {"instance_id"} if instance_id is not None else set[str]()
-    in_path = {name for name in row.input.model_fields if f"{{{name}}}" in (path or row.path)} - given
-    rest = _without(row.input, in_path | given, row.name)
-    query_is_read = rest is not None and row.method not in WITH_BODY
+    class Admitting(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
 
-    async def run(request: Request, **arguments: Any) -> Response:
-        if app.config.read_only and row.effect is not Effect.READ:
-            raise ReadOnly
-        caller = await caller_of(request)
-        if request.query_params and not query_is_read:
-            raise InvalidInput(f"{quoted(', '.join(request.query_params))}: this call takes nothing in the query.", hint="/docs shows what it takes.")
-        body: BaseModel | None = arguments.pop("arguments", None)
-        values = {**arguments, **(body.model_dump(exclude_unset=True) if body is not None else {})}
-        if instance_id is not None:
-            values["instance_id"] = instance_id()
-        args = validated(row, values)
-        if answer is not None:
-            return await answer(request, caller, args)
-        output = await row.run(app, caller, args)
+            async def admitted(request: Request) -> Response:
+                request.state.caller = await admit(request)
+                return await handle(request)
+
+            return admitted
+
+    return Admitting
+
+
+def _answer_of(app: App, row: Operation, *, as_picture: bool) -> Answer:
+    async def answer(request: Request, caller: Caller, args: Any) -> Response:
+        output: Output = await row.run(app, caller, args)
         return respond(output, row.status, picture=as_picture or PICTURE in accepted(request))
 
-    parameters = [inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)]
-    parameters += [_path_parameter(name, info) for name, info in row.input.model_fields.items() if name in in_path]
-    if rest is not None:
-        parameters.append(_rest_parameter(rest, row.method in WITH_BODY))
-    run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess] - FastAPI reads it
-    run.__name__ = row.name
-    return run
+    return answer
 
 
 def _path_parameter(name: str, info: FieldInfo) -> inspect.Parameter:

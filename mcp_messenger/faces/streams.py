@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,7 +19,7 @@ from mcp_messenger.app import App
 from mcp_messenger.caller import Caller, parse_instance_id
 from mcp_messenger.errors import NotAvailable, NotReady
 from mcp_messenger.faces.problem import problem
-from mcp_messenger.faces.rest import CallerOf, accepted, add_route, endpoint, respond
+from mcp_messenger.faces.rest import CallerOf, Routes, accepted, respond
 from mcp_messenger.operations import diagnostics, events
 from mcp_messenger.operations.events import GetEvents
 from mcp_messenger.operations.operation import Input
@@ -58,19 +58,19 @@ EVENTS = replace(
 )
 
 
-def add_logs(router: APIRouter, app: App, caller_of: CallerOf, path: str = LOGS.path, instance_id: Callable[[], str] | None = None) -> None:
+def add_logs(routes: Routes) -> None:
     """In the place of the table's own route: lines as text, or as JSON for who asks for it, or as a stream."""
+    app = routes.app
 
     async def answer(request: Request, caller: Caller, args: ReadLogs) -> Response:
         found = await diagnostics.get_logs(app, caller, args)
         if args.follow:
-            return _streamed(_log_events(app, request, caller_of, args))
+            return _streamed(_log_events(app, request, routes.caller_of, args))
         if "application/json" in accepted(request):
             return respond(found)
         return PlainTextResponse("".join(f"{line}\n" for line in found.lines))
 
-    run = endpoint(app, LOGS, caller_of, path=path, instance_id=instance_id, answer=answer)
-    add_route(router, path, LOGS, run, media=("text/plain", "application/json", STREAM))
+    routes.add(LOGS, answer=answer, media=("text/plain", "application/json", STREAM))
 
 
 async def _log_events(app: App, request: Request, caller_of: CallerOf, args: ReadLogs) -> AsyncIterator[dict[str, Any]]:
@@ -89,15 +89,17 @@ def _overlap(seen: list[str], lines: list[str]) -> int:
     return next((size for size in range(len(lines), 0, -1) if seen[-size:] == lines[:size]), 0)
 
 
-def add_events(router: APIRouter, app: App, caller_of: CallerOf) -> None:
+def add_events(routes: Routes) -> None:
+    app = routes.app
+
     async def answer(request: Request, caller: Caller, args: StreamEvents) -> Response:
         wanted = validated(BY_NAME["get_events"], {"after": request.headers.get("last-event-id") or args.after, "instance_id": args.instance_id})
         assert isinstance(wanted, GetEvents)
         parse_cursor(wanted.after)
         await events.visible(app, caller, wanted.instance_id)
-        return _streamed(_events(app, request, caller_of, caller, wanted))
+        return _streamed(_events(app, request, routes.caller_of, caller, wanted))
 
-    add_route(router, EVENTS.path, EVENTS, endpoint(app, EVENTS, caller_of, answer=answer), media=(STREAM,))
+    routes.add(EVENTS, answer=answer, media=(STREAM,))
 
 
 async def _events(app: App, request: Request, caller_of: CallerOf, caller: Caller, args: GetEvents) -> AsyncIterator[dict[str, Any]]:

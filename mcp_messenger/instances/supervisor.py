@@ -110,6 +110,9 @@ class Supervisor:
                 await self._states.write(instance_id, None, StateChanged(state=InstanceState.STOPPED))
         except StoreUnavailable as error:
             log.warning("leases cannot be renewed: %s", error)
+        except Exception:
+            # A statement that was cancelled, a standby that is read-only: whatever it is, the next look may succeed.
+            log.exception("instances cannot be looked after")
 
     async def _renew(self) -> None:
         began = anyio.current_time()
@@ -156,6 +159,8 @@ class Supervisor:
                 await self._run(held)
         except StoreUnavailable as error:
             log.warning("instance not started: %s", error, extra={"instance_id": str(instance_id)})
+        except Exception:
+            log.exception("instance broke down", extra={"instance_id": str(instance_id)})
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_WITHIN):
                 await self._release(instance_id, epoch)

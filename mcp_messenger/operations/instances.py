@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, cast
 from uuid import UUID, uuid4
 
@@ -12,7 +13,7 @@ from db import instances as store
 from db import secrets
 from db.instances import InstanceRow
 from mcp_messenger.app import App
-from mcp_messenger.caller import Caller, instance_of, parse_instance_id
+from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import InvalidInput, NotAllowed, NotAvailable
 from mcp_messenger.instances import classes, credentials
 from mcp_messenger.operations import cursor as cursors
@@ -48,6 +49,8 @@ class WebhookConfig(BaseModel):
 
     @model_validator(mode="after")
     def _has_url(self) -> Self:
+        if self.url is not None and (self.url.username or self.url.password):
+            raise ValueError("a webhook url holds no user name and no password; set a secret instead")
         if self.enabled and self.url is None:
             raise ValueError("an enabled webhook needs a url")
         return self
@@ -89,10 +92,10 @@ class CreateInstance(Input):
         given: dict[str, Any] = dict(cast("dict[str, Any]", data))
         flat = {name: given.pop(name) for name in FLAT_CREDENTIALS & given.keys()}
         present = {name: value for name, value in flat.items() if value is not None}
-        if not present:
+        nested: object = given.get("credentials") or {}
+        if not present or not isinstance(nested, dict):
             return given
-        credentials: dict[str, Any] = given.get("credentials") or {}
-        return {**given, "credentials": {**credentials, **present}}
+        return {**given, "credentials": {**cast("dict[str, Any]", nested), **present}}
 
     @field_validator("type_instance")
     @classmethod
@@ -199,7 +202,7 @@ async def list_instances(app: App, caller: Caller, args: ListInstances) -> Insta
     if position is not None:
         if position[0] is None:
             raise InvalidInput("This cursor is not one of ours.", hint="Give the next_cursor of the page before, or none.")
-        after = position[0], parse_instance_id(position[1])
+        after = position[0], _id_of(position[1])
     rows = await store.listing(
         app.database,
         user_id=caller.user_id or args.user_id,
@@ -215,6 +218,13 @@ async def list_instances(app: App, caller: Caller, args: ListInstances) -> Insta
         instances=[instance_view(row) for row in page],
         next_cursor=cursors.encode(page[-1].created_at, page[-1].id) if more else None,
     )
+
+
+def _id_of(cursor: str) -> UUID:
+    try:
+        return UUID(cursor)
+    except ValueError:
+        raise InvalidInput("This cursor is not one of ours.", hint="Give the next_cursor of the page before, or none.") from None
 
 
 async def get_instance(app: App, caller: Caller, args: OfInstance) -> InstanceAnswer:
@@ -270,12 +280,14 @@ async def delete_instance(app: App, caller: Caller, args: DeleteInstance) -> Not
     await store.delete(app.database, row.id, purge=args.purge)
     app.memory.forget(row.id)
     app.supervisor.wake()
-    await anyio.to_thread.run_sync(_remove_folder, app, row)
+    await anyio.to_thread.run_sync(_remove_folder, app.instance_dir(row.id))
+    if args.purge:
+        await anyio.to_thread.run_sync(_remove_folder, app.downloads_dir(row.id))
     return Nothing()
 
 
-def _remove_folder(app: App, row: InstanceRow) -> None:
-    shutil.rmtree(app.instance_dir(row.id), ignore_errors=True)
+def _remove_folder(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 class ProcessInstance(OfInstance):
@@ -287,7 +299,7 @@ async def process_instance(app: App, caller: Caller, args: ProcessInstance) -> I
     row = await instance_of(app.database, caller, args.instance_id)
     if args.force_recreate:
         await _halt(app, row)
-        await anyio.to_thread.run_sync(_remove_folder, app, row)
+        await anyio.to_thread.run_sync(_remove_folder, app.instance_dir(row.id))
     return await _launch(app, row)
 
 

@@ -169,7 +169,7 @@ async def download_media(app: App, caller: Caller, args: DownloadMedia) -> Downl
     provider = await port(app, row, Capability.DOWNLOAD)
     download = await provider.download(Media.model_validate_json(_json(media[args.index])))
     name = safe_name(download.name, download.mime)
-    folder = app.config.data_dir / "media" / str(row.id) / str(message.id)
+    folder = app.downloads_dir(row.id) / str(message.id)
 
     def save() -> str:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)

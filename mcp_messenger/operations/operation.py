@@ -45,7 +45,7 @@ REST_ONLY = frozenset({Face.REST})
 class Input(BaseModel):
     """Arguments. `quiet` ones are taken, and not shown to models: they are rarely a model's business, and each costs tokens."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True, coerce_numbers_to_str=True)
     quiet: ClassVar[frozenset[str]] = frozenset()
 
     @model_validator(mode="before")

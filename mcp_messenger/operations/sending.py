@@ -87,7 +87,7 @@ async def send_media(app: App, caller: Caller, args: SendMedia) -> SendAnswer:
     _require(cls, Capability.MEDIA)
     upload = await load_upload(
         args.source,
-        policy=media_policy(app),
+        policy=media_policy(app, row),
         max_bytes=cls.limits.max_upload or DEFAULT_UPLOAD_MAX,
         name=args.name,
         mime=args.mime,
@@ -105,9 +105,10 @@ async def send_location(app: App, caller: Caller, args: SendLocation) -> SendAns
     return await _send(app, caller, args, location=Location(latitude=args.latitude, longitude=args.longitude, name=args.name))
 
 
-def media_policy(app: App) -> MediaPolicy:
+def media_policy(app: App, row: InstanceRow) -> MediaPolicy:
+    """Files come from the media folders, and from what this very instance has downloaded."""
     roots = app.config.media_roots or (app.config.data_dir / "media",)
-    return MediaPolicy(roots=roots, network=NetworkPolicy(allowed_networks=app.config.allowed_networks), tls=app.tls())
+    return MediaPolicy(roots=(*roots, app.downloads_dir(row.id)), network=NetworkPolicy(allowed_networks=app.config.allowed_networks), tls=app.tls())
 
 
 def _require(cls: type[Provider], capability: Capability) -> None:
@@ -141,10 +142,12 @@ async def _send(
         silent=args.silent,
         extra={**args.extra, "split": True} if split else args.extra,
     )
-    (await checker(app, row)).check(draft)
-    _require_sendable(app, row)
-    message_id = await app.outbox.queue(row.id, draft, kind=kind, idempotency_key=args.idempotency_key)
-    await app.supervisor.wake_outbox(row.id)
+    message_id = await app.outbox.known(row.id, draft, args.idempotency_key)
+    if message_id is None:
+        (await checker(app, row)).check(draft)
+        _require_sendable(app, row)
+        message_id = await app.outbox.queue(row.id, draft, kind=kind, idempotency_key=args.idempotency_key)
+        await app.supervisor.wake_outbox(row.id)
     return answer(await app.outbox.wait_settled(row.id, message_id, WAIT_FOR_PLATFORM))
 
 

@@ -96,7 +96,7 @@ async def wait_for_reply(app: App, caller: Caller, args: WaitForReply) -> Replie
             now = anyio.current_time()
             if len(found) > seen:
                 seen, quiet_until = len(found), min(deadline, now + args.settle)
-            if now >= deadline or (found and now >= quiet_until):
+            if now >= deadline or (found and now >= quiet_until) or message.status == "failed":
                 shown = await page(app, row, found, args.limit)
                 return Replies(replies=shown.messages, status=message.status)
             with anyio.move_on_after((quiet_until if found else deadline) - now):

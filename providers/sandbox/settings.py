@@ -23,6 +23,8 @@ class Step(BaseModel):
 
 
 class SandboxSettings(Settings):
+    admin_fields = frozenset({"page_port"})
+
     persona: Literal["echo", "script", "human"] = "echo"
     """Who answers: echo repeats, script follows `script` once in every chat, human leaves it to the chat page."""
     script: tuple[Step, ...] = ()

@@ -9,15 +9,19 @@ import anyio
 import pytest
 from mcp import Client, MCPDeprecationWarning
 from mcp.shared.exceptions import MCPError
+from mcp.shared.memory import create_client_server_memory_streams
+from mcp.shared.message import SessionMessage
 from mcp.shared.subscriptions import ResourceUpdated
-from mcp.types import INVALID_PARAMS, ResourceUpdatedNotification
+from mcp.types import INVALID_PARAMS, JSONRPCRequest, ResourceUpdatedNotification
 from pydantic import SecretStr
 
 from db.events import EventRow
 from mcp_messenger.app import App
 from mcp_messenger.caller import ADMIN, Caller
+from mcp_messenger.faces import mcp_changes
 from mcp_messenger.faces.mcp_changes import addresses
 from mcp_messenger.faces.mcp_resources import ROOT
+from mcp_messenger.faces.mcp_server import whole_server
 from mcp_messenger.operations.keys import CreateToken, create_user_token
 from tests.mcp_clients import call, in_memory, over_http
 from tests.running import PATIENCE, ready_sandbox, running_app, serving, until_status
@@ -113,6 +117,33 @@ async def test_an_older_client_unsubscribes(app: App) -> None:
         await call(client, "wait_for_reply", instance_id=instance, message_id=sent["message_id"], timeout=20)
         await heard.of(messages)
     assert set(heard.addresses) == {messages}
+
+
+async def test_a_client_that_stops_reading_keeps_nobody_waiting(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mcp_changes, "PUSH_WITHIN", 0.05)
+    instance = await ready_sandbox(app)
+    heard = Heard()
+
+    async def authenticate(context: Any) -> Caller:
+        return ADMIN
+
+    server, changes = whole_server(app, authenticate)
+    async with create_client_server_memory_streams() as ((received, sent), (served, answered)), anyio.create_task_group() as tasks:
+        tasks.start_soon(changes.run)
+        tasks.start_soon(server.low.run, served, answered, server.low.create_initialization_options())
+        hello = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "asleep", "version": "1"}}
+        for number, (method, params) in enumerate(
+            [("initialize", hello), *(("resources/subscribe", {"uri": address}) for address in watched(instance))], start=1
+        ):
+            await sent.send(SessionMessage(JSONRPCRequest(jsonrpc="2.0", id=number, method=method, params=params)))
+            await received.receive()
+        async with Client(server, mode="legacy", message_handler=heard.take) as eager:
+            await subscribe(eager, *watched(instance))
+            for _ in range(3):
+                heard.addresses.clear()
+                await call(eager, "send_message", instance_id=instance, to="ann", message="Hello.")
+                await heard.of(*watched(instance))
+        tasks.cancel_scope.cancel()
 
 
 def test_an_address_holds_a_chats_id_as_it_is_and_escaped() -> None:

@@ -96,7 +96,7 @@ def started(data_dir: Path, log: Path, *arguments: str, database_url: str | None
 
 
 def test_every_line_is_of_the_protocol_while_everything_logs(tmp_path: Path) -> None:
-    """The embedded store starts meanwhile, and the sandbox runs a web server of its own."""
+    """Meanwhile the embedded store starts, and the sandbox a web server of its own."""
     log = tmp_path / "log"
     with started(tmp_path / "data", log, "--log-level", "DEBUG") as wire:
         instance = wire.ready_sandbox()
@@ -109,7 +109,7 @@ def test_every_line_is_of_the_protocol_while_everything_logs(tmp_path: Path) -> 
     assert all(json.loads(line)["jsonrpc"] == "2.0" for line in wire.lines)
     logged = log.read_text(encoding="utf-8")
     assert "level=debug" in logged
-    assert "Uvicorn running" in logged or "Started server process" in logged
+    assert "state: ready" in logged
 
 
 def test_logs_hold_no_secret_and_no_message(tmp_path: Path, database_url: str) -> None:

@@ -1,17 +1,19 @@
 """Which tools there are: by toolsets, and read-only above all."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import httpx
 import pytest
 
-from mcp_messenger.cli import run
 from mcp_messenger.config import Config
 from mcp_messenger.errors import InvalidInput
 from mcp_messenger.faces.mcp import selected
 from mcp_messenger.operations.operation import DEFAULT_TOOLSETS, Effect, Face, Toolset
 from mcp_messenger.operations.table import OPERATIONS
 from tests.mcp_clients import call, in_memory, refused
+from tests.program import ROOT, environment
 from tests.running import ready_sandbox, running_app, serving
 
 pytestmark = pytest.mark.anyio
@@ -34,13 +36,14 @@ def test_every_toolset_has_tools() -> None:
     assert all(names(toolset) for toolset in Toolset)
 
 
-def test_an_unknown_toolset_is_refused_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_toolset_is_refused_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="'gruops'"):
         names("default", "gruops")
-    assert run(["--toolsets", "gruops"]) == 1
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert all(toolset in told.err for toolset in Toolset)
+    command = [sys.executable, "-m", "mcp_messenger", "--toolsets", "default,gruops"]
+    run = subprocess.run(command, cwd=ROOT, env=environment(tmp_path), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert "'gruops'" in run.stderr
+    assert all(toolset in run.stderr for toolset in Toolset)
 
 
 def test_read_only_wins_over_every_toolset() -> None:

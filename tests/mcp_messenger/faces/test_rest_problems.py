@@ -59,7 +59,7 @@ def problem(answer: httpx.Response, status: int, code: str = "invalid_input") ->
         ({"provider": "sandbox", "type_instance": ["web"]}, "type_instance.0"),
         ({"provider": "sandbox", "type_instance": []}, "type_instance"),
         ({"provider": "sandbox", "runtime": "kubernetes"}, "runtime"),
-        ({"provider": "sandbox", "user_id": 7}, "user_id"),
+        ({"provider": "sandbox", "user_id": ["x"]}, "user_id"),
         ({"provider": "sandbox", "user_id": "x" * 129}, "user_id"),
         ({"provider": "sandbox", "user_id": "a\0b"}, "user_id"),
         ({"provider": "sandbox", "credentials": {"persona": "ghost"}}, "persona"),
@@ -145,8 +145,8 @@ async def test_paths_and_methods_that_are_not_there(client: httpx.AsyncClient) -
     ],
 )
 async def test_arguments_that_do_not_fit(client: httpx.AsyncClient, instance_id: str, method: str, path: str) -> None:
-    body = {"json": {"enabled": True}} if method == "PUT" else {}
-    answer = await client.request(method, f"/api/v1{path.replace('{id}', instance_id)}", **body)
+    body = {"enabled": True} if method == "PUT" else None
+    answer = await client.request(method, f"/api/v1{path.replace('{id}', instance_id)}", json=body)
     assert problem(answer, 422)["hint"]
 
 

@@ -1,0 +1,106 @@
+"""The event log by cursor: every event, once, in order, however many write."""
+
+import subprocess
+import sys
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import anyio
+import psycopg
+import pytest
+
+from db import events
+from db.database import Database
+from db.events import EventRow
+from tests.db.event_writer import WRITERS, message, write_all
+from tests.stored import new_instance, one, opened, rows
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parents[2]
+COUNT = 25
+
+
+async def read(database: Database, instance_ids: list[UUID] | None, until: int, *, limit: int) -> list[EventRow]:
+    """By cursor, as fast as it goes."""
+    seen: list[EventRow] = []
+    while len(seen) < until:
+        seen += await events.after(database, seen[-1].id if seen else 0, instance_ids=instance_ids, limit=limit)
+    return seen
+
+
+async def test_a_reader_sees_every_event_of_many_processes_once_and_in_order(database: Database, database_url: str) -> None:
+    instance_id, other = await new_instance(database), await new_instance(database)
+    command = [sys.executable, "-m", "tests.db.event_writer", database_url]
+    total = 4 * COUNT * WRITERS
+    seen: list[EventRow] = []
+    seen_of_one: list[EventRow] = []
+    async with opened(database_url, connections=2) as readers:
+        with subprocess.Popen([*command, str(instance_id), "child", str(COUNT)], cwd=ROOT) as child:
+            with anyio.fail_after(60):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(write_all, database_url, other, "here", COUNT)
+
+                    async def all_of_them() -> None:
+                        seen.extend(await read(readers, None, 2 * total, limit=7))
+
+                    async def of_one() -> None:
+                        seen_of_one.extend(await read(readers, [other], total, limit=3))
+
+                    tasks.start_soon(all_of_them)
+                    tasks.start_soon(of_one)
+            assert child.wait(20) == 0
+    numbers = [event.id for event in seen]
+    assert numbers == sorted(set(numbers))
+    assert numbers == [number for (number,) in rows(database_url, "SELECT id FROM events ORDER BY id")]
+    assert [event.id for event in seen_of_one] == [event.id for event in seen if event.instance_id == other]
+
+
+async def test_what_commits_late_has_a_number_that_no_reader_has_passed(database: Database, database_url: str) -> None:
+    """A transaction that wrote its event first and commits last: a cursor must not have gone past it meanwhile."""
+    instance_id = await new_instance(database)
+    from db.inbound import APPEND_MESSAGES
+    from db.json import jsonb
+
+    done = anyio.Event()
+
+    async def another() -> None:
+        async with opened(database_url) as other:
+            await other.rows(APPEND_MESSAGES, {"rows": jsonb([message(instance_id, "second", 0)])})
+        done.set()
+
+    async with anyio.create_task_group() as tasks:
+        async with database.transaction() as slow:
+            await slow.execute(APPEND_MESSAGES, {"rows": jsonb([message(instance_id, "first", 0)])})
+            tasks.start_soon(another)
+            waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
+            while not rows(database_url, waiting):  # noqa: ASYNC110 - nobody tells of it
+                await anyio.sleep(0.01)
+            assert one(database_url, "SELECT count(*) FROM events") == 0
+            assert not done.is_set()
+    first, second = await events.after(database, 0, instance_ids=None, limit=10)
+    assert (first.id + 1, first.message_id, second.message_id) == (second.id, one(database_url, "SELECT min(id) FROM messages"), second.message_id)
+
+
+async def test_the_filters(database: Database, database_url: str) -> None:
+    instance_id, other = await new_instance(database), await new_instance(database)
+    assert await events.last(database) == 0
+    with psycopg.connect(database_url) as somebody:
+        for number, (owner, type, chat_id) in enumerate(
+            [(instance_id, "message", "ann"), (other, "message", "ann"), (instance_id, "state", None), (instance_id, "message", "bob")], 1
+        ):
+            statement = "INSERT INTO events (id, instance_id, type, chat_id) VALUES (%s, %s, %s, %s)"
+            somebody.execute(statement, [number, owner, type, chat_id])
+
+    async def found(after: int = 0, instance_ids: list[UUID] | None = None, chat_id: str | None = None, types: list[str] | None = None) -> list[int]:
+        page = await events.after(database, after, instance_ids=instance_ids, chat_id=chat_id, types=types, limit=10)
+        return [event.id for event in page]
+
+    assert await found() == [1, 2, 3, 4]
+    assert await found(2) == [3, 4]
+    assert await found(instance_ids=[instance_id]) == [1, 3, 4]
+    assert await found(instance_ids=[]) == []
+    assert await found(instance_ids=[uuid4()]) == []
+    assert await found(chat_id="ann") == [1, 2]
+    assert await found(types=["state"]) == [3]
+    assert await events.last(database) == 4
