@@ -11,7 +11,7 @@ from typing import Any, LiteralString
 from db.database import Database
 from db.json import jsonb
 
-LOCK: LiteralString = "SELECT 1"
+LOCK: LiteralString = "SELECT pg_advisory_xact_lock(7019830104723521)"
 LOG_LOCK: LiteralString = "guard AS MATERIALIZED (" + LOCK + ")"
 FENCE: LiteralString = """ WHERE %(epoch)s::bigint IS NULL OR EXISTS (
         SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)"""

@@ -38,9 +38,9 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: App) -> AsyncGenerator[str]:
+async def serving(app: App, listener: socket.socket | None = None) -> AsyncGenerator[str]:
     """The HTTP face of the application in this very loop; gives its address, without a slash at the end."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with listener or socket.create_server(("127.0.0.1", 0)) as listener:
         config = uvicorn.Config(http_app(app), log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1)
         server = _Server(config)
         async with anyio.create_task_group() as tasks:

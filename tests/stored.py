@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import anyio
 import psycopg
 
-from db import leases
+from db import leases, outbox
 from db.database import Database
 from db.pool import open_pool
 from providers.models import Chat, ChatKind, Contact, Message, MessageReceived, ReceiptChanged, ReceiptStatus
@@ -77,3 +77,20 @@ def received(id: str, text: str = "hello", *, chat: Chat = ANN, minute: int = 0,
 
 def receipt(message_id: str, status: str, detail: str | None = None) -> ReceiptChanged:
     return ReceiptChanged(chat_id="ann", message_id=message_id, status=ReceiptStatus(status), at=NOON, detail=detail)
+
+
+async def queued(database: Database, instance_id: UUID, text: str = "hello", *, chat_id: str = "ann", key: str | None = None) -> int:
+    """A text of ours that waits to be sent."""
+    row = await outbox.queue(
+        database,
+        instance_id=instance_id,
+        chat_id=chat_id,
+        kind="text",
+        body=text,
+        reply_to=None,
+        content={"fingerprint": text} if key else {},
+        idempotency_key=key,
+        draft={"chat_id": chat_id, "text": text, "chat_kind": "private"},
+        upload=None,
+    )
+    return row.id

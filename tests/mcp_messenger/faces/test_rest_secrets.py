@@ -142,23 +142,21 @@ def test_a_whole_session_lets_no_secret_out(database_url: str, tmp_path: Path) -
         telegram.add_bot(TOKEN)
         said = [running.said]
 
-        def call(method: str, path: str, token: str = admin, **arguments: Any) -> dict[str, Any]:
-            answer = httpx.request(
-                method, f"{running.url}/api/v1{path}", headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=30, **arguments
-            )
+        def call(method: str, path: str, token: str = admin, **arguments: Any) -> httpx.Response:
+            headers = {"Authorization": f"Bearer {token}"}
+            answer = httpx.request(method, f"{running.url}/api/v1{path}", headers=headers, trust_env=False, timeout=30, **arguments)
             said.append(f"{answer.headers}{answer.text}")
-            return answer.json()
+            return answer
 
-        made = call("POST", "/instances", json={"provider": "telegram", "token": TOKEN, "credentials": {"base_url": telegram.url}})
-        instance, key = f"/instances/{made['instance_id']}", said.pop() and made["api_key"]
+        made = call("POST", "/instances", json={"provider": "telegram", "token": TOKEN, "credentials": {"base_url": telegram.url}}).json()
+        said.pop()  # the one answer that is to hold the key
+        instance, key = f"/instances/{made['instance_id']}", made["api_key"]
         call("POST", "/instances", json={"provider": "telegram", "token": TOKEN, "tokn": TOKEN})
         call("POST", "/instances", json={"provider": "telegram", "token": [TOKEN]})
         call("POST", "/instances", json={"provider": "telegram", "token": TOKEN, "credentials": {"base_url": f"ftp://{TOKEN}"}})
         call("PUT", f"{instance}/credentials", json={"credentials": {"token": TOKEN, "mode": TOKEN}})
         for path in ("", "/memory", "/credentials", "/auth-status", "/health", "/errors", "/api-key-history", "/account", "/qr", "/logs"):
-            call("GET", f"{instance}{path}") if path != "/logs" else said.append(
-                httpx.get(f"{running.url}/api/v1{instance}/logs", headers={"Authorization": f"Bearer {admin}"}, trust_env=False).text
-            )
+            call("GET", f"{instance}{path}")
         call("GET", instance, token=key + "x")
         call("GET", instance, token=TOKEN)
         call("POST", f"{instance}/send", token=key, json={"to": "1", "message": "to a chat that is not there"})
