@@ -43,7 +43,7 @@ GET: LiteralString = SELECT + " WHERE c.instance_id = %(instance_id)s AND c.id =
 
 
 async def get(database: Database, instance_id: UUID, chat_id: str) -> ChatRow | None:
-    return await database.one(ChatRow, GET, {"instance_id": instance_id, "id": chat_id})
+    return await database.read_one(ChatRow, GET, {"instance_id": instance_id, "id": chat_id})
 
 
 LIST: LiteralString = (
@@ -68,7 +68,7 @@ async def listing(
     limit: int,
 ) -> list[ChatRow]:
     """Those with the newest message first; `before` is the (last_at, id) of the last row of the page before."""
-    return await database.all(
+    return await database.read(
         ChatRow,
         LIST,
         {
@@ -93,7 +93,7 @@ CONTACTS: LiteralString = """
 async def contacts(database: Database, instance_id: UUID, *, query: str | None, after: str | None, limit: int) -> list[ContactRow]:
     """By id; `query` is looked for in names, user names, phones and ids."""
     pattern = None if query is None else "%" + query.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    return await database.all(ContactRow, CONTACTS, {"instance_id": instance_id, "query": pattern, "after": after, "limit": limit})
+    return await database.read(ContactRow, CONTACTS, {"instance_id": instance_id, "query": pattern, "after": after, "limit": limit})
 
 
 UPSERT: LiteralString = """

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 import anyio
 
 from db.errors import StoreUnavailable, translated
+from db.sharing import Sharing
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -29,6 +30,7 @@ class Database:
         self._pool: AsyncConnectionPool[AsyncConnection[TupleRow]] | None = None
         self._started = anyio.Event()
         self._failure: str | None = None
+        self._reads = Sharing()
 
     def ready(self, pool: "AsyncConnectionPool[AsyncConnection[TupleRow]]") -> None:
         self._pool = pool
@@ -68,6 +70,14 @@ class Database:
             async with self._pool.connection() as connection, connection.cursor(row_factory=class_row(row)) as cursor:
                 await cursor.execute(sql, params)
                 return await cursor.fetchall()
+
+    async def read(self, row: type[Row], sql: LiteralString, params: Params) -> list[Row]:
+        """`all`, of a statement that writes nothing and whose parameters can be hashed: who asks the same at the same time shares the rows."""
+        return list(await self._reads.ask((row, sql, *params.values()), lambda: self.all(row, sql, params)))
+
+    async def read_one(self, row: type[Row], sql: LiteralString, params: Params) -> Row | None:
+        rows = await self.read(row, sql, params)
+        return rows[0] if rows else None
 
     async def one(self, row: type[Row], sql: LiteralString, params: Params | None = None) -> Row | None:
         rows = await self.all(row, sql, params)

@@ -87,7 +87,7 @@ GET: LiteralString = "SELECT * FROM message_instances WHERE id = %(id)s"
 
 
 async def get(database: Database, instance_id: UUID) -> InstanceRow | None:
-    return await database.one(InstanceRow, GET, {"id": instance_id})
+    return await database.read_one(InstanceRow, GET, {"id": instance_id})
 
 
 LIST: LiteralString = """
@@ -112,7 +112,7 @@ async def listing(
     limit: int,
 ) -> list[InstanceRow]:
     """Newest first. `after` is the (created_at, id) of the last row of the page before."""
-    return await database.all(
+    return await database.read(
         InstanceRow,
         LIST,
         {
@@ -180,6 +180,7 @@ DELETE: LiteralString = """
     WITH gone AS (DELETE FROM message_instances WHERE id = %(id)s RETURNING id),
         leases AS (DELETE FROM leases USING gone WHERE instance_id = gone.id),
         outbox AS (DELETE FROM outbox USING gone WHERE instance_id = gone.id),
+        calls AS (DELETE FROM calls USING gone WHERE instance_id = gone.id),
         deliveries AS (DELETE FROM deliveries USING gone WHERE instance_id = gone.id),
         events AS (DELETE FROM events USING gone WHERE instance_id = gone.id),
         statuses AS (DELETE FROM status_history USING gone WHERE instance_id = gone.id),

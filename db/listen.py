@@ -10,7 +10,7 @@ from db.errors import translated
 log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 2.0
-LISTEN: LiteralString = "LISTEN mcp_messenger_events; LISTEN mcp_messenger_instances; LISTEN mcp_messenger_outbox"
+LISTEN: LiteralString = "LISTEN mcp_messenger_events; LISTEN mcp_messenger_instances; LISTEN mcp_messenger_outbox; LISTEN mcp_messenger_calls"
 PROBE: LiteralString = "SELECT pg_notify('mcp_messenger_instances', %(probe)s)"
 
 

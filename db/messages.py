@@ -39,7 +39,7 @@ GET: LiteralString = "SELECT " + COLUMNS + " FROM messages WHERE id = %(id)s AND
 
 
 async def get(database: Database, instance_id: UUID, message_id: int) -> MessageRow | None:
-    return await database.one(MessageRow, GET, {"id": message_id, "instance_id": instance_id})
+    return await database.read_one(MessageRow, GET, {"id": message_id, "instance_id": instance_id})
 
 
 BY_PLATFORM_ID: LiteralString = "SELECT " + COLUMNS + " FROM messages WHERE instance_id = %(instance_id)s AND platform_id = ANY(%(ids)s)"
@@ -68,7 +68,7 @@ OF_CHAT: LiteralString = (
 
 async def of_chat(database: Database, instance_id: UUID, chat_id: str, *, before: Position | None, limit: int) -> list[MessageRow]:
     """Newest first; `before` is the (sent_at, id) of the last row of the page before."""
-    return await database.all(
+    return await database.read(
         MessageRow,
         OF_CHAT,
         {
@@ -93,7 +93,7 @@ RECENT: LiteralString = (
 
 async def recent(database: Database, instance_id: UUID, *, before: Position | None, limit: int) -> list[MessageRow]:
     """The newest messages of all chats."""
-    return await database.all(
+    return await database.read(
         MessageRow,
         RECENT,
         {"instance_id": instance_id, "before": before and before[0], "before_id": before and before[1], "limit": limit},
@@ -121,7 +121,7 @@ async def search(
     limit: int,
 ) -> list[MessageRow]:
     """Messages that hold every word (by its beginning), newest first. Words are letters and digits only."""
-    return await database.all(
+    return await database.read(
         MessageRow,
         SEARCH,
         {

@@ -115,7 +115,7 @@ BEARER: LiteralString = """
 
 
 async def bearer(database: Database, digest: bytes) -> Bearer | None:
-    return await database.one(Bearer, BEARER, {"digest": digest})
+    return await database.read_one(Bearer, BEARER, {"digest": digest})
 
 
 ADD_TOKEN: LiteralString = "INSERT INTO user_tokens (user_id, prefix, digest) VALUES (%(user_id)s, %(prefix)s, %(digest)s) RETURNING id"  # noqa: S105 - SQL, not a token

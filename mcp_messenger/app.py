@@ -22,6 +22,7 @@ from mcp_messenger.delivery.inbound import Inbound
 from mcp_messenger.delivery.outbox import Outbox
 from mcp_messenger.instances.logbook import Logbook
 from mcp_messenger.instances.memory import Memory
+from mcp_messenger.instances.remote import Calls
 from mcp_messenger.instances.supervisor import Supervisor
 from mcp_messenger.vault import Vault
 from providers.base import Surroundings
@@ -44,6 +45,7 @@ class App:
     inbound: Inbound
     outbox: Outbox
     supervisor: Supervisor
+    calls: Calls
     memory: Memory
     logbook: Logbook
     vault: Callable[[], Vault]
@@ -83,7 +85,9 @@ def build(config: Config) -> App:
         surroundings=surroundings,
         only=UUID(config.instance_id) if config.instance_id else None,
     )
-    return App(config, database, feed, inbound, outbox, supervisor, memory, Logbook(), vault, tls, time.monotonic())
+    calls = Calls(database, feed, supervisor)
+    feed.listeners.append(calls)
+    return App(config, database, feed, inbound, outbox, supervisor, calls, memory, Logbook(), vault, tls, time.monotonic())
 
 
 def _tls() -> ssl.SSLContext:
@@ -99,7 +103,7 @@ async def running(config: Config) -> AsyncGenerator[App]:
         logging.getLogger().addHandler(app.logbook)
         try:
             # Providers are stopped by the supervisor while inbound still writes what they deliver.
-            async with _at_work(app, app.feed.run, app.inbound.run, app.memory.run), _at_work(app, app.supervisor.run):
+            async with _at_work(app, app.feed.run, app.inbound.run, app.memory.run), _at_work(app, app.supervisor.run, app.calls.run):
                 yield app
         finally:
             logging.getLogger().removeHandler(app.logbook)
@@ -229,6 +233,8 @@ async def _pass_wakeups_on(app: App, url: str) -> None:
                 app.feed.grew()
             case "mcp_messenger_events":
                 app.feed.grew()
+            case "mcp_messenger_calls":
+                app.calls.wake(payload)
             case "mcp_messenger_outbox":
                 _wake_outbox(app, payload)
             case _:

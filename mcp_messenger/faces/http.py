@@ -46,7 +46,8 @@ def unguarded(app: App) -> FastAPI:
     add_health(root, app)
     add_platform_webhooks(root, app)
     api.include_router(root)
-    api.router.routes += [
+    # First, for routes are tried one by one, and most of what comes is for MCP.
+    api.router.routes[:0] = [
         Route("/mcp", endpoints.all),
         Route("/api/v1/instances/{instance_id}/mcp", endpoints.one),
         Route("/", RedirectResponse("/docs")),

@@ -4,6 +4,7 @@ import base64
 import re
 from collections.abc import Sequence
 
+import anyio
 import anyio.to_thread
 from pydantic import Field
 
@@ -12,6 +13,7 @@ from db.instances import InstanceRow
 from db.messages import MessageRow
 from mcp_messenger.app import App
 from mcp_messenger.caller import Caller, instance_of
+from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.errors import InvalidInput, NoSuchMessage
 from mcp_messenger.mime import safe_name
 from mcp_messenger.operations import cursor as cursors
@@ -19,12 +21,13 @@ from mcp_messenger.operations.chats import known_chat
 from mcp_messenger.operations.operation import Cursor, FromOthers, Limit, OfInstance, PlatformId
 from mcp_messenger.operations.port import port
 from mcp_messenger.operations.views import MessageView, message_view
-from providers.errors import NotFound
-from providers.models import Capability, Chat, ChatKind, Media, MessageReceived
+from providers.errors import MessengerError
+from providers.models import Capability, Chat, ChatKind, Media, Message, MessageReceived
 
 MessageId = str
 WORD = re.compile(r"\w+")
 SEARCH_WORDS = 8
+HISTORY_WITHIN = 5.0
 INLINE_MAX = 200_000
 """Files up to this size can be answered inline, in base64."""
 
@@ -54,16 +57,16 @@ async def get_messages(app: App, caller: Caller, args: GetMessages) -> MessageLi
 
 
 async def _read_back(app: App, row: InstanceRow, chat: Chat, found: Sequence[MessageRow], limit: int) -> bool:
-    """Fetch older history from the platform into the store, where it can give any; whether it gave something."""
-    held = app.supervisor.get(row.id)
-    if held is None or Capability.HISTORY not in held.provider.capabilities or held.provider.state.state != "ready":
-        return False
+    """Fetch older history from the platform into the store, where it gives any soon; whether it gave something."""
     oldest = next((message.platform_id for message in reversed(found) if message.platform_id), None)
+    older: Sequence[Message] = ()
     try:
-        older = await held.provider.history(chat.id, before=oldest, limit=limit + 1)
-    except NotFound:
+        with anyio.move_on_after(HISTORY_WITHIN):
+            older = await (await port(app, row, Capability.HISTORY)).history(chat.id, before=oldest, limit=limit + 1)
+    except MessengerError:
+        # What is in the store is answered all the same.
         return False
-    await app.inbound.deliver(held.source, [MessageReceived(message=message, chat=chat, backfill=True) for message in older])
+    await app.inbound.deliver(Source(row.id, None), [MessageReceived(message=message, chat=chat, backfill=True) for message in older])
     return bool(older)
 
 

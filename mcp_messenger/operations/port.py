@@ -2,26 +2,22 @@
 
 from db.instances import InstanceRow
 from mcp_messenger.app import App
-from mcp_messenger.errors import Conflict, NotReady
+from mcp_messenger.errors import NotReady
 from mcp_messenger.instances import classes
 from mcp_messenger.instances.held import WORKING
+from mcp_messenger.instances.remote import RemotePort
 from providers.base import Provider
 from providers.errors import Unsupported
 from providers.models import Capability, InstanceState
 
 
-async def port(app: App, row: InstanceRow, capability: Capability) -> Provider:
-    """Raises Unsupported first: what can never work. Then NotReady, or Conflict where another process of this server runs the instance."""
+async def port(app: App, row: InstanceRow, capability: Capability) -> Provider | RemotePort:
+    """Here or in the process that runs the instance. Raises Unsupported before NotReady: what can never work is said first."""
     cls = await classes.load(row.provider)
     if capability not in cls.capabilities:
         raise Unsupported(row.provider, capability)
     held = app.supervisor.get(row.id)
-    if held is None and row.status in WORKING:
-        raise Conflict(
-            "Another process of this server runs the instance; reading and sending work from here, this call does not.",
-            hint="Make the call there, or stop that process: this one takes over within 15 s.",
-        )
-    if held is None or held.provider.state.state not in WORKING:
-        state = InstanceState(row.status) if held is None else held.provider.state.state
+    state = InstanceState(row.status) if held is None else held.provider.state.state
+    if state not in WORKING:
         raise NotReady(str(row.id), state)
-    return held.provider
+    return RemotePort(app.calls, row.id) if held is None else held.provider

@@ -268,7 +268,7 @@ async def edit_message(app: App, caller: Caller, args: EditMessage) -> Nothing:
     row, message = await _on_message(app, caller, args)
     _require_own(message)
     provider = await port(app, row, Capability.EDIT)
-    provider.check_lengths(Draft(client_id="0", chat_id=message.chat_id, text=args.message))
+    (await checker(app, row)).check_lengths(Draft(client_id="0", chat_id=message.chat_id, text=args.message))
     await provider.edit(message.chat_id, platform_id_of(message), args.message, args.format)
     # Not every platform tells us of our own edit again.
     edited = MessageEdited(chat_id=message.chat_id, message_id=platform_id_of(message), text=args.message, at=datetime.now(UTC))

@@ -66,12 +66,11 @@ async def test_what_commits_late_has_a_number_that_no_reader_has_passed(database
     async def another() -> None:
         await append_messages(database, [message(instance_id, "second", 0)])
 
-    async with anyio.create_task_group() as tasks:
-        async with database.transaction() as slow:
-            await slow.execute(APPEND_MESSAGES, {"rows": jsonb([message(instance_id, "first", 0)])})
-            tasks.start_soon(another)
-            await until(lambda: rows(database_url, WAITING))
-            assert await events.after(database, 0, instance_ids=None, limit=10) == []
+    async with anyio.create_task_group() as tasks, database.transaction() as slow:
+        await slow.execute(APPEND_MESSAGES, {"rows": jsonb([message(instance_id, "first", 0)])})
+        tasks.start_soon(another)
+        await until(lambda: rows(database_url, WAITING))
+        assert await events.after(database, 0, instance_ids=None, limit=10) == []
     first, second = await events.after(database, 0, instance_ids=None, limit=10)
     assert first.id < second.id
     assert one(database_url, "SELECT platform_id FROM messages WHERE id = %s", first.message_id) == "first"

@@ -42,7 +42,10 @@ async def test_what_one_connection_writes_another_reads_at_once(database_url: st
 
 async def test_a_connection_that_the_server_ended_is_not_handed_out(database_url: str) -> None:
     async with await open_pool(database_url, min_size=1, max_size=1) as pool:
-        execute(database_url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()")
+        execute(
+            database_url,
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()",
+        )
         assert await value(pool, "SELECT 1") == 1
 
 

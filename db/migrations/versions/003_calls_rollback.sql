@@ -1,0 +1,3 @@
+DROP TABLE IF EXISTS public.calls;
+
+DELETE FROM public.schema_migrations WHERE version = '003_calls';
