@@ -31,6 +31,8 @@ class Database:
         self._started = anyio.Event()
         self._failure: str | None = None
         self._reads = Sharing()
+        self.wanted = anyio.Event()
+        """Somebody waits for the store, or will soon."""
 
     def ready(self, pool: "AsyncConnectionPool[AsyncConnection[TupleRow]]") -> None:
         self._pool = pool
@@ -44,6 +46,7 @@ class Database:
 
     async def started(self) -> None:
         """Wait for the store. Raises StoreUnavailable with the reason when it could not start."""
+        self.wanted.set()
         if not self._started.is_set():
             with anyio.move_on_after(START_TIMEOUT):
                 await self._started.wait()

@@ -17,6 +17,9 @@ CONNECT_TIMEOUT = 10
 POOL_TIMEOUT = 15.0
 """Seconds that a caller waits for a free connection, and the start for the first one."""
 
+RECONNECT_TIMEOUT = 4.0
+"""Seconds until the pool begins anew with its attempts: it pauses twice as long after each, so the end of a long outage would go unnoticed."""
+
 MAX_IDLE = 300.0
 MAX_LIFETIME = 1800.0
 
@@ -63,6 +66,9 @@ async def open_pool(url: str, *, min_size: int, max_size: int, patience: float =
     from psycopg.rows import TupleRow
     from psycopg_pool import AsyncConnectionPool
 
+    async def begin_again(pool: AsyncConnectionPool[AsyncConnection[TupleRow]]) -> None:
+        await pool.resize(min_size, max_size)
+
     pool: AsyncConnectionPool[AsyncConnection[TupleRow]] = AsyncConnectionPool(
         connection_string(url),
         kwargs={"autocommit": True, "prepare_threshold": None},
@@ -73,6 +79,8 @@ async def open_pool(url: str, *, min_size: int, max_size: int, patience: float =
         timeout=patience,
         max_idle=MAX_IDLE,
         max_lifetime=MAX_LIFETIME,
+        reconnect_timeout=RECONNECT_TIMEOUT,
+        reconnect_failed=begin_again,
         name="store",
     )
     try:

@@ -97,9 +97,12 @@ def _tls() -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def running(config: Config) -> AsyncGenerator[App]:
-    """The application at work: at once, while the store comes up behind it. On leaving, instances are given up and the store is closed."""
-    async with stored(config) as app:
+async def running(config: Config, *, quiet: float = 0.0) -> AsyncGenerator[App]:
+    """The application at work: at once, while the store comes up behind it. On leaving, instances are given up and the store is closed.
+
+    For `quiet` seconds the store is started only for somebody who asks for it.
+    """
+    async with stored(config, quiet=quiet) as app:
         logging.getLogger().addHandler(app.logbook)
         try:
             # Providers are stopped by the supervisor while inbound still writes what they deliver.
@@ -110,12 +113,12 @@ async def running(config: Config) -> AsyncGenerator[App]:
 
 
 @asynccontextmanager
-async def stored(config: Config) -> AsyncGenerator[App]:
+async def stored(config: Config, *, quiet: float = 0.0) -> AsyncGenerator[App]:
     """The application with nothing but its store, which comes up behind it."""
     config.check()
     app = build(config)
     async with anyio.create_task_group() as background:
-        store = await background.start(_keep_store, app)
+        store = await background.start(_keep_store, app, quiet)
         try:
             yield app
         finally:
@@ -134,6 +137,7 @@ async def _at_work(app: App, *workers: Callable[[], Awaitable[None]]) -> AsyncGe
 
 
 async def _when_stored(app: App, worker: Callable[[], Awaitable[None]]) -> None:
+    await app.database.wanted.wait()
     while True:
         try:
             await app.database.started()
@@ -143,9 +147,12 @@ async def _when_stored(app: App, worker: Callable[[], Awaitable[None]]) -> None:
     await worker()
 
 
-async def _keep_store(app: App, *, task_status: "anyio.abc.TaskStatus[anyio.CancelScope]") -> None:
+async def _keep_store(app: App, quiet: float, *, task_status: "anyio.abc.TaskStatus[anyio.CancelScope]") -> None:
     with anyio.CancelScope() as scope:
         task_status.started(scope)
+        with anyio.move_on_after(quiet):
+            await app.database.wanted.wait()
+        app.database.wanted.set()
         await _run_store(app)
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import gc
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
@@ -16,6 +17,8 @@ from providers.errors import MessengerError
 
 MODES = ("mcp", "instance-manager", "telegram-api", "sandbox-api", "whatsapp-api")
 API_MODES = {"telegram-api": "telegram", "sandbox-api": "sandbox", "whatsapp-api": "whatsappweb"}
+QUIET_STORE = 0.3
+"""Seconds in which nobody but the first call starts the store: a client asks for the tools first, and the driver's import would hold them up."""
 IN_A_TERMINAL = """mcp-messenger is waiting for an MCP client on stdin.
 You seem to be a person: try 'mcp-messenger demo', or 'mcp-messenger serve' for HTTP. To use it from Claude Desktop, put this into its configuration:
 {configuration}
@@ -112,7 +115,7 @@ def _stdio(config: Config) -> int:
         print(IN_A_TERMINAL.format(configuration=stdio_configuration()), file=sys.stderr)  # noqa: T201 - a person reads it
 
     async def main() -> None:
-        async with running(config) as app:
+        async with running(config, quiet=QUIET_STORE) as app:
             await serve_stdio(app)
 
     return _run(main)
@@ -125,6 +128,8 @@ def _run(main: Callable[..., Awaitable[object]], *args: object) -> int:
 
     # psycopg does not work on Windows' own default loop.
     options: dict[str, object] = {"loop_factory": asyncio.SelectorEventLoop} if os.name == "nt" else {}
+    gc.freeze()
+    gc.enable()
     try:
         anyio.run(main, *args, backend_options=options)
     except KeyboardInterrupt:

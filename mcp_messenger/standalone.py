@@ -2,9 +2,12 @@
 
 import hashlib
 import hmac
+import os
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
+import anyio.to_thread
 from fastapi import APIRouter, FastAPI, Request
 from pydantic import SecretStr
 from starlette.types import ASGIApp
@@ -23,10 +26,13 @@ from mcp_messenger.faces.rest import Routes, add_problems
 from mcp_messenger.faces.streams import add_health, add_logs, add_platform_webhooks
 from mcp_messenger.instances import classes
 from mcp_messenger.operations.instances import CreateInstance, UpdateInstance, create_instance, start_instance, update_instance
+from mcp_messenger.operations.keys import get_current_api_key
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.serve import bind, run_server
 from mcp_messenger.version import __version__
 
+WELCOME = """{provider} alone: {url}/api/v1 (instance {id}, documentation: {url}/docs).
+Its API key is in {key_file}. Press Ctrl+C to stop."""
 OPEN_PATH = "/api/v1/health"
 """Whether it is alive may be asked without a key."""
 
@@ -38,13 +44,26 @@ async def serve_one(config: Config, provider: str, token: SecretStr | None, base
         raise InvalidInput("No bot token.", hint="Set TELEGRAM_BOT_TOKEN, or give --telegram-bot-token.")
     secret = token.get_secret_value() if token else ""
     credentials = {name: value for name, value in (("token", secret), ("base_url", base_url)) if value}
-    account = hashlib.sha256(f"{provider}:{secret}".encode()).hexdigest()[:12]
-    listener, config = bind(replace(config, data_dir=config.data_dir / f"{provider}-{account}"))
+    account = f"{provider}-api-" + hashlib.sha256(f"{provider}:{secret}".encode()).hexdigest()[:12]
+    # A database of others is shared with its manager, and so is the key of its secrets.
+    folder = config.data_dir / account
+    listener, config = bind(config if config.database_url else replace(config, data_dir=folder))
     async with stored(config) as app:
-        instance_id = await _instance(app, provider, f"{provider}-api-{account}", credentials)
+        instance_id = await _instance(app, provider, account, credentials)
+        key = await get_current_api_key(app, ADMIN, OfInstance(instance_id=instance_id))
+    key_file = await anyio.to_thread.run_sync(_write_key, folder, key.api_key)
     async with running(replace(config, instance_id=instance_id)) as app:
-        print(f"{provider} alone: {config.own_url}/api/v1 (instance {instance_id}). Press Ctrl+C to stop.", flush=True)  # noqa: T201 - for a person
+        print(WELCOME.format(provider=provider, url=config.own_url, id=instance_id, key_file=key_file), flush=True)  # noqa: T201 - for a person
         await run_server(instance_app(app, instance_id, token), listener)
+
+
+def _write_key(folder: Path, key: str) -> Path:
+    """For programs of the same user; a terminal or a container's log would show it to others."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / "api.key"
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="ascii") as file:
+        file.write(f"{key}\n")
+    return path
 
 
 async def _instance(app: App, provider: str, user_id: str, credentials: Mapping[str, str]) -> str:

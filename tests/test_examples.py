@@ -1,51 +1,71 @@
-"""The examples do what they say."""
+"""The examples work as they stand there."""
 
 import json
-import os
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Generator
 from pathlib import Path
 
-import anyio
 import pytest
+from mcp import Client, StdioServerParameters
 
-from mcp_messenger.client_configuration import http_configuration, stdio_configuration
-from tests.running import running_app, serving
+from db.embedded import EmbeddedPostgres
+from tests.postgres import fresh_database
+from tests.program import PATIENCE, ROOT, Program, environment, program
 
-pytestmark = pytest.mark.anyio
-
-EXAMPLES = Path(__file__).parent.parent / "examples"
-
-
-async def run(*command: str, data_dir: Path) -> str:
-    environment = {**os.environ, "MCP_MESSENGER_DATA_DIR": str(data_dir)}
-    ran = await anyio.run_process(command, cwd=EXAMPLES.parent, env=environment, check=False, stderr=subprocess.STDOUT)
-    assert ran.returncode == 0, ran.stdout.decode()
-    return ran.stdout.decode()
+EXAMPLES = ROOT / "examples"
+TALK = re.compile(r"me:  Hello Ann, can you hear me\?  \((sent|delivered|read)\)\nAnn Lee: echo: Hello Ann, can you hear me\?\n")
 
 
-async def test_an_agent_over_stdio(tmp_path: Path) -> None:
-    said = await run(sys.executable, str(EXAMPLES / "agent_send_and_wait.py"), data_dir=tmp_path)
-    assert "reply: echo: Lunch at noon?" in said
+@pytest.fixture(scope="module")
+def database(embedded: EmbeddedPostgres) -> Generator[str]:
+    with fresh_database(embedded.url) as url:
+        yield url
 
 
-async def test_an_agent_over_http(database_url: str, tmp_path: Path) -> None:
-    async with running_app(database_url, tmp_path) as app, serving(app) as url:
-        said = await run(sys.executable, str(EXAMPLES / "agent_send_and_wait.py"), f"{url}/mcp", data_dir=tmp_path)
-    assert "reply: echo: Lunch at noon?" in said
+@pytest.fixture(scope="module")
+def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Generator[Program]:
+    with program(["serve", "--port", "0"], environment(tmp_path_factory.mktemp("server"), database)) as running:
+        yield running
 
 
-@pytest.mark.skipif(shutil.which("curl") is None or shutil.which("sh") is None, reason="needs curl and sh")
-async def test_the_same_by_curl(database_url: str, tmp_path: Path) -> None:
-    async with running_app(database_url, tmp_path) as app, serving(app) as url:
-        said = await run("sh", str(EXAMPLES / "send_and_wait.sh"), url, data_dir=tmp_path)
-    assert "sent: " in said
-    assert "reply: echo: Lunch at noon?" in said
+def talks(command: list[str], env: dict[str, str]) -> None:
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 0, done.stderr
+    assert TALK.fullmatch(done.stdout), done.stdout
 
 
-def test_the_client_configurations_have_the_form_that_the_server_prints() -> None:
-    stdio = json.loads((EXAMPLES / "claude_desktop_config.json").read_text())["mcpServers"]["messenger"]
-    assert stdio.keys() == json.loads(stdio_configuration())["mcpServers"]["messenger"].keys()
-    http = json.loads((EXAMPLES / "http_client_config.json").read_text())
-    assert http == json.loads(http_configuration("http://127.0.0.1:3000", with_token=False))
+def test_the_agent_over_stdio(database: str, tmp_path: Path) -> None:
+    env = environment(tmp_path / "data", database, PYTHONPATH=str(ROOT))
+    talks([sys.executable, str(EXAMPLES / "agent_send_and_wait.py")], env)
+
+
+def test_the_agent_over_http(server: Program, tmp_path: Path) -> None:
+    command = [sys.executable, str(EXAMPLES / "agent_send_and_wait.py"), f"{server.url}/mcp"]
+    talks(command, environment(tmp_path / "data", NO_PROXY="*"))
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+@pytest.mark.skipif(not shutil.which("sh"), reason="there is no shell")
+def test_the_shell_script(server: Program, tmp_path: Path) -> None:
+    talks(["sh", str(EXAMPLES / "send_and_wait.sh"), server.url], environment(tmp_path / "data", NO_PROXY="*"))
+
+
+@pytest.mark.anyio
+async def test_the_configuration_for_claude_desktop(database: str, tmp_path: Path) -> None:
+    """With this installation in the place of the command, which need not be on the path here."""
+    server = json.loads((EXAMPLES / "claude_desktop_config.json").read_text())["mcpServers"]["messenger"]
+    assert server["command"] == "mcp-messenger"
+    env = environment(tmp_path / "data", database, PYTHONPATH=str(ROOT))
+    async with Client(StdioServerParameters(command=sys.executable, args=["-m", "mcp_messenger", *server["args"]], env=env)) as client:
+        assert "send_message" in [tool.name for tool in (await client.list_tools()).tools]
+
+
+@pytest.mark.anyio
+async def test_the_configuration_for_http(server: Program) -> None:
+    configured = json.loads((EXAMPLES / "http_client_config.json").read_text())["mcpServers"]["messenger"]
+    assert configured["type"] == "http"
+    async with Client(configured["url"].replace("http://127.0.0.1:3000", server.url)) as client:
+        assert "send_message" in [tool.name for tool in (await client.list_tools()).tools]

@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core.core_schema import DictSchema, ListSchema
+
 from mcp_messenger.operations.operation import Operation
 
 Schema = dict[str, Any]
@@ -18,12 +21,22 @@ def input_schema(operation: Operation, *, without_instance: bool = False) -> Sch
 
 def output_schema(operation: Operation) -> Schema:
     """The JSON schema of the upper level of an answer: what lies deeper is seen in the answer itself."""
-    full = operation.output.model_json_schema()
+    full = operation.output.model_json_schema(schema_generator=_UpperLevel)
     definitions = full.get("$defs", {})
     specs = {name: spec for name, spec in full.get("properties", {}).items() if name not in operation.output.hidden}
     # An answer leaves out what is null, required or not.
     required = [name for name in full.get("required", []) if name in specs and not _may_be_null(specs[name])]
     return _object({name: _shallow(_lean(spec, definitions)) for name, spec in specs.items()}, required)
+
+
+class _UpperLevel(GenerateJsonSchema):
+    """Spares the start what would be thrown away again."""
+
+    def list_schema(self, schema: ListSchema) -> Schema:
+        return {"type": "array"}
+
+    def dict_schema(self, schema: DictSchema) -> Schema:
+        return {"type": "object"}
 
 
 def _object(properties: Schema, required: list[str]) -> Schema:

@@ -256,6 +256,8 @@ class Supervisor:
         while self._held:
             with anyio.move_on_after(RENEW_EVERY), suppress(StoreUnavailable):
                 await self._renew()
+            # Apart from the renewal: without the store that ends at once, and this loop would leave no time for anything to stop.
+            with anyio.move_on_after(RENEW_EVERY):
                 for held in list(self._held.values()):
                     await held.stopped.wait()
 

@@ -320,7 +320,7 @@ async def _launch(app: App, row: InstanceRow) -> InstanceAnswer:
     await classes.load(row.provider)
     if row.desired == "running" and row.status in {InstanceState.ERROR, InstanceState.LOGGED_OUT}:
         row = await _halt(app, row)
-    if row.desired == "stopped":
+    if row.desired == "stopped" and await app.supervisor.nobody_runs(row.id):
         await app.supervisor.announce(row, InstanceState.PROCESSING)
     started = await store.set_desired(app.database, row.id, "running")
     app.supervisor.wake()
@@ -328,7 +328,7 @@ async def _launch(app: App, row: InstanceRow) -> InstanceAnswer:
 
 
 async def _halt(app: App, row: InstanceRow) -> InstanceRow:
-    """Stop it, wherever it runs, and wait until that is done."""
+    """Stop it, wherever it runs, and wait until that is done, or until somebody starts it again."""
     if row.desired == "stopped" and row.status == "stopped":
         return row
     await store.set_desired(app.database, row.id, "stopped")
@@ -337,7 +337,7 @@ async def _halt(app: App, row: InstanceRow) -> InstanceRow:
     while True:
         async with app.feed.waiter(row.id) as grown:
             now = await store.get(app.database, row.id)
-            if now is None or now.status == "stopped":
+            if now is None or now.status == "stopped" or now.desired == "running":
                 return now or row
             if await app.supervisor.nobody_runs(row.id):
                 await app.supervisor.announce(row, InstanceState.STOPPED)

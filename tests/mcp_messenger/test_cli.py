@@ -7,13 +7,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
 
+from mcp_messenger.instances.classes import PLANNED
 from mcp_messenger.version import __version__
 from tests.program import PATIENCE, ROOT, environment, program
 
@@ -73,6 +73,7 @@ def test_wrong_arguments(env: dict[str, str], arguments: tuple[str, ...]) -> Non
         (("serve", "--toolsets", "hammers"), {}, "hammers", "default, all"),
         (("--mode", "telegram-api"), {}, "No bot token", "TELEGRAM_BOT_TOKEN"),
         (("token",), {}, "Whose token", "token USER"),
+        *([(("--mode", "whatsapp-api"), {}, "whatsappweb is not part of this version", "Available:")] if "whatsappweb" in PLANNED else []),
     ],
 )
 def test_a_refusal_tells_the_next_step(env: dict[str, str], arguments: tuple[str, ...], variables: dict[str, str], said: str, hint: str) -> None:
@@ -157,12 +158,12 @@ def test_a_token_for_a_user(stored: dict[str, str], database_url: str) -> None:
 
 
 @pytest.fixture
-def hostile(tmp_path: Path) -> Generator[Path]:
+def hostile(tmp_path: Path) -> Path:
     """A folder whose own `db` is not ours."""
     folder = tmp_path / "somewhere"
     folder.mkdir()
     (folder / "db.py").write_text("print('I was run')\n")
-    yield folder
+    return folder
 
 
 def test_a_foreign_package_of_the_same_name_is_not_run(hostile: Path, env: dict[str, str]) -> None:
@@ -177,8 +178,32 @@ def test_a_foreign_package_of_the_same_name_is_not_run(hostile: Path, env: dict[
     assert (safe.returncode, safe.stdout.strip()) == (0, __version__)
 
 
-def test_the_console_script_does_not_look_into_the_folder(hostile: Path, env: dict[str, str]) -> None:
-    if not SCRIPT.exists():
-        pytest.skip("not installed with its console script")
-    done = subprocess.run([str(SCRIPT), "--version"], cwd=hostile, env=env, capture_output=True, text=True, check=False)
+def test_the_console_script_does_not_look_into_the_folder(hostile: Path, tmp_path: Path, env: dict[str, str]) -> None:
+    """As installers write it: of the folder it is started in nothing is on the path."""
+    script = tmp_path / "bin" / "mcp-messenger"
+    script.parent.mkdir()
+    script.write_text("import sys\nfrom mcp_messenger.__main__ import main\nsys.exit(main())\n")
+    command = [sys.executable, str(script), "--version"]
+    done = subprocess.run(command, cwd=hostile, env={**env, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, __version__)
+
+
+def test_a_messenger_alone_is_opened_by_its_key(env: dict[str, str]) -> None:
+    """Without a database of others, and without a bot's token: the key is in a file that only its user may read."""
+    with program(["--mode", "sandbox-api", "--api-port", "0"], env) as running, httpx.Client(base_url=running.url, trust_env=False) as client:
+        named = re.search(r"Its API key is in (.+)\. Press", running.said)
+        assert named is not None
+        key_file = Path(named[1])
+        assert sys.platform == "win32" or key_file.stat().st_mode & 0o077 == 0
+        key = key_file.read_text().strip()
+        assert key not in running.said + running.log.read_text()
+        assert client.get("/api/v1/status").status_code == 401
+        client.headers["Authorization"] = f"Bearer {key}"
+        deadline = time.monotonic() + PATIENCE
+        while client.get("/api/v1/status").json()["state"] != "qr_ready":
+            assert time.monotonic() < deadline
+        assert client.get("/api/v1/qr.png").headers["content-type"] == "image/png"
+        assert client.get("/api/v1/logs").headers["content-type"].startswith("text/plain")
+        assert client.get("/api/v1/current-api-key").status_code == 403
+        assert client.get("/api/v1/instances").status_code == 404
+        assert client.get("/docs").status_code == 200

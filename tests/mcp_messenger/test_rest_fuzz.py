@@ -25,7 +25,7 @@ CALLS = [
     *((BY_NAME[alias.operation].method, alias.path) for alias in (*OF_INSTANCE, *OF_MANAGER)),
 ]
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]
-EXAMPLES = 8
+EXAMPLES = 12
 NO_PROXY = {"no_proxy": "*"}
 
 

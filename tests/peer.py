@@ -1,0 +1,171 @@
+"""The application as a process of its own, which does what a test tells it, and can be made to die at a named point.
+
+As a program it reads one JSON object a line, {"id", "operation", "arguments"}, and answers {"id", "answer"} or {"id", "error"}.
+"""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+from anyio.streams.buffered import BufferedByteReceiveStream
+from pydantic import SecretStr
+
+import db.inbound
+import db.outbox
+from mcp_messenger.app import App, running
+from mcp_messenger.caller import ADMIN
+from mcp_messenger.config import Config
+from mcp_messenger.operations.table import BY_NAME
+from providers.errors import MessengerError
+from providers.telegram.provider import TelegramProvider
+
+ROOT = Path(__file__).parent.parent
+PATIENCE = 40.0
+LINE_MAX = 1_000_000
+
+POINTS: dict[str, tuple[Any, str, bool]] = {
+    "before the queue": (db.outbox, "queue", True),
+    "after the queue": (db.outbox, "queue", False),
+    "after the claim": (db.outbox, "claim", False),
+    "after the platform": (TelegramProvider, "send", False),
+    "after the settling": (db.outbox, "sent", False),
+    "before storing": (db.inbound, "append_messages", True),
+    "after storing": (db.inbound, "append_messages", False),
+}
+"""What is called there, and whether to die before it is called or when it has given something."""
+
+
+def die_at(point: str) -> None:
+    owner, name, before = POINTS[point]
+    act: Callable[..., Awaitable[Any]] = getattr(owner, name)
+
+    async def deadly(*args: Any, **kwargs: Any) -> Any:
+        given = None if before else await act(*args, **kwargs)
+        if before or given:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return given
+
+    setattr(owner, name, deadly)
+
+
+async def obey(app: App, request: dict[str, Any]) -> None:
+    try:
+        if request["operation"] == "held":
+            answer: Any = [str(instance_id) for instance_id in app.supervisor.held]
+        else:
+            operation = BY_NAME[request["operation"]]
+            answer = (await operation.run(app, ADMIN, operation.input.model_validate(request["arguments"]))).model_dump(mode="json", by_alias=True)
+        say({"id": request["id"], "answer": answer})
+    except MessengerError as error:
+        say({"id": request["id"], "error": {"code": error.code, "detail": error.detail}})
+
+
+def say(line: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+async def main(database_url: str, data_dir: str, point: str | None = None) -> None:
+    if point is not None:
+        die_at(point)
+    async with running(Config(data_dir=Path(data_dir), database_url=SecretStr(database_url))) as app:
+        await app.database.started()
+        async with anyio.create_task_group() as tasks:
+            while line := await anyio.to_thread.run_sync(sys.stdin.readline):
+                tasks.start_soon(obey, app, json.loads(line))
+
+
+class Refused(Exception):
+    """What the operation raised there; its code, then its detail."""
+
+
+class Peer:
+    def __init__(self, process: anyio.abc.Process, log: Path) -> None:
+        self.log = log
+        self._process = process
+        self._numbers = itertools.count()
+        self._answers: dict[int, dict[str, Any]] = {}
+        self._answered = anyio.Event()
+
+    async def listen(self) -> None:
+        assert self._process.stdout is not None
+        lines = BufferedByteReceiveStream(self._process.stdout)
+        try:
+            while True:
+                answer = json.loads(await lines.receive_until(b"\n", LINE_MAX))
+                self._answers[answer["id"]] = answer
+                self._answered.set()
+                self._answered = anyio.Event()
+        except (anyio.EndOfStream, anyio.IncompleteRead):
+            return
+
+    async def tell(self, operation: str, **arguments: Any) -> int:
+        """Ask without waiting; the number of the answer."""
+        assert self._process.stdin is not None
+        number = next(self._numbers)
+        await self._process.stdin.send(json.dumps({"id": number, "operation": operation, "arguments": arguments}).encode() + b"\n")
+        return number
+
+    async def call(self, operation: str, **arguments: Any) -> Any:
+        """Raises Refused."""
+        number = await self.tell(operation, **arguments)
+        with anyio.fail_after(PATIENCE):
+            while number not in self._answers:
+                await self._answered.wait()
+        answer = self._answers.pop(number)
+        if "error" in answer:
+            raise Refused(answer["error"]["code"], answer["error"]["detail"])
+        return answer["answer"]
+
+    async def until_ready(self, instance_id: str) -> None:
+        with anyio.fail_after(PATIENCE):
+            while (await self.call("get_auth_status", instance_id=instance_id))["state"] != "ready":  # noqa: ASYNC110 - it must be asked
+                await anyio.sleep(0.05)
+
+    async def until_it_holds(self, *instance_ids: str) -> None:
+        while sorted(await self.call("held")) != sorted(instance_ids):  # noqa: ASYNC110 - it must be asked
+            await anyio.sleep(0.02)
+
+    def signal(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    async def ended(self) -> int:
+        with anyio.fail_after(PATIENCE):
+            return await self._process.wait()
+
+    async def stop(self) -> int:
+        """As a client that closes its end: the process ends by itself."""
+        assert self._process.stdin is not None
+        await self._process.stdin.aclose()
+        return await self.ended()
+
+
+@asynccontextmanager
+async def peer(database_url: str, data_dir: Path, *, dies: str | None = None) -> AsyncGenerator[Peer]:
+    """Killed at the end, if it still runs."""
+    log = data_dir / f"peer-{os.urandom(3).hex()}.log"
+    command = [sys.executable, "-m", "tests.peer", database_url, str(data_dir), *([dies] if dies else [])]
+    with log.open("w") as stderr:
+        process = await anyio.open_process(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
+    async with process, anyio.create_task_group() as tasks:
+        here = Peer(process, log)
+        tasks.start_soon(here.listen)
+        try:
+            yield here
+        finally:
+            if process.returncode is None:
+                process.kill()
+            tasks.cancel_scope.cancel()
+
+
+if __name__ == "__main__":
+    anyio.run(main, sys.argv[1], sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None)
