@@ -66,9 +66,6 @@ async def open_pool(url: str, *, min_size: int, max_size: int, patience: float =
     from psycopg.rows import TupleRow
     from psycopg_pool import AsyncConnectionPool
 
-    async def begin_again(pool: AsyncConnectionPool[AsyncConnection[TupleRow]]) -> None:
-        await pool.resize(min_size, max_size)
-
     pool: AsyncConnectionPool[AsyncConnection[TupleRow]] = AsyncConnectionPool(
         connection_string(url),
         kwargs={"autocommit": True, "prepare_threshold": None},
@@ -80,7 +77,7 @@ async def open_pool(url: str, *, min_size: int, max_size: int, patience: float =
         max_idle=MAX_IDLE,
         max_lifetime=MAX_LIFETIME,
         reconnect_timeout=RECONNECT_TIMEOUT,
-        reconnect_failed=begin_again,
+        reconnect_failed=AsyncConnectionPool.check,
         name="store",
     )
     try:

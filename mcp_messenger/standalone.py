@@ -98,11 +98,11 @@ def instance_app(app: App, instance_id: str, token: SecretStr | None) -> ASGIApp
     routes.add_all()
     add_logs(routes)
     add_aliases(routes)
-    api.include_router(routes.router)
+    api.router.routes += routes.router.routes
     root = APIRouter()
     add_health(root, app)
     add_platform_webhooks(root, app)
-    api.include_router(root)
+    api.router.routes += root.routes
     add_docs(api)
     add_problems(api)
     return guarded(app, api)

@@ -29,7 +29,8 @@ class Pace:
         """The same, without booking anything."""
         now = self._clock()
         waits = (self._due.get(key, now) - now - rate.seconds * (1 - 1 / rate.count) for key, rate in self._rates(chat_id, kind))
-        return max(0.0, self._blocked_until - now, *waits)
+        # What is left by rounding is too short for any clock to get over.
+        return round(max(0.0, self._blocked_until - now, *waits), 6)
 
     def _rates(self, chat_id: str, kind: ChatKind) -> list[tuple[str | None, Rate]]:
         limits = self._limits

@@ -41,11 +41,12 @@ def unguarded(app: App) -> FastAPI:
     add_logs(routes)
     add_events(routes)
     add_aliases(routes)
-    api.include_router(routes.router)
+    # Not included as routers: FastAPI looks through all routes of an included one at every request.
+    api.router.routes += routes.router.routes
     root = APIRouter()
     add_health(root, app)
     add_platform_webhooks(root, app)
-    api.include_router(root)
+    api.router.routes += root.routes
     # First, for routes are tried one by one, and most of what comes is for MCP.
     api.router.routes[:0] = [
         Route("/mcp", endpoints.all),

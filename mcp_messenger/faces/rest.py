@@ -53,6 +53,7 @@ OWN_ROUTES = frozenset({"get_logs"})
 
 PICTURE = "image/png"
 Answer = Callable[[Request, Caller, Any], Awaitable[Response]]
+Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Routes:
         """`path` and `name` where they are not the row's own; `answer` where the output as JSON is not the answer; `as_picture` where
         nobody needs to ask for the picture; `media` are the types of the answer, where it is not JSON alone.
         """
-        path = path or row.path
+        path, answer = path or row.path, answer or _answer_of(self.app, row, as_picture=as_picture)
         if self.instance_id is not None:
             if not path.startswith(f"{INSTANCE_PATH}/"):
                 return
@@ -92,7 +93,7 @@ class Routes:
         has_model = row.status != HTTPStatus.NO_CONTENT and (not types or "application/json" in types)
         self.router.add_api_route(
             path,
-            self._endpoint(row, path, answer or _answer_of(self.app, row, as_picture=as_picture)),
+            self._endpoint(row, path, answer),
             methods=[row.method],
             name=name or row.name,
             operation_id=name or row.name,
@@ -102,7 +103,7 @@ class Routes:
             response_model=row.output if has_model else None,
             response_class=JSONResponse if has_model else Response,
             responses={**PROBLEMS, **({row.status: {"content": content}} if content else {})},
-            route_class_override=_admitting(self._admit(row)),
+            route_class_override=_admitting(self._admit(row), None if row.method in WITH_BODY else self._without_body(row, path, answer)),
         )
 
     def _admit(self, row: Operation) -> CallerOf:
@@ -113,15 +114,28 @@ class Routes:
 
         return admit
 
+    def _without_body(self, row: Operation, path: str, answer: Answer) -> Handle:
+        """For what is all in the path and the query: FastAPI would read it twice as slowly, and its endpoint is for the document alone then."""
+        given = {"instance_id": self.instance_id} if self.instance_id is not None else {}
+        fixed = {name for name in row.input.model_fields if f"{{{name}}}" in path} | given.keys()
+
+        async def handle(request: Request) -> Response:
+            query = dict(request.query_params)
+            twice = fixed & query.keys()
+            if twice:
+                raise InvalidInput(f"{quoted(', '.join(sorted(twice)))}: the path says it already.", hint="/docs shows what this call takes.")
+            return await answer(request, request.state.caller, validated(row, {**query, **request.path_params, **given}))
+
+        return handle
+
     def _endpoint(self, row: Operation, path: str, answer: Answer) -> Callable[..., Awaitable[Response]]:
         """A function that FastAPI can read."""
         given = {"instance_id": self.instance_id} if self.instance_id is not None else {}
         in_path = {name for name in row.input.model_fields if f"{{{name}}}" in path}
         rest = _without(row.input, in_path | given.keys(), row.name)
-        query_is_read = rest is not None and row.method not in WITH_BODY
 
         async def run(request: Request, **arguments: Any) -> Response:
-            if request.query_params and not query_is_read:
+            if request.query_params:
                 names = quoted(", ".join(request.query_params))
                 raise InvalidInput(f"{names}: this call takes nothing in the query.", hint="/docs shows what it takes.")
             body: BaseModel | None = arguments.pop("arguments", None)
@@ -144,16 +158,16 @@ def caller_of_request(app: App) -> CallerOf:
     return caller_of
 
 
-def _admitting(admit: CallerOf) -> type[APIRoute]:
-    """A route that knows its caller before it reads the body: a stranger's is not even parsed."""
+def _admitting(admit: CallerOf, handle: Handle | None) -> type[APIRoute]:
+    """A route that knows its caller before it reads the body: a stranger's is not even parsed. `handle` in the place of FastAPI's endpoint."""
 
     class Admitting(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handle = super().get_route_handler()
+        def get_route_handler(self) -> Handle:
+            then = handle or super().get_route_handler()
 
             async def admitted(request: Request) -> Response:
                 request.state.caller = await admit(request)
-                return await handle(request)
+                return await then(request)
 
             return admitted
 

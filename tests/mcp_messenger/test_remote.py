@@ -24,7 +24,7 @@ from providers.sandbox.phone import Phone
 from providers.sandbox.provider import SandboxProvider
 from tests.postgres import execute
 from tests.running import ready_sandbox, running_app
-from tests.stored import new_instance, one, rows, until
+from tests.stored import one, rows, until
 
 pytestmark = pytest.mark.anyio
 
@@ -141,8 +141,9 @@ async def test_a_call_that_nobody_takes_on_was_not_done(database_url: str, tmp_p
 
 async def test_an_owner_that_dies_with_a_call_leaves_it_unknown_and_the_next_does_not_do_it_again(database_url: str, tmp_path: Path) -> None:
     async with running_app(database_url, tmp_path) as asker:
-        instance_id = await new_instance(asker.database)
-        execute(database_url, f"UPDATE message_instances SET desired = 'stopped' WHERE id = '{instance_id}'")
+        instance_id = uuid4()
+        # Never wanted to run, so that the asking process does not take it itself.
+        execute(database_url, f"INSERT INTO message_instances (id, provider, desired) VALUES ('{instance_id}', 'sandbox', 'stopped')")
         execute(database_url, f"INSERT INTO leases VALUES ('{instance_id}', gen_random_uuid(), 7, now() + interval '1 hour')")
         failed: list[errors.Unreachable] = []
 

@@ -1,0 +1,212 @@
+"""Waiting for what comes: woken at once, nothing missed between a look and the wait, nothing twice, no gap between two waits."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import anyio
+import pytest
+
+from mcp_messenger.app import App
+from mcp_messenger.caller import ADMIN
+from mcp_messenger.delivery import feed
+from mcp_messenger.delivery.inbound import Source
+from mcp_messenger.operations import sending, waiting
+from mcp_messenger.operations.waiting import NewMessages, Replies, WaitForMessages, WaitForReply
+from providers.models import Chat, ChatKind, Event
+from tests.postgres import execute
+from tests.running import ready_sandbox, running_app
+from tests.stored import ANN, received, until
+
+pytestmark = pytest.mark.anyio
+
+BOB = Chat(id="bob", kind=ChatKind.PRIVATE, title="Bob")
+
+
+class Line:
+    """One instance, and what comes in on it."""
+
+    def __init__(self, app: App, instance_id: str) -> None:
+        self.app = app
+        self.instance_id = instance_id
+
+    async def deliver(self, *events: Event) -> None:
+        await self.app.inbound.deliver(Source(UUID(self.instance_id), None), events)
+
+    async def wait(self, **arguments: Any) -> NewMessages:
+        return await waiting.wait_for_messages(self.app, ADMIN, WaitForMessages(instance_id=self.instance_id, **arguments))
+
+    async def send(self) -> str:
+        sent = await sending.send_message(self.app, ADMIN, sending.SendMessage(instance_id=self.instance_id, to="ann", message="well?"))
+        return sent.message_id
+
+    async def reply(self, message_id: str, **arguments: Any) -> Replies:
+        return await waiting.wait_for_reply(self.app, ADMIN, WaitForReply(instance_id=self.instance_id, message_id=message_id, **arguments))
+
+
+@asynccontextmanager
+async def line_of(database_url: str, data_dir: Path) -> AsyncGenerator[Line]:
+    async with running_app(database_url, data_dir) as app:
+        yield Line(app, await ready_sandbox(app, persona="human"))
+
+
+def texts(answer: NewMessages) -> list[str]:
+    return [message.text for message in answer.messages]
+
+
+async def test_who_waits_is_woken_at_once(database_url: str, tmp_path: Path) -> None:
+    async with line_of(database_url, tmp_path) as line:
+        answers: list[NewMessages] = []
+
+        async def wait(**arguments: Any) -> None:
+            answers.append(await line.wait(timeout=30, **arguments))
+
+        with anyio.fail_after(2):
+            async with anyio.create_task_group() as tasks:
+                for _ in range(3):
+                    tasks.start_soon(wait)
+                tasks.start_soon(wait, )
+                await until(lambda: len(line.app.feed._waiting[UUID(line.instance_id)]) == 4)
+                await line.deliver(received("1", "hello"))
+        assert [texts(answer) for answer in answers] == [["hello"]] * 4
+
+
+async def test_the_cursor_goes_on_without_a_gap_and_without_repeating(database_url: str, tmp_path: Path) -> None:
+    """Messages come one by one and in bunches, some of them ours, while somebody reads three at a time."""
+    async with line_of(database_url, tmp_path) as line:
+        cursor = (await line.wait(timeout=0)).cursor
+        seen: list[str] = []
+
+        async def write() -> None:
+            for number in range(40):
+                await line.deliver(received(f"{number}-a", f"{number}-a"), received(f"{number}-o", outgoing=True), received(f"{number}-b", f"{number}-b"))
+
+        with anyio.fail_after(20):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(write)
+                while len(seen) < 80:
+                    answer = await line.wait(cursor=cursor, timeout=10, limit=3)
+                    assert 1 <= len(answer.messages) <= 3
+                    seen += texts(answer)
+                    cursor = answer.cursor
+        assert seen == [f"{number}-{part}" for number in range(40) for part in "ab"]
+        assert texts(await line.wait(cursor=cursor, timeout=0)) == []
+
+
+async def test_what_comes_between_the_look_and_the_wait_is_not_missed(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with line_of(database_url, tmp_path) as line:
+        looked, came = anyio.Event(), anyio.Event()
+        look = waiting._incoming
+
+        async def slow(*args: Any) -> Any:
+            found = await look(*args)
+            if not looked.is_set():
+                looked.set()
+                await came.wait()
+            return found
+
+        monkeypatch.setattr(waiting, "_incoming", slow)
+        answers: list[NewMessages] = []
+
+        async def wait() -> None:
+            answers.append(await line.wait(timeout=30))
+
+        with anyio.fail_after(3):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait)
+                await looked.wait()
+                await line.deliver(received("1", "in between"))
+                await until(lambda: not line.app.feed._waiting.get(UUID(line.instance_id)))
+                came.set()
+        assert texts(answers[0]) == ["in between"]
+
+
+async def test_another_chat_and_another_instance_wake_nobody(database_url: str, tmp_path: Path) -> None:
+    async with line_of(database_url, tmp_path) as line:
+        other = Line(line.app, await ready_sandbox(line.app, persona="human"))
+        cursor = (await line.wait(timeout=0)).cursor
+        await line.deliver(received("1", "from Bob", chat=BOB))
+        await other.deliver(received("2", "elsewhere"))
+        assert texts(await line.wait(cursor=cursor, chat_id="ann", timeout=0.2)) == []
+        assert texts(await line.wait(cursor=cursor, timeout=0)) == ["from Bob"]
+
+
+@pytest.mark.parametrize("wake_ups", [True, False])
+async def test_what_another_process_stored_is_seen(database_url: str, tmp_path: Path, wake_ups: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a wake-up of the store, or by looking twice a second."""
+    if not wake_ups:
+        monkeypatch.setattr(feed, "POLL_WITH_WAKEUPS", feed.POLL_WITHOUT_WAKEUPS)
+        monkeypatch.setattr("db.listen.LISTEN", "SELECT 1")
+        monkeypatch.setattr("db.listen.PROBE_SECONDS", 0.1)
+    async with line_of(database_url, tmp_path) as line, running_app(database_url, tmp_path) as elsewhere:
+        if wake_ups:
+            await until(lambda: line.app.feed.poll_every > 1 and elsewhere.feed.poll_every > 1)
+        cursor = (await line.wait(timeout=0)).cursor
+        answers: list[NewMessages] = []
+
+        async def wait() -> None:
+            answers.append(await line.wait(cursor=cursor, timeout=30))
+
+        with anyio.fail_after(1.5):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait)
+                await until(lambda: line.app.feed._waiting[UUID(line.instance_id)])
+                await Line(elsewhere, line.instance_id).deliver(received("1", "from over there"))
+        assert texts(answers[0]) == ["from over there"]
+
+
+async def test_an_answer_that_quotes_is_before_all_others(database_url: str, tmp_path: Path) -> None:
+    async with line_of(database_url, tmp_path) as line:
+        message_id = await line.send()
+        platform_id = (await sending_platform_id(line, message_id))
+        await line.deliver(received("1", "by the way", minute=10**6), received("2", "to your question", minute=10**6 + 1, reply_to=platform_id))
+        answer = await line.reply(message_id, timeout=5)
+        assert [message.text for message in answer.replies] == ["to your question", "by the way"]
+
+
+async def sending_platform_id(line: Line, message_id: str) -> str:
+    from mcp_messenger.operations.messages import OfMessage, get_message
+
+    found = await get_message(line.app, ADMIN, OfMessage(instance_id=line.instance_id, message_id=message_id))
+    assert found.message.platform_id is not None
+    return found.message.platform_id
+
+
+async def test_it_waits_for_silence_after_the_first_answer(database_url: str, tmp_path: Path) -> None:
+    async with line_of(database_url, tmp_path) as line:
+        message_id = await line.send()
+        answers: list[Replies] = []
+
+        async def wait() -> None:
+            answers.append(await line.reply(message_id, timeout=10, settle=0.6))
+
+        began = anyio.current_time()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(wait)
+            for number in range(3):
+                await line.deliver(received(str(number), f"part {number}", minute=10**6 + number))
+                await anyio.sleep(0.2)
+        assert [message.text for message in answers[0].replies] == ["part 0", "part 1", "part 2"]
+        assert 0.9 < anyio.current_time() - began < 5
+
+
+async def test_nobody_answers(database_url: str, tmp_path: Path) -> None:
+    async with line_of(database_url, tmp_path) as line:
+        message_id = await line.send()
+        await line.deliver(received("1", "an old message", minute=-(10**5)), received("2", "from Bob", chat=BOB, minute=10**6))
+        await line.deliver(received("3", "our own", outgoing=True, minute=10**6))
+        answer = await line.reply(message_id, timeout=0.3)
+        assert answer.replies == []
+        assert answer.status in {"sent", "delivered", "read"}
+        assert ANN.id == "ann"
+
+
+async def test_the_feed_goes_on_after_an_outage_and_misses_nothing(database_url: str, tmp_path: Path) -> None:
+    async with line_of(database_url, tmp_path) as line:
+        cursor = (await line.wait(timeout=0)).cursor
+        execute(database_url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()")
+        await line.deliver(received("1", "afterwards"))
+        with anyio.fail_after(5):
+            assert texts(await line.wait(cursor=cursor, timeout=30)) == ["afterwards"]
