@@ -1,0 +1,57 @@
+"""The whole application behind a pooler in transaction mode: no session of its own, so no wake-ups and nothing prepared."""
+
+from pathlib import Path
+from uuid import UUID
+
+import anyio
+import pytest
+from pydantic import SecretStr
+
+from mcp_messenger.app import App, running
+from mcp_messenger.caller import ADMIN
+from mcp_messenger.config import Config
+from mcp_messenger.delivery.feed import POLL_WITH_WAKEUPS, POLL_WITHOUT_WAKEUPS
+from mcp_messenger.operations import sending, waiting
+from mcp_messenger.operations.waiting import WaitForReply
+from tests.running import ready_sandbox, running_app
+from tests.stored import one, until
+
+pytestmark = pytest.mark.anyio
+
+
+async def converse(app: App, instance_id: str, within: float) -> None:
+    with anyio.fail_after(within):
+        sent = await sending.send_message(app, ADMIN, sending.SendMessage(instance_id=instance_id, to="ann", message="hello"))
+        assert sent.status in {"sent", "delivered", "read"}
+        reply = WaitForReply(instance_id=instance_id, message_id=sent.message_id)
+        assert (await waiting.wait_for_reply(app, ADMIN, reply)).replies[0].text == "echo: hello"
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_two_processes_behind_a_pooler(pgbouncer: str, database_url: str, tmp_path: Path, direct: bool) -> None:
+    """With a direct connection beside the pooler there are wake-ups; without one they look for themselves."""
+    straight = SecretStr(database_url) if direct else None
+    async with running_app(pgbouncer, tmp_path, direct_database_url=straight) as owner:
+        instance_id = await ready_sandbox(owner)
+        async with running_app(pgbouncer, tmp_path, direct_database_url=straight) as other:
+            assert other.supervisor.get(UUID(instance_id)) is None
+            if direct:
+                await until(lambda: other.feed.poll_every == owner.feed.poll_every == POLL_WITH_WAKEUPS)
+            for app in (owner, other):
+                for _ in range(3):
+                    await converse(app, instance_id, 2 if direct else 8)
+            await sending.set_typing(other, ADMIN, sending.SetTyping(instance_id=instance_id, chat_id="ann"))
+            if not direct:
+                assert other.feed.poll_every == owner.feed.poll_every == POLL_WITHOUT_WAKEUPS
+    assert one(database_url, "SELECT count(*) FROM messages WHERE outgoing") == 6
+
+
+async def test_migrations_go_past_the_pooler(pgbouncer: str, empty_database_url: str, tmp_path: Path) -> None:
+    """Only they, and the wake-ups, use the direct connection."""
+    config = Config(data_dir=tmp_path, database_url=SecretStr(pgbouncer), direct_database_url=SecretStr(empty_database_url))
+    async with running(config) as app:
+        await app.database.started()
+        assert one(empty_database_url, "SELECT count(*) FROM schema_migrations") > 0
+        instance_id = await ready_sandbox(app)
+        assert one(empty_database_url, "SELECT count(*) FROM message_instances") == 0
+        assert instance_id
