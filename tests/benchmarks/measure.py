@@ -6,7 +6,8 @@ import anyio
 
 from tests.benchmarks.figures import Figure
 
-BENCHMARKS = ("stdio", "embedded", "inbound", "send", "reading", "tokens", "rest", "mcp_http", "telegram_bots")
+BENCHMARKS = ("stdio", "inbound", "reading", "tokens", "rest", "mcp_http")
+"""bench_embedded and bench_telegram_bots are programs of their own: they start servers under conditions that these do not share."""
 
 
 def measure(name: str) -> list[Figure]:
