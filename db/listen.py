@@ -2,10 +2,15 @@
 
 import logging
 from collections.abc import AsyncIterator
-from typing import LiteralString
+from contextlib import aclosing
+from typing import TYPE_CHECKING, LiteralString
 from uuid import uuid4
 
 from db.errors import translated
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+    from psycopg.rows import TupleRow
 
 log = logging.getLogger(__name__)
 
@@ -24,15 +29,25 @@ async def wakeups(url: str) -> AsyncIterator[tuple[str, str]]:
     with translated():
         async with await connect(url) as connection:
             await connection.execute(LISTEN)
-            probe = f"probe:{uuid4()}"
-            await connection.execute(PROBE, {"probe": probe})
-            # Others' wake-ups may come first; the probe is the last word on whether ours arrive.
-            async for note in connection.notifies(timeout=PROBE_SECONDS):
-                if note.payload == probe:
-                    break
-            else:
+            if not await _is_told(connection, url):
                 log.info("no wake-ups through this connection (a transaction-mode pooler?); polling instead")
+                await connection.execute("UNLISTEN *")
                 return
             yield "", ""
             async for note in connection.notifies():
                 yield note.channel, note.payload
+
+
+async def _is_told(connection: "AsyncConnection[TupleRow]", url: str) -> bool:
+    """Whether what another connection tells arrives here. What we tell ourselves would arrive through any pooler."""
+    from db.pool import connect
+
+    probe = f"probe:{uuid4()}"
+    async with await connect(url) as other:
+        await other.execute(PROBE, {"probe": probe})
+    # Others' wake-ups may come first; the probe is the last word.
+    async with aclosing(connection.notifies(timeout=PROBE_SECONDS)) as notes:
+        async for note in notes:
+            if note.payload == probe:
+                return True
+    return False

@@ -33,6 +33,8 @@ RETRY_STORE_AFTER = 1.0
 PATIENCE = 1.0
 """A wait up to this long is sat out; a longer one goes back to the queue, so that a crash meanwhile leaves it surely unsent."""
 ATTEMPTS = 12
+REFUSALS = 4
+"""So often the store may refuse what settles a send: a statement may have been cancelled."""
 LONGEST_DELAY = 60.0
 SETTLED = frozenset({"sent", "delivered", "read", "failed", "unknown"})
 
@@ -102,11 +104,15 @@ class Outbox:
         async with anyio.create_task_group() as sends:
             while not held.stopping:
                 held.outgoing = anyio.Event()
+                is_working = held.provider.state.state in WORKING
                 try:
-                    await self._claim_and_send(held, sends)
-                    wait = await self._next_look(held)
+                    wait = await self._claim_and_send(held, sends) if is_working else IDLE
                 except StoreUnavailable as error:
                     log.warning("outbox unreadable: %s", error)
+                    wait = RETRY_STORE_AFTER
+                except Exception:
+                    # A statement that was cancelled, or the like: the next one may succeed.
+                    log.exception("outbox unreadable", extra={"instance_id": str(held.row.id)})
                     wait = RETRY_STORE_AFTER
                 with anyio.move_on_after(wait):
                     await held.outgoing.wait()
@@ -115,17 +121,12 @@ class Outbox:
         for message_id in await outbox.stranded(self._database, held.row.id, epoch=held.epoch):
             await self._end(message_id, "unknown", "interrupted", "The server stopped while this was being sent; it may have arrived.")
 
-    async def _next_look(self, held: Held) -> float:
-        due = await outbox.next_due(self._database, held.row.id)
-        if due is None or held.provider.state.state not in WORKING:
-            return IDLE
-        return max(SOON, due)
-
-    async def _claim_and_send(self, held: Held, sends: anyio.abc.TaskGroup) -> None:
-        if held.provider.state.state not in WORKING:
-            return
+    async def _claim_and_send(self, held: Held, sends: anyio.abc.TaskGroup) -> float:
+        """Seconds until there may be more to send."""
         for claimed in await outbox.claim(self._database, held.row.id, epoch=held.epoch):
             sends.start_soon(self._send, held, claimed)
+        due = await outbox.next_due(self._database, held.row.id)
+        return IDLE if due is None else max(SOON, due)
 
     async def _send(self, held: Held, claimed: outbox.Claimed) -> None:
         try:
@@ -206,15 +207,20 @@ class Outbox:
 
     async def _surely(self, settle: Callable[[], Awaitable[None]]) -> None:
         """The platform has acted, so the store must learn of it: keep trying while it is away."""
-        delay = 0.1
+        delay, refusals = 0.1, 0
         while True:
             try:
                 await settle()
                 return
             except StoreUnavailable as error:
                 log.warning("cannot settle a send yet: %s", error)
-                await anyio.sleep(delay)
-                delay = min(5.0, delay * 2)
+            except Exception:
+                refusals += 1
+                if refusals == REFUSALS:
+                    raise
+                log.exception("cannot settle a send yet")
+            await anyio.sleep(delay)
+            delay = min(5.0, delay * 2)
 
 
 def stored_draft(draft: Draft) -> dict[str, Any]:

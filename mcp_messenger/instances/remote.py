@@ -92,6 +92,9 @@ class Calls(Listener):
                         group.start_soon(self._do, settled[call.instance_id], call)
                 except StoreUnavailable as error:
                     log.warning("calls unreadable: %s", error)
+                except Exception:
+                    # A statement that was cancelled, or the like: the next one may succeed.
+                    log.exception("calls unreadable")
                 with anyio.move_on_after(self._feed.poll_every):
                     await self._asked.wait()
                 self._asked = anyio.Event()

@@ -25,6 +25,9 @@ async def keep(database: Database, held: Held) -> None:
             log.warning("chats not recorded: %s", error, extra={"instance_id": str(held.row.id)})
         except MessengerError as error:
             await history.record_error(database, held.row.id, error.code, error.detail)
+        except Exception:
+            # It can send and receive all the same.
+            log.exception("chats not recorded", extra={"instance_id": str(held.row.id)})
 
 
 async def _record(database: Database, held: Held) -> None:

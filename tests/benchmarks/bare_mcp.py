@@ -22,7 +22,7 @@ def small_tool(number: int) -> Callable[..., dict[str, str]]:
 
 
 def main() -> None:
-    server = MCPServer("bare")
+    server = MCPServer("bare", log_level="WARNING")
     for number in range(TOOLS):
         server.tool()(small_tool(number))
     if "--http" in sys.argv:

@@ -1,13 +1,11 @@
 """Where instances stand: each change once, QR codes sealed and only the current one kept, refused from who has been replaced."""
 
-import base64
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from pydantic import SecretStr
 
 from db import history
 from db.database import Database
@@ -31,7 +29,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def vault(tmp_path: Path) -> Vault:
-    return Vault.open(tmp_path, SecretStr(base64.b64encode(b"k" * 32).decode()))
+    return Vault.open(tmp_path, None)
 
 
 class Desk:

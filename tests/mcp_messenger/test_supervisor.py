@@ -199,7 +199,18 @@ async def test_what_cannot_be_built_says_so_and_is_left_alone_until_it_is_change
         assert one(database_url, "SELECT count(*) FROM instance_errors") == 2
 
 
-@pytest.mark.parametrize("broken", ["start", "stop", "list_chats", "state"])
+async def test_chats_that_cannot_be_listed_keep_no_instance_from_running(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SandboxProvider, "list_chats", None)
+    async with running_app(database_url, tmp_path) as app:
+        instance_id = await ready_sandbox(app)
+        sent = await sending.send_message(app, ADMIN, sending.SendMessage(instance_id=instance_id, to="ann", message="hello"))
+        assert sent.status in {"sent", "delivered", "read"}
+        await instances.restart_instance(app, ADMIN, of(instance_id))
+        await until_status(app, instance_id, "ready")
+        assert rows(database_url, "SELECT 1 FROM chats WHERE id = 'team'") == []
+
+
+@pytest.mark.parametrize("broken", ["start", "stop"])
 async def test_a_provider_that_breaks_takes_nobody_with_it(broken: str, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def breaks(*_: object) -> None:
         raise RuntimeError("a bug in the provider")
@@ -208,7 +219,7 @@ async def test_a_provider_that_breaks_takes_nobody_with_it(broken: str, database
         well, ill = await ready_sandbox(app), await ready_sandbox(app)
         await instances.stop_instance(app, ADMIN, of(ill))
         with monkeypatch.context() as patch:
-            patch.setattr(SandboxProvider, broken, property(breaks) if broken == "state" else breaks)
+            patch.setattr(SandboxProvider, broken, breaks)
             await instances.start_instance(app, ADMIN, of(ill))
             assert "broke down" in await reason(app, ill)
             await until(lambda: held_by(app) == {well})

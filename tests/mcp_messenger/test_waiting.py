@@ -11,7 +11,6 @@ import pytest
 
 from mcp_messenger.app import App
 from mcp_messenger.caller import ADMIN
-from mcp_messenger.delivery import feed
 from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.operations import sending, waiting
 from mcp_messenger.operations.waiting import NewMessages, Replies, WaitForMessages, WaitForReply
@@ -138,7 +137,6 @@ async def test_another_chat_and_another_instance_wake_nobody(database_url: str, 
 async def test_what_another_process_stored_is_seen(database_url: str, tmp_path: Path, wake_ups: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a wake-up of the store, or by looking twice a second."""
     if not wake_ups:
-        monkeypatch.setattr(feed, "POLL_WITH_WAKEUPS", feed.POLL_WITHOUT_WAKEUPS)
         monkeypatch.setattr("db.listen.LISTEN", "SELECT 1")
         monkeypatch.setattr("db.listen.PROBE_SECONDS", 0.1)
     async with line_of(database_url, tmp_path) as line, running_app(database_url, tmp_path) as elsewhere:
