@@ -195,8 +195,9 @@ STATE: LiteralString = (
         INSERT INTO status_history (instance_id, status, reason) SELECT %(instance_id)s, %(status)s, %(reason)s FROM written, former
         WHERE (former.status, former.status_reason) IS DISTINCT FROM (%(status)s, %(reason)s)
     ), shown AS (
-        SELECT FROM qr_codes WHERE instance_id = %(instance_id)s AND outcome = 'current'
+        UPDATE qr_codes SET sealed = %(qr_sealed)s FROM written WHERE instance_id = %(instance_id)s AND outcome = 'current'
             AND (sequence, issued_at) = (%(qr_sequence)s, %(qr_issued_at)s::timestamptz)
+        RETURNING qr_codes.id
     ), replaced AS (
         UPDATE qr_codes SET outcome = %(qr_outcome)s, sealed = NULL FROM written
         WHERE instance_id = %(instance_id)s AND outcome = 'current' AND NOT EXISTS (SELECT FROM shown)

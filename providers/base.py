@@ -26,6 +26,7 @@ from providers.models import (
     Message,
     SentMessage,
     StateChanged,
+    Template,
     TextFormat,
 )
 
@@ -118,9 +119,13 @@ class Provider(ABC):
         """Refuse what the platform is known to refuse, without asking it."""
         needed = {
             Capability.REPLY: draft.reply_to is not None,
+            Capability.THREADS: draft.thread_id is not None,
             Capability.MEDIA: draft.upload is not None,
             Capability.POLL: draft.poll is not None,
             Capability.LOCATION: draft.location is not None,
+            Capability.CONTACT: draft.contact is not None,
+            Capability.CHOICES: bool(draft.choices),
+            Capability.TEMPLATES: draft.template is not None,
             Capability.FORMATTING: draft.format is not TextFormat.PLAIN,
         }
         for capability, is_needed in needed.items():
@@ -152,6 +157,11 @@ class Provider(ABC):
 
     def _unsupported(self, capability: Capability) -> NoReturn:
         raise Unsupported(self.name, capability)
+
+    @classmethod
+    def address(cls, to: str) -> str:
+        """The platform's id of the chat that a person means by `to`, such as a bare phone number; `to` itself where that is all there is to know."""
+        return to
 
     async def account(self) -> Account:
         """Who we are there. Raises LoggedOut when nobody is logged in."""
@@ -201,6 +211,25 @@ class Provider(ABC):
 
     async def remove_participants(self, group_id: str, participants: Sequence[str]) -> GroupChange:
         self._unsupported(Capability.GROUPS)
+
+    async def set_admin(self, group_id: str, participants: Sequence[str], admin: bool) -> GroupChange:
+        """Make participants administrators of the group, or ordinary members again."""
+        self._unsupported(Capability.GROUP_ADMIN)
+
+    async def update_group(self, group_id: str, title: str | None, description: str | None) -> Group:
+        """Change what is not None; the group as it is then."""
+        self._unsupported(Capability.GROUP_ADMIN)
+
+    async def invite_link(self, group_id: str) -> str:
+        """Whoever has it may join the group."""
+        self._unsupported(Capability.GROUP_ADMIN)
+
+    async def leave_group(self, group_id: str) -> None:
+        self._unsupported(Capability.GROUP_ADMIN)
+
+    async def list_templates(self) -> Sequence[Template]:
+        """Those that the platform has approved, or looks at."""
+        self._unsupported(Capability.TEMPLATES)
 
     async def request_pairing_code(self, phone: str) -> str:
         self._unsupported(Capability.PAIRING_CODE)

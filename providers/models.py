@@ -32,11 +32,15 @@ class Capability(StrEnum):
     """What a messenger may be able to do beyond sending and receiving text."""
 
     REPLY = "reply"
+    THREADS = "threads"
     FORMATTING = "formatting"
     MEDIA = "media"
     DOWNLOAD = "download"
     POLL = "poll"
     LOCATION = "location"
+    CONTACT = "contact"
+    CHOICES = "choices"
+    TEMPLATES = "templates"
     EDIT = "edit"
     DELETE = "delete"
     REACT = "react"
@@ -47,6 +51,7 @@ class Capability(StrEnum):
     CONTACTS = "contacts"
     HISTORY = "history"
     GROUPS = "groups"
+    GROUP_ADMIN = "group_admin"
     QR_LOGIN = "qr_login"
     PAIRING_CODE = "pairing_code"
     LOGOUT = "logout"
@@ -156,9 +161,31 @@ class Poll(Noun):
     multiple: bool = False
 
 
-class Reaction(Noun):
-    sender_id: str
-    emoji: Line
+class Choice(Noun):
+    """What the other side may pick with a tap. Its id comes back as `Message.chosen`."""
+
+    id: str = Field(min_length=1, max_length=200)
+    title: Line = Field(min_length=1)
+    description: Line | None = None
+
+
+class Template(Noun):
+    """A text that the platform has approved beforehand, and the only one it takes where its window for free texts is closed."""
+
+    name: Line
+    language: Line
+    status: Line = ""
+    category: Line = ""
+    text: Body = ""
+    """With its placeholders, as the platform shows them."""
+
+
+class TemplateUse(Noun):
+    """A template to send, with what its placeholders stand for, in their order."""
+
+    name: str
+    language: str
+    parameters: tuple[Body, ...] = ()
 
 
 class MessageKind(StrEnum):
@@ -196,6 +223,11 @@ class Message(Noun):
     media: tuple[Media, ...] = ()
     location: Location | None = None
     poll: Poll | None = None
+    contact: Contact | None = None
+    format: TextFormat = TextFormat.PLAIN
+    """How `text` is marked up: Markdown where the platform's own markup was translated."""
+    chosen: str | None = None
+    """The id of the choice that was picked; `text` is its title."""
     mentions_me: bool = False
     raw: dict[str, Any] = Field(default_factory=dict)
 
@@ -217,9 +249,14 @@ class Draft(Noun):
     text: Body = ""
     format: TextFormat = TextFormat.PLAIN
     reply_to: str | None = None
+    thread_id: str | None = None
     upload: Upload | None = None
     location: Location | None = None
     poll: Poll | None = None
+    contact: Contact | None = None
+    choices: tuple[Choice, ...] = ()
+    """To pick from, under the text: shown as buttons or as a list, whichever the platform has for so many."""
+    template: TemplateUse | None = None
     silent: bool = False
     extra: dict[str, Any] = Field(default_factory=dict)
     """The platform's own fields, passed through unread (Telegram's `parse_mode`, Slack's `blocks`)."""

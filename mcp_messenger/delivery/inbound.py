@@ -28,6 +28,7 @@ from providers.models import (
 )
 
 BATCH = 200
+IN_CONTENT = {"media", "location", "poll", "contact", "format", "chosen", "mentions_me"}
 EARLY_RECEIPTS = 1000
 
 
@@ -197,7 +198,7 @@ def _replaced() -> Conflict:
 
 def content_of(message: Message) -> dict[str, Any]:
     """What is in a message besides its text, as it is stored."""
-    return message.model_dump(mode="json", include={"media", "location", "poll", "mentions_me"}, exclude_defaults=True, exclude_none=True)
+    return message.model_dump(mode="json", include=IN_CONTENT, exclude_defaults=True, exclude_none=True)
 
 
 def message_row(source: Source, event: MessageReceived) -> dict[str, Any]:

@@ -36,6 +36,7 @@ ATTEMPTS = 12
 REFUSALS = 4
 """So often the store may refuse what settles a send: a statement may have been cancelled."""
 LONGEST_DELAY = 60.0
+IN_CONTENT = {"location", "poll", "contact", "choices", "template"}
 SETTLED = frozenset({"sent", "delivered", "read", "failed", "unknown"})
 
 
@@ -57,7 +58,7 @@ class Outbox:
         if draft.upload is not None:
             stored["upload"] = draft.upload.model_dump(mode="json", exclude={"content"})
             content["media"] = [{"kind": draft.upload.kind, "mime": draft.upload.mime, "name": draft.upload.name, "ref": ""}]
-        content |= draft.model_dump(mode="json", include={"location", "poll"}, exclude_none=True)
+        content |= draft.model_dump(mode="json", include=IN_CONTENT, exclude_defaults=True, exclude_none=True)
         row = await outbox.queue(
             self._database,
             instance_id=instance_id,
@@ -246,6 +247,8 @@ def kind_of(draft: Draft) -> MessageKind:
         return MessageKind.POLL
     if draft.location is not None:
         return MessageKind.LOCATION
+    if draft.contact is not None:
+        return MessageKind.CONTACT
     return MessageKind.MEDIA if draft.upload is not None else MessageKind.TEXT
 
 

@@ -8,12 +8,18 @@ from db.instances import InstanceRow
 from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.delivery.pace import Pace
 from providers.base import Provider
-from providers.models import InstanceState
+from providers.models import Capability, InstanceState
 
 WORKING = frozenset({InstanceState.READY, InstanceState.DEGRADED})
 """States in which a send is tried."""
 COMING = frozenset({InstanceState.PROCESSING, InstanceState.STARTING, InstanceState.AUTHENTICATED})
 """States in which a send is kept until the instance is ready."""
+LOGGING_IN = frozenset({InstanceState.QR_READY})
+
+
+def states_for(capability: Capability) -> frozenset[InstanceState]:
+    """Those in which the platform can be asked for it."""
+    return LOGGING_IN if capability is Capability.PAIRING_CODE else WORKING
 
 
 def _shielded() -> anyio.CancelScope:

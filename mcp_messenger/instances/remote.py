@@ -17,12 +17,12 @@ from db.errors import StoreUnavailable
 from db.events import EventRow
 from mcp_messenger.delivery.feed import Feed, Listener
 from mcp_messenger.errors import InternalError, NotReady
-from mcp_messenger.instances.held import COMING, WORKING, Held
+from mcp_messenger.instances.held import COMING, LOGGING_IN, WORKING, Held
 from mcp_messenger.instances.supervisor import Supervisor
 from providers import errors
 from providers.base import Provider
 from providers.errors import MessengerError
-from providers.models import Download, Group, GroupChange, InstanceState, Media, Message, TextFormat
+from providers.models import Download, Group, GroupChange, InstanceState, Media, Message, Template, TextFormat
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,12 @@ METHODS: dict[str, Callable[[Provider], Callable[..., Awaitable[Any]]]] = {
     "create_group": lambda provider: provider.create_group,
     "add_participants": lambda provider: provider.add_participants,
     "remove_participants": lambda provider: provider.remove_participants,
+    "set_admin": lambda provider: provider.set_admin,
+    "update_group": lambda provider: provider.update_group,
+    "invite_link": lambda provider: provider.invite_link,
+    "leave_group": lambda provider: provider.leave_group,
+    "list_templates": lambda provider: provider.list_templates,
+    "request_pairing_code": lambda provider: provider.request_pairing_code,
 }
 """Those of RemotePort."""
 
@@ -108,7 +114,7 @@ class Calls(Listener):
     async def _outcome_of(self, held: Held, call: calls.Call) -> dict[str, Any]:
         state = held.provider.state.state
         try:
-            if state not in WORKING:
+            if state not in (LOGGING_IN if call.method == "request_pairing_code" else WORKING):
                 raise NotReady(str(call.instance_id), state)
             codec = codec_of(call.method)
             arguments = dict(codec.arguments.model_validate_json(call.args))
@@ -194,6 +200,24 @@ class RemotePort:
 
     async def remove_participants(self, group_id: str, participants: Sequence[str]) -> GroupChange:
         return await self._ask("remove_participants", {"group_id": group_id, "participants": participants})
+
+    async def set_admin(self, group_id: str, participants: Sequence[str], admin: bool) -> GroupChange:
+        return await self._ask("set_admin", {"group_id": group_id, "participants": participants, "admin": admin})
+
+    async def update_group(self, group_id: str, title: str | None, description: str | None) -> Group:
+        return await self._ask("update_group", {"group_id": group_id, "title": title, "description": description})
+
+    async def invite_link(self, group_id: str) -> str:
+        return await self._ask("invite_link", {"group_id": group_id})
+
+    async def leave_group(self, group_id: str) -> None:
+        await self._ask("leave_group", {"group_id": group_id})
+
+    async def list_templates(self) -> Sequence[Template]:
+        return await self._ask("list_templates", {})
+
+    async def request_pairing_code(self, phone: str) -> str:
+        return await self._ask("request_pairing_code", {"phone": phone})
 
 
 OF_ERRORS = ("retry_after", "maybe_sent", "provider", "capability", "state")

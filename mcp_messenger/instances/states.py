@@ -10,6 +10,7 @@ from db import inbound as store
 from db.database import Database
 from db.json import jsonb
 from mcp_messenger.delivery.feed import Feed
+from mcp_messenger.instances import codes
 from mcp_messenger.vault import Vault
 from providers.models import InstanceState, StateChanged
 
@@ -52,6 +53,6 @@ class States:
             "qr_sequence": qr and qr.sequence,
             "qr_issued_at": qr and qr.issued_at,
             "qr_expires_at": qr and qr.expires_at,
-            "qr_sealed": qr and self._vault().seal(qr.content, row=str(instance_id), field=f"qr/{qr.sequence}"),
+            "qr_sealed": codes.sealed(self._vault(), instance_id, event) if qr else None,
             "data": jsonb({"status": event.state, "reason": event.reason, "needs": event.needs, "sequence": qr and qr.sequence}),
         }

@@ -10,6 +10,7 @@ from db.instances import InstanceRow
 from mcp_messenger.app import App
 from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import NoSuchChat
+from mcp_messenger.instances import classes
 from mcp_messenger.operations import cursor as cursors
 from mcp_messenger.operations.operation import Cursor, FromOthers, Limit, OfInstance, PlatformId
 from mcp_messenger.operations.views import ChatView, ContactView, chat_view, contact_view
@@ -54,7 +55,7 @@ async def get_chat(app: App, caller: Caller, args: OfChat) -> ChatAnswer:
 
 async def known_chat(app: App, row: InstanceRow, chat_id: str) -> ChatRow:
     """The chat, under the id it has by now. Raises NoSuchChat."""
-    chat = await store.get(app.database, row.id, chat_id)
+    chat = await store.get(app.database, row.id, (await classes.load(row.provider)).address(chat_id))
     if chat is not None and chat.migrated_to is not None:
         chat = await store.get(app.database, row.id, chat.migrated_to)
     if chat is None:

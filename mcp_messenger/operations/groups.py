@@ -6,7 +6,8 @@ from pydantic import Field
 
 from mcp_messenger.app import App
 from mcp_messenger.caller import Caller, instance_of
-from mcp_messenger.operations.operation import FromOthers, OfInstance, Output, PlatformId
+from mcp_messenger.errors import InvalidInput
+from mcp_messenger.operations.operation import FromOthers, Nothing, OfInstance, Output, PlatformId
 from mcp_messenger.operations.port import port
 from mcp_messenger.operations.sending import SendAnswer, SendMessage, send_message
 from providers.models import Capability, Group, GroupChange, ParticipantResult
@@ -83,6 +84,49 @@ class RemoveParticipant(OfInstance):
 async def remove_participant(app: App, caller: Caller, args: RemoveParticipant) -> GroupChanged:
     row = await instance_of(app.database, caller, args.instance_id)
     return _changed(await (await port(app, row, Capability.GROUPS)).remove_participants(args.group_id, [args.participant]))
+
+
+class OfGroup(OfInstance):
+    group_id: PlatformId
+
+
+class SetGroupAdmin(OfGroup):
+    participants: Participants
+    admin: bool = True
+
+
+async def set_group_admin(app: App, caller: Caller, args: SetGroupAdmin) -> GroupChanged:
+    row = await instance_of(app.database, caller, args.instance_id)
+    return _changed(await (await port(app, row, Capability.GROUP_ADMIN)).set_admin(args.group_id, args.participants, args.admin))
+
+
+class UpdateGroup(OfGroup):
+    name: str | None = Field(default=None, min_length=1, max_length=200)
+    description: str | None = Field(default=None, max_length=2048)
+
+
+async def update_group(app: App, caller: Caller, args: UpdateGroup) -> GroupView:
+    row = await instance_of(app.database, caller, args.instance_id)
+    if args.name is None and args.description is None:
+        raise InvalidInput("Neither a name nor a description was given.", hint="Give what is to be changed.")
+    return group_view(await (await port(app, row, Capability.GROUP_ADMIN)).update_group(args.group_id, args.name, args.description))
+
+
+class InviteLink(Output):
+    """Whoever has it may join."""
+
+    invite_link: str
+
+
+async def get_invite_link(app: App, caller: Caller, args: OfGroup) -> InviteLink:
+    row = await instance_of(app.database, caller, args.instance_id)
+    return InviteLink(invite_link=await (await port(app, row, Capability.GROUP_ADMIN)).invite_link(args.group_id))
+
+
+async def leave_group(app: App, caller: Caller, args: OfGroup) -> Nothing:
+    row = await instance_of(app.database, caller, args.instance_id)
+    await (await port(app, row, Capability.GROUP_ADMIN)).leave_group(args.group_id)
+    return Nothing()
 
 
 class SendToGroup(OfInstance):

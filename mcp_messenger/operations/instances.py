@@ -337,14 +337,17 @@ async def _halt(app: App, row: InstanceRow) -> InstanceRow:
     while True:
         async with app.feed.waiter(row.id) as grown:
             now = await store.get(app.database, row.id)
-            if now is None or now.status == "stopped" or now.desired == "running":
+            if now is None or now.desired == "running":
                 return now or row
             if await app.supervisor.nobody_runs(row.id):
+                if now.status == InstanceState.STOPPED:
+                    return now
                 await app.supervisor.announce(row, InstanceState.STOPPED)
                 continue
             if anyio.current_time() > deadline:
                 raise NotAvailable(f"The instance did not stop within {SETTLE_SECONDS:g} s.", hint="Try again; get_logs says what it does.")
-            with anyio.move_on_after(0.5):
+            # Its process gives it up right after it has written that it stopped; of that no event tells.
+            with anyio.move_on_after(0.02 if now.status == InstanceState.STOPPED else 0.5):
                 await grown.wait()
 
 

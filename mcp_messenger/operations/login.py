@@ -10,8 +10,10 @@ from db.instances import InstanceRow
 from mcp_messenger.app import App
 from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import NotReady
+from mcp_messenger.instances import codes
 from mcp_messenger.operations.operation import OfInstance, Output
-from providers.models import InstanceState
+from mcp_messenger.operations.port import port
+from providers.models import Capability, InstanceState
 
 
 class QrAnswer(Output):
@@ -35,17 +37,18 @@ class QrAnswer(Output):
 async def get_qr(app: App, caller: Caller, args: OfInstance) -> QrAnswer:
     row = await instance_of(app.database, caller, args.instance_id)
     code = await history.current_qr(app.database, row.id)
-    if code is None or code.sealed is None or code.expires_at <= datetime.now(UTC):
+    current = None if code is None or code.expires_at <= datetime.now(UTC) else codes.unsealed(app.vault(), row.id, code)
+    if code is None or current is None:
         raise NotReady(args.instance_id, InstanceState(row.status), f"There is no QR code now: the instance is {row.status}.")
-    content = app.vault().unseal(code.sealed, row=str(row.id), field=f"qr/{code.sequence}")
     return QrAnswer(
         instance_id=str(row.id),
         status=row.status,
-        qr=content,
-        png=png_data_uri(content),
+        qr=current.qr,
+        png=png_data_uri(current.qr),
         sequence=code.sequence,
         issued_at=code.issued_at,
         expires_at=code.expires_at,
+        pairing_code=current.pairing_code,
     )
 
 
@@ -64,6 +67,22 @@ def png(content: str) -> bytes:
     out = io.BytesIO()
     segno.make(content, error="m").save(out, kind="png", scale=6, border=4)
     return out.getvalue()
+
+
+class RequestPairingCode(OfInstance):
+    phone: str = Field(pattern=r"^\+?[0-9][0-9 ()-]{4,24}$", description="the account's number with its country code")
+
+
+class PairingCode(Output):
+    """To be typed on the phone that has the account."""
+
+    pairing_code: str = Field(repr=False)
+
+
+async def request_pairing_code(app: App, caller: Caller, args: RequestPairingCode) -> PairingCode:
+    row = await instance_of(app.database, caller, args.instance_id)
+    digits = "".join(character for character in args.phone if character.isdigit())
+    return PairingCode(pairing_code=await (await port(app, row, Capability.PAIRING_CODE)).request_pairing_code(digits))
 
 
 class AccountAnswer(Output):

@@ -4,7 +4,7 @@ from db.instances import InstanceRow
 from mcp_messenger.app import App
 from mcp_messenger.errors import NotReady
 from mcp_messenger.instances import classes
-from mcp_messenger.instances.held import WORKING
+from mcp_messenger.instances.held import states_for
 from mcp_messenger.instances.remote import RemotePort
 from providers.base import Provider
 from providers.errors import Unsupported
@@ -18,6 +18,6 @@ async def port(app: App, row: InstanceRow, capability: Capability) -> Provider |
         raise Unsupported(row.provider, capability)
     held = app.supervisor.get(row.id)
     state = InstanceState(row.status) if held is None else held.provider.state.state
-    if state not in WORKING:
+    if state not in states_for(capability):
         raise NotReady(str(row.id), state)
     return RemotePort(app.calls, row.id) if held is None else held.provider

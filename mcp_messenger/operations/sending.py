@@ -1,11 +1,12 @@
 """Sending, and what can be done to what was sent."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import AliasChoices, Field
 
 from db import chats as chat_store
+from db.chats import ChatRow
 from db.instances import InstanceRow
 from db.messages import MessageRow
 from mcp_messenger.app import App
@@ -23,7 +24,22 @@ from mcp_messenger.operations.port import port
 from providers import errors as provider_errors
 from providers.base import Provider
 from providers.errors import MessengerError
-from providers.models import Capability, ChatKind, Draft, InstanceState, Location, MediaKind, MessageDeleted, MessageEdited, Poll, TextFormat, Upload
+from providers.models import (
+    Capability,
+    ChatKind,
+    Choice,
+    Contact,
+    Draft,
+    InstanceState,
+    Location,
+    MediaKind,
+    MessageDeleted,
+    MessageEdited,
+    Poll,
+    Template,
+    TemplateUse,
+    TextFormat,
+)
 
 WAIT_FOR_PLATFORM = 25.0
 DEFAULT_UPLOAD_MAX = 64 * 1024 * 1024
@@ -31,10 +47,11 @@ TO = AliasChoices("to", "number", "chatId", "chat_id")
 
 
 class Send(OfInstance):
-    quiet = frozenset({"extra", "silent"})
+    quiet = frozenset({"extra", "silent", "thread_id"})
 
     to: PlatformId = Field(validation_alias=TO, description="chat id from list_chats, or a number where the messenger takes one")
     reply_to: str | None = Field(default=None, max_length=20, description="message id to answer")
+    thread_id: str | None = Field(default=None, min_length=1, max_length=256, description="thread to write in, where the messenger has threads")
     idempotency_key: str | None = Field(default=None, min_length=1, max_length=128, description="same key, same send: never sent twice")
     silent: bool = False
     extra: dict[str, Any] = Field(default={}, description="the platform's own fields, passed through")
@@ -65,6 +82,23 @@ class SendLocation(Send):
     latitude: float = Field(ge=-90, le=90)
     longitude: float = Field(ge=-180, le=180)
     name: str | None = Field(default=None, max_length=200)
+
+
+class SendContact(Send):
+    contact_id: str = Field(default="", max_length=256, description="from list_contacts, where it is one of them")
+    name: str = Field(min_length=1, max_length=200)
+    phone: str | None = Field(default=None, max_length=32)
+
+
+class SendChoices(Send):
+    message: str = Field(min_length=1, max_length=100_000)
+    choices: list[Choice] = Field(min_length=1, max_length=25, description="shown as buttons or a list; the id comes back as chosen")
+
+
+class SendTemplate(Send):
+    template: str = Field(min_length=1, max_length=512, description="name, from list_templates")
+    language: str = Field(min_length=2, max_length=16)
+    parameters: list[str] = Field(default=[], max_length=50, description="for its placeholders, in order")
 
 
 class SendAnswer(Output):
@@ -105,6 +139,27 @@ async def send_location(app: App, caller: Caller, args: SendLocation) -> SendAns
     return await _send(app, caller, args, location=Location(latitude=args.latitude, longitude=args.longitude, name=args.name))
 
 
+async def send_contact(app: App, caller: Caller, args: SendContact) -> SendAnswer:
+    return await _send(app, caller, args, contact=Contact(id=args.contact_id, name=args.name, phone=args.phone))
+
+
+async def send_choices(app: App, caller: Caller, args: SendChoices) -> SendAnswer:
+    return await _send(app, caller, args, text=args.message, choices=tuple(args.choices))
+
+
+async def send_template(app: App, caller: Caller, args: SendTemplate) -> SendAnswer:
+    return await _send(app, caller, args, template=TemplateUse(name=args.template, language=args.language, parameters=tuple(args.parameters)))
+
+
+class TemplateList(Output):
+    templates: list[Template]
+
+
+async def list_templates(app: App, caller: Caller, args: OfInstance) -> TemplateList:
+    row = await instance_of(app.database, caller, args.instance_id)
+    return TemplateList(templates=list(await (await port(app, row, Capability.TEMPLATES)).list_templates()))
+
+
 def media_policy(app: App, row: InstanceRow) -> MediaPolicy:
     """Files come from the media folders, and from what this very instance has downloaded."""
     roots = app.config.media_roots or (app.config.data_dir / "media",)
@@ -121,26 +176,20 @@ async def _send(
     caller: Caller,
     args: Send,
     *,
-    text: str = "",
-    format: TextFormat = TextFormat.PLAIN,
-    upload: Upload | None = None,
-    poll: Poll | None = None,
-    location: Location | None = None,
     split: bool = False,
+    **content: Any,
 ) -> SendAnswer:
+    """`content` is of Draft's fields."""
     row = await instance_of(app.database, caller, args.instance_id)
     chat_id, kind = await chat_of(app, row, args.to)
     draft = Draft(
         client_id="0",
         chat_id=chat_id,
-        text=text,
-        format=format,
         reply_to=await _reply_target(app, row, args.reply_to),
-        upload=upload,
-        poll=poll,
-        location=location,
+        thread_id=args.thread_id,
         silent=args.silent,
         extra={**args.extra, "split": True} if split else args.extra,
+        **content,
     )
     message_id = await app.outbox.known(row.id, draft, args.idempotency_key)
     if message_id is None:
@@ -153,6 +202,7 @@ async def _send(
 
 async def chat_of(app: App, row: InstanceRow, to: str) -> tuple[str, ChatKind]:
     """The chat's id by now, and its kind. A chat that we never saw is the platform's to know."""
+    to = (await classes.load(row.provider)).address(to)
     chat = await chat_store.get(app.database, row.id, to)
     if chat is None:
         return to, ChatKind.UNKNOWN
@@ -214,7 +264,7 @@ class CheckSend(OfInstance):
 
 
 class SendCheck(Output):
-    """Whether a send would be tried now; `refusal` tells why not, `instead` what would work."""
+    """Whether a send would be tried now and taken; `refusal` tells why not, `instead` what would work."""
 
     ok: bool
     refusal: str | None = None
@@ -235,6 +285,7 @@ async def check_send(app: App, caller: Caller, args: CheckSend) -> SendCheck:
     try:
         provider.check(Draft(client_id="0", chat_id=chat_id, text=args.message, format=args.format))
         _require_sendable(app, row)
+        _require_open_window(provider, await chat_store.get(app.database, row.id, chat_id))
     except MessengerError as error:
         problem = error
     return SendCheck(
@@ -246,6 +297,22 @@ async def check_send(app: App, caller: Caller, args: CheckSend) -> SendCheck:
         max_length=provider.limits.max_text,
         length_unit=provider.limits.text_unit,
         wait_seconds=round(held.pace.wait(chat_id, kind), 3) if held is not None else 0.0,
+    )
+
+
+def _require_open_window(provider: Provider, chat: ChatRow | None) -> None:
+    """A send is not kept from trying: the platform may know of a message that we do not, or make an exception."""
+    hours = provider.limits.reply_window_hours
+    if hours is None:
+        return
+    since = None if chat is None else chat.last_incoming_at
+    if since is not None and datetime.now(UTC) - since < timedelta(hours=hours):
+        return
+    said = "has not written yet" if since is None else f"wrote last at {since:%Y-%m-%d %H:%M} UTC"
+    other_way = Capability.TEMPLATES in provider.capabilities
+    raise provider_errors.WindowClosed(
+        f"{provider.title} takes free messages for {hours} hours after the other side wrote; here it {said}.",
+        hint="Send a template; list_templates has those there are." if other_way else "Wait until the other side writes.",
     )
 
 

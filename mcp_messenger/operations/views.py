@@ -120,6 +120,11 @@ class MessageView(Output):
     media: list[MediaView] = []
     location: dict[str, Any] | None = None
     poll: dict[str, Any] | None = None
+    contact: dict[str, Any] | None = None
+    choices: list[dict[str, Any]] = []
+    template: dict[str, Any] | None = None
+    chosen: str | None = None
+    format: str = "plain"
     reactions: dict[str, list[str]] = {}
     edited: bool = False
     deleted: bool = False
@@ -148,7 +153,7 @@ def message_view(row: MessageRow, *, reply_to: str | None = None, chat: bool = T
             "mentions_me": content.get("mentions_me", False),
             "media": [] if row.deleted_at else [MediaView.model_validate(media) for media in content.get("media", [])],
             "location": content.get("location"),
-            "poll": content.get("poll"),
+            **{name: content[name] for name in ("poll", "contact", "choices", "template", "chosen", "format") if name in content},
             "reactions": {who: emojis for who, emojis in content.get("reactions", {}).items() if emojis},
             "edited": row.edited_at is not None,
             "deleted": row.deleted_at is not None,

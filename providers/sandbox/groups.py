@@ -1,5 +1,6 @@
 """Groups, as our account makes and changes them; it is the administrator of every group."""
 
+import json
 import secrets
 from collections.abc import Sequence
 
@@ -7,7 +8,7 @@ from providers.errors import InvalidRequest, NotFound
 from providers.models import Chat, ChatChanged, ChatKind, Group, GroupChange, ParticipantResult
 from providers.sandbox.people import BLOCKED, OWN_ID
 from providers.sandbox.world import World
-from providers.text import clean_line
+from providers.text import clean, clean_line
 
 
 def groups(world: World) -> Sequence[Group]:
@@ -53,6 +54,48 @@ def remove(world: World, group_id: str, participants: Sequence[str]) -> GroupCha
     return GroupChange(group=_group(world, chat), results=results)
 
 
+def set_admin(world: World, group_id: str, participants: Sequence[str], admin: bool) -> GroupChange:
+    chat = _chat(world, group_id)
+    members = {contact.id for contact in world.members(group_id)}
+    results = tuple(
+        ParticipantResult(id=person, ok=person in members, reason=None if person in members else "Not in this group.") for person in participants
+    )
+    chosen = {result.id for result in results if result.ok}
+    admins = set(_admins(world, chat.id))
+    with world.change():
+        world.set_fact(f"admins:{chat.id}", json.dumps(sorted(admins | chosen if admin else admins - chosen)))
+    return GroupChange(group=_group(world, chat), results=results)
+
+
+def update(world: World, group_id: str, title: str | None, description: str | None) -> Group:
+    chat = _chat(world, group_id)
+    if title is not None and not clean_line(title):
+        raise InvalidRequest("The title of the group is empty.", hint="Give the group a title.")
+    changed = chat if title is None else chat.model_copy(update={"title": clean_line(title)})
+    with world.change():
+        world.save_chat(changed)
+        if changed != chat:
+            world.announce(ChatChanged(chat=changed))
+        if description is not None:
+            world.set_fact(f"description:{chat.id}", clean(description))
+    return _group(world, changed)
+
+
+def invite_link(world: World, group_id: str) -> str:
+    """The same ever after; it leads nowhere, as the sandbox has no strangers."""
+    return f"https://sandbox.invalid/join/{_chat(world, group_id).id}"
+
+
+def leave(world: World, group_id: str) -> None:
+    chat = _chat(world, group_id)
+    with world.change():
+        world.remove_chat(chat.id)
+
+
+def _admins(world: World, group_id: str) -> list[str]:
+    return json.loads(world.fact(f"admins:{group_id}") or "[]")
+
+
 def _may_join(world: World, person: str) -> ParticipantResult:
     if world.find_contact(person) is None:
         return ParticipantResult(id=person, ok=False, reason="No such contact; list_contacts has those there are.")
@@ -69,4 +112,7 @@ def _chat(world: World, group_id: str) -> Chat:
 
 
 def _group(world: World, chat: Chat) -> Group:
-    return Group(id=chat.id, title=chat.title, participants=tuple(world.members(chat.id)), admins=(OWN_ID,))
+    members = world.members(chat.id)
+    admins = [contact.id for contact in members if contact.id in _admins(world, chat.id)]
+    description = world.fact(f"description:{chat.id}")
+    return Group(id=chat.id, title=chat.title, participants=tuple(members), admins=(OWN_ID, *admins), description=description)

@@ -4,7 +4,7 @@ import re
 import secrets
 from collections.abc import Sequence
 
-from providers.errors import Forbidden, InvalidRequest
+from providers.errors import Forbidden, InvalidRequest, NotFound
 from providers.models import (
     Chat,
     ChatKind,
@@ -42,6 +42,7 @@ class Phone:
         media: Sequence[Media] = (),
         location: Location | None = None,
         message_id: str | None = None,
+        chosen: str | None = None,
     ) -> str:
         """Returns the message's id. In a group the first member writes unless another is named. A `message_id` known already is not written again."""
         if message_id is not None and self._world.find_post(message_id):
@@ -61,6 +62,7 @@ class Phone:
             reply_to=reply_to,
             media=tuple(media),
             location=location,
+            chosen=chosen,
             mentions_me=chat.kind is ChatKind.GROUP and "@agent" in text.casefold(),
         )
         if not (message.text.strip() or media or location):
@@ -69,6 +71,14 @@ class Phone:
             self._world.add_message(message)
             self._world.announce(MessageReceived(message=message, chat=chat, sender=sender))
         return message.id
+
+    def choose(self, message_id: str, choice_id: str) -> str:
+        """Pick one of the choices under the agent's message. Returns the id of the message that says so."""
+        post = self._world.post(message_id)
+        choice = next((one for one in self._world.choices(message_id) if one.id == choice_id), None)
+        if choice is None:
+            raise NotFound(f"The message offers no choice '{choice_id}'.", hint="Choose one that it shows.")
+        return self.write(post.message.chat_id, choice.title, reply_to=message_id, chosen=choice.id)
 
     def _sender(self, chat: Chat, sender_id: str | None) -> Contact:
         people = self.people(chat)

@@ -28,6 +28,7 @@ from providers.models import (
     MessageReceived,
     SentMessage,
     StateChanged,
+    Template,
     TextFormat,
 )
 from providers.sandbox import groups
@@ -37,6 +38,7 @@ from providers.sandbox.people import MAYBE_SENT, OWN_ID, TROUBLE_IDS, rehearse
 from providers.sandbox.personas import Attendant
 from providers.sandbox.phone import Phone, new_id
 from providers.sandbox.settings import SandboxSettings
+from providers.sandbox.templates import TEMPLATES, filled
 from providers.sandbox.webhook import WebhookEvent, is_genuine
 from providers.sandbox.world import Now, Post, World, utc_now
 from providers.text import clean
@@ -163,6 +165,7 @@ class SandboxProvider(Provider):
         with world.change():
             message = _message(world, draft)
             world.add_message(message, client_id=draft.client_id, format=draft.format)
+            world.offer(message.id, draft.choices)
             world.announce(MessageReceived(message=message, chat=chat, client_id=draft.client_id))
         world.set_typing(chat.id, False)
         if chat.id == MAYBE_SENT:
@@ -234,6 +237,22 @@ class SandboxProvider(Provider):
     async def remove_participants(self, group_id: str, participants: Sequence[str]) -> GroupChange:
         return groups.remove(self.world, group_id, participants)
 
+    async def set_admin(self, group_id: str, participants: Sequence[str], admin: bool) -> GroupChange:
+        return groups.set_admin(self.world, group_id, participants, admin)
+
+    async def update_group(self, group_id: str, title: str | None, description: str | None) -> Group:
+        return groups.update(self.world, group_id, title, description)
+
+    async def invite_link(self, group_id: str) -> str:
+        return groups.invite_link(self.world, group_id)
+
+    async def leave_group(self, group_id: str) -> None:
+        groups.leave(self.world, group_id)
+
+    async def list_templates(self) -> Sequence[Template]:
+        self._linked()
+        return TEMPLATES
+
     async def request_pairing_code(self, phone: str) -> str:
         """Eight letters and digits, to be typed on the chat page within 180 s."""
         if self._running is None:
@@ -266,9 +285,15 @@ class SandboxProvider(Provider):
 
 
 def _message(world: World, draft: Draft) -> Message:
-    kinds = {MessageKind.MEDIA: draft.upload, MessageKind.POLL: draft.poll, MessageKind.LOCATION: draft.location}
+    kinds = {
+        MessageKind.MEDIA: draft.upload,
+        MessageKind.POLL: draft.poll,
+        MessageKind.LOCATION: draft.location,
+        MessageKind.CONTACT: draft.contact,
+    }
     kind = next((kind for kind, content in kinds.items() if content is not None), MessageKind.TEXT)
-    if kind is MessageKind.TEXT and not draft.text.strip():
+    text = draft.text if draft.template is None else filled(draft.template)
+    if kind is MessageKind.TEXT and not text.strip():
         raise InvalidRequest("The message is empty.", hint="Give it a text, a file, a poll or a location.")
     return Message(
         id=new_id(),
@@ -277,11 +302,14 @@ def _message(world: World, draft: Draft) -> Message:
         outgoing=True,
         sender_id=OWN_ID,
         kind=kind,
-        text=draft.text,
+        text=text,
+        format=draft.format,
         reply_to=draft.reply_to,
+        thread_id=draft.thread_id,
         media=_keep(world, draft),
         location=draft.location,
         poll=draft.poll,
+        contact=draft.contact,
         raw=draft.extra,
     )
 

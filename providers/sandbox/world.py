@@ -12,7 +12,7 @@ import anyio
 from pydantic import TypeAdapter
 
 from providers.errors import NotFound
-from providers.models import Chat, ChatKind, Contact, Download, Event, Message, ReceiptStatus, TextFormat
+from providers.models import Chat, ChatKind, Choice, Contact, Download, Event, Message, ReceiptStatus, TextFormat
 from providers.sandbox.people import PEOPLE, TEAM, TROUBLE
 
 _SCHEMA = """
@@ -30,6 +30,7 @@ CREATE TABLE IF NOT EXISTS files (ref TEXT PRIMARY KEY, mime TEXT NOT NULL, name
 CREATE TABLE IF NOT EXISTS updates (position INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL);
 """
 TYPING_LASTS = timedelta(seconds=10)
+_CHOICES = TypeAdapter(tuple[Choice, ...])
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 Now = Callable[[], datetime]
@@ -156,6 +157,11 @@ class World:
         row = (chat.id, chat.model_dump_json())
         self._db.execute("INSERT INTO chats (id, noun) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET noun = excluded.noun", row)
 
+    def remove_chat(self, chat_id: str) -> None:
+        """The chat and who is in it; its messages stay, and nobody sees them."""
+        self._db.execute("DELETE FROM members WHERE chat_id = ?", (chat_id,))
+        self._db.execute("DELETE FROM chats WHERE id = ?", (chat_id,))
+
     def members(self, chat_id: str) -> Sequence[Contact]:
         rows = self._db.execute(
             "SELECT noun FROM members JOIN contacts ON contacts.id = contact_id WHERE chat_id = ? ORDER BY members.position", (chat_id,)
@@ -174,6 +180,14 @@ class World:
             "INSERT INTO messages (id, chat_id, outgoing, noun, client_id, format, status) VALUES (?, ?, ?, ?, ?, ?, ?)",
             (message.id, message.chat_id, message.outgoing, message.model_dump_json(), client_id, format, ReceiptStatus.SENT),
         )
+
+    def choices(self, message_id: str) -> Sequence[Choice]:
+        """What the other side may pick under a message of ours."""
+        return _CHOICES.validate_json(self.fact(f"choices:{message_id}") or "[]")
+
+    def offer(self, message_id: str, choices: Sequence[Choice]) -> None:
+        if choices:
+            self.set_fact(f"choices:{message_id}", _CHOICES.dump_json(tuple(choices)).decode())
 
     def posts(self, chat_id: str, *, before: str | None = None, limit: int) -> Sequence[Post]:
         """Newest first, those before the message `before`."""

@@ -45,6 +45,10 @@ ARGUMENTS: dict[str, Any] = {
     "enabled": False,
     "credentials": {"account_name": "Intruder"},
     "query": "hello",
+    "phone": "+15550199",
+    "choices": [{"id": "a", "title": "A"}],
+    "template": "hello",
+    "language": "en",
     "provider": "sandbox",
 }
 OF_AN_INSTANCE = ("messages", "chats", "contacts", "events", "outbox", "api_keys", "instance_secrets", "reveals", "status_history", "deliveries")

@@ -14,6 +14,8 @@ from providers.base import Provider, WebhookRequest
 from providers.errors import InvalidRequest, LoggedOut, NotFound, Rejected, Unsupported
 from providers.models import (
     Capability,
+    Choice,
+    Contact,
     Draft,
     Event,
     InstanceState,
@@ -26,6 +28,7 @@ from providers.models import (
     Poll,
     ReactionChanged,
     ReceiptChanged,
+    TemplateUse,
     TextFormat,
 )
 from tests.providers.harness import PICTURE, PNG, Harness, Inbox, Running, run
@@ -44,10 +47,18 @@ METHODS: dict[str, Capability] = {
     "create_group": Capability.GROUPS,
     "add_participants": Capability.GROUPS,
     "remove_participants": Capability.GROUPS,
+    "set_admin": Capability.GROUP_ADMIN,
+    "update_group": Capability.GROUP_ADMIN,
+    "invite_link": Capability.GROUP_ADMIN,
+    "leave_group": Capability.GROUP_ADMIN,
+    "list_templates": Capability.TEMPLATES,
     "request_pairing_code": Capability.PAIRING_CODE,
     "logout": Capability.LOGOUT,
     "receive_webhook": Capability.WEBHOOK,
 }
+
+
+CHOICES = (Choice(id="t", title="Tea"), Choice(id="c", title="Coffee"))
 
 
 def call_each(provider: Provider) -> dict[str, Callable[[], Awaitable[object]]]:
@@ -67,6 +78,11 @@ def call_each(provider: Provider) -> dict[str, Callable[[], Awaitable[object]]]:
         "create_group": lambda: provider.create_group("title", ["person"]),
         "add_participants": lambda: provider.add_participants("group", ["person"]),
         "remove_participants": lambda: provider.remove_participants("group", ["person"]),
+        "set_admin": lambda: provider.set_admin("group", ["person"], True),
+        "update_group": lambda: provider.update_group("group", "title", None),
+        "invite_link": lambda: provider.invite_link("group"),
+        "leave_group": lambda: provider.leave_group("group"),
+        "list_templates": provider.list_templates,
         "request_pairing_code": lambda: provider.request_pairing_code("+15550100"),
         "logout": provider.logout,
         "receive_webhook": lambda: provider.receive_webhook(WebhookRequest("POST", {}, {}, b"{}")),
@@ -80,6 +96,10 @@ def special_drafts() -> dict[Capability, dict[str, object]]:
         Capability.MEDIA: {"upload": PICTURE},
         Capability.POLL: {"poll": Poll(question="Tea?", options=("yes", "no"))},
         Capability.LOCATION: {"location": Location(latitude=52.5, longitude=13.4)},
+        Capability.CONTACT: {"contact": Contact(id="", name="Ann Lee", phone="+15550101")},
+        Capability.CHOICES: {"text": "Tea?", "choices": CHOICES},
+        Capability.TEMPLATES: {"template": TemplateUse(name="hello", language="en")},
+        Capability.THREADS: {"text": "hello", "thread_id": "thread"},
         Capability.FORMATTING: {"text": "**hello**", "format": TextFormat.MARKDOWN},
     }
 
@@ -277,6 +297,37 @@ class ProviderContract:
         sent = await running.provider.send(running.draft(poll=poll))
         assert (await running.harness.seen(sent.id)).poll == poll
 
+    async def test_sends_a_contact_card(self, running: Running) -> None:
+        running.need(Capability.CONTACT)
+        sent = await running.provider.send(running.draft(contact=Contact(id="", name="Ann Lee", phone="+15550101")))
+        card = (await running.harness.seen(sent.id)).contact
+        assert card is not None
+        assert (card.name, card.phone) == ("Ann Lee", "+15550101")
+
+    async def test_sends_choices_and_tells_which_was_picked(self, running: Running) -> None:
+        running.need(Capability.CHOICES)
+        sent = await running.provider.send(running.draft("Tea?", choices=CHOICES))
+        assert await running.harness.choices(sent.id) == {"t": "Tea", "c": "Coffee"}
+        await running.harness.choose(sent.id, "c")
+        event = await running.inbox.wait(MessageReceived, lambda event: event.message.chosen is not None)
+        assert (event.message.chosen, event.message.text, event.message.reply_to) == ("c", "Coffee", sent.id)
+
+    async def test_sends_a_template_that_it_lists(self, running: Running) -> None:
+        running.need(Capability.TEMPLATES)
+        template = next(one for one in await running.provider.list_templates() if one.text.count("{{") == 2)
+        use = TemplateUse(name=template.name, language=template.language, parameters=("Ann", "42"))
+        sent = await running.provider.send(running.draft(template=use))
+        said = template.text.replace("{{1}}", "Ann").replace("{{2}}", "42")
+        assert (await running.harness.seen(sent.id)).text == said
+        with pytest.raises(Rejected):
+            await running.provider.send(running.draft(template=TemplateUse(name="no-such-template", language="en")))
+
+    async def test_writes_in_a_thread(self, running: Running) -> None:
+        running.need(Capability.THREADS)
+        thread_id = await running.harness.thread()
+        sent = await running.provider.send(running.draft("in here", thread_id=thread_id))
+        assert (await running.harness.seen(sent.id)).thread_id == thread_id
+
     async def test_edits_its_message(self, running: Running) -> None:
         running.need(Capability.EDIT)
         sent = await running.provider.send(running.draft("first"))
@@ -369,6 +420,20 @@ class ProviderContract:
         assert removed.group.participants == ()
         added = await running.provider.add_participants(made.group.id, [running.harness.person_id])
         assert [person.id for person in added.group.participants] == [running.harness.person_id]
+
+    async def test_administers_a_group(self, running: Running) -> None:
+        running.need(Capability.GROUP_ADMIN)
+        person = running.harness.person_id
+        group = (await running.provider.create_group("Friends", [person])).group
+        made = await running.provider.set_admin(group.id, [person, "no-such-person"], True)
+        assert {result.id: result.ok for result in made.results} == {person: True, "no-such-person": False}
+        assert person in made.group.admins
+        assert person not in (await running.provider.set_admin(group.id, [person], False)).group.admins
+        changed = await running.provider.update_group(group.id, "Old friends", "since school")
+        assert (changed.title, changed.description) == ("Old friends", "since school")
+        assert (await running.provider.invite_link(group.id)).startswith("https://")
+        await running.provider.leave_group(group.id)
+        assert group.id not in {one.id for one in await running.provider.list_groups()}
 
     async def test_is_logged_out_after_logout(self, running: Running) -> None:
         running.need(Capability.LOGOUT)

@@ -12,7 +12,7 @@ import pytest
 from pydantic import TypeAdapter
 
 from providers.base import Provider, Settings
-from providers.models import Capability, Draft, Event, InstanceState, Location, MediaKind, MessageReceived, Poll, StateChanged, Upload
+from providers.models import Capability, Contact, Draft, Event, InstanceState, Location, MediaKind, MessageReceived, Poll, StateChanged, Upload
 
 PATIENCE = 15
 E = TypeVar("E", bound=Event)
@@ -35,6 +35,8 @@ class Seen:
     file: bytes | None = None
     location: Location | None = None
     poll: Poll | None = None
+    contact: Contact | None = None
+    thread_id: str | None = None
 
 
 class Harness(ABC):
@@ -70,6 +72,18 @@ class Harness(ABC):
 
     async def react(self, message_id: str, emoji: str | None) -> None:
         """The other side reacts to a message."""
+        raise NotImplementedError
+
+    async def choices(self, message_id: str) -> dict[str, str]:
+        """What the other side may pick under a message of ours: titles by id."""
+        raise NotImplementedError
+
+    async def choose(self, message_id: str, choice_id: str) -> None:
+        """The other side picks one."""
+        raise NotImplementedError
+
+    async def thread(self) -> str:
+        """A thread in `chat_id`."""
         raise NotImplementedError
 
     @abstractmethod

@@ -75,7 +75,20 @@ class SandboxHarness(Harness):
                 file=world.file(message.media[0].ref).content if message.media else None,
                 location=message.location,
                 poll=message.poll,
+                contact=message.contact,
+                thread_id=message.thread_id,
             )
+
+    async def choices(self, message_id: str) -> dict[str, str]:
+        with self._world() as world:
+            return {choice.id: choice.title for choice in world.choices(message_id)}
+
+    async def choose(self, message_id: str, choice_id: str) -> None:
+        with self._world() as world:
+            Phone(world).choose(message_id, choice_id)
+
+    async def thread(self) -> str:
+        return await self.write("a thread")
 
     async def is_typing(self) -> bool:
         with self._world() as world:

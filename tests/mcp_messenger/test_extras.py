@@ -1,0 +1,115 @@
+"""Sends beyond text and files, groups and pairing codes, as a caller sees them."""
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from mcp_messenger.app import App
+from mcp_messenger.caller import ADMIN
+from mcp_messenger.errors import InvalidInput, NotReady
+from mcp_messenger.operations import groups, login, sending
+from mcp_messenger.operations.instances import CreateInstance, create_instance
+from mcp_messenger.operations.messages import OfMessage, get_message
+from mcp_messenger.operations.operation import OfInstance
+from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
+from providers.errors import NotFound, Unsupported
+from providers.models import Choice
+from providers.sandbox.phone import Phone
+from providers.sandbox.provider import SandboxProvider
+from tests.running import ready_sandbox, running_app, until_status
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def app(database_url: str, tmp_path: Path) -> AsyncGenerator[App]:
+    async with running_app(database_url, tmp_path) as app:
+        yield app
+
+
+def phone_of(app: App, instance_id: str) -> Phone:
+    (held,) = [held for id, held in app.supervisor.held.items() if str(id) == instance_id]
+    assert isinstance(held.provider, SandboxProvider)
+    return Phone(held.provider.world)
+
+
+async def test_a_choice_that_is_picked_comes_back_with_its_id(app: App) -> None:
+    instance_id = await ready_sandbox(app, persona="human")
+    choices = [Choice(id="t", title="Tea"), Choice(id="c", title="Coffee", description="black")]
+    sent = await sending.send_choices(app, ADMIN, sending.SendChoices(instance_id=instance_id, to="ann", message="What?", choices=choices))
+    shown = (await get_message(app, ADMIN, OfMessage(instance_id=instance_id, message_id=sent.message_id))).message
+    assert [(choice["id"], choice["title"]) for choice in shown.choices] == [("t", "Tea"), ("c", "Coffee")]
+    assert sent.platform_id is not None
+    phone_of(app, instance_id).choose(sent.platform_id, "c")
+    waited = await wait_for_reply(app, ADMIN, WaitForReply(instance_id=instance_id, message_id=sent.message_id, timeout=20))
+    assert [(reply.text, reply.chosen) for reply in waited.replies] == [("Coffee", "c")]
+
+
+async def test_a_contact_card_and_a_template_are_kept_as_what_they_are(app: App) -> None:
+    instance_id = await ready_sandbox(app, persona="human")
+    card = await sending.send_contact(app, ADMIN, sending.SendContact(instance_id=instance_id, to="ann", name="Bob", phone="+15550102"))
+    kept = (await get_message(app, ADMIN, OfMessage(instance_id=instance_id, message_id=card.message_id))).message
+    assert (kept.kind, kept.contact) == ("contact", {"id": "", "name": "Bob", "phone": "+15550102"})
+    (hello, *_) = (await sending.list_templates(app, ADMIN, OfInstance(instance_id=instance_id))).templates
+    use = sending.SendTemplate(instance_id=instance_id, to="ann", template=hello.name, language=hello.language, parameters=["Ann", "42"])
+    sent = await sending.send_template(app, ADMIN, use)
+    kept = (await get_message(app, ADMIN, OfMessage(instance_id=instance_id, message_id=sent.message_id))).message
+    assert kept.template == {"name": "hello", "language": "en", "parameters": ["Ann", "42"]}
+    with pytest.raises(NotFound, match="No template"):
+        await sending.send_template(app, ADMIN, use.model_copy(update={"template": "nonsense"}))
+
+
+async def test_a_group_is_administered(app: App) -> None:
+    instance_id = await ready_sandbox(app, persona="human")
+    made = await groups.create_group(app, ADMIN, groups.CreateGroup(instance_id=instance_id, name="Friends", participants=["ann"]))
+    of: dict[str, Any] = {"instance_id": instance_id, "group_id": made.group.id}
+    assert "ann" in (await groups.set_group_admin(app, ADMIN, groups.SetGroupAdmin(**of, participants=["ann"]))).group.admins
+    assert (await groups.update_group(app, ADMIN, groups.UpdateGroup(**of, name="Old friends"))).title == "Old friends"
+    with pytest.raises(InvalidInput):
+        await groups.update_group(app, ADMIN, groups.UpdateGroup(**of))
+    assert (await groups.get_invite_link(app, ADMIN, groups.OfGroup(**of))).invite_link.startswith("https://")
+    await groups.leave_group(app, ADMIN, groups.OfGroup(**of))
+    with pytest.raises(NotFound):
+        await groups.get_invite_link(app, ADMIN, groups.OfGroup(**of))
+
+
+async def test_a_pairing_code_is_asked_for_while_the_instance_waits_for_its_login(app: App) -> None:
+    made = await create_instance(app, ADMIN, CreateInstance(provider="sandbox", credentials={"page": True, "page_port": 0}))
+    await until_status(app, made.instance_id, "qr_ready")
+    asked = login.RequestPairingCode(instance_id=made.instance_id, phone="+1 555 0100 11")
+    code = (await login.request_pairing_code(app, ADMIN, asked)).pairing_code
+    assert code not in repr(await login.request_pairing_code(app, ADMIN, asked))
+    code = (await login.request_pairing_code(app, ADMIN, asked)).pairing_code
+    with anyio.fail_after(20):
+        while (await login.get_qr(app, ADMIN, OfInstance(instance_id=made.instance_id))).pairing_code != code:  # noqa: ASYNC110 - no event tells of it
+            await anyio.sleep(0.01)
+    assert (await login.get_auth_status(app, ADMIN, OfInstance(instance_id=made.instance_id))).needs == "pairing_code"
+    ready = await ready_sandbox(app)
+    with pytest.raises(NotReady):
+        await login.request_pairing_code(app, ADMIN, login.RequestPairingCode(instance_id=ready, phone="+1555010011"))
+
+
+async def test_a_closed_window_is_told_before_the_platform_refuses(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    instance_id = await ready_sandbox(app, persona="human")
+    check = sending.CheckSend(instance_id=instance_id, to="ann", message="hello")
+    assert (await sending.check_send(app, ADMIN, check)).ok
+    monkeypatch.setattr(SandboxProvider, "limits", SandboxProvider.limits.model_copy(update={"reply_window_hours": 24}))
+    told = await sending.check_send(app, ADMIN, check)
+    assert (told.ok, told.refusal) == (False, "window_closed")
+    assert "list_templates" in (told.instead or "")
+    sent = await sending.send_message(app, ADMIN, sending.SendMessage(instance_id=instance_id, to="ann", message="anyway"))
+    phone_of(app, instance_id).write("ann", "go on")
+    await wait_for_reply(app, ADMIN, WaitForReply(instance_id=instance_id, message_id=sent.message_id, timeout=20))
+    assert (await sending.check_send(app, ADMIN, check)).ok
+
+
+async def test_what_a_messenger_does_not_have_is_said(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+    instance_id = await ready_sandbox(app)
+    monkeypatch.setattr(SandboxProvider, "capabilities", frozenset())
+    with pytest.raises(Unsupported, match="templates"):
+        await sending.send_template(app, ADMIN, sending.SendTemplate(instance_id=instance_id, to="ann", template="x", language="en"))
+    with pytest.raises(Unsupported, match="group_admin"):
+        await groups.leave_group(app, ADMIN, groups.OfGroup(instance_id=instance_id, group_id="team"))
