@@ -239,7 +239,7 @@ async def _pass_wakeups_on(app: App, url: str) -> None:
                 app.feed.poll_every = POLL_WITH_WAKEUPS
                 app.feed.grew()
             case "mcp_messenger_events":
-                app.feed.grew()
+                app.feed.grew(int(payload) if payload.isascii() and payload.isdecimal() else None)
             case "mcp_messenger_calls":
                 app.calls.wake(payload)
             case "mcp_messenger_outbox":

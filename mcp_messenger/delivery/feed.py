@@ -60,6 +60,8 @@ class Feed:
                 for listener in self.listeners:
                     listener.instance_changed(instance_id, [row for row in page if row.instance_id == instance_id])
             self._wake(None)
+            if len(page) < PAGE:
+                return
 
     def _wake(self, key: UUID | None) -> None:
         for waiter in self._waiting.pop(key, ()):

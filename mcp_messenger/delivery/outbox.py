@@ -124,8 +124,12 @@ class Outbox:
 
     async def _claim_and_send(self, held: Held, sends: anyio.abc.TaskGroup) -> float:
         """Seconds until there may be more to send."""
-        for claimed in await outbox.claim(self._database, held.row.id, epoch=held.epoch):
+        under_way = await outbox.claim(self._database, held.row.id, epoch=held.epoch)
+        for claimed in under_way:
             sends.start_soon(self._send, held, claimed)
+        if under_way:
+            # The end of each wakes us; what comes due meanwhile waits no longer than this.
+            return PATIENCE
         due = await outbox.next_due(self._database, held.row.id)
         return IDLE if due is None else max(SOON, due)
 
