@@ -9,6 +9,7 @@ import anyio.to_thread
 from pydantic import Field
 
 from db import messages as store
+from db import waiting
 from db.instances import InstanceRow
 from db.messages import MessageRow
 from mcp_messenger.app import App
@@ -20,7 +21,7 @@ from mcp_messenger.operations import cursor as cursors
 from mcp_messenger.operations.chats import known_chat
 from mcp_messenger.operations.operation import Cursor, FromOthers, Limit, OfInstance, PlatformId
 from mcp_messenger.operations.port import port
-from mcp_messenger.operations.views import MessageView, message_view
+from mcp_messenger.operations.views import MessageView, context_line, message_view
 from providers.errors import MessengerError
 from providers.models import Capability, Chat, ChatKind, Media, Message, MessageReceived
 
@@ -28,6 +29,7 @@ MessageId = str
 WORD = re.compile(r"\w+")
 SEARCH_WORDS = 8
 HISTORY_WITHIN = 5.0
+CONTEXT_TEXT = 160
 INLINE_MAX = 200_000
 """Files up to this size can be answered inline, in base64."""
 
@@ -104,6 +106,7 @@ async def get_recent_messages(app: App, caller: Caller, args: GetRecentMessages)
 class SearchMessages(OfInstance):
     query: str = Field(min_length=1, max_length=200, description="words, each matched by its beginning")
     chat_id: PlatformId | None = None
+    context: int = Field(default=0, ge=0, le=5, description="messages to show before and after each hit")
     limit: Limit = 20
     cursor: Cursor = None
 
@@ -115,7 +118,14 @@ async def search_messages(app: App, caller: Caller, args: SearchMessages) -> Mes
         raise InvalidInput("query: there is no word in it.", hint="Give words or numbers to look for.")
     before = cursors.decode_message(args.cursor)
     found = await store.search(app.database, row.id, words, chat_id=args.chat_id, before=before, limit=args.limit + 1)
-    return await page(app, row, found, args.limit)
+    hits = await page(app, row, found, args.limit)
+    return await _with_context(app, hits, args.context) if args.context else hits
+
+
+async def _with_context(app: App, hits: MessageList, lines: int) -> MessageList:
+    beside = await waiting.around(app.database, [int(hit.id) for hit in hits.messages], lines=lines, length=CONTEXT_TEXT)
+    shown = [hit.model_copy(update={"context": [context_line(one) for one in beside if one.of == int(hit.id)]}) for hit in hits.messages]
+    return hits.model_copy(update={"messages": shown})
 
 
 class OfMessage(OfInstance):

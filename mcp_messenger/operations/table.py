@@ -1,6 +1,6 @@
 """Everything that can be done, one row each. The MCP tools and the REST routes are made from it."""
 
-from mcp_messenger.operations import chats, diagnostics, events, groups, instances, keys, login, messages, resources, sending, waiting
+from mcp_messenger.operations import catching_up, chats, diagnostics, events, groups, instances, keys, login, messages, resources, sending, waiting
 from mcp_messenger.operations.operation import REST_ONLY, Effect, Input, Nothing, OfInstance, Operation, Toolset
 
 I = "/instances/{instance_id}"  # noqa: E741 - stands at the head of sixty paths
@@ -39,6 +39,8 @@ OPERATIONS: tuple[Operation, ...] = (
               "Who the instance is on its messenger.", EXTRAS, open_world=False),
 
     # reading
+    Operation("catch_up", "GET", "/catch-up", catching_up.CatchUp, catching_up.CaughtUp, catching_up.catch_up,
+              "What waits over all instances: mentions, unanswered and unread chats with their newest messages.", READING, open_world=False),
     Operation("list_chats", "GET", f"{I}/chats", chats.ListChats, chats.ChatList, chats.list_chats,
               "Chats, newest activity first.", READING),
     Operation("get_chat", "GET", f"{I}/chats/{{chat_id}}", chats.OfChat, chats.ChatAnswer, chats.get_chat,
@@ -46,7 +48,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("get_messages", "GET", f"{I}/messages/{{chat_id}}", messages.GetMessages, messages.MessageList, messages.get_messages,
               "Messages of a chat, newest first; long texts are cut, get_message has them whole.", READING),
     Operation("get_recent_messages", "GET", f"{I}/recent-messages", messages.GetRecentMessages, messages.MessageList, messages.get_recent_messages,
-              "Newest messages of all chats.", READING),
+              "Newest messages of all chats.", EXTRAS),
     Operation("get_message", "GET", f"{I}/message/{{message_id}}", messages.OfMessage, messages.MessageAnswer, messages.get_message,
               "One message whole, with delivery status.", READING),
     Operation("search_messages", "GET", f"{I}/search", messages.SearchMessages, messages.MessageList, messages.search_messages,

@@ -8,6 +8,7 @@ from pydantic import Field
 from db.chats import ChatRow, ContactRow
 from db.instances import InstanceRow
 from db.messages import MessageRow
+from db.waiting import Neighbour
 from mcp_messenger.operations.operation import Output
 
 SHORT = 500
@@ -102,6 +103,20 @@ class MediaView(Output):
     duration: float | None = None
 
 
+class ContextLine(Output):
+    """A message beside another one. Its id tells which comes first."""
+
+    id: str
+    at: datetime
+    sender: str = Field(serialization_alias="from", validation_alias="from")
+    text: str = ""
+
+
+def context_line(row: Neighbour) -> ContextLine:
+    sender = "me" if row.outgoing else row.sender_name or "?"
+    return ContextLine.model_validate({"id": str(row.id), "at": _seconds(row.sent_at), "from": sender, "text": row.body})
+
+
 class MessageView(Output):
     """`sender` is "me" for our own. `id` is ours and stays; `platform_id` is the messenger's, there once it went out."""
 
@@ -130,13 +145,15 @@ class MessageView(Output):
     deleted: bool = False
     error: dict[str, Any] | None = None
     platform_id: str | None = None
+    context: list[ContextLine] = []
+    """Of a hit of a search: what stands around it, oldest first."""
 
 
-def message_view(row: MessageRow, *, reply_to: str | None = None, chat: bool = True, full: bool = False) -> MessageView:
+def message_view(row: MessageRow, *, reply_to: str | None = None, chat: bool = True, full: bool = False, text_max: int = SHORT) -> MessageView:
     """`full`: with the whole text and the platform's ids; `chat`: with the chat, where it is not told once for a page."""
     content = row.content
     body = "" if row.deleted_at else row.body
-    short = body if full or len(body) <= SHORT else body[:SHORT]
+    short = body if full or len(body) <= text_max else body[:text_max]
     return MessageView.model_validate(
         {
             "id": str(row.id),

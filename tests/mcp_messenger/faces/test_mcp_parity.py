@@ -104,7 +104,7 @@ async def test_the_same_call_gets_the_same_answer(app: App, url: str) -> None:
         await call(both.client, "wait_for_reply", instance_id=instance, message_id=sent["message_id"], timeout=20)
         assert (await both.same("send_message", **hello))["message_id"] == sent["message_id"]
         (reply,) = (await both.same("wait_for_reply", instance_id=instance, message_id=sent["message_id"]))["replies"]
-        for name in ("get_instance", "get_auth_status", "list_chats", "list_contacts", "get_recent_messages"):
+        for name in ("get_instance", "get_auth_status", "list_chats", "list_contacts", "catch_up"):
             await both.same(name, instance_id=instance)
         await both.same("list_instances")
         await both.same("get_messages", instance_id=instance, chat_id="ann", limit=1)

@@ -1,0 +1,98 @@
+"""What waits for an answer, over all instances, and what stands around a message."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import LiteralString
+from uuid import UUID
+
+from db.database import Database
+from db.messages import COLUMNS, MessageRow
+
+LOOKED_AT = 50
+"""Messages of a chat among which mentions are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingChat:
+    instance_id: UUID
+    provider: str
+    id: str
+    kind: str
+    title: str
+    unread: int
+    mentions: int
+    unanswered: bool
+    last_at: datetime
+    total: int
+    """Of such chats, shown or not."""
+
+
+WAITING: LiteralString = """
+    SELECT c.instance_id, i.provider, c.id, c.kind, c.title, c.unread, seen.mentions, NOT m.outgoing AS unanswered, c.last_at,
+        count(*) OVER () AS total
+    FROM chats c JOIN message_instances i ON i.id = c.instance_id JOIN messages m ON m.id = c.last_message_id
+    CROSS JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE newest.content @> '{"mentions_me": true}') AS mentions FROM (
+            SELECT content FROM messages WHERE instance_id = c.instance_id AND chat_id = c.id AND NOT outgoing
+            ORDER BY sent_at DESC, id DESC LIMIT least(c.unread, %(looked_at)s)
+        ) AS newest
+    ) AS seen
+    WHERE (%(instance_ids)s::uuid[] IS NULL OR c.instance_id = ANY(%(instance_ids)s::uuid[]))
+      AND c.migrated_to IS NULL AND c.last_at IS NOT NULL AND c.last_at >= %(since)s
+      AND (c.unread > 0 OR NOT m.outgoing AND c.kind = 'private')
+    ORDER BY seen.mentions > 0 DESC, c.kind = 'private' AND NOT m.outgoing DESC, c.last_at DESC LIMIT %(limit)s"""
+
+
+async def waiting_chats(database: Database, *, instance_ids: Sequence[UUID] | None, since: datetime, limit: int) -> list[WaitingChat]:
+    """Chats with something unread, and private ones whose last word is the other side's: mentions first, then those, then the newest."""
+    return await database.all(
+        WaitingChat,
+        WAITING,
+        {"instance_ids": None if instance_ids is None else list(instance_ids), "since": since, "limit": limit, "looked_at": LOOKED_AT},
+    )
+
+
+LAST_WORDS: LiteralString = (
+    "SELECT "
+    + COLUMNS
+    + """ FROM unnest(%(instance_ids)s::uuid[], %(chat_ids)s::text[]) AS c (of_instance, of_chat) CROSS JOIN LATERAL (
+        SELECT * FROM messages WHERE instance_id = c.of_instance AND chat_id = c.of_chat AND NOT outgoing AND deleted_at IS NULL
+        ORDER BY sent_at DESC, id DESC LIMIT %(each)s
+    ) AS newest ORDER BY sent_at, id"""
+)
+
+
+async def last_words(database: Database, chats: Sequence[WaitingChat], *, each: int) -> list[MessageRow]:
+    """The newest incoming messages of each chat, oldest first."""
+    params = {"instance_ids": [chat.instance_id for chat in chats], "chat_ids": [chat.id for chat in chats], "each": each}
+    return await database.all(MessageRow, LAST_WORDS, params)
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    of: int
+    """The message it stands beside."""
+    id: int
+    outgoing: bool
+    sender_name: str
+    body: str
+    sent_at: datetime
+
+
+AROUND: LiteralString = """
+    SELECT hit.id AS of, beside.* FROM unnest(%(ids)s::bigint[]) AS hits (id) JOIN messages hit ON hit.id = hits.id
+    CROSS JOIN LATERAL (
+        (SELECT id, outgoing, sender_name, left(body, %(length)s) AS body, sent_at FROM messages
+         WHERE instance_id = hit.instance_id AND chat_id = hit.chat_id AND deleted_at IS NULL AND (sent_at, id) < (hit.sent_at, hit.id)
+         ORDER BY sent_at DESC, id DESC LIMIT %(lines)s)
+        UNION ALL
+        (SELECT id, outgoing, sender_name, left(body, %(length)s) AS body, sent_at FROM messages
+         WHERE instance_id = hit.instance_id AND chat_id = hit.chat_id AND deleted_at IS NULL AND (sent_at, id) > (hit.sent_at, hit.id)
+         ORDER BY sent_at, id LIMIT %(lines)s)
+    ) AS beside ORDER BY beside.sent_at, beside.id"""
+
+
+async def around(database: Database, message_ids: Sequence[int], *, lines: int, length: int) -> list[Neighbour]:
+    """So many messages before and after each, of the same chat, oldest first; their texts cut to `length`."""
+    return await database.all(Neighbour, AROUND, {"ids": list(message_ids), "lines": lines, "length": length})
