@@ -24,6 +24,7 @@ from mcp_messenger.instances.logbook import Logbook
 from mcp_messenger.instances.memory import Memory
 from mcp_messenger.instances.remote import Calls
 from mcp_messenger.instances.supervisor import Supervisor
+from mcp_messenger.metrics import Metrics
 from mcp_messenger.vault import Vault
 from providers.base import Surroundings
 
@@ -48,6 +49,7 @@ class App:
     calls: Calls
     memory: Memory
     logbook: Logbook
+    metrics: Metrics
     vault: Callable[[], Vault]
     tls: Callable[[], ssl.SSLContext]
     started: float
@@ -67,8 +69,9 @@ def build(config: Config) -> App:
     vault = functools.cache(functools.partial(Vault.open, config.data_dir, config.secret_key))
     tls = functools.cache(_tls)
     feed = Feed(database)
-    inbound = Inbound(database, feed)
-    outbox = Outbox(database, feed, inbound)
+    metrics = Metrics()
+    inbound = Inbound(database, feed, metrics)
+    outbox = Outbox(database, feed, inbound, metrics)
     memory = Memory(time.monotonic)
     feed.listeners.append(memory)
 
@@ -87,7 +90,7 @@ def build(config: Config) -> App:
     )
     calls = Calls(database, feed, supervisor)
     feed.listeners.append(calls)
-    return App(config, database, feed, inbound, outbox, supervisor, calls, memory, Logbook(), vault, tls, time.monotonic())
+    return App(config, database, feed, inbound, outbox, supervisor, calls, memory, Logbook(), metrics, vault, tls, time.monotonic())
 
 
 def _tls() -> ssl.SSLContext:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from mcp_messenger import logs
+from mcp_messenger import logs, tracing
 from mcp_messenger.config import Config, from_environment
 from mcp_messenger.version import __version__
 from providers.errors import MessengerError
@@ -35,6 +35,7 @@ def run(arguments: Sequence[str]) -> int:
         config = _config(args)
         config.check()
         logs.configure(config.log_level, json=config.log_json)
+        tracing.configure()
         return _command(args, config)
     except MessengerError as error:
         print(f"mcp-messenger: {error.detail}" + (f"\n{error.hint}" if error.hint else ""), file=sys.stderr)  # noqa: T201 - a person reads it

@@ -15,6 +15,7 @@ from db.errors import StoreUnavailable
 from db.json import jsonb
 from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.errors import Conflict
+from mcp_messenger.metrics import Metrics
 from providers.models import (
     ChatChanged,
     ChatMigrated,
@@ -51,9 +52,10 @@ class _Waiting:
 
 
 class Inbound:
-    def __init__(self, database: Database, feed: Feed) -> None:
+    def __init__(self, database: Database, feed: Feed, metrics: Metrics) -> None:
         self._database = database
         self._feed = feed
+        self._metrics = metrics
         self._queue: list[_Waiting] = []
         self._pending = anyio.Event()
         self._early: OrderedDict[tuple[UUID, str], list[ReceiptChanged]] = OrderedDict()
@@ -123,9 +125,13 @@ class Inbound:
         for waiting in batch:
             waiting.refused = any(row["position"] not in appended for row in waiting.rows)
             waiting.done.set()
+        self._count([row for row in rows if row["position"] in appended and appended[row["position"]].message_id is not None])
         newest = next((row.event_id for row in appended.values()), None)
         if newest is not None:
             self._feed.grew(newest)
+
+    def _count(self, fresh: Sequence[dict[str, Any]]) -> None:
+        self._metrics.messages.update((UUID(row["instance_id"]), "received") for row in fresh if not (row["outgoing"] or row["backfill"]))
 
     async def _blame(self, batch: list[_Waiting], error: Exception) -> None:
         """A row that cannot be stored fails its own delivery, not those it happened to be written with."""

@@ -7,6 +7,7 @@ failed; back to the queue where it surely did not go out; or unknown, and then i
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,8 @@ from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound
 from mcp_messenger.errors import ApplicationError, IdempotencyConflict, NoSuchMessage
 from mcp_messenger.instances.held import WORKING, Held
+from mcp_messenger.metrics import Metrics
+from mcp_messenger.tracing import carrier, span
 from providers.errors import MessengerError, RateLimited, Unreachable
 from providers.models import ChatKind, Draft, MessageKind, SentMessage, Upload
 
@@ -36,15 +39,18 @@ ATTEMPTS = 12
 REFUSALS = 4
 """So often the store may refuse what settles a send: a statement may have been cancelled."""
 LONGEST_DELAY = 60.0
+TRACE = "trace"
+"""Of a stored draft: the trace in which it was asked for, so that its send belongs to it."""
 IN_CONTENT = {"location", "poll", "contact", "choices", "template"}
 SETTLED = frozenset({"sent", "delivered", "read", "failed", "unknown"})
 
 
 class Outbox:
-    def __init__(self, database: Database, feed: Feed, inbound: Inbound) -> None:
+    def __init__(self, database: Database, feed: Feed, inbound: Inbound, metrics: Metrics) -> None:
         self._database = database
         self._feed = feed
         self._inbound = inbound
+        self._metrics = metrics
 
     async def queue(self, instance_id: UUID, draft: Draft, *, kind: ChatKind, idempotency_key: str | None) -> int:
         """Write a send down; the number of its message. With a key that was used: the number of that one.
@@ -54,6 +60,8 @@ class Outbox:
         stored = stored_draft(draft)
         fingerprint = fingerprint_of(stored, draft.upload)
         stored["chat_kind"] = kind
+        if trace := carrier():
+            stored[TRACE] = trace
         content: dict[str, Any] = {"fingerprint": fingerprint} if idempotency_key else {}
         if draft.upload is not None:
             stored["upload"] = draft.upload.model_dump(mode="json", exclude={"content"})
@@ -120,7 +128,7 @@ class Outbox:
 
     async def _settle_stranded(self, held: Held) -> None:
         for message_id in await outbox.stranded(self._database, held.row.id, epoch=held.epoch):
-            await self._end(message_id, "unknown", "interrupted", "The server stopped while this was being sent; it may have arrived.")
+            await self._end(held.row.id, message_id, "unknown", "interrupted", "The server stopped while this was being sent; it may have arrived.")
 
     async def _claim_and_send(self, held: Held, sends: anyio.abc.TaskGroup) -> float:
         """Seconds until there may be more to send."""
@@ -138,7 +146,7 @@ class Outbox:
             try:
                 draft, kind = draft_of(claimed), ChatKind(claimed.draft["chat_kind"])
             except (KeyError, ValueError):
-                await self._end(claimed.message_id, "failed", "invalid_request", "This version cannot read what was queued.")
+                await self._end(held.row.id, claimed.message_id, "failed", "invalid_request", "This version cannot read what was queued.")
                 return
             while (delay := held.pace.delay(claimed.chat_id, kind)) > 0:
                 if delay > PATIENCE or held.stopping:
@@ -154,25 +162,29 @@ class Outbox:
 
     async def _send_now(self, held: Held, claimed: outbox.Claimed, draft: Draft) -> None:
         message_id = claimed.message_id
+        began = time.monotonic()
         try:
-            sent = await held.provider.send(draft)
+            with span("send", instance_id=held.row.id, provider=held.row.provider, message_id=message_id, parent=claimed.draft.get(TRACE)):
+                sent = await held.provider.send(draft)
         except RateLimited as error:
             held.pace.block(error.retry_after)
             await self._again(held, claimed, error, error.retry_after)
         except Unreachable as error:
             if error.maybe_sent:
-                await self._end(message_id, "unknown", error.code, error.detail)
+                await self._end(held.row.id, message_id, "unknown", error.code, error.detail)
             else:
                 await self._again(held, claimed, error, min(LONGEST_DELAY, 2.0 ** (claimed.attempts + 1)))
         except (StoreUnavailable, ApplicationError) as error:
             # Ours and not the platform's: what the provider delivered meanwhile was not taken.
-            await self._end(message_id, "unknown", error.code, error.detail)
+            await self._end(held.row.id, message_id, "unknown", error.code, error.detail)
         except MessengerError as error:
-            await self._end(message_id, "failed", error.code, error.detail)
+            await self._end(held.row.id, message_id, "failed", error.code, error.detail)
         except Exception:
             log.exception("send failed unexpectedly", extra={"instance_id": str(held.row.id), "message_id": message_id})
-            await self._end(message_id, "unknown", "internal_error", "Something broke while this was being sent; it may have arrived.")
+            await self._end(held.row.id, message_id, "unknown", "internal_error", "Something broke while this was being sent; it may have arrived.")
         else:
+            self._metrics.messages[held.row.id, "sent"] += 1
+            self._metrics.sent(held.row.id, time.monotonic() - began)
             await self._sent(held, message_id, sent)
 
     async def _sent(self, held: Held, message_id: int, sent: SentMessage) -> None:
@@ -189,7 +201,9 @@ class Outbox:
 
         await self._surely(settle)
 
-    async def _end(self, message_id: int, status: str, code: str, message: str) -> None:
+    async def _end(self, instance_id: UUID, message_id: int, status: str, code: str, message: str) -> None:
+        self._metrics.messages[instance_id, status] += 1
+
         async def settle() -> None:
             self._feed.grew(await outbox.ended(self._database, message_id, status, {"code": code, "message": message}))
 
@@ -198,7 +212,7 @@ class Outbox:
     async def _again(self, held: Held, claimed: outbox.Claimed, error: MessengerError, delay: float) -> None:
         attempts = claimed.attempts + 1
         if attempts >= ATTEMPTS:
-            await self._end(claimed.message_id, "failed", error.code, f"Given up after {attempts} attempts: {error.detail}")
+            await self._end(held.row.id, claimed.message_id, "failed", error.code, f"Given up after {attempts} attempts: {error.detail}")
         else:
             await self._requeue(held, claimed, delay, error.code, error.detail, tried=True)
 
@@ -258,7 +272,7 @@ def kind_of(draft: Draft) -> MessageKind:
 
 def draft_of(claimed: outbox.Claimed) -> Draft:
     """The draft as it was queued. Its nonce is the number of the message, the same at every attempt."""
-    stored = {key: value for key, value in claimed.draft.items() if key not in {"chat_kind", "chat_id", "upload"}}
+    stored = {key: value for key, value in claimed.draft.items() if key not in {"chat_kind", "chat_id", "upload", TRACE}}
     upload = None
     if claimed.upload is not None:
         upload = Upload(**claimed.draft["upload"], content=claimed.upload)

@@ -13,6 +13,7 @@ from mcp_messenger.faces.aliases import add_aliases
 from mcp_messenger.faces.docs import add_docs
 from mcp_messenger.faces.guard import MAX_BODY, BodyLimit, HostGuard, SecurityHeaders
 from mcp_messenger.faces.mcp_http import McpEndpoints
+from mcp_messenger.faces.metrics import add_metrics
 from mcp_messenger.faces.rest import Routes, add_problems, caller_of_request
 from mcp_messenger.faces.streams import add_events, add_health, add_logs, add_platform_webhooks
 from mcp_messenger.version import __version__
@@ -45,6 +46,7 @@ def unguarded(app: App) -> FastAPI:
     api.router.routes += routes.router.routes
     root = APIRouter()
     add_health(root, app)
+    add_metrics(root, app, caller_of_request(app))
     add_platform_webhooks(root, app)
     api.router.routes += root.routes
     # First, for routes are tried one by one, and most of what comes is for MCP.

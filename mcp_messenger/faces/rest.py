@@ -23,6 +23,7 @@ from mcp_messenger.faces.problem import problem_response
 from mcp_messenger.operations.operation import INSTANCE_PATH, Effect, Face, Input, Operation, Output
 from mcp_messenger.operations.table import OPERATIONS
 from mcp_messenger.operations.validation import said, validated
+from mcp_messenger.tracing import span
 from providers.errors import MessengerError
 
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -176,7 +177,8 @@ def _admitting(admit: CallerOf, handle: Handle | None) -> type[APIRoute]:
 
 def _answer_of(app: App, row: Operation, *, as_picture: bool) -> Answer:
     async def answer(request: Request, caller: Caller, args: Any) -> Response:
-        output: Output = await row.run(app, caller, args)
+        with span(row.name, instance_id=getattr(args, "instance_id", None), caller=caller):
+            output: Output = await row.run(app, caller, args)
         return respond(output, row.status, picture=as_picture or PICTURE in accepted(request))
 
     return answer

@@ -279,6 +279,7 @@ async def delete_instance(app: App, caller: Caller, args: DeleteInstance) -> Not
     await _halt(app, row)
     await store.delete(app.database, row.id, purge=args.purge)
     app.memory.forget(row.id)
+    app.metrics.forget(row.id)
     app.supervisor.wake()
     await anyio.to_thread.run_sync(_remove_folder, app.instance_dir(row.id))
     if args.purge:

@@ -19,6 +19,7 @@ from db.errors import StoreUnavailable
 from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound, Source
 from mcp_messenger.errors import Conflict
+from mcp_messenger.metrics import Metrics
 from providers.models import Chat, ChatChanged, ChatKind, ChatMigrated, Event, MessageDeleted, MessageEdited, ReactionChanged
 from tests.postgres import execute
 from tests.stored import NOON, held_instance, one, opened, receipt, received, rows, until
@@ -86,7 +87,7 @@ class Desk:
 @asynccontextmanager
 async def desk_of(url: str, owner: UUID, source: Source | None = None) -> AsyncGenerator[Desk]:
     async with opened(url) as database:
-        inbound = Inbound(database, Feed(database))
+        inbound = Inbound(database, Feed(database), Metrics())
         if source is None:
             instance_id, epoch = await held_instance(database, owner)
             source = Source(instance_id, epoch)

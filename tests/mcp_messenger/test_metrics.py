@@ -1,0 +1,115 @@
+"""What monitoring is shown: figures for the administrator alone, and spans from an operation to its send."""
+
+from collections.abc import AsyncGenerator, Generator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
+
+from mcp_messenger.app import App
+from mcp_messenger.caller import ADMIN
+from mcp_messenger.operations.instances import DeleteInstance, delete_instance
+from mcp_messenger.operations.keys import CreateToken, create_user_token
+from mcp_messenger.operations.sending import SendMessage, send_message
+from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
+from providers.errors import Forbidden
+from tests.mcp_clients import call, over_http
+from tests.running import ready_sandbox, running_app, serving, until
+
+pytestmark = pytest.mark.anyio
+ADMIN_TOKEN = "the-administrator-of-a-test"
+
+
+@pytest.fixture
+async def app(database_url: str, tmp_path: Path) -> AsyncGenerator[App]:
+    async with running_app(database_url, tmp_path, admin_token=SecretStr(ADMIN_TOKEN)) as app:
+        yield app
+
+
+async def scraped(url: str, token: str = ADMIN_TOKEN) -> httpx.Response:
+    async with httpx.AsyncClient(trust_env=False) as client:
+        return await client.get(f"{url}/metrics", headers={"Authorization": f"Bearer {token}"})
+
+
+async def figures(url: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    """By name and labels, without the ids of instances."""
+    families = text_string_to_metric_families((await scraped(url)).text)
+    return {
+        (sample.name.removeprefix("mcp_messenger_"), frozenset((k, v) for k, v in sample.labels.items() if k != "instance")): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def of(name: str, **labels: str) -> tuple[str, frozenset[tuple[str, str]]]:
+    return name, frozenset({"provider": "sandbox", **labels}.items())
+
+
+async def test_what_is_sent_and_received_is_counted_by_provider_and_instance(app: App) -> None:
+    instance_id = await ready_sandbox(app)
+    sent = await send_message(app, ADMIN, SendMessage(instance_id=instance_id, to="ann", message="hello"))
+    assert (await wait_for_reply(app, ADMIN, WaitForReply(instance_id=instance_id, message_id=sent.message_id, timeout=20))).replies
+    with pytest.raises(Forbidden):
+        await send_message(app, ADMIN, SendMessage(instance_id=instance_id, to="blocked", message="hello"))
+    async with serving(app) as url:
+        found = await figures(url)
+        assert instance_id in (await scraped(url)).text
+        assert "hello" not in (await scraped(url)).text
+    assert found[of("messages_total", outcome="sent")] == 1
+    assert found[of("messages_total", outcome="failed")] == 1
+    assert found[of("messages_total", outcome="received")] >= 1
+    assert found[of("send_seconds_count")] == found[of("send_seconds_bucket", le="+Inf")] == 1
+    assert found[of("queue_depth")] == 0
+    assert found[of("instance_leased")] == 1
+    assert found[of("instance_state", state="ready")] == 1
+    assert found["store_up", frozenset()] == found["instances_held", frozenset()] == 1
+
+
+async def test_the_figures_of_an_instance_go_with_it(app: App) -> None:
+    instance_id = await ready_sandbox(app)
+    await send_message(app, ADMIN, SendMessage(instance_id=instance_id, to="ann", message="hello"))
+    await delete_instance(app, ADMIN, DeleteInstance(instance_id=instance_id))
+    await until(lambda: not app.supervisor.held)
+    async with serving(app) as url:
+        assert "send_seconds_count" not in {name for name, _ in await figures(url)}
+
+
+async def test_only_the_administrator_sees_them(app: App) -> None:
+    token = (await create_user_token(app, ADMIN, CreateToken(user_id="alice"))).token
+    async with serving(app) as url:
+        assert (await scraped(url, token)).json()["code"] == "forbidden"
+        assert (await scraped(url, "nonsense")).status_code == 401
+
+
+@pytest.fixture
+def spans(monkeypatch: pytest.MonkeyPatch) -> Generator[InMemorySpanExporter]:
+    """What is traced meanwhile. The provider of a process can be set only once, so it stands in for `get_tracer`'s."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    yield exporter
+    provider.shutdown()
+
+
+async def test_a_send_belongs_to_the_trace_of_the_operation_that_asked_for_it(app: App, spans: InMemorySpanExporter) -> None:
+    instance_id = await ready_sandbox(app, persona="human")
+    async with serving(app) as url, over_http(f"{url}/mcp", token=ADMIN_TOKEN) as client:
+        sent: dict[str, Any] = await call(client, "send_message", instance_id=instance_id, to="ann", message="hello")
+        await until(lambda: any(span.name == "send" for span in spans.get_finished_spans()))
+    by_name = {span.name: span for span in spans.get_finished_spans()}
+    asked, done = by_name["send_message"], by_name["send"]
+    assert done.context is not None
+    assert asked.context is not None
+    assert done.parent is not None
+    assert (done.context.trace_id, done.parent.span_id) == (asked.context.trace_id, asked.context.span_id)
+    attributes = dict(done.attributes or {})
+    assert attributes["mcp_messenger.message_id"] == sent["message_id"]
+    assert attributes["mcp_messenger.provider"] == "sandbox"
+    assert "hello" not in str([span.to_json() for span in spans.get_finished_spans()])
