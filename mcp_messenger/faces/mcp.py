@@ -102,7 +102,7 @@ class MessengerServer(MCPServer[None]):
             row = self._row(name)
             args = self._arguments(row, arguments, context)
             caller = await self._authenticate(context)
-            output = await _with_progress(context if row.patient else None, lambda: row.run(self._app, caller, args))
+            output = await _with_progress(context if row.patient else None, lambda: row.carry_out(self._app, caller, args))
         except MessengerError as error:
             raise ToolError(error_text(error)) from error
         except Exception as error:
