@@ -97,9 +97,7 @@ async def test_what_a_process_holds_lapses(database_url: str) -> None:
         assert await taken([limiter], 1) == 0
 
 
-async def test_without_the_database_each_process_counts_alone_and_nobody_is_locked_out(
-    database_url: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_without_the_database_each_process_counts_alone_and_nobody_is_locked_out(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with proxied(database_url) as proxy, opened(proxy.url) as database:
         clock = Clock()
         limiter = Limiter(database, Rate(10, 60), clock)
