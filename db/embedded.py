@@ -84,6 +84,23 @@ class EmbeddedPostgres:
             session.close()
 
 
+def running_url(data_dir: Path) -> str | None:
+    """Where the server of the folder answers, without becoming one of its users; None where none runs. It may carry a password. Blocks."""
+    from psycopg import Connection, OperationalError
+
+    for data in _data_folders(data_dir.absolute()):
+        cluster = Cluster(data)
+        running = cluster.running()
+        if running is not None and cluster.owns(running):
+            try:
+                url = cluster.url(running)
+                Connection.connect(url, connect_timeout=CONNECT_TIMEOUT, application_name="mcp-messenger doctor").close()
+                return url
+            except (OperationalError, OSError):
+                pass
+    return None
+
+
 async def start_embedded(data_dir: Path) -> EmbeddedPostgres:
     """Join the server of the folder, or start it, or make it first. Raises EmbeddedFailed."""
     # Here and not in the thread: a module that a thread is still importing is found half made by those who import parts of it meanwhile.

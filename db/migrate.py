@@ -40,6 +40,11 @@ def packaged_versions() -> Traversable:
     return importlib.resources.files("db") / "migrations" / "versions"
 
 
+def packaged() -> list[str]:
+    """The versions that this program knows, in order."""
+    return _Files(packaged_versions()).versions
+
+
 async def migrate(url: str, versions: Traversable | None = None, *, busy_timeout: float = BUSY_TIMEOUT) -> list[str]:
     """Apply, in order, every version that is missing, also one between applied ones; the applied versions.
 

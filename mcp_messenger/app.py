@@ -24,6 +24,7 @@ from mcp_messenger.instances.logbook import Logbook
 from mcp_messenger.instances.memory import Memory
 from mcp_messenger.instances.remote import Calls
 from mcp_messenger.instances.supervisor import Supervisor
+from mcp_messenger.limiter import Limiter
 from mcp_messenger.metrics import Metrics
 from mcp_messenger.vault import Vault
 from providers.base import Surroundings
@@ -49,6 +50,7 @@ class App:
     calls: Calls
     memory: Memory
     logbook: Logbook
+    limiter: Limiter
     metrics: Metrics
     vault: Callable[[], Vault]
     tls: Callable[[], ssl.SSLContext]
@@ -90,7 +92,8 @@ def build(config: Config) -> App:
     )
     calls = Calls(database, feed, supervisor)
     feed.listeners.append(calls)
-    return App(config, database, feed, inbound, outbox, supervisor, calls, memory, Logbook(), metrics, vault, tls, time.monotonic())
+    limiter = Limiter(database, config.rate_limit)
+    return App(config, database, feed, inbound, outbox, supervisor, calls, memory, Logbook(), limiter, metrics, vault, tls, time.monotonic())
 
 
 def _tls() -> ssl.SSLContext:
@@ -109,7 +112,10 @@ async def running(config: Config, *, quiet: float = 0.0) -> AsyncGenerator[App]:
         logging.getLogger().addHandler(app.logbook)
         try:
             # Providers are stopped by the supervisor while inbound still writes what they deliver.
-            async with _at_work(app, app.feed.run, app.inbound.run, app.memory.run), _at_work(app, app.supervisor.run, app.calls.run):
+            async with (
+                _at_work(app, app.feed.run, app.inbound.run, app.memory.run, app.limiter.run),
+                _at_work(app, app.supervisor.run, app.calls.run),
+            ):
                 yield app
         finally:
             logging.getLogger().removeHandler(app.logbook)

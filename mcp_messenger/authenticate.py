@@ -38,5 +38,5 @@ async def authenticate(app: App, headers: Mapping[str, str]) -> Caller:
     for digest in app.vault().digests(token):
         known = await secrets.bearer(app.database, digest)
         if known is not None and hmac.compare_digest(known.digest, digest):
-            return Caller(user_id=known.user_id, instance_id=known.instance_id)
+            return Caller(user_id=known.user_id, instance_id=known.instance_id, digest=known.digest)
     raise NotAuthenticated("This token is not valid (any more).")

@@ -1,6 +1,6 @@
 """Who asks. Every operation gets its caller and shows only what is that caller's: knowing an id is not a right."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -17,6 +17,8 @@ class Caller:
 
     user_id: str | None = None
     instance_id: UUID | None = None
+    digest: bytes | None = field(default=None, compare=False, repr=False)
+    """Of the key or token that was shown, for who has several."""
 
     @property
     def is_admin(self) -> bool:

@@ -6,17 +6,16 @@ import gc
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 
 from pydantic import SecretStr
 
-from mcp_messenger import logs, tracing
+from mcp_messenger import arguments, logs, tracing
 from mcp_messenger.config import Config, from_environment
-from mcp_messenger.version import __version__
 from providers.errors import MessengerError
 
-MODES = ("mcp", "instance-manager", "telegram-api", "sandbox-api", "whatsapp-api")
 API_MODES = {"telegram-api": "telegram", "sandbox-api": "sandbox", "whatsapp-api": "whatsappweb"}
+COMMANDS = frozenset({"doctor", "ps", "logs", "qr"})
+"""They ask a server, and need no set-up that would be safe to serve with."""
 QUIET_STORE = 0.3
 """Seconds in which nobody but the first call starts the store: a client asks for the tools first, and the driver's import would hold them up."""
 IN_A_TERMINAL = """mcp-messenger is waiting for an MCP client on stdin.
@@ -25,15 +24,13 @@ You seem to be a person: try 'mcp-messenger demo', or 'mcp-messenger serve' for 
 Press Ctrl+C to leave."""
 
 
-def run(arguments: Sequence[str]) -> int:
+def run(given: Sequence[str]) -> int:
     """The exit code: 0 done, 1 something failed, 2 wrong arguments."""
-    parser = _parser()
-    args = parser.parse_args(arguments)
-    if args.user is not None and args.command != "token":
-        parser.error(f"{args.command} takes no {args.user!r}")
+    args = arguments.parser().parse_args(given)
     try:
         config = _config(args)
-        config.check()
+        if args.command not in COMMANDS:
+            config.check()
         logs.configure(config.log_level, json=config.log_json)
         tracing.configure()
         return _command(args, config)
@@ -45,44 +42,19 @@ def run(arguments: Sequence[str]) -> int:
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("mcp-messenger", description="Messengers for AI agents, over MCP and REST.")
-    parser.add_argument("command", nargs="?", choices=("serve", "demo", "token"), help="serve: HTTP; demo: try it; token USER: make a user's token")
-    parser.add_argument("user", nargs="?", help="for token: whose it is")
-    parser.add_argument("--version", action="version", version=__version__)
-    parser.add_argument("--mode", choices=MODES, help="mcp (stdio, the default), instance-manager (as serve), or one messenger alone")
-    parser.add_argument("--host")
-    parser.add_argument("--port", type=_port)
-    parser.add_argument("--api-port", type=_port, help="port of a messenger alone")
-    parser.add_argument("--telegram-bot-token", help="for telegram-api; better set TELEGRAM_BOT_TOKEN, which other users cannot see")
-    parser.add_argument("--telegram-base-url", help="for telegram-api with a Bot API server of one's own; or set TELEGRAM_BASE_URL")
-    parser.add_argument("--data-dir", type=Path)
-    parser.add_argument("--toolsets", help="default, all, or names separated by commas")
-    parser.add_argument("--read-only", action="store_true", default=None, help="only tools that change nothing; always wins")
-    parser.add_argument("--log-level")
-    return parser
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to 65535")
-    return int(text)
-
-
 def _config(args: argparse.Namespace) -> Config:
-    config = from_environment(os.environ)
-    given = {
-        "host": args.host,
-        "port": args.api_port if args.api_port is not None else args.port,
-        "data_dir": args.data_dir,
-        "toolsets": tuple(name.strip() for name in args.toolsets.split(",")) if args.toolsets else None,
-        "read_only": args.read_only,
-        "log_level": args.log_level,
-    }
-    return dataclasses.replace(config, **{name: value for name, value in given.items() if value is not None})
+    given = vars(args)
+    settings = {name: given[name] for name in ("host", "port", "data_dir", "read_only", "log_level") if name in given}
+    if "api_port" in given:
+        settings["port"] = given["api_port"]
+    if given.get("toolsets"):
+        settings["toolsets"] = tuple(name.strip() for name in given["toolsets"].split(","))
+    return dataclasses.replace(from_environment(os.environ), **settings)
 
 
 def _command(args: argparse.Namespace, config: Config) -> int:
+    if args.command in COMMANDS:
+        return _ask(args, config)
     if args.command == "demo":
         from mcp_messenger.demo import demo
 
@@ -98,10 +70,29 @@ def _command(args: argparse.Namespace, config: Config) -> int:
     if args.mode in API_MODES:
         from mcp_messenger.standalone import serve_one
 
-        token = args.telegram_bot_token or os.environ.get("TELEGRAM_BOT_TOKEN")
-        base_url = args.telegram_base_url or os.environ.get("TELEGRAM_BASE_URL")
+        given = vars(args)
+        token = given.get("telegram_bot_token") or os.environ.get("TELEGRAM_BOT_TOKEN")
+        base_url = given.get("telegram_base_url") or os.environ.get("TELEGRAM_BASE_URL")
         return _run(serve_one, config, API_MODES[args.mode], SecretStr(token) if token else None, base_url)
     return _stdio(config)
+
+
+def _ask(args: argparse.Namespace, config: Config) -> int:
+    if args.command == "doctor":
+        from mcp_messenger.commands.doctor import doctor
+
+        return _run(doctor, config, args.url, args.json)
+    if args.command == "logs":
+        from mcp_messenger.commands.logs import logs
+
+        return _run(logs, config, args.url, args.id, args.tail, args.follow)
+    if args.command == "qr":
+        from mcp_messenger.commands.qr import qr
+
+        return _run(qr, config, args.url, args.id)
+    from mcp_messenger.commands.ps import ps
+
+    return _run(ps, config, args.url)
 
 
 def _stdio(config: Config) -> int:
@@ -122,7 +113,8 @@ def _stdio(config: Config) -> int:
     return _run(main)
 
 
-def _run(main: Callable[..., Awaitable[object]], *args: object) -> int:
+def _run(main: Callable[..., Awaitable[int | None]], *args: object) -> int:
+    """The exit code of `main`, which is 0 where it gives none."""
     import asyncio
 
     import anyio
@@ -132,7 +124,7 @@ def _run(main: Callable[..., Awaitable[object]], *args: object) -> int:
     gc.freeze()
     gc.enable()
     try:
-        anyio.run(main, *args, backend_options=options)
+        return anyio.run(main, *args, backend_options=options) or 0
     except KeyboardInterrupt:
         return 130
     except BaseExceptionGroup as group:
@@ -140,7 +132,6 @@ def _run(main: Callable[..., Awaitable[object]], *args: object) -> int:
         if ours is None:
             raise
         raise _first(ours) from None
-    return 0
 
 
 def _first(group: BaseExceptionGroup[MessengerError]) -> MessengerError:

@@ -9,9 +9,11 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from mcp_messenger.errors import InvalidInput
+from mcp_messenger.rate import Rate, parse_rate
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PREFIX = "MCP_MESSENGER_"
+RATE_LIMIT = Rate(6000, 60)
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -32,6 +34,7 @@ class Config:
     media_roots: tuple[Path, ...] = ()
     toolsets: tuple[str, ...] = ("default",)
     read_only: bool = False
+    rate_limit: Rate | None = RATE_LIMIT
     log_level: str = "INFO"
     log_json: bool = False
     environment: str = "development"
@@ -96,6 +99,7 @@ SETTINGS = (
     ),
     Setting(PREFIX + "TOOLSETS", "tool sets to show, separated by commas (default)"),
     Setting(PREFIX + "READ_ONLY", "1: only tools that change nothing"),
+    Setting(PREFIX + "RATE_LIMIT", "calls that each key (or address without one) may make over HTTP, such as 600/min; 0: no limit (6000/min)"),
     Setting(PREFIX + "LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR (INFO)"),
     Setting(PREFIX + "LOG_JSON", "1: logs as JSON lines"),
     Setting(PREFIX + "ENVIRONMENT", "a name that /health repeats (development)"),
@@ -126,6 +130,7 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         media_roots=_paths(get("MEDIA_ROOTS")),
         toolsets=_names(get("TOOLSETS", "default")),
         read_only=_flag("READ_ONLY", get("READ_ONLY")),
+        rate_limit=parse_rate(get("RATE_LIMIT"), PREFIX + "RATE_LIMIT") if get("RATE_LIMIT") else RATE_LIMIT,
         log_level=get("LOG_LEVEL", "INFO").upper(),
         log_json=_flag("LOG_JSON", get("LOG_JSON")),
         environment=get("ENVIRONMENT", "development"),

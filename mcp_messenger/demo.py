@@ -8,17 +8,13 @@ from typing import Any
 
 import anyio
 import httpx
-import segno
 from mcp import Client, StdioServerParameters
 from mcp.types import CallToolResult
 
+from mcp_messenger.commands.terminal import qr_code, say
 from mcp_messenger.errors import NotAvailable
 
 PATIENCE = 60.0
-
-
-def say(text: str) -> None:
-    print(text, flush=True)  # noqa: T201 - the demo talks to a person
 
 
 async def demo() -> None:
@@ -43,7 +39,7 @@ async def _conversation(client: Client) -> None:
     say("2. create_instance makes a sandbox account; get_qr shows how to log it in.")
     instance_id = (await _call(client, "create_instance", provider="sandbox"))["instance_id"]
     qr = await _qr(client, instance_id)
-    say(_terminal(qr["qr"]))
+    say(qr_code(qr["qr"]))
     say(f"   The code opens {qr['qr']}\n3. The demo scans it, as your phone would.")
     await _scan(qr["qr"])
     await _until_ready(client, instance_id)
@@ -74,14 +70,6 @@ async def _qr(client: Client, instance_id: str) -> dict[str, Any]:
         if not answer.is_error:
             return answer.structured_content or {}
         await anyio.sleep(0.1)
-
-
-def _terminal(content: str) -> str:
-    import io
-
-    out = io.StringIO()
-    segno.make(content, error="l").terminal(out, compact=True, border=2)
-    return out.getvalue()
 
 
 async def _scan(url: str) -> None:

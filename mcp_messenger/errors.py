@@ -14,6 +14,7 @@ ApplicationError
 |   +-- PayloadTooLarge
 +-- FetchRefused, FetchFailed     a URL may not be fetched, or could not be
 +-- VaultError            a stored secret cannot be read
++-- BodyTooSlow, TookTooLong      a request, or what it asks for, was given up
 +-- InternalError         what nobody foresaw
 """
 
@@ -181,6 +182,23 @@ class VaultError(ApplicationError):
     """A stored secret cannot be read."""
 
     code = "vault_error"
+
+
+class BodyTooSlow(ApplicationError):
+    """The body of the request came too slowly."""
+
+    code = "body_too_slow"
+    next_step = "Send it again over a faster connection, or something smaller."
+
+
+class TookTooLong(ApplicationError):
+    """It took too long and was given up."""
+
+    code = "took_too_long"
+
+    def __init__(self, name: str, seconds: float, *, changes: bool) -> None:
+        hint = "It may have taken effect: look before trying again." if changes else "Try again in a moment."
+        super().__init__(f"{name} was given up after {seconds:g} s.", hint=f"{hint} get_instance_health tells whether the messenger answers.")
 
 
 class InternalError(ApplicationError):

@@ -4,7 +4,9 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
-from mcp_messenger.errors import PayloadTooLarge, WrongHost, WrongOrigin, quoted
+import anyio
+
+from mcp_messenger.errors import BodyTooSlow, PayloadTooLarge, WrongHost, WrongOrigin, quoted
 from mcp_messenger.faces.problem import send_problem
 from providers.errors import MessengerError
 
@@ -15,6 +17,9 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY = 80 * 1024 * 1024
+BODY_GRACE = 30.0
+BODY_RATE = 16 * 1024
+"""Bytes that must have come for each second after the grace: the slowest of mobile connections is faster."""
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _OTHER_SITES = frozenset({"cross-site", "same-site"})
@@ -68,10 +73,14 @@ class HostGuard:
 
 
 class BodyLimit:
-    """Refuses request bodies of more bytes than `limit`, or than that of the longest of `prefixes` the path starts with."""
+    """Refuses request bodies of more bytes than `limit`, or than that of the longest of `prefixes` the path starts with.
 
-    def __init__(self, app: App, *, limit: int = MAX_BODY, prefixes: Mapping[str, int] | None = None) -> None:
+    One that trickles in is cut off: `grace` seconds after the application began to read, BODY_RATE bytes must have come for each further second.
+    """
+
+    def __init__(self, app: App, *, limit: int = MAX_BODY, prefixes: Mapping[str, int] | None = None, grace: float = BODY_GRACE) -> None:
         self._app = app
+        self._grace = grace
         self._limits = [*sorted((prefixes or {}).items(), key=lambda item: -len(item[0])), ("", limit)]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,10 +92,10 @@ class BodyLimit:
         if announced and announced[0].isdecimal() and int(announced[0]) > limit:
             await send_problem(send, PayloadTooLarge(limit, what="The request"))
             return
-        exchange = _LimitedExchange(receive, send, limit)
+        exchange = _LimitedExchange(receive, send, limit, self._grace)
         try:
             await self._app(scope, exchange.receive, exchange.send)
-        except* _TooLarge:
+        except* _Refused:
             pass  # answered already
 
 
@@ -111,30 +120,45 @@ class SecurityHeaders:
         await self._app(scope, receive, send_with_headers)
 
 
-class _TooLarge(Exception):
+class _Refused(Exception):
     """Ends the application's reading. Its own type, so that it is told from everything else the application raises."""
 
 
 class _LimitedExchange:
-    """One request whose body is counted as it comes. When it is too large, the client is answered here and the application no longer heard."""
+    """One request whose body is counted and timed as it comes. Refused, it is answered here and the application no longer heard."""
 
-    def __init__(self, receive: Receive, send: Send, limit: int) -> None:
+    def __init__(self, receive: Receive, send: Send, limit: int, grace: float) -> None:
         self._receive = receive
         self._send = send
         self._limit = limit
+        self._grace = grace
+        self._since: float | None = None
+        self._whole = False
         self._seen = 0
         self._answering = False
         self._over = False
 
     async def receive(self) -> Message:
-        message = await self._receive()
+        # After the body there is only a client that hangs up to wait for.
+        message = await self._receive() if self._whole else await self._in_time()
         self._seen += len(message.get("body", b""))
+        self._whole = not message.get("more_body", False)
         if self._seen > self._limit:
-            if not self._over and not self._answering:
-                await send_problem(self._send, PayloadTooLarge(self._limit, what="The request"))
-            self._over = True
-            raise _TooLarge
+            raise await self._refused(PayloadTooLarge(self._limit, what="The request"))
         return message
+
+    async def _in_time(self) -> Message:
+        now = anyio.current_time()
+        self._since = now if self._since is None else self._since
+        with anyio.move_on_at(self._since + self._grace + self._seen / BODY_RATE):
+            return await self._receive()
+        raise await self._refused(BodyTooSlow(f"Only {self._seen:,} bytes came in {anyio.current_time() - self._since:.0f} s."))
+
+    async def _refused(self, error: MessengerError) -> _Refused:
+        if not self._over and not self._answering:
+            await send_problem(self._send, error)
+        self._over = True
+        return _Refused()
 
     async def send(self, message: Message) -> None:
         if self._over:

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 
 from mcp_messenger.app import App
 from mcp_messenger.faces.aliases import add_aliases
+from mcp_messenger.faces.allowance import RateLimitFields
 from mcp_messenger.faces.docs import add_docs
 from mcp_messenger.faces.guard import MAX_BODY, BodyLimit, HostGuard, SecurityHeaders
 from mcp_messenger.faces.mcp_http import McpEndpoints
@@ -62,4 +63,5 @@ def unguarded(app: App) -> FastAPI:
 
 def guarded(app: App, inner: ASGIApp) -> ASGIApp:
     """The guards that stand before every route."""
-    return HostGuard(SecurityHeaders(BodyLimit(inner, limit=SMALL_BODY, prefixes=WITH_FILES)), allowed_hosts=app.config.own_hosts)
+    limited = BodyLimit(inner, limit=SMALL_BODY, prefixes=WITH_FILES)
+    return HostGuard(SecurityHeaders(RateLimitFields(limited) if app.config.rate_limit else limited), allowed_hosts=app.config.own_hosts)

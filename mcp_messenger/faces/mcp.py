@@ -24,7 +24,6 @@ from mcp_messenger.faces.schema import input_schema, output_schema
 from mcp_messenger.operations.operation import DEFAULT_TOOLSETS, Effect, Face, Operation, Output, Toolset
 from mcp_messenger.operations.table import OPERATIONS
 from mcp_messenger.operations.validation import validated
-from mcp_messenger.tracing import span
 from mcp_messenger.version import __version__
 from providers.errors import MessengerError
 
@@ -103,8 +102,7 @@ class MessengerServer(MCPServer[None]):
             row = self._row(name)
             args = self._arguments(row, arguments, context)
             caller = await self._authenticate(context)
-            with span(row.name, instance_id=getattr(args, "instance_id", None), caller=caller):
-                output = await _with_progress(context if row.patient else None, lambda: row.run(self._app, caller, args))
+            output = await _with_progress(context if row.patient else None, lambda: row.carry_out(self._app, caller, args))
         except MessengerError as error:
             raise ToolError(error_text(error)) from error
         except Exception as error:

@@ -1,8 +1,9 @@
 """MCP over streamable HTTP: /mcp for everything the caller may see, and /api/v1/instances/{id}/mcp for one instance alone."""
 
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import anyio
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -10,17 +11,18 @@ from mcp.server.auth.provider import AccessToken
 from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.requests import Request
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from mcp_messenger.app import App
 from mcp_messenger.authenticate import authenticate
 from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import NotAvailable
+from mcp_messenger.faces.allowance import counted
 from mcp_messenger.faces.guard import MAX_BODY
 from mcp_messenger.faces.mcp import MessengerServer
 from mcp_messenger.faces.mcp_server import whole_server
 from mcp_messenger.faces.problem import send_problem
-from providers.errors import MessengerError
+from providers.errors import MessengerError, RateLimited
 
 Admit = Callable[[Scope], Awaitable[Caller]]
 
@@ -28,17 +30,20 @@ Admit = Callable[[Scope], Awaitable[Caller]]
 class Gate:
     """Lets a request through to the MCP transport when its caller may come in. Every call is a request of its own, in both eras."""
 
-    def __init__(self, transport: StreamableHTTPASGIApp, admit: Admit) -> None:
+    def __init__(self, app: App, transport: StreamableHTTPASGIApp, admit: Admit) -> None:
+        self._app = app
         self._transport = transport
         self._admit = admit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            caller = await self._admit(scope)
+            caller, refusal = await counted(self._app, scope, lambda: self._admit(scope))
+            if refusal is not None:
+                receive = await _for_a_model(receive, refusal)
         except MessengerError as error:
             await send_problem(send, error)
             return
-        scope["caller"] = caller
+        scope["caller"], scope["refusal"] = caller, refusal
         # A session of the older era answers only to who opened it.
         scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=str(caller), scopes=[]))
         await self._transport(scope, receive, send)
@@ -59,7 +64,7 @@ class McpEndpoints:
         server.streamable_http_app(
             max_request_body_size=MAX_BODY, transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False)
         )
-        return Gate(StreamableHTTPASGIApp(server.session_manager), admit)
+        return Gate(self._app, StreamableHTTPASGIApp(server.session_manager), admit)
 
     async def _admit(self, scope: Scope) -> Caller:
         return await authenticate(self._app, headers_of(scope))
@@ -80,7 +85,28 @@ class McpEndpoints:
 
 
 async def _caller_of(context: Any) -> Caller:
-    return request_of(context).scope["caller"]
+    scope = request_of(context).scope
+    if scope["refusal"] is not None:
+        raise scope["refusal"]
+    return scope["caller"]
+
+
+async def _for_a_model(receive: Receive, refusal: RateLimited) -> Receive:
+    """The request again, if it is a tool call: its answer tells the model. Raises the refusal for any other, which is for the client."""
+    messages: list[Message] = []
+    while not messages or messages[-1].get("more_body"):
+        messages.append(await receive())
+    try:
+        asked = json.loads(b"".join(message.get("body", b"") for message in messages))
+    except ValueError:
+        raise refusal from None
+    if not isinstance(asked, dict) or cast("dict[str, Any]", asked).get("method") != "tools/call":
+        raise refusal
+
+    async def again() -> Message:
+        return messages.pop(0) if messages else await receive()
+
+    return again
 
 
 def request_of(context: Any) -> Request:

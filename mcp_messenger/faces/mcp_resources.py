@@ -112,7 +112,7 @@ async def _candidates(app: App, caller: Caller, argument: str, instance_id: str 
 
 async def _answer(app: App, caller: Caller, name: str, arguments: dict[str, Any]) -> Any:
     row = BY_NAME[name]
-    return await row.run(app, caller, validated(row, arguments))
+    return await row.carry_out(app, caller, validated(row, arguments))
 
 
 def add_prompts(server: MessengerServer) -> None:

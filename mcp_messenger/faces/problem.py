@@ -44,6 +44,8 @@ STATUS: Mapping[str, int] = MappingProxyType(
         "fetch_refused": 422,
         "fetch_failed": 502,
         "vault_error": 500,
+        "body_too_slow": 408,
+        "took_too_long": 504,
         # db.errors
         "store_unavailable": 503,
     }

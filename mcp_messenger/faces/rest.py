@@ -18,12 +18,12 @@ from mcp_messenger.app import App
 from mcp_messenger.authenticate import authenticate
 from mcp_messenger.caller import Caller
 from mcp_messenger.errors import InternalError, InvalidInput, ReadOnly, quoted
+from mcp_messenger.faces.allowance import admitted
 from mcp_messenger.faces.mcp_http import headers_of
 from mcp_messenger.faces.problem import problem_response
 from mcp_messenger.operations.operation import INSTANCE_PATH, Effect, Face, Input, Operation, Output
 from mcp_messenger.operations.table import OPERATIONS
 from mcp_messenger.operations.validation import said, validated
-from mcp_messenger.tracing import span
 from providers.errors import MessengerError
 
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -111,7 +111,7 @@ class Routes:
         async def admit(request: Request) -> Caller:
             if self.app.config.read_only and row.effect is not Effect.READ:
                 raise ReadOnly
-            return await self.caller_of(request)
+            return await admitted(self.app, request.scope, lambda: self.caller_of(request))
 
         return admit
 
@@ -177,8 +177,7 @@ def _admitting(admit: CallerOf, handle: Handle | None) -> type[APIRoute]:
 
 def _answer_of(app: App, row: Operation, *, as_picture: bool) -> Answer:
     async def answer(request: Request, caller: Caller, args: Any) -> Response:
-        with span(row.name, instance_id=getattr(args, "instance_id", None), caller=caller):
-            output: Output = await row.run(app, caller, args)
+        output: Output = await row.carry_out(app, caller, args)
         return respond(output, row.status, picture=as_picture or PICTURE in accepted(request))
 
     return answer

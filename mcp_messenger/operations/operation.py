@@ -5,11 +5,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, cast
 
+import anyio
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mcp_messenger.app import App
 from mcp_messenger.caller import Caller
+from mcp_messenger.errors import TookTooLong
 from mcp_messenger.operations.plain import fault
+from mcp_messenger.tracing import span
+
+WITHIN = 90.0
+"""Seconds; what an operation waits for (the store, another process, a messenger) has a shorter limit with better words."""
 
 
 class Toolset(StrEnum):
@@ -119,7 +125,16 @@ class Operation:
     status: int = 200
     open_world: bool = True
     patient: bool = False
-    """It may take long: clients are told that it is alive."""
+    """It may take long, and knows itself how long: clients are told that it is alive."""
+
+    async def carry_out(self, app: App, caller: Caller, args: Any) -> Output:
+        """`run`, which is given up after a while unless it is patient. Raises TookTooLong."""
+        with span(self.name, instance_id=getattr(args, "instance_id", None), caller=caller):
+            if self.patient:
+                return await self.run(app, caller, args)
+            with anyio.move_on_after(WITHIN):
+                return await self.run(app, caller, args)
+        raise TookTooLong(self.name, WITHIN, changes=self.effect is not Effect.READ)
 
     @property
     def of_instance(self) -> bool:

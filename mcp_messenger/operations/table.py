@@ -58,7 +58,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("search_contacts", "GET", f"{I}/contacts/search", chats.SearchContacts, chats.ContactList, chats.list_contacts,
               "Contacts by part of a name, user name or phone.", READING, faces=REST_ONLY),
     Operation("download_media", "POST", f"{I}/message/{{message_id}}/download", messages.DownloadMedia, messages.Downloaded, messages.download_media,
-              "Save a message's file to the media folder; the path is answered.", READING, WRITE, idempotent=True),
+              "Save a message's file to the media folder; the path is answered.", READING, WRITE, idempotent=True, patient=True),
     Operation("wait_for_messages", "GET", f"{I}/wait", waiting.WaitForMessages, waiting.NewMessages, waiting.wait_for_messages,
               "Wait for new incoming messages. Pass the answered cursor next time: nothing is missed or repeated.", READING,
               patient=True),

@@ -52,7 +52,8 @@ def served(arguments: Sequence[str], environment: Mapping[str, str] | None = Non
 @contextmanager
 def product(database_url: str, *arguments: str, module: str = "mcp_messenger") -> Generator[Server]:
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"DATABASE_URL": database_url, "MCP_MESSENGER_DATA_DIR": folder}
+        # Counted as always, never refused.
+        settings = {"MCP_MESSENGER_RATE_LIMIT": "1000000/s", "DATABASE_URL": database_url, "MCP_MESSENGER_DATA_DIR": folder}
         with served([module, "serve", "--port", "0", "--log-level", "WARNING", *arguments], settings) as server:
             yield server
 

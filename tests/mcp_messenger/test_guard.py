@@ -219,6 +219,87 @@ async def test_an_application_that_reads_in_a_task_group_is_refused_too() -> Non
     assert [message.get("status") for message in sent] == [413, None]
 
 
+def head(path: str, *headers: str) -> bytes:
+    return "\r\n".join([f"POST {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
+
+
+async def trickled(client: httpx.AsyncClient, request: bytes, drop: bytes) -> bytes:
+    """The answer to a request whose body comes drop by drop and never ends."""
+    url = client.base_url
+    async with await anyio.connect_tcp(url.host, url.port or 80) as stream, anyio.create_task_group() as tasks:
+
+        async def drip() -> None:
+            await stream.send(request)
+            while True:
+                await stream.send(drop)
+                await anyio.sleep(0.02)
+
+        tasks.start_soon(drip)
+        answer = b""
+        with anyio.fail_after(20):
+            while b'"code"' not in answer:
+                answer += await stream.receive()
+        tasks.cancel_scope.cancel()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("headers", "drop"),
+    [(("Content-Length: 9000",), b"x"), (("Transfer-Encoding: chunked",), b"1\r\nx\r\n")],
+    ids=["announced", "chunked"],
+)
+@pytest.mark.parametrize("path", ["/whole", "/json"])
+async def test_a_body_that_trickles_in_is_cut_off(path: str, headers: tuple[str, ...], drop: bytes) -> None:
+    async with serving(BodyLimit(reading_app(), limit=10_000, grace=0.3)) as client:
+        answer = await trickled(client, head(path, "Content-Type: application/json", *headers), drop)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"application/problem+json" in answer
+        assert b'"code": "body_too_slow"' in answer
+        assert (await client.post("/whole", content=b"x")).json() == 1
+
+
+async def test_a_body_that_stops_is_cut_off() -> None:
+    async with serving(BodyLimit(reading_app(), limit=10_000, grace=0.3)) as client:
+        url = client.base_url
+        async with await anyio.connect_tcp(url.host, url.port or 80) as stream:
+            await stream.send(head("/whole", "Content-Length: 9000"))
+            with anyio.fail_after(20):
+                assert (await stream.receive()).startswith(b"HTTP/1.1 408 ")
+
+
+async def test_a_large_body_has_the_time_that_its_bytes_take() -> None:
+    """It comes for longer than the grace, and fast enough."""
+
+    async def slowly() -> AsyncGenerator[bytes]:
+        for _ in range(20):
+            yield b"x" * 20_000
+            await anyio.sleep(0.05)
+
+    async with serving(BodyLimit(reading_app(), limit=1_000_000, grace=0.5)) as client:
+        assert (await client.post("/whole", content=slowly())).json() == 400_000
+
+
+async def test_an_answer_that_takes_long_is_not_cut_off() -> None:
+    """Only the body has a time limit; who waits for a client to hang up waits on."""
+    hung_up = anyio.Event()
+
+    async def patient(scope: Scope, receive: Receive, send: Send) -> None:
+        assert (await receive())["type"] == "http.request"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        assert (await receive())["type"] == "http.disconnect"
+        hung_up.set()
+
+    async with serving(BodyLimit(patient, grace=0.3)) as client:
+        async with client.stream("GET", "/") as answer:
+            pieces = answer.aiter_bytes()
+            assert await anext(pieces) == b"first"
+            await anyio.sleep(0.5)
+            assert not hung_up.is_set()
+        with anyio.fail_after(20):
+            await hung_up.wait()
+
+
 async def test_errors_of_the_application_are_not_swallowed() -> None:
     async def broken(scope: Scope, receive: Receive, send: Send) -> None:
         raise LookupError("its own")

@@ -1,0 +1,92 @@
+"""What a database is like, looked at from outside and changed in nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, LiteralString
+from uuid import UUID
+
+from db import listen
+from db.errors import translated
+from db.migrate import READ_APPLIED, packaged
+from db.pool import connect
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
+SECRETS_MAX = 10_000
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A stored secret."""
+
+    instance_id: UUID
+    field: str
+    blob: bytes
+
+
+@dataclass(frozen=True)
+class KnownInstance:
+    id: UUID
+    provider: str
+    runtime: str
+    status: str
+    status_reason: str | None
+    webhook: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """`version` is as PostgreSQL writes it; `pending` and `unknown` are migrations; `pooled`: a pooler stands between, in whatever mode."""
+
+    major: int
+    version: str
+    is_local: bool
+    tls: bool
+    pooled: bool
+    applied: Sequence[str]
+    pending: Sequence[str]
+    unknown: Sequence[str]
+    instances: Sequence[KnownInstance]
+    sealed: Sequence[Sealed]
+
+
+STATE: LiteralString = """
+    SELECT current_setting('server_version_num')::int / 10000, current_setting('server_version'), pg_backend_pid(),
+           to_regclass('public.schema_migrations') IS NOT NULL, to_regclass('public.instance_secrets') IS NOT NULL"""
+INSTANCES: LiteralString = "SELECT id, provider, runtime, status, status_reason, api_webhook_schema FROM message_instances ORDER BY created_at"
+SEALED: LiteralString = "SELECT instance_id, field, sealed FROM instance_secrets ORDER BY instance_id, field LIMIT %s"
+
+
+async def diagnose(url: str) -> Diagnosis:
+    """Raises StoreUnavailable when the database cannot be reached."""
+    with translated():
+        async with await connect(url) as connection:
+            major, version, pid, migrated, has_secrets = (await (await connection.execute(STATE)).fetchall())[0]
+            applied = [row[0] for row in await _rows(connection, READ_APPLIED)] if migrated else []
+            known = packaged()
+            sealed = await _rows(connection, SEALED, [SECRETS_MAX]) if has_secrets else []
+            return Diagnosis(
+                major=major,
+                version=version,
+                is_local=(connection.info.host or "/").startswith(("/", "127.", "localhost", "::1")),
+                tls=connection.pgconn.ssl_in_use,
+                # A pooler answers with a process number of its own.
+                pooled=connection.info.backend_pid != pid,
+                applied=sorted(applied),
+                pending=[version for version in known if version not in applied],
+                unknown=sorted(set(applied) - set(known)),
+                instances=[KnownInstance(*row) for row in await _rows(connection, INSTANCES)] if known[0] in applied else [],
+                sealed=[Sealed(*row) for row in sealed],
+            )
+
+
+async def _rows(connection: "AsyncConnection[Any]", sql: LiteralString, params: Sequence[object] | None = None) -> list[Any]:
+    return await (await connection.execute(sql, params)).fetchall()
+
+
+async def wakes(url: str) -> bool:
+    """Whether wake-ups arrive through this connection. Raises StoreUnavailable."""
+    async for _ in listen.wakeups(url):
+        return True
+    return False

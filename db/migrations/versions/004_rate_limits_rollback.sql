@@ -1,0 +1,3 @@
+DROP TABLE IF EXISTS public.rate_limits;
+
+DELETE FROM public.schema_migrations WHERE version = '004_rate_limits';

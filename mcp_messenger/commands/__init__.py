@@ -1,0 +1,1 @@
+"""What a person asks in a terminal of a server that runs."""

@@ -1,0 +1,82 @@
+"""Every instance: its state with what to do, and whether its webhook can be reached."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from mcp_messenger.commands.finding import Finding, Verdict, ok, problem
+from mcp_messenger.config import Config
+from mcp_messenger.errors import FetchRefused
+from mcp_messenger.fetch import GuardedTransport, checked_url
+from mcp_messenger.network import NetworkPolicy
+from providers.text import clean_line
+
+WITHIN = 10.0
+COMING = "Wait, and ask again; 'mcp-messenger logs {id}' says what it does."
+STATES: Mapping[str, tuple[Verdict, str | None]] = {
+    "created": (Verdict.WARNING, COMING),
+    "processing": (Verdict.WARNING, COMING),
+    "starting": (Verdict.WARNING, COMING),
+    "authenticated": (Verdict.WARNING, COMING),
+    "qr_ready": (Verdict.WARNING, "Run 'mcp-messenger qr {id}', and scan the code."),
+    "ready": (Verdict.OK, None),
+    "degraded": (Verdict.WARNING, "'mcp-messenger logs {id}' says what is wrong; it goes on trying by itself."),
+    "stopped": (Verdict.OK, None),
+    "error": (Verdict.PROBLEM, "Remove the cause ('mcp-messenger logs {id}' may say more), then POST /api/v1/instances/{id}/restart."),
+    "logged_out": (Verdict.PROBLEM, 'Log in anew: POST /api/v1/instances/{id}/process with {{"force_recreate": true}}, then mcp-messenger qr {id}.'),
+}
+_UNKNOWN = (Verdict.WARNING, "Upgrade mcp-messenger: this version does not know that state.")
+
+
+@dataclass(frozen=True)
+class Patient:
+    """An instance, as the server or the database tells of it."""
+
+    id: str
+    provider: str
+    runtime: str
+    status: str
+    reason: str | None
+    webhook: Mapping[str, Any] | None
+
+
+def check_states(patients: Sequence[Patient]) -> list[Finding]:
+    return [_state(patient) for patient in patients] or [ok("instances", "None yet.")]
+
+
+def _state(patient: Patient) -> Finding:
+    verdict, hint = STATES.get(patient.status, _UNKNOWN)
+    reason = f": {clean_line(patient.reason)}" if patient.reason else ""
+    return Finding(_name(patient), verdict, f"{patient.status}{reason}", hint and hint.format(id=patient.id))
+
+
+async def check_webhooks(config: Config, patients: Sequence[Patient]) -> list[Finding]:
+    """By HEAD, which carries no event; whatever is answered, it was reached."""
+    wanted = [
+        (patient, patient.webhook["url"]) for patient in patients if patient.webhook and patient.webhook.get("enabled") and patient.webhook.get("url")
+    ]
+    if not wanted:
+        return []
+    transport = GuardedTransport(NetworkPolicy(allowed_networks=config.allowed_networks), tls=httpx.create_ssl_context())
+    async with httpx.AsyncClient(transport=transport, trust_env=False, timeout=WITHIN) as client:
+        return [await _webhook(client, patient, url) for patient, url in wanted]
+
+
+async def _webhook(client: httpx.AsyncClient, patient: Patient, url: str) -> Finding:
+    check = f"webhook of {_name(patient)}"
+    try:
+        target = checked_url(url)
+        answer = await client.head(target)
+    except FetchRefused as error:
+        return problem(check, error.detail, error.hint or "Set another URL.")
+    except httpx.HTTPError as error:
+        # Only the host: a path may be a secret.
+        words = clean_line(str(error)) or type(error).__name__
+        return problem(check, f"{clean_line(httpx.URL(url).host)} cannot be reached: {words}.", "Start what listens there, or set another URL.")
+    return ok(check, f"{clean_line(target.host)} is reached (it answers {answer.status_code}).")
+
+
+def _name(patient: Patient) -> str:
+    return f"{clean_line(patient.provider)} {patient.id[:8]}"

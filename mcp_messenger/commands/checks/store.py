@@ -1,0 +1,65 @@
+"""The database, its migrations, and the secrets in it."""
+
+import anyio.to_thread
+
+from db.diagnosis import Diagnosis, diagnose, wakes
+from db.errors import DatabaseTooNew, StoreUnavailable
+from mcp_messenger.app import reason_of
+from mcp_messenger.commands.finding import Finding, failed, ok, problem, warning
+from mcp_messenger.config import Config
+
+DATABASE, MIGRATIONS = "database", "migrations"
+SUPPORTED = range(14, 19)
+
+
+async def check_store(config: Config) -> tuple[list[Finding], Diagnosis | None]:
+    """What was found, and what the database is like, where one answers. Starts no embedded store."""
+    if config.database_url is None:
+        url = await anyio.to_thread.run_sync(_embedded_url, config)
+        if url is None:
+            return [ok(DATABASE, "The embedded store is not running; it starts with the server.")], None
+    else:
+        url = config.database_url.get_secret_value()
+    try:
+        found = await diagnose(url)
+        findings = [_database(found, embedded=config.database_url is None), *await _pooler(config, found, url)]
+    except StoreUnavailable as error:
+        return [problem(DATABASE, reason_of(error), error.hint or error.next_step)], None
+    return [*findings, _migrations(found)], found
+
+
+def _embedded_url(config: Config) -> str | None:
+    from db.embedded import running_url
+
+    return running_url(config.data_dir / "postgres")
+
+
+def _database(found: Diagnosis, *, embedded: bool) -> Finding:
+    name = f"{'The embedded ' if embedded else ''}PostgreSQL {found.version}"
+    if found.major not in SUPPORTED:
+        return problem(DATABASE, f"{name} is not supported.", f"Use PostgreSQL {SUPPORTED[0]} to {SUPPORTED[-1]}.")
+    if not found.tls and not found.is_local:
+        return warning(DATABASE, f"{name} is reached over the network without TLS.", "Add sslmode=verify-full to DATABASE_URL.")
+    return ok(DATABASE, f"{name} answers{' over TLS' if found.tls else ''}.")
+
+
+async def _pooler(config: Config, found: Diagnosis, url: str) -> list[Finding]:
+    direct = config.direct_database_url
+    if direct is not None:
+        if await wakes(direct.get_secret_value()):
+            return [ok(DATABASE, "DIRECT_DATABASE_URL answers, and wake-ups arrive through it.")]
+        return [warning(DATABASE, "No wake-ups arrive through DIRECT_DATABASE_URL.", "Let it lead to PostgreSQL itself, not to a pooler.")]
+    if found.pooled and not await wakes(url):
+        detail = "A pooler in transaction mode stands before the database: the server has to look for news itself, which is slower."
+        return [warning(DATABASE, detail, "Set DIRECT_DATABASE_URL to the same database without the pooler.")]
+    return [ok(DATABASE, "The pooler before it lets wake-ups through.")] if found.pooled else []
+
+
+def _migrations(found: Diagnosis) -> Finding:
+    if found.unknown:
+        return failed(MIGRATIONS, DatabaseTooNew(found.unknown))
+    if not found.applied:
+        return warning(MIGRATIONS, "The database is empty.", "The first start of the server fills it.")
+    if found.pending:
+        return warning(MIGRATIONS, f"Pending: {', '.join(found.pending)}.", "The next start of the server applies them.")
+    return ok(MIGRATIONS, f"Current: {found.applied[-1]}.")

@@ -1,0 +1,116 @@
+"""The REST API of a running server, as its administrator or the owner of a token."""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Self, cast
+
+import httpx
+
+from mcp_messenger.config import PREFIX, Config
+from mcp_messenger.errors import ApplicationError, InvalidInput, NotAuthenticated, NotAvailable, quoted
+from providers.text import clean_line
+
+WITHIN = 30.0
+PAGE = 100
+
+
+class Server:
+    """Its address has no slash at the end."""
+
+    def __init__(self, client: httpx.AsyncClient, url: str) -> None:
+        self._client = client
+        self.url = url
+
+    @classmethod
+    @asynccontextmanager
+    async def at(cls, url: str | None, config: Config) -> AsyncGenerator[Self]:
+        """With the admin token of the settings; `url` where it is not theirs."""
+        token = config.admin_token
+        headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token is not None else {}
+        url = (url or config.own_url).rstrip("/")
+        async with httpx.AsyncClient(headers=headers, trust_env=False, timeout=WITHIN) as client:
+            yield cls(client, url)
+
+    async def get(self, path: str, **params: str | int) -> Any:
+        """The answer of a call under /api/v1. Raises NotAvailable where no server of ours answers, or what the server refused."""
+        return self._answer(await self._send("GET", f"/api/v1{path}", params))
+
+    async def health(self) -> dict[str, Any]:
+        """Also of a server that is not well. Raises NotAvailable."""
+        found = await self._send("GET", "/health", {})
+        try:
+            answer = found.json()
+            return {name: answer[name] for name in ("status", "uptime", "version", "checks")}
+        except (ValueError, KeyError, TypeError):
+            raise self._stranger() from None
+
+    async def instances(self) -> list[dict[str, Any]]:
+        """All that the caller may see."""
+        found: list[dict[str, Any]] = []
+        cursor: dict[str, str] = {}
+        while True:
+            page = await self.get("/instances", limit=PAGE, **cursor)
+            found += page["instances"]
+            if page["next_cursor"] is None:
+                return found
+            cursor = {"cursor": page["next_cursor"]}
+
+    async def instance_id(self, beginning: str) -> str:
+        """The whole id of the one instance whose id begins so. Raises InvalidInput for none, and for several."""
+        found = [one["id"] for one in await self.instances() if one["id"].startswith(beginning.lower())]
+        if not found:
+            raise InvalidInput(f"No instance begins with {quoted(beginning)}.", hint="'mcp-messenger ps' lists them.")
+        if len(found) > 1:
+            raise InvalidInput(f"{len(found)} instances begin with {quoted(beginning)}.", hint=f"Give more of one of: {', '.join(found[:5])}.")
+        return found[0]
+
+    async def lines(self, path: str, **params: str | int) -> AsyncIterator[str]:
+        """The data of server-sent events, as they come. Raises what the server refuses, also later on."""
+        kind = "message"
+        try:
+            async with self._client.stream("GET", f"{self.url}/api/v1{path}", params=params, timeout=httpx.Timeout(WITHIN, read=None)) as answer:
+                if not answer.is_success:
+                    await answer.aread()
+                    self._answer(answer)
+                async for line in answer.aiter_lines():
+                    name, _, value = line.partition(": ")
+                    if name == "event":
+                        kind = value
+                    elif name == "data" and kind == "problem":
+                        raise ApplicationError(value)
+                    elif name == "data":
+                        yield value
+        except httpx.TransportError as error:
+            raise self._absent(error) from error
+
+    async def _send(self, method: str, path: str, params: dict[str, str | int]) -> httpx.Response:
+        try:
+            return await self._client.request(method, self.url + path, params=params)
+        except httpx.TransportError as error:
+            raise self._absent(error) from error
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise InvalidInput(f"--url: {error}.", hint="Give it as http://127.0.0.1:3000.") from error
+
+    def _answer(self, answer: httpx.Response) -> Any:
+        try:
+            body = answer.json()
+        except ValueError:
+            raise self._stranger() from None
+        if answer.is_success:
+            return body
+        problem = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
+        if "code" not in problem:
+            raise self._stranger()
+        if problem["code"] == NotAuthenticated.code:
+            raise NotAuthenticated("The server wants a token that it knows.", hint=f"Set {PREFIX}ADMIN_TOKEN to the server's.")
+        raise ApplicationError(clean_line(str(problem.get("detail"))), hint=clean_line(str(problem.get("hint") or "")) or None)
+
+    def _absent(self, error: httpx.TransportError) -> NotAvailable:
+        if isinstance(error, httpx.TimeoutException):
+            return NotAvailable(f"The server at {self.url} does not answer in time.", hint="Its log says what it does.")
+        return NotAvailable(
+            f"No server answers at {self.url}: {clean_line(str(error))}.", hint="Start it with 'mcp-messenger serve', or give its address with --url."
+        )
+
+    def _stranger(self) -> NotAvailable:
+        return NotAvailable(f"What answers at {self.url} is not mcp-messenger.", hint="Give the server's address with --url.")
