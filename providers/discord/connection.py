@@ -168,7 +168,7 @@ class Connection:
             if kind in {"READY", "RESUMED"}:
                 self._live_since = asyncio.get_running_loop().time()
                 if kind == "READY":
-                    self._normal = self._ready(has_servers=bool(data["guilds"]))
+                    self._normal = self._ready({guild["id"] for guild in data["guilds"]})
                 self.state = self._normal
                 await self._tell()
             if kind != "RESUMED":
@@ -178,15 +178,21 @@ class Connection:
             self.state = self._normal if trouble is None else self._degraded(trouble)
             await self._tell()
 
-    def _ready(self, *, has_servers: bool) -> StateChanged:
+    def _ready(self, servers: set[str]) -> StateChanged:
+        only = self._settings.guild_id
+        if only is not None and only not in servers:
+            return self._degraded(f"The bot is not in the server {only}, the only one this instance sees. {self._invitation()}&guild_id={only}")
         if self._content_missing:
             return self._degraded(
                 "The Message Content intent is off: messages that do not mention the bot arrive empty. "
                 f"Turn it on at {_PORTAL}/{self._application}/bot and restart the instance."
             )
-        invite = f"https://discord.com/oauth2/authorize?client_id={self._application}&scope=bot&permissions={_PERMISSIONS}"
-        reason = None if has_servers else f"The bot is in no server yet. Somebody who manages one invites it: {invite}"
+        reason = None if servers else f"The bot is in no server yet. {self._invitation()}"
         return StateChanged(state=InstanceState.READY, reason=reason, account=self._account)
+
+    def _invitation(self) -> str:
+        link = f"https://discord.com/oauth2/authorize?client_id={self._application}&scope=bot&permissions={_PERMISSIONS}"
+        return f"Whoever manages it invites the bot: {link}"
 
     def _degraded(self, reason: str) -> StateChanged:
         return StateChanged(state=InstanceState.DEGRADED, reason=reason, account=self._account)

@@ -96,9 +96,10 @@ async def test_a_token_revoked_on_the_way_is_an_error(station: Station) -> None:
         await asyncio.wait([provider._task])
 
 
-async def test_a_token_of_another_application_is_an_error(station: Station) -> None:
-    await station.start(client_id="42")
-    assert (await reason(station.inbox, "not to 42", InstanceState.ERROR)).needs is Need.TOKEN
+@pytest.mark.parametrize("client_id", [42, "test-client-id"])
+async def test_a_token_of_another_application_is_an_error(station: Station, client_id: object) -> None:
+    await station.start(client_id=client_id)
+    assert (await reason(station.inbox, f"not to {client_id}", InstanceState.ERROR)).needs is Need.TOKEN
 
 
 async def test_without_message_content_it_works_and_says_what_to_do(station: Station) -> None:
@@ -141,6 +142,13 @@ async def test_a_bot_in_no_server_is_told_how_to_get_into_one(station: Station) 
     await station.start()
     ready = await station.inbox.state(InstanceState.READY)
     assert f"https://discord.com/oauth2/authorize?client_id={station.bot.id}&scope=bot" in (ready.reason or "")
+
+
+@pytest.mark.parametrize("guild_id", [42, "YOUR_GUILD_ID"])
+async def test_a_server_the_bot_is_not_in_is_told_with_the_next_step(station: Station, guild_id: object) -> None:
+    await station.start(guild_id=guild_id)
+    degraded = await reason(station.inbox, f"not in the server {guild_id}")
+    assert (degraded.reason or "").endswith(f"&guild_id={guild_id}")
 
 
 async def test_no_connection_is_made_when_discord_allows_no_more_today(station: Station) -> None:

@@ -99,7 +99,7 @@ class Gateway:
         connection = Connection(socket, request.path)
         self.connections.append(connection)
         self.history.append(connection)
-        writing = None
+        writing, code = None, None
         try:
             compress = self._compression(request)
             connection.outgoing.put_nowait({"op": HELLO, "d": {"heartbeat_interval": self.heartbeat_ms}})
@@ -108,12 +108,13 @@ class Gateway:
                 if message.type is not WSMsgType.TEXT:
                     raise Closed(4002, "Error while decoding payload.")
                 self._take(connection, message.data)
+            code = socket.close_code
         except Closed as closed:
             await socket.close(code=closed.code, message=closed.words.encode())
         finally:
             if writing is not None:
                 writing.cancel()
-            self._gone(connection, socket.close_code)
+            self._gone(connection, code)
         return socket
 
     def _compression(self, request: web.Request) -> _Compressor:
@@ -204,6 +205,7 @@ class Gateway:
         session.send = connection.outgoing.put_nowait
 
     def _gone(self, connection: Connection, code: int | None) -> None:
+        """`code` is the one that the bot closed with."""
         self.connections.remove(connection)
         session, bot = connection.session, connection.bot
         if session is not None and bot is not None:
