@@ -53,6 +53,8 @@ class Translator:
 
     async def received(self, message: Json) -> list[Event]:
         sender = _sender(message)
+        if sender.id == self._me.id and self._nonces.is_later_part(message):
+            return []
         if "guild_id" not in message and sender.id != self._me.id:
             self._directory.meet(message["channel_id"], sender)
         chat, thread = await self._directory.chat(message["channel_id"])

@@ -21,6 +21,8 @@ MESSAGES = "/channels/{channel_id}/messages"
 NOBODY: Json = {"parse": []}
 """What a model writes must not call a whole server; `extra` may allow it."""
 
+TEXT_MAX = 2000
+
 POLL_QUESTION, POLL_OPTIONS, POLL_OPTION = 300, 10, 55
 
 _SILENT = 1 << 12

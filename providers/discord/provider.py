@@ -17,7 +17,8 @@ from providers.discord.errors import discord_errors
 from providers.discord.ids import chat_meant, message_ref
 from providers.discord.inbound import Translator
 from providers.discord.nonce import Nonces
-from providers.discord.outbound import MESSAGES, NOBODY, POLL_OPTION, POLL_OPTIONS, POLL_QUESTION, rendered, send_draft
+from providers.discord.outbound import MESSAGES, NOBODY, POLL_OPTION, POLL_OPTIONS, POLL_QUESTION, TEXT_MAX, rendered, send_draft
+from providers.discord.parts import check_parts, is_split, joined, partly_sent, parts_of
 from providers.discord.reactions import Reactions, emoji_for_path, emoji_text
 from providers.discord.receiver import Receiver
 from providers.discord.settings import DiscordSettings
@@ -79,8 +80,8 @@ class DiscordProvider(Provider):
         }
     )
     limits = Limits(
-        max_text=2000,
-        max_caption=2000,
+        max_text=TEXT_MAX,
+        max_caption=TEXT_MAX,
         max_upload=25 * 2**20,
         max_download=100 * 2**20,
         overall_rate=Rate(count=50, seconds=1),
@@ -149,20 +150,38 @@ class DiscordProvider(Provider):
 
     def check_lengths(self, draft: Draft) -> None:
         """Counted as it goes out: in a plain text each character that is Markdown gets a backslash."""
-        super().check_lengths(draft)
-        super().check_lengths(draft.model_copy(update={"text": rendered(draft.text, draft.format)}))
+        if is_split(draft):
+            check_parts(draft)
+            return
+        try:
+            super().check_lengths(draft)
+            super().check_lengths(draft.model_copy(update={"text": rendered(draft.text, draft.format)}))
+        except InvalidRequest as refusal:
+            hint = 'Send it in several messages, or with extra {"split": true}.' if draft.upload is None else refusal.hint
+            raise InvalidRequest(refusal.detail, hint=hint) from None
 
     async def send(self, draft: Draft) -> SentMessage:
-        """Tried again where it may have gone out: the nonce makes one message of all tries."""
         client, directory = self._open()
         with _nothing_sent(), discord_errors():
             await client.me()
             channel = await directory.channel(draft.chat_id, message_id=draft.reply_to, thread_id=draft.thread_id)
+        parts, sent = parts_of(draft), list[SentMessage]()
+        for number, part in enumerate(parts):
+            try:
+                sent.append(await self._send_once(client, channel, part, self._nonces.write(draft.client_id, number)))
+            except MessengerError as error:
+                if not sent:
+                    raise
+                raise partly_sent(sent, len(parts), error) from error
+        return joined(sent)
+
+    async def _send_once(self, client: DiscordClient, channel: str, draft: Draft, nonce: str) -> SentMessage:
+        """Tried again where it may have gone out: the nonce makes one message of all tries."""
         doubt: Unreachable | None = None
         for pause in (*self._timing.resend_pauses, None):
             try:
                 with discord_errors():
-                    return await send_draft(client, channel, draft, self._nonces.write(draft.client_id))
+                    return await send_draft(client, channel, draft, nonce)
             except MessengerError as error:
                 if isinstance(error, Unreachable) and error.maybe_sent:
                     doubt = error

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from providers.errors import Forbidden, InvalidRequest, NotFound
+from providers.errors import Forbidden, InvalidRequest, NotFound, Unreachable
 from providers.models import Choice, Draft, MediaKind, MessageReceived, Poll, TextFormat, Upload
 from tests.providers.discord.conftest import Station
 from tests.providers.harness import PICTURE, PNG
@@ -23,6 +23,47 @@ async def sent(station: Station, text: str = "hello", **fields: Any) -> Call:
     provider.check(wanted)
     await provider.send(wanted)
     return station.discord.calls_of("create_message")[-1]
+
+
+async def test_a_long_text_goes_out_in_parts_and_is_one_message_of_ours(station: Station) -> None:
+    provider = await station.ready()
+    question = station.world.write(station.general, station.ann, "and?")
+    text = "\n\n".join(f"paragraph {number} " + "*" * 700 for number in range(5))
+    wanted = draft(station, text, reply_to=f"{station.general}:{question['id']}", choices=(Choice(id="m", title="More"),), extra={"split": True})
+    provider.check(wanted)
+    made = await provider.send(wanted)
+    bodies = [call.body for call in station.discord.calls_of("create_message")]
+    assert "\n\n".join(body["content"] for body in bodies).replace("\\", "") == text
+    assert all(len(body["content"]) <= 2000 for body in bodies)
+    assert ["message_reference" in body for body in bodies] == [True, *[False] * (len(bodies) - 1)]
+    assert ["components" in body for body in bodies] == [*[False] * (len(bodies) - 1), True]
+    assert not any("split" in body for body in bodies)
+    assert len(made.parts) == len({body["nonce"] for body in bodies}) == len(bodies) > 1
+    station.world.write(station.general, station.ann, "thanks")
+    await station.inbox.message("thanks")
+    told = [event.message for event in station.inbox.events if isinstance(event, MessageReceived)]
+    assert [message.id for message in told if message.outgoing] == [made.id]
+
+
+async def test_a_text_of_too_many_parts_is_refused(station: Station) -> None:
+    with pytest.raises(InvalidRequest, match="21 messages"):
+        station.make().check(draft(station, "x" * 40_001, extra={"split": True}))
+
+
+async def test_a_text_that_is_too_long_is_told_of_the_way_out(station: Station) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        station.make().check(draft(station, "x" * 2001))
+    assert "split" in (caught.value.hint or "")
+
+
+async def test_a_send_that_broke_off_says_what_went_out(station: Station) -> None:
+    provider = station.make()
+    hold = station.discord.faults.hold_next("create_message")
+    hold.let_go.set()
+    station.discord.faults.fail_next("create_message", 403, {"message": "Missing Permissions", "code": 50013})
+    with pytest.raises(Unreachable, match="1 of 2 messages went out") as caught:
+        await provider.send(draft(station, "x" * 2000 + " " + "y" * 10, extra={"split": True}))
+    assert caught.value.maybe_sent
 
 
 async def test_mentions_call_nobody_unless_extra_says_so(station: Station) -> None:
