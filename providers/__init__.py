@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from providers.base import Provider
 
 REGISTRY = {
+    "discord": "providers.discord.provider:DiscordProvider",
     "sandbox": "providers.sandbox.provider:SandboxProvider",
     "telegram": "providers.telegram.provider:TelegramProvider",
 }

@@ -9,11 +9,11 @@ from telegram.error import TelegramError
 
 from providers.errors import Unreachable
 from providers.models import Draft, Limits, Location, MediaKind, Poll, SentMessage, TextFormat, Upload
+from providers.splitting import split
 from providers.telegram.attachments import media_of
 from providers.telegram.errors import from_telegram
 from providers.telegram.ids import message_id, number_of
 from providers.telegram.markdown import to_html
-from providers.telegram.splitting import split
 
 # Our own word in `extra`; everything else in there is Telegram's.
 SPLIT = "split"

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from mcp_messenger.app import App
-from mcp_messenger.instances.classes import PLANNED
 from tests.running import running_app, serving, until_status
+from tests.standins.discord_api import DiscordStandIn
 from tests.standins.telegram_bot_api import TelegramStandIn
 
 pytestmark = pytest.mark.anyio
@@ -20,6 +20,13 @@ async def telegram() -> AsyncIterator[TelegramStandIn]:
     """It knows no bot, so it refuses 'test-token' as the real one does."""
     async with TelegramStandIn() as telegram:
         yield telegram
+
+
+@pytest.fixture
+async def discord() -> AsyncIterator[DiscordStandIn]:
+    """It knows no bot either."""
+    async with DiscordStandIn() as discord:
+        yield discord
 
 
 @pytest.fixture
@@ -38,13 +45,12 @@ def telegram_config(telegram: TelegramStandIn) -> dict[str, Any]:
     return {"provider": "telegram", "config": {"botToken": "test-token", "authStrategy": "none", "dockerContainer": False, "base_url": telegram.url}}
 
 
-DISCORD_CONFIG: dict[str, Any] = {
-    "provider": "discord",
-    "config": {"botToken": "test-token", "clientId": "test-client-id", "authStrategy": "none", "dockerContainer": False},
-}
+def discord_config(discord: DiscordStandIn) -> dict[str, Any]:
+    config = {"botToken": "test-token", "clientId": "test-client-id", "authStrategy": "none", "dockerContainer": False}
+    return {"provider": "discord", "config": {**config, "base_url": discord.base_url}}
 
 
-async def test_multi_provider_instance_creation(app: App, client: httpx.AsyncClient, telegram: TelegramStandIn) -> None:
+async def test_multi_provider_instance_creation(app: App, client: httpx.AsyncClient, telegram: TelegramStandIn, discord: DiscordStandIn) -> None:
     base, created = "/api/v1/multi-provider", list[str]()
     response = await client.post(f"{base}/instances", json=telegram_config(telegram))
     assert response.status_code == 201
@@ -57,13 +63,15 @@ async def test_multi_provider_instance_creation(app: App, client: httpx.AsyncCli
     assert "Telegram does not know this token: Not Found" in shown["instance"]["status_reason"]
     assert shown["instance"]["needs"] == "token"
 
-    response = await client.post(f"{base}/instances", json=DISCORD_CONFIG)
-    if "discord" in PLANNED:
-        assert (response.status_code, response.json()["detail"]) == (501, "discord is not part of this version yet.")
-        response = await client.post(f"{base}/instances", json=telegram_config(telegram))
+    response = await client.post(f"{base}/instances", json=discord_config(discord))
     assert response.status_code == 201
+    assert response.json()["provider"] == "discord"
     assert response.json()["instanceId"]
     created.append(response.json()["instanceId"])
+    await until_status(app, created[1], "error")
+    shown = (await client.get(f"/api/v1/instances/{created[1]}")).json()
+    assert "Discord does not know this token: 401: Unauthorized" in shown["instance"]["status_reason"]
+    assert shown["instance"]["needs"] == "token"
 
     response = await client.get(f"{base}/instances")
     assert response.status_code == 200

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.models import TextUnit
-from providers.telegram.splitting import split
+from providers.splitting import split
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,44 @@
+"""Files in Discord messages. A `ref` names the message too: addresses of files expire, and the message has fresh ones."""
+
+from typing import Any
+
+from providers.discord.ids import MessageRef, message_ref
+from providers.errors import NotFound
+from providers.models import Media, MediaKind
+
+Json = dict[str, Any]
+
+_VOICE_MESSAGE = 1 << 13
+_KINDS = {"image": MediaKind.IMAGE, "video": MediaKind.VIDEO, "audio": MediaKind.AUDIO}
+
+
+def attachments_of(message: Json) -> list[Json]:
+    """Those of the message itself, and of a message that it forwards."""
+    forwarded = [snapshot["message"] for snapshot in message.get("message_snapshots", [])]
+    return [attachment for holder in [message, *forwarded] for attachment in holder.get("attachments", [])]
+
+
+def media_of(message: Json) -> tuple[Media, ...]:
+    is_voice = bool(message.get("flags", 0) & _VOICE_MESSAGE)
+    return tuple(_media(message, attachment, is_voice=is_voice) for attachment in attachments_of(message))
+
+
+def _media(message: Json, attachment: Json, *, is_voice: bool) -> Media:
+    mime = attachment.get("content_type")
+    kind = _KINDS.get((mime or "").partition("/")[0], MediaKind.DOCUMENT)
+    return Media(
+        kind=MediaKind.VOICE if is_voice and kind is MediaKind.AUDIO else kind,
+        ref=f"{message['channel_id']}:{message['id']}:{attachment['id']}",
+        mime=mime,
+        size=attachment["size"],
+        name=attachment["filename"],
+        duration=attachment.get("duration_secs"),
+    )
+
+
+def file_ref(media: Media) -> tuple[MessageRef, str]:
+    """The message a file is in, and the file's own id. Raises NotFound for a ref of another shape."""
+    message, _, attachment = media.ref.rpartition(":")
+    if message.count(":") != 1:
+        raise NotFound("This is no file of a Discord message.", hint="get_message shows the files of a message.")
+    return message_ref(message), attachment

@@ -1,0 +1,249 @@
+"""Keeps one bot connected to the gateway, and tells where the connection stands."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from discord.errors import ConnectionClosed, HTTPException
+from discord.errors import RateLimited as TooFast
+from discord.gateway import ReconnectWebSocket
+from yarl import URL
+
+from providers.discord.client import DiscordClient
+from providers.discord.directory import person_of
+from providers.discord.errors import TOKEN_HINT, TROUBLE, words_of
+from providers.discord.gateway import INTENTS, MESSAGE_CONTENT, SESSION_ENDS, SESSION_STAYS, Gateway, Session
+from providers.discord.inbound import TRANSLATED, Translator
+from providers.discord.receiver import Catching, Receiver, Told
+from providers.discord.settings import DiscordSettings
+from providers.errors import LoggedOut, MessengerError, RateLimited
+from providers.models import Account, InstanceState, Need, StateChanged
+
+logger = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+_PORTAL = "https://discord.com/developers/applications"
+
+# Either allows the content of messages: for bots of few servers, and for reviewed ones.
+_CONTENT_FLAGS = 1 << 18 | 1 << 19
+
+# What the bot needs in its channels: reading and writing, also in threads; files, links, reactions, polls.
+_PERMISSIONS = 1 << 6 | 1 << 10 | 1 << 11 | 1 << 14 | 1 << 15 | 1 << 16 | 1 << 38 | 1 << 49
+
+# So many failures in a row are no news: a dropped connection, and a session that cannot be resumed.
+_QUIET = 2
+
+_FORBIDDEN_INTENTS = 4014
+# Discord's words (https://discord.com/developers/docs/topics/opcodes-and-status-codes#gateway); discord.py does not pass on those it sent.
+_CLOSED = {
+    4004: "Authentication failed",
+    4010: "Invalid shard",
+    4011: "Sharding required: this bot is in more servers than one connection may serve",
+    4012: "Invalid API version",
+    4013: "Invalid intent(s)",
+    _FORBIDDEN_INTENTS: "Disallowed intent(s)",
+}
+_REFUSED_HINT = f"Look at the bot's settings at {_PORTAL} and restart the instance."
+
+MakeTranslator = Callable[[Account], Translator]
+
+
+@dataclass(frozen=True)
+class Timing:
+    pauses: tuple[float, ...] = (1, 2, 5, 10, 30, 60)
+    """Seconds before each further try after trouble. The first try after a connection that worked follows at once."""
+    session_pause: float = 5
+    """At most, before a new session: Discord wants 1 to 5 s after it ended one."""
+    stable_seconds: float = 10
+    """A connection that lasted so long worked."""
+    resend_pauses: tuple[float, ...] = (0.5, 2, 5)
+    """Before each further try of a send. Together well under the few minutes for which Discord remembers a nonce."""
+    catching: Catching = field(default_factory=Catching)
+
+
+class Connection:
+    """From start to stop."""
+
+    def __init__(self, client: DiscordClient, receiver: Receiver, settings: DiscordSettings, make_translator: MakeTranslator, timing: Timing) -> None:
+        self.state = StateChanged(state=InstanceState.STARTING)
+        self.sees_members = False
+        """Whether Discord lets the bot list the members of its servers."""
+        self._client = client
+        self._receiver = receiver
+        self._settings = settings
+        self._make_translator = make_translator
+        self._timing = timing
+        self._told: StateChanged | None = None
+        self._account: Account | None = None
+        self._application = ""
+        self._intents = INTENTS | MESSAGE_CONTENT
+        self._session: Session | None = None
+        self._arrived: list[Told] = []
+        self._normal = self.state
+        """As it is while nothing is wrong with the connection."""
+        self._live_since: float | None = None
+        self._failures = 0
+        self._pause = 0.0
+        self._content_missing = False
+
+    async def run(self) -> None:
+        """Until cancelled, or until the token or the intents turn out to be wrong."""
+        receiving = asyncio.create_task(self._receiver.run())
+        try:
+            await self._tell()
+            while self.state.state is not InstanceState.ERROR:
+                try:
+                    await asyncio.sleep(self._pause)
+                    await self._once()
+                except (MessengerError, ReconnectWebSocket, *TROUBLE) as error:
+                    self._note(error)
+                except Exception as error:  # noqa: BLE001  whatever Discord sends must not end the receiving
+                    logger.warning("The connection to Discord broke and is made again: %s", type(error).__name__)
+                    self._note(error)
+                await self._tell()
+            await self._receiver.until_empty()
+        finally:
+            receiving.cancel()
+            await asyncio.wait([receiving])
+            await self._receiver.save()
+
+    async def _tell(self) -> None:
+        if self.state != self._told:
+            self._told = self.state
+            await self._receiver.put(self.state)
+
+    async def _once(self) -> None:
+        """One connection, for as long as it lasts. Raises what ended it."""
+        if self._account is None:
+            await self._learn_who_we_are()
+        where = self._session or await self._gateway()
+        gateway = await Gateway.connect(self._client, where, self._intents, {"READY", "RESUMED", "GUILD_CREATE", *TRANSLATED}, self._take)
+        try:
+            while True:
+                await gateway.poll_event()
+                await self._pass_on(gateway)
+        except asyncio.CancelledError:
+            await gateway.hang_up(SESSION_ENDS)
+            raise
+        finally:
+            self._session = gateway.session
+            if gateway.open:
+                await gateway.hang_up(SESSION_STAYS)
+
+    async def _learn_who_we_are(self) -> None:
+        me = person_of(await self._client.me())
+        application: Json = await self._client.call("GET", "/applications/@me")
+        self._application = application["id"]
+        if self._settings.client_id not in {None, self._application}:
+            raise LoggedOut(f"The token belongs to the application {self._application}, not to {self._settings.client_id}.")
+        flags = application.get("flags", 0)
+        self._content_missing = not flags & _CONTENT_FLAGS
+        self.sees_members = bool(flags & (1 << 14 | 1 << 15))
+        if self._content_missing:
+            self._intents = INTENTS
+        self._account = Account(id=me.id, name=me.name, username=me.username)
+        self._receiver.translator = self._make_translator(self._account)
+
+    async def _gateway(self) -> URL:
+        """Where to begin a session. Discord allows so many a day."""
+        told: Json = await self._client.call("GET", "/gateway/bot")
+        left = told["session_start_limit"]
+        if not left["remaining"]:
+            raise RateLimited(left["reset_after"] / 1000, "Discord allows this bot no more connections today.")
+        return URL(self._settings.gateway_url or told["url"])
+
+    def _take(self, kind: str, data: Json) -> None:
+        self._arrived.append((kind, data))
+
+    async def _pass_on(self, gateway: Gateway) -> None:
+        arrived, self._arrived = self._arrived, []
+        for kind, data in arrived:
+            if kind == "READY" and self._settings.gateway_url is not None:
+                gateway.gateway = URL(self._settings.gateway_url)
+            if kind in {"READY", "RESUMED"}:
+                self._live_since = asyncio.get_running_loop().time()
+                if kind == "READY":
+                    self._normal = self._ready({guild["id"] for guild in data["guilds"]})
+                self.state = self._normal
+                await self._tell()
+            if kind != "RESUMED":
+                await self._receiver.put((kind, data))
+        if self._live_since is not None:
+            trouble = self._client.held_back
+            self.state = self._normal if trouble is None else self._degraded(trouble)
+            await self._tell()
+
+    def _ready(self, servers: set[str]) -> StateChanged:
+        only = self._settings.guild_id
+        if only is not None and only not in servers:
+            return self._degraded(f"The bot is not in the server {only}, the only one this instance sees. {self._invitation()}&guild_id={only}")
+        if self._content_missing:
+            return self._degraded(
+                "The Message Content intent is off: messages that do not mention the bot arrive empty. "
+                f"Turn it on at {_PORTAL}/{self._application}/bot and restart the instance."
+            )
+        reason = None if servers else f"The bot is in no server yet. {self._invitation()}"
+        return StateChanged(state=InstanceState.READY, reason=reason, account=self._account)
+
+    def _invitation(self) -> str:
+        link = f"https://discord.com/oauth2/authorize?client_id={self._application}&scope=bot&permissions={_PERMISSIONS}"
+        return f"Whoever manages it invites the bot: {link}"
+
+    def _degraded(self, reason: str) -> StateChanged:
+        return StateChanged(state=InstanceState.DEGRADED, reason=reason, account=self._account)
+
+    def _note(self, error: Exception) -> None:
+        """What ended a connection: is there sense in another, when, and is it news?"""
+        is_first = self._live_since is not None and asyncio.get_running_loop().time() - self._live_since > self._timing.stable_seconds
+        self._live_since = None
+        self._failures = 1 if is_first else self._failures + 1
+        self._pause = 0.0 if is_first else self._next_pause(error)
+        if self._wants_less(error):
+            return
+        if (reason := _final(error)) is not None:
+            needs = Need.TOKEN if TOKEN_HINT in reason else Need.NOTHING
+            self.state = StateChanged(state=InstanceState.ERROR, reason=reason, needs=needs, account=None if needs is Need.TOKEN else self._account)
+        elif self._failures > _QUIET or self._normal.account is None:
+            self.state = self._degraded(_words(error))
+
+    def _wants_less(self, error: Exception) -> bool:
+        """The content of messages was refused; without it the bot still reads private chats and what mentions it."""
+        if isinstance(error, ConnectionClosed) and error.code == _FORBIDDEN_INTENTS and self._intents != INTENTS:
+            self._intents, self._content_missing, self._session = INTENTS, True, None
+            return True
+        return False
+
+    def _next_pause(self, error: Exception) -> float:
+        """Not all bots of a process at the same moment."""
+        pause = self._timing.pauses[min(self._failures, len(self._timing.pauses)) - 1] * random.uniform(0.5, 1)  # noqa: S311  spreads load, guards nothing
+        if isinstance(error, ReconnectWebSocket) and not error.resume:
+            pause = self._timing.session_pause * random.uniform(0.2, 1)  # noqa: S311  as above
+        return max(pause, error.retry_after) if isinstance(error, (RateLimited, TooFast)) else pause
+
+
+def _final(error: Exception) -> str | None:
+    """Why there is no sense in trying again; None where there is."""
+    match error:
+        case ConnectionClosed(code=4004):
+            return f"Discord does not know this token: {_CLOSED[4004]}. {TOKEN_HINT}"
+        case ConnectionClosed() if error.code in _CLOSED:
+            return f"Discord refused the connection: {_CLOSED[error.code]} ({error.code}). {_REFUSED_HINT}"
+        case HTTPException(status=HTTPStatus.UNAUTHORIZED):
+            return f"Discord does not know this token: {words_of(error)}. {TOKEN_HINT}"
+        case LoggedOut():
+            return f"{error.detail} {TOKEN_HINT}"
+        case _:
+            return None
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, ReconnectWebSocket):
+        return "Discord ended the connection; it is made again."
+    if isinstance(error, ConnectionClosed):
+        return f"Discord closed the connection ({error.code})."
+    return f"Discord cannot be reached: {words_of(error)}"

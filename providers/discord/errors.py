@@ -1,0 +1,100 @@
+"""What discord.py and the connection raise, as our errors."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+from http import HTTPStatus
+
+import aiohttp
+from discord.errors import DiscordException, HTTPException
+from discord.errors import RateLimited as TooFast
+
+from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, NotFound, RateLimited, Unreachable
+from providers.text import clean_line
+
+TROUBLE = (DiscordException, aiohttp.ClientError, OSError, TimeoutError)
+"""Whatever a call of Discord may raise."""
+
+TOKEN_HINT = "Set the bot token that https://discord.com/developers/applications shows under Bot."  # noqa: S105 - words about a token
+
+# Without a number of seconds: an address that made too many wrong calls is shut out for an hour.
+_SHUT_OUT_SECONDS = 3600.0
+
+# Discord's error codes (https://discord.com/developers/docs/topics/opcodes-and-status-codes#json), by what they mean to us.
+_CODES: dict[int, tuple[type[NotFound | Forbidden | InvalidRequest], str | None]] = {
+    10003: (NotFound, "list_chats shows the channels; a private chat is 'user:' and the person's id."),
+    10008: (NotFound, "get_messages shows the messages of a chat."),
+    10013: (NotFound, "list_contacts shows the people the bot knows."),
+    10014: (InvalidRequest, "Use one emoji character, or 'name:id' of an emoji of a server the bot is in."),
+    30010: (Forbidden, "A message holds at most 20 different reactions."),
+    40005: (InvalidRequest, "Servers without boosts take files of up to 10 MB. Send a smaller file, or a link to it."),
+    40060: (InvalidRequest, None),
+    50001: (Forbidden, "Give the bot the permissions View Channel and Read Message History there."),
+    50005: (Forbidden, "A bot edits only its own messages."),
+    50007: (Forbidden, "The person has to share a server with the bot and to allow direct messages from its members."),
+    50008: (InvalidRequest, "This channel takes no text; list_chats shows those that do."),
+    50013: (Forbidden, "Give the bot this permission in the channel: Send Messages, Attach Files, Add Reactions, Create Polls or Manage Messages."),
+    50033: (NotFound, "list_contacts shows the people the bot knows."),
+    50083: (Forbidden, "The thread is archived: somebody has to open it again."),
+    160002: (Forbidden, "Give the bot the permission Read Message History there."),
+}
+
+
+@contextmanager
+def discord_errors() -> Generator[None]:
+    """What goes wrong inside is raised as MessengerError."""
+    try:
+        yield
+    except TROUBLE as error:
+        raise from_discord(error) from error
+
+
+def from_discord(error: Exception) -> MessengerError:
+    match error:
+        case TooFast():
+            return RateLimited(error.retry_after, clean_line(str(error)))
+        case HTTPException():
+            return _answered(error)
+        case aiohttp.ClientConnectorError():
+            return Unreachable(f"Discord cannot be reached: {words_of(error)}", maybe_sent=False, hint="Nothing was sent; try again later.")
+        case _:
+            return no_answer(words_of(error))
+
+
+def no_answer(words: str) -> Unreachable:
+    hint = "It may have taken effect; look before doing it again."
+    return Unreachable(f"Discord gave no proper answer: {words}", maybe_sent=True, hint=hint)
+
+
+def words_of(error: Exception) -> str:
+    """What it says, or its kind where it says nothing."""
+    if isinstance(error, HTTPException) and (not error.text or "<" in error.text):
+        # Nothing, or the page of a proxy or of Cloudflare.
+        return f"{error.status} {error.response.reason or ''}".strip()
+    if isinstance(error, HTTPException):
+        return clean_line(error.text)
+    return clean_line(str(error)) or type(error).__name__
+
+
+def _answered(error: HTTPException) -> MessengerError:
+    words, status = words_of(error), error.status
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR or status < HTTPStatus.BAD_REQUEST:
+        return no_answer(words)
+    if status == HTTPStatus.UNAUTHORIZED:
+        return LoggedOut(f"Discord does not know this token: {words}", hint=TOKEN_HINT)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return RateLimited(_retry_after(error), words)
+    by_status = {HTTPStatus.FORBIDDEN: Forbidden, HTTPStatus.NOT_FOUND: NotFound}
+    if "Unknown message" in words:
+        # What a reply is to; as a part of a form it has no code of its own.
+        return NotFound(words, hint=_CODES[10008][1])
+    kind, hint = _CODES.get(error.code, (by_status.get(HTTPStatus(status), InvalidRequest), None))
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        hint = _CODES[40005][1]
+    return kind(words, hint=hint)
+
+
+def _retry_after(error: HTTPException) -> float:
+    try:
+        return float(error.response.headers.get("Retry-After", _SHUT_OUT_SECONDS))
+    except ValueError:
+        return _SHUT_OUT_SECONDS

@@ -1,0 +1,298 @@
+"""A Discord bot behind the port."""
+
+import asyncio
+import mimetypes
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from providers.base import Deliver, Provider, Settings, Surroundings
+from providers.discord.attachments import attachments_of, file_ref
+from providers.discord.choices import check_choices
+from providers.discord.client import DiscordClient, WrongCalls
+from providers.discord.connection import Connection, Timing
+from providers.discord.directory import Directory, by_id, person_of
+from providers.discord.errors import discord_errors
+from providers.discord.ids import chat_meant, message_ref
+from providers.discord.inbound import Translator
+from providers.discord.nonce import Nonces
+from providers.discord.outbound import MESSAGES, NOBODY, POLL_OPTION, POLL_OPTIONS, POLL_QUESTION, TEXT_MAX, rendered, send_draft
+from providers.discord.parts import check_parts, is_split, joined, partly_sent, parts_of
+from providers.discord.reactions import Reactions, emoji_for_path, emoji_text
+from providers.discord.receiver import Receiver
+from providers.discord.settings import DiscordSettings
+from providers.errors import InvalidRequest, MessengerError, NotFound, Unreachable
+from providers.models import (
+    Account,
+    Capability,
+    Chat,
+    Contact,
+    Download,
+    Draft,
+    InstanceState,
+    Limits,
+    Media,
+    Message,
+    Poll,
+    Rate,
+    SentMessage,
+    StateChanged,
+    TextFormat,
+)
+
+Json = dict[str, Any]
+
+# What a draft says itself: `extra` must not turn it into something that was not checked.
+_SAID_BY_DRAFT = frozenset({"content", "nonce", "enforce_nonce", "message_reference", "attachments", "poll"})
+
+_PAGE = 100
+# Of each server; whoever needs more asks Discord itself.
+_MEMBERS_MAX = 1000
+
+_MESSAGE = f"{MESSAGES}/{{message_id}}"
+_MY_REACTION = f"{_MESSAGE}/reactions/{{emoji}}/@me"
+
+_FILE_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
+
+
+class DiscordProvider(Provider):
+    """Chats are the text channels of the servers the bot is in, and private chats, called `user:<person>`."""
+
+    name = "discord"
+    title = "Discord"
+    capabilities = frozenset(
+        {
+            Capability.REPLY,
+            Capability.FORMATTING,
+            Capability.MEDIA,
+            Capability.DOWNLOAD,
+            Capability.POLL,
+            Capability.EDIT,
+            Capability.DELETE,
+            Capability.REACT,
+            Capability.TYPING,
+            Capability.CHATS,
+            Capability.CONTACTS,
+            Capability.HISTORY,
+            Capability.THREADS,
+            Capability.CHOICES,
+        }
+    )
+    limits = Limits(
+        max_text=TEXT_MAX,
+        max_caption=TEXT_MAX,
+        max_upload=25 * 2**20,
+        max_download=100 * 2**20,
+        overall_rate=Rate(count=50, seconds=1),
+        chat_rate=Rate(count=5, seconds=5),
+    )
+    settings_type = DiscordSettings
+
+    def __init__(
+        self, settings: Settings, surroundings: Surroundings, *, timing: Timing | None = None, wrong_calls: WrongCalls | None = None
+    ) -> None:
+        super().__init__(settings, surroundings)
+        self._settings = DiscordSettings.model_validate(settings)
+        self._timing = timing or Timing()
+        self._wrong_calls = wrong_calls
+        self._nonces = Nonces(surroundings.instance_id)
+        self._at_rest = StateChanged(state=InstanceState.CREATED)
+        self._held: tuple[DiscordClient, Directory] | None = None
+        self._connection: Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def state(self) -> StateChanged:
+        return self._at_rest if self._connection is None else self._connection.state
+
+    def _open(self) -> tuple[DiscordClient, Directory]:
+        """Sending needs no running connection, only the token."""
+        if self._held is None:
+            client = DiscordClient(self._settings.bot_token, self._settings.base_url, self.surroundings.tls, self._wrong_calls)
+            self._held = client, Directory(client, self._settings.guild_id)
+        return self._held
+
+    async def start(self, deliver: Deliver) -> None:
+        await self.stop()
+        client, directory = self._open()
+        reactions = Reactions()
+        file = self.surroundings.data_dir / "read.json"
+        receiver = Receiver(client, deliver, directory, file, self._timing.pauses, self._timing.catching)
+
+        def make_translator(me: Account) -> Translator:
+            return Translator(me, directory, self._nonces, reactions)
+
+        self._connection = Connection(client, receiver, self._settings, make_translator, self._timing)
+        self._task = asyncio.create_task(self._connection.run())
+
+    async def stop(self) -> None:
+        task, held = self._task, self._held
+        self._task = self._held = self._connection = None
+        self._at_rest = StateChanged(state=InstanceState.STOPPED)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        if held is not None:
+            await held[0].close()
+
+    @classmethod
+    def address(cls, to: str) -> str:
+        return chat_meant(to)
+
+    def check(self, draft: Draft) -> None:
+        super().check(draft)
+        if said_twice := _SAID_BY_DRAFT & draft.extra.keys():
+            raise InvalidRequest(f"extra may not hold {', '.join(sorted(said_twice))}.", hint="Use the fields of the message itself.")
+        if draft.poll is not None:
+            _check_poll(draft.poll)
+        check_choices(draft.choices)
+
+    def check_lengths(self, draft: Draft) -> None:
+        """Counted as it goes out: in a plain text each character that is Markdown gets a backslash."""
+        if is_split(draft):
+            check_parts(draft)
+            return
+        try:
+            super().check_lengths(draft)
+            super().check_lengths(draft.model_copy(update={"text": rendered(draft.text, draft.format)}))
+        except InvalidRequest as refusal:
+            hint = 'Send it in several messages, or with extra {"split": true}.' if draft.upload is None else refusal.hint
+            raise InvalidRequest(refusal.detail, hint=hint) from None
+
+    async def send(self, draft: Draft) -> SentMessage:
+        client, directory = self._open()
+        with _nothing_sent(), discord_errors():
+            await client.me()
+            channel = await directory.channel(draft.chat_id, message_id=draft.reply_to, thread_id=draft.thread_id)
+        parts, sent = parts_of(draft), list[SentMessage]()
+        for number, part in enumerate(parts):
+            try:
+                sent.append(await self._send_once(client, channel, part, self._nonces.write(draft.client_id, number)))
+            except MessengerError as error:
+                if not sent:
+                    raise
+                raise partly_sent(sent, len(parts), error) from error
+        return joined(sent)
+
+    async def _send_once(self, client: DiscordClient, channel: str, draft: Draft, nonce: str) -> SentMessage:
+        """Tried again where it may have gone out: the nonce makes one message of all tries."""
+        doubt: Unreachable | None = None
+        for pause in (*self._timing.resend_pauses, None):
+            try:
+                with discord_errors():
+                    return await send_draft(client, channel, draft, nonce)
+            except MessengerError as error:
+                if isinstance(error, Unreachable) and error.maybe_sent:
+                    doubt = error
+                if doubt is None:
+                    raise
+                if pause is None or not isinstance(error, Unreachable):
+                    # Whatever the last try was told, an earlier one may have gone out.
+                    raise doubt from error
+                await asyncio.sleep(pause)
+        raise AssertionError("the last try returns or raises")
+
+    async def list_chats(self) -> Sequence[Chat]:
+        return self._open()[1].chats()
+
+    async def list_contacts(self) -> Sequence[Contact]:
+        """Who wrote, and the members of the servers where Discord lets the bot see them."""
+        client, directory = self._open()
+        people = by_id([*directory.partners.values(), *directory.people.values()])
+        if self._connection is not None and self._connection.sees_members:
+            for guild in list(directory.guilds):
+                with discord_errors():
+                    members = await client.call("GET", "/guilds/{guild_id}/members", guild_id=guild, params={"limit": str(_MEMBERS_MAX)})
+                people |= by_id(person_of({**member["user"], "nick": member.get("nick")}) for member in members)
+        return list(people.values())
+
+    async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
+        client, directory = self._open()
+        found: list[Json] = []
+        with discord_errors():
+            channel = await directory.channel(chat_id, message_id=before)
+            chat, thread = await directory.chat(channel)
+            last = None if before is None else message_ref(before).message
+            while len(found) < limit:
+                size = min(_PAGE, limit - len(found))
+                params = {"limit": str(size)} | ({"before": last} if last else {})
+                page: list[Json] = await client.call("GET", MESSAGES, channel_id=channel, params=params)
+                found += page
+                if len(page) < size:
+                    break
+                last = page[-1]["id"]
+            translator = Translator(await self._me(client), directory, self._nonces, Reactions())
+        return [translator.message(message, chat, thread) for message in found]
+
+    async def _me(self, client: DiscordClient) -> Account:
+        me = person_of(await client.me())
+        return Account(id=me.id, name=me.name, username=me.username)
+
+    async def edit(self, chat_id: str, message_id: str, text: str, format: TextFormat) -> None:
+        content = {"content": rendered(text, format), "allowed_mentions": NOBODY}
+        await self._on_message("PATCH", _MESSAGE, chat_id, message_id, json=content)
+
+    async def delete(self, chat_id: str, message_id: str) -> None:
+        await self._on_message("DELETE", _MESSAGE, chat_id, message_id)
+
+    async def react(self, chat_id: str, message_id: str, emoji: str | None) -> None:
+        """Discord takes several reactions; the one we set is the one we have."""
+        wanted = None if emoji is None else emoji_for_path(emoji)
+        if wanted is not None:
+            await self._on_message("PUT", _MY_REACTION, chat_id, message_id, emoji=wanted)
+        message = await self._on_message("GET", _MESSAGE, chat_id, message_id)
+        for reaction in message.get("reactions", []):
+            if reaction["me"] and emoji_text(reaction["emoji"]) != wanted:
+                await self._on_message("DELETE", _MY_REACTION, chat_id, message_id, emoji=emoji_text(reaction["emoji"]))
+
+    async def set_typing(self, chat_id: str, typing: bool) -> None:
+        """Shown for 10 s, or until the message arrives; it cannot be taken back."""
+        if typing:
+            client, directory = self._open()
+            with discord_errors():
+                await client.call("POST", "/channels/{channel_id}/typing", channel_id=await directory.channel(chat_id))
+
+    async def download(self, media: Media) -> Download:
+        client, _ = self._open()
+        message, attachment_id = file_ref(media)
+        with discord_errors():
+            holder = await client.call("GET", _MESSAGE, channel_id=message.channel, message_id=message.message)
+            attachment = next((one for one in attachments_of(holder) if one["id"] == attachment_id), None)
+            if attachment is None:
+                raise NotFound("The message does not have this file any more.", hint="Ask for it to be sent again.")
+            limit = self.limits.max_download or 0
+            if attachment["size"] > limit:
+                raise InvalidRequest(f"The file has {attachment['size']} bytes; {limit} are downloaded.", hint="Ask for a smaller file or a link.")
+            self._check_host(attachment["url"])
+            content = await client.get_from_cdn(attachment["url"])
+        name = media.name or attachment["filename"]
+        mime = media.mime or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        return Download(content=content, mime=mime, name=name)
+
+    def _check_host(self, url: str) -> None:
+        host = urlsplit(url).hostname
+        if host not in _FILE_HOSTS and host != urlsplit(self._settings.base_url).hostname:
+            raise InvalidRequest("The file is not on Discord's servers.", hint="Only Discord's own files are downloaded.")
+
+    async def _on_message(self, method: str, path: str, chat_id: str, message_id: str, **fields: Any) -> Any:
+        client, directory = self._open()
+        with discord_errors():
+            channel = await directory.channel(chat_id, message_id=message_id)
+            return await client.call(method, path, channel_id=channel, message_id=message_ref(message_id).message, **fields)
+
+
+@contextmanager
+def _nothing_sent() -> Generator[None]:
+    """For the questions before a send."""
+    try:
+        yield
+    except Unreachable as error:
+        raise Unreachable(error.detail, maybe_sent=False, hint="Nothing was sent; try again later.") from error
+
+
+def _check_poll(poll: Poll) -> None:
+    if len(poll.question) > POLL_QUESTION or len(poll.options) > POLL_OPTIONS or any(len(option) > POLL_OPTION for option in poll.options):
+        raise InvalidRequest(
+            f"Discord takes questions of {POLL_QUESTION} characters and {POLL_OPTIONS} options of {POLL_OPTION}.", hint="Shorten the poll."
+        )

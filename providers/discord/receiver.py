@@ -1,0 +1,202 @@
+"""What Discord told us on its way to the store: in its order, each taken before the next, and after a gap what was missed."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+from providers.base import Deliver
+from providers.discord.bookmarks import Bookmarks
+from providers.discord.client import DiscordClient
+from providers.discord.directory import Directory
+from providers.discord.errors import TROUBLE, from_discord, words_of
+from providers.discord.ids import message_ref
+from providers.discord.inbound import READ_BACK, Translator
+from providers.errors import MessengerError, RateLimited, Rejected
+from providers.models import Event, MessageReceived, StateChanged
+from providers.text import clean_line
+
+logger = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+Told = tuple[str, Json]
+"""An event of the gateway: its kind and what it says."""
+T = TypeVar("T")
+
+_CALLBACK = "/interactions/{interaction}/{token}/callback"
+_ACKNOWLEDGED = 6
+
+_PAGE = 100
+_BATCH = 100
+_WAITING_MAX = 1000
+_SAVE_SECONDS = 5.0
+
+# Missed messages are news for as long as Telegram keeps updates for its bots; older ones are history.
+_NEWS = timedelta(hours=24)
+
+
+@dataclass(frozen=True)
+class Catching:
+    """How much of what was missed is read back."""
+
+    messages: int = 1000
+    """Of each channel, from where we stopped."""
+    partners: int = 100
+    """Private chats that are looked into: Discord does not tell in which there is something new."""
+
+
+class Receiver:
+    def __init__(
+        self, client: DiscordClient, deliver: Deliver, directory: Directory, file: Path, pauses: tuple[float, ...], catching: Catching
+    ) -> None:
+        self.translator: Translator | None = None
+        """Set before the first event is put."""
+        self._client = client
+        self._deliver = deliver
+        self._directory = directory
+        self._bookmarks = Bookmarks(file)
+        self._pauses = pauses
+        self._catching = catching
+        self._waiting: asyncio.Queue[StateChanged | Told] = asyncio.Queue(_WAITING_MAX)
+        self._caught_up: deque[str] = deque(maxlen=_WAITING_MAX + catching.messages)
+        """Messages that were read back, and may still come as events that waited meanwhile."""
+        self._saved_at = 0.0
+        for channel, person in self._bookmarks.partners.items():
+            directory.meet(channel, person)
+
+    async def put(self, told: StateChanged | Told) -> None:
+        """Waits while too much is waiting: then Discord waits as well, and repeats the rest."""
+        await self._waiting.put(told)
+
+    async def until_empty(self) -> None:
+        """Returns when all that was put has been taken."""
+        await self._waiting.join()
+
+    async def run(self) -> None:
+        while True:
+            batch = [await self._waiting.get()]
+            while len(batch) < _BATCH and not self._waiting.empty():
+                batch.append(self._waiting.get_nowait())
+            events: list[Event] = []
+            for told in batch:
+                if isinstance(told, StateChanged):
+                    events.append(told)
+                elif told[0] in {"READY", "GUILD_CREATE"}:
+                    await self._hand_over(events)
+                    events = []
+                    await self._catch_up(*told)
+                else:
+                    events += await self._read(*told)
+            await self._hand_over(events)
+            for told in batch:
+                if not isinstance(told, StateChanged) and told[0] == "INTERACTION_CREATE":
+                    await self._stop_spinner(told[1])
+                self._waiting.task_done()
+
+    async def save(self) -> None:
+        """Where we are, for the next start."""
+        if self._bookmarks.is_changed:
+            await asyncio.to_thread(self._bookmarks.save, dict(self._directory.partners))
+
+    async def _hand_over(self, events: list[Event]) -> None:
+        """Until they are taken; nothing later goes before."""
+        if not events:
+            return
+        failures = 0
+        while True:
+            try:
+                await self._deliver(events)
+                break
+            except Exception as error:  # noqa: BLE001  a store that is away for a while must not end the receiving
+                logger.warning("What Discord told was not taken and is given again: %s", type(error).__name__)
+                await asyncio.sleep(self._pauses[min(failures, len(self._pauses) - 1)])
+                failures += 1
+        for event in events:
+            if isinstance(event, MessageReceived):
+                channel, message = message_ref(event.message.id)
+                self._bookmarks.took(channel, int(message))
+        now = asyncio.get_running_loop().time()
+        if now - self._saved_at > _SAVE_SECONDS:
+            self._saved_at = now
+            await self.save()
+
+    async def _read(self, kind: str, data: Json) -> list[Event]:
+        """An event that cannot be read must not keep back those after it."""
+        if not self._directory.sees(data.get("guild_id")) or (kind == "MESSAGE_CREATE" and data.get("id") in self._caught_up):
+            return []
+        translator = self.translator
+        assert translator is not None
+        try:
+            return await self._surely(lambda: translator.events_of(kind, data)) or []
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+            logger.warning("An event %s is not of Discord's form and was left out: %s", kind, type(error).__name__)
+            return []
+
+    async def _stop_spinner(self, press: Json) -> None:
+        """Who pressed a button is told within 3 s that it worked, or that it failed."""
+        if not self._directory.sees(press.get("guild_id")):
+            return
+        try:
+            await self._client.call("POST", _CALLBACK, interaction=press["id"], token=press["token"], json={"type": _ACKNOWLEDGED})
+        except (MessengerError, *TROUBLE) as error:
+            logger.info("A pressed button was not answered: %s", words_of(error))
+
+    async def _catch_up(self, kind: str, data: Json) -> None:
+        """READY: private chats. GUILD_CREATE: the channels and threads of a server, where Discord tells the newest message of each."""
+        if kind == "READY":
+            for channel in list(reversed(self._directory.partners))[: self._catching.partners]:
+                await self._read_back(channel)
+        elif self._directory.sees(data.get("id")) and not data.get("unavailable"):
+            for channel in self._directory.add_guild(data):
+                if int(channel.get("last_message_id") or 0) > self._bookmarks.after(channel["id"]):
+                    await self._read_back(channel["id"])
+
+    async def _read_back(self, channel: str) -> None:
+        """What was written since we were last here, oldest first."""
+        for _ in range(0, self._catching.messages, _PAGE):
+            params = {"after": str(self._bookmarks.after(channel)), "limit": str(_PAGE)}
+            page: list[Json] | None = await self._surely(lambda params=params: self._page(channel, params))
+            if not page:
+                return
+            page.sort(key=lambda message: int(message["id"]))
+            self._caught_up.extend(message["id"] for message in page)
+            events = [event for message in page for event in await self._missed(message)]
+            await self._hand_over(events)
+            self._bookmarks.took(channel, int(page[-1]["id"]))
+            if len(page) < _PAGE:
+                return
+        logger.warning("More than %s messages were missed in a channel; history has the rest.", self._catching.messages)
+
+    async def _page(self, channel: str, params: dict[str, str]) -> list[Json]:
+        return await self._client.call("GET", "/channels/{channel_id}/messages", channel_id=channel, params=params)
+
+    async def _missed(self, message: Json) -> list[Event]:
+        place = await self._surely(lambda: self._directory.place(message["channel_id"]))
+        guild = {"guild_id": place.guild} if place is not None and place.guild is not None else {}
+        events = await self._read(READ_BACK, {**message, **guild})
+        is_old = datetime.now(UTC) - _NEWS
+        return [
+            event.model_copy(update={"backfill": True}) if isinstance(event, MessageReceived) and event.message.at < is_old else event
+            for event in events
+        ]
+
+    async def _surely(self, call: Callable[[], Awaitable[T]]) -> T | None:
+        """Again while Discord does not answer; None where it refuses, or has not answered for too long."""
+        error: MessengerError | None = None
+        for pause in (*self._pauses, 0):
+            try:
+                return await call()
+            except MessengerError as refusal:
+                error = refusal
+            except TROUBLE as trouble:
+                error = from_discord(trouble)
+                logger.info("Discord was asked in vain: %s", words_of(trouble))
+            if isinstance(error, Rejected):
+                break
+            await asyncio.sleep(max(pause, error.retry_after if isinstance(error, RateLimited) else 0))
+        logger.warning("Something Discord told was left out: %s", clean_line(str(error)))
+        return None

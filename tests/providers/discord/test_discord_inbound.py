@@ -1,0 +1,308 @@
+"""What Discord tells, in our words."""
+
+from typing import Any
+
+import pytest
+
+from providers.errors import NotFound
+from providers.models import (
+    ChatChanged,
+    ChatKind,
+    InstanceState,
+    Media,
+    MediaKind,
+    MessageDeleted,
+    MessageEdited,
+    MessageKind,
+    MessageReceived,
+    Poll,
+    ReactionChanged,
+    TextFormat,
+)
+from tests.providers.discord.conftest import Station
+from tests.standins.discord_api.world import StoredFile
+
+pytestmark = pytest.mark.anyio
+
+
+async def received(station: Station, text: str = "hello", **fields: Any) -> MessageReceived:
+    station.world.write(station.general, station.ann, text, **fields)
+    return await station.inbox.message(text)
+
+
+async def test_a_message_of_a_server_names_channel_and_person(station: Station) -> None:
+    await station.ready()
+    event = await received(station, "**hello** there")
+    assert (event.chat.id, event.chat.title, event.chat.kind) == (station.general, "#general (Works)", ChatKind.GROUP)
+    assert (event.message.sender_id, event.message.sender_name, event.message.outgoing) == (station.ann, "Ann", False)
+    assert event.message.format is TextFormat.MARKDOWN
+    assert event.sender is not None
+    assert (event.sender.name, event.sender.username, event.sender.is_bot) == ("Ann", "ann", False)
+    assert event.message.raw["content"] == "**hello** there"
+    assert not event.message.mentions_me
+
+
+async def test_a_nickname_of_the_server_is_the_name(station: Station) -> None:
+    await station.ready()
+    assert (await received(station, member={"nick": "Captain"})).message.sender_name == "Captain"
+
+
+async def test_a_private_chat_is_called_after_its_person(station: Station) -> None:
+    private = station.world.private(station.bot, station.ann)
+    await station.ready()
+    message = station.world.write(private, station.ann, "psst")
+    event = await station.inbox.message("psst")
+    assert (event.chat.id, event.chat.title, event.chat.kind) == (f"user:{station.ann}", "Ann", ChatKind.PRIVATE)
+    assert event.message.id == f"{private}:{message['id']}"
+    assert event.message.chat_id == event.chat.id
+
+
+async def test_a_private_message_of_ours_that_another_program_sent_is_in_the_same_chat(station: Station) -> None:
+    private = station.world.private(station.bot, station.ann)
+    await station.ready()
+    station.world.post(private, station.bot.id, content="from elsewhere")
+    event = await station.inbox.message("from elsewhere")
+    assert (event.chat.id, event.message.outgoing, event.client_id) == (f"user:{station.ann}", True, None)
+
+
+async def test_news_channels_are_channels(station: Station) -> None:
+    news = station.world.channel(station.works, "news", kind=5)
+    await station.ready()
+    station.world.write(news, station.ann, "extra")
+    assert (await station.inbox.message("extra")).chat.kind is ChatKind.CHANNEL
+
+
+async def test_a_thread_is_part_of_its_channel(station: Station) -> None:
+    await station.ready()
+    thread = station.world.thread(station.general, "aside")
+    station.world.write(thread, station.ann, "in the thread")
+    event = await station.inbox.message("in the thread")
+    assert (event.chat.id, event.message.thread_id) == (station.general, thread)
+    assert event.message.id.startswith(f"{thread}:")
+
+
+async def test_a_thread_that_nobody_told_of_is_looked_up(station: Station) -> None:
+    await station.ready()
+    thread = station.world.thread(station.general, "joined late")
+    station.discord.calls.clear()
+    (session,) = station.bot.sessions.values()
+    session.dispatch("THREAD_DELETE", {"id": thread, "guild_id": station.works, "parent_id": station.general, "type": 11})
+    station.world.write(thread, station.ann, "surprise")
+    assert (await station.inbox.message("surprise")).message.thread_id == thread
+    assert station.discord.calls_of("get_channel")
+
+
+async def test_only_the_named_server_and_private_chats_are_seen(station: Station) -> None:
+    other = station.world.guild("Other", station.bot)
+    lounge, bob = station.world.channel(other, "lounge"), station.world.person("Bob", other)
+    private = station.world.private(station.bot, bob)
+    provider = await station.ready(guild_id=int(station.works))
+    station.world.write(lounge, bob, "not for us")
+    station.world.write(private, bob, "for us")
+    await station.inbox.message("for us")
+    await received(station, "and this")
+    assert [event.message.text for event in station.inbox.events if isinstance(event, MessageReceived)] == ["for us", "and this"]
+    assert lounge not in {chat.id for chat in await provider.list_chats()}
+    with pytest.raises(NotFound, match="another"):
+        await provider.history(lounge, before=None, limit=1)
+
+
+async def test_mentions_of_the_bot_are_told(station: Station) -> None:
+    await station.ready()
+    assert (await received(station, f"<@{station.bot.id}> hi")).message.mentions_me
+    assert not (await received(station, "<@1> hi")).message.mentions_me
+
+
+async def test_a_poll_is_one(station: Station) -> None:
+    await station.ready()
+    answers = [{"answer_id": 1, "poll_media": {"text": "yes"}}, {"answer_id": 2, "poll_media": {"emoji": {"name": "👎"}}}]
+    event = await received(station, "Tea?", poll={"question": {"text": "Tea?"}, "answers": answers, "allow_multiselect": True})
+    assert event.message.poll == Poll(question="Tea?", options=("yes", "👎"), multiple=True)
+    assert event.message.kind is MessageKind.POLL
+
+
+async def test_files_of_all_kinds_are_told(station: Station) -> None:
+    provider = await station.ready()
+    for mime, kind in {
+        "image/png": MediaKind.IMAGE,
+        "video/mp4": MediaKind.VIDEO,
+        "audio/mpeg": MediaKind.AUDIO,
+        "text/plain; charset=utf-8": MediaKind.DOCUMENT,
+    }.items():
+        event = await received(station, mime, file=StoredFile("a.bin", mime, b"content"))
+        (media,) = event.message.media
+        assert (media.kind, media.mime, media.size, media.name) == (kind, mime, 7, "a.bin")
+        assert (await provider.download(media)).content == b"content"
+    voice = await received(station, "voice", file=StoredFile("v.ogg", "audio/ogg", b"hm"), flags=1 << 13)
+    assert voice.message.media[0].kind is MediaKind.VOICE
+
+
+async def test_a_file_of_a_forwarded_message_is_its_file_and_its_text_the_text(station: Station) -> None:
+    provider = await station.ready()
+    attachment = station.world.attach(StoredFile("f.txt", "text/plain", b"forwarded"), "0")
+    snapshot = {"message": {"content": "what was forwarded", "attachments": [attachment], "embeds": []}}
+    station.world.write(station.general, station.ann, "", message_snapshots=[snapshot])
+    event = await station.inbox.message("what was forwarded")
+    assert (await provider.download(event.message.media[0])).content == b"forwarded"
+
+
+async def test_what_has_no_text_shows_what_it_has(station: Station) -> None:
+    await station.ready()
+    station.world.write(station.general, station.ann, "", embeds=[{"title": "Build failed", "description": "main is red"}])
+    await station.inbox.message("Build failed\nmain is red")
+    station.world.write(station.general, station.ann, "", sticker_items=[{"id": "1", "name": "Wave", "format_type": 1}])
+    await station.inbox.message("Wave")
+
+
+async def test_reports_of_discord_are_sentences(station: Station) -> None:
+    await station.ready()
+    station.world.post(station.general, station.ann, type=7)
+    event = await station.inbox.message("Ann joined the server.")
+    assert event.message.kind is MessageKind.SYSTEM
+    station.world.post(station.general, station.ann, type=99)
+    await station.inbox.message("Something happened in the channel.")
+
+
+async def test_webhooks_and_other_bots_are_bots(station: Station) -> None:
+    await station.ready()
+    event = await received(station, "deployed", webhook_id="1")
+    assert event.sender is not None
+    assert event.sender.is_bot
+
+
+async def test_an_added_preview_is_no_edit(station: Station) -> None:
+    await station.ready()
+    message = station.world.write(station.general, station.ann, "https://example.org")
+    message["embeds"] = [{"title": "Example"}]
+    station.world.tell("MESSAGE_UPDATE", message, 0, station.general)
+    station.world.rewrite(station.general, message["id"], content="edited")
+    event = await station.inbox.wait(MessageEdited)
+    assert event.text == "edited"
+    assert len([event for event in station.inbox.events if isinstance(event, MessageEdited)]) == 1
+
+
+async def test_many_deleted_at_once_are_each_told(station: Station) -> None:
+    await station.ready()
+    ids = [station.world.write(station.general, station.ann, f"{number}")["id"] for number in range(3)]
+    station.world.erase(station.general, *ids)
+    await station.inbox.wait(MessageDeleted, lambda event: event.message_id == f"{station.general}:{ids[-1]}")
+    deleted = [event.message_id for event in station.inbox.events if isinstance(event, MessageDeleted)]
+    assert deleted == [f"{station.general}:{id}" for id in ids]
+
+
+async def test_all_reactions_of_a_person_are_told_together(station: Station) -> None:
+    await station.ready()
+    message = station.world.write(station.general, station.ann, "nice")["id"]
+    station.world.react(station.general, message, station.ann, "👍")
+    station.world.react(station.general, message, station.ann, "party:123")
+    event = await station.inbox.wait(ReactionChanged, lambda event: len(event.emojis) == 2)
+    assert event.emojis == ("👍", "party:123")
+    station.world.unreact(station.general, message, station.ann, "👍")
+    await station.inbox.wait(ReactionChanged, lambda event: event.emojis == ("party:123",))
+    where = {"channel_id": station.general, "guild_id": station.works, "message_id": message}
+    station.world.tell("MESSAGE_REACTION_REMOVE_EMOJI", {**where, "emoji": station.world.emoji("party:123")}, 0, station.general)
+    await station.inbox.wait(ReactionChanged, lambda event: event.emojis == ())
+
+
+async def test_all_reactions_cleared_are_told_for_each_person(station: Station) -> None:
+    await station.ready()
+    bob = station.world.person("Bob", station.works)
+    message = station.world.write(station.general, station.ann, "nice")["id"]
+    for person in (station.ann, bob):
+        station.world.react(station.general, message, person, "👍")
+    where = {"channel_id": station.general, "guild_id": station.works, "message_id": message}
+    station.world.tell("MESSAGE_REACTION_REMOVE_ALL", where, 0, station.general)
+    for person in (station.ann, bob):
+        await station.inbox.wait(ReactionChanged, lambda event, person=person: (event.sender_id, event.emojis) == (person, ()))
+
+
+async def test_new_and_renamed_channels_are_told_and_listed(station: Station) -> None:
+    provider = await station.ready()
+    channel = station.world.channel(station.works, "ideas")
+    await station.inbox.wait(ChatChanged, lambda event: (event.chat.id, event.chat.title) == (channel, "#ideas (Works)"))
+    station.world.channels[channel]["name"] = "plans"
+    station.world.tell("CHANNEL_UPDATE", station.world.channels[channel], 1, channel)
+    await station.inbox.wait(ChatChanged, lambda event: event.chat.title == "#plans (Works)")
+    assert {chat.title for chat in await provider.list_chats()} == {"#general (Works)", "#plans (Works)"}
+    station.world.tell("CHANNEL_DELETE", station.world.channels[channel], 1, channel)
+    await received(station, "afterwards")
+    assert {chat.title for chat in await provider.list_chats()} == {"#general (Works)"}
+
+
+async def test_voice_categories_and_forums_hold_or_hold_no_text(station: Station) -> None:
+    station.world.channel(station.works, "Category", kind=4)
+    station.world.channel(station.works, "talk", kind=2)
+    provider = await station.ready()
+    await received(station, "go")
+    assert {chat.title for chat in await provider.list_chats()} == {"#general (Works)", "#talk (Works)"}
+
+
+async def test_a_server_the_bot_was_taken_out_of_is_forgotten(station: Station) -> None:
+    provider = await station.ready()
+    await received(station, "go")
+    (session,) = station.bot.sessions.values()
+    session.dispatch("GUILD_DELETE", {"id": station.works, "unavailable": True})
+    await received(station, "still there")
+    assert await provider.list_chats()
+    session.dispatch("GUILD_DELETE", {"id": station.works})
+    station.world.write(station.world.private(station.bot, station.ann), station.ann, "sorry")
+    await station.inbox.message("sorry")
+    assert [chat.id for chat in await provider.list_chats()] == [f"user:{station.ann}"]
+
+
+async def test_members_are_listed_only_where_discord_lets_the_bot_see_them(station: Station) -> None:
+    bob = station.world.person("Bob", station.works)
+    provider = await station.ready()
+    await received(station)
+    assert {contact.id for contact in await provider.list_contacts()} == {station.ann}
+    assert not station.discord.calls_of("list_guild_members")
+    station.bot.application["flags"] |= 1 << 15
+    await provider.stop()
+    station.inbox.events.clear()
+    again = await station.ready()
+    await received(station, "hello again")
+    assert {station.ann, bob} <= {contact.id for contact in await again.list_contacts()}
+
+
+async def test_a_pressed_button_is_answered_whoever_pressed_it(station: Station) -> None:
+    private = station.world.private(station.bot, station.ann)
+    await station.ready()
+    components = [{"type": 1, "components": [{"type": 2, "style": 1, "label": "Go", "custom_id": "go"}]}]
+    message = station.world.post(private, station.bot.id, content="Ready?", components=components)
+    press = station.world.press(private, message["id"], station.ann, {"component_type": 2, "custom_id": "go"})
+    event = await station.inbox.message("Go")
+    assert (event.message.chosen, event.message.reply_to, event.chat.id) == ("go", f"{private}:{message['id']}", f"user:{station.ann}")
+    assert "press-token" not in f"{event}"
+    await station.discord.until(lambda: press in station.world.answered)
+
+
+async def test_a_press_that_cannot_be_answered_any_more_stops_nothing(station: Station) -> None:
+    await station.ready()
+    components = [{"type": 1, "components": [{"type": 3, "custom_id": "choices", "options": [{"label": "Tea", "value": "t"}]}]}]
+    message = station.world.post(station.general, station.bot.id, content="?", components=components)
+    press = station.world.press(station.general, message["id"], station.ann, {"component_type": 3, "custom_id": "choices", "values": ["t"]})
+    station.world.presses.discard(press)
+    assert (await station.inbox.message("Tea")).message.chosen == "t"
+    await received(station, "goes on")
+
+
+async def test_a_huge_message_is_kept_without_its_raw_form(station: Station) -> None:
+    await station.ready()
+    event = await received(station, "big", embeds=[{"description": "x" * 70_000}])
+    assert set(event.message.raw) == {"id", "left_out"}
+
+
+@pytest.mark.parametrize("ref", ["x", "1:2", "1:2:3:4", "a:b:c", ""])
+async def test_a_file_of_no_message_is_not_found(station: Station, ref: str) -> None:
+    with pytest.raises(NotFound):
+        await station.make().download(Media(kind=MediaKind.IMAGE, ref=ref))
+
+
+async def test_events_before_ready_do_not_hurt(station: Station) -> None:
+    hold = station.discord.faults.hold_next("get_bot_gateway")
+    await station.start()
+    await hold.arrived.wait()
+    station.world.write(station.general, station.ann, "early")
+    hold.let_go.set()
+    await station.inbox.state(InstanceState.READY)
+    await received(station, "late")

@@ -1,0 +1,297 @@
+"""What we send, as it arrives at Discord."""
+
+from typing import Any
+
+import pytest
+
+from providers.errors import Forbidden, InvalidRequest, NotFound, Unreachable
+from providers.models import Choice, Draft, MediaKind, MessageReceived, Poll, TextFormat, Upload
+from tests.providers.discord.conftest import Station
+from tests.providers.harness import PICTURE, PNG
+from tests.standins.discord_api.rest import Call
+
+pytestmark = pytest.mark.anyio
+
+
+def draft(station: Station, text: str = "hello", **fields: Any) -> Draft:
+    return Draft.model_validate({"client_id": "17", "chat_id": station.general, "text": text, **fields})
+
+
+async def sent(station: Station, text: str = "hello", **fields: Any) -> Call:
+    """The call that the draft became."""
+    provider, wanted = station.make(), draft(station, text, **fields)
+    provider.check(wanted)
+    await provider.send(wanted)
+    return station.discord.calls_of("create_message")[-1]
+
+
+async def test_a_long_text_goes_out_in_parts_and_is_one_message_of_ours(station: Station) -> None:
+    provider = await station.ready()
+    question = station.world.write(station.general, station.ann, "and?")
+    text = "\n\n".join(f"paragraph {number} " + "*" * 700 for number in range(5))
+    wanted = draft(station, text, reply_to=f"{station.general}:{question['id']}", choices=(Choice(id="m", title="More"),), extra={"split": True})
+    provider.check(wanted)
+    made = await provider.send(wanted)
+    bodies = [call.body for call in station.discord.calls_of("create_message")]
+    assert "\n\n".join(body["content"] for body in bodies).replace("\\", "") == text
+    assert all(len(body["content"]) <= 2000 for body in bodies)
+    assert ["message_reference" in body for body in bodies] == [True, *[False] * (len(bodies) - 1)]
+    assert ["components" in body for body in bodies] == [*[False] * (len(bodies) - 1), True]
+    assert not any("split" in body for body in bodies)
+    assert len(made.parts) == len({body["nonce"] for body in bodies}) == len(bodies) > 1
+    station.world.write(station.general, station.ann, "thanks")
+    await station.inbox.message("thanks")
+    told = [event.message for event in station.inbox.events if isinstance(event, MessageReceived)]
+    assert [message.id for message in told if message.outgoing] == [made.id]
+
+
+async def test_a_text_of_too_many_parts_is_refused(station: Station) -> None:
+    with pytest.raises(InvalidRequest, match="21 messages"):
+        station.make().check(draft(station, "x" * 40_001, extra={"split": True}))
+
+
+async def test_a_text_that_is_too_long_is_told_of_the_way_out(station: Station) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        station.make().check(draft(station, "x" * 2001))
+    assert "split" in (caught.value.hint or "")
+
+
+async def test_a_send_that_broke_off_says_what_went_out(station: Station) -> None:
+    provider = station.make()
+    hold = station.discord.faults.hold_next("create_message")
+    hold.let_go.set()
+    station.discord.faults.fail_next("create_message", 403, {"message": "Missing Permissions", "code": 50013})
+    with pytest.raises(Unreachable, match="1 of 2 messages went out") as caught:
+        await provider.send(draft(station, "x" * 2000 + " " + "y" * 10, extra={"split": True}))
+    assert caught.value.maybe_sent
+
+
+async def test_mentions_call_nobody_unless_extra_says_so(station: Station) -> None:
+    assert (await sent(station, "@everyone look")).body["allowed_mentions"] == {"parse": []}
+    allowed = {"parse": ["users"]}
+    assert (await sent(station, "<@1> look", client_id="18", extra={"allowed_mentions": allowed})).body["allowed_mentions"] == allowed
+
+
+async def test_a_plain_text_is_shown_as_it_was_written(station: Station) -> None:
+    call = await sent(station, "snake_case *stars* https://example.org/a_b_c")
+    assert call.body["content"] == r"snake\_case \*stars\* https://example.org/a_b_c"
+
+
+async def test_markdown_goes_out_as_it_is(station: Station) -> None:
+    assert (await sent(station, "**bold** _it_", format=TextFormat.MARKDOWN)).body["content"] == "**bold** _it_"
+
+
+async def test_html_is_refused(station: Station) -> None:
+    with pytest.raises(InvalidRequest, match="no HTML"):
+        station.make().check(draft(station, "<b>bold</b>", format=TextFormat.HTML))
+
+
+async def test_a_plain_text_counts_with_its_backslashes(station: Station) -> None:
+    provider = station.make()
+    provider.check(draft(station, "*" * 1000))
+    provider.check(draft(station, "*" * 2000, format=TextFormat.MARKDOWN))
+    with pytest.raises(InvalidRequest, match="2002 characters"):
+        provider.check(draft(station, "*" * 1001))
+
+
+async def test_the_nonce_makes_one_message_of_two_sends(station: Station) -> None:
+    provider = station.make()
+    first, second = await provider.send(draft(station)), await provider.send(draft(station))
+    assert first.id == second.id
+    assert len(station.world.messages[station.general]) == 1
+    nonces = {call.body["nonce"] for call in station.discord.calls_of("create_message")}
+    assert len(nonces) == 1
+    assert all(call.body["enforce_nonce"] for call in station.discord.calls_of("create_message"))
+
+
+async def test_two_instances_of_one_bot_do_not_share_nonces(station: Station) -> None:
+    first = await station.make(instance="inst-1").send(draft(station))
+    second = await station.make(instance="inst-2").send(draft(station))
+    assert first.id != second.id
+
+
+@pytest.mark.parametrize("client_id", ["17", str(2**62), "x" * 19, "a-client-id-that-is-much-longer-than-25-characters"])
+async def test_a_nonce_fits_and_comes_back_with_the_echo(station: Station, client_id: str) -> None:
+    provider = await station.ready()
+    made = await provider.send(draft(station, "mine", client_id=client_id))
+    event = await station.inbox.message("mine")
+    assert (event.message.id, event.message.outgoing) == (made.id, True)
+    assert len(station.discord.calls_of("create_message")[0].body["nonce"]) <= 25
+    assert event.client_id == (client_id if len(client_id) <= 19 else None)
+
+
+async def test_the_echo_for_another_instance_does_not_settle_a_send(station: Station) -> None:
+    await station.ready()
+    await station.make(instance="inst-2").send(draft(station, "of the other"))
+    event = await station.inbox.message("of the other")
+    assert (event.message.outgoing, event.client_id) == (True, None)
+
+
+async def test_a_person_is_written_to_in_their_private_chat(station: Station) -> None:
+    provider = station.make()
+    _, made = [await provider.send(draft(station, text, client_id=text, chat_id=f"user:{station.ann}")) for text in ("0", "1")]
+    assert made.chat_id == f"user:{station.ann}"
+    assert len(station.discord.calls_of("create_dm")) == 1
+    private = station.world.private(station.bot, station.ann)
+    assert [message["content"] for message in station.world.messages[private].values()] == ["0", "1"]
+    await provider.edit(made.chat_id, made.id, "edited", TextFormat.PLAIN)
+    assert [message.text for message in await provider.history(made.chat_id, before=None, limit=5)] == ["edited", "0"]
+
+
+@pytest.mark.parametrize(("to", "chat"), [("<#12>", "12"), ("<@34>", "user:34"), ("<@!34>", "user:34"), ("12", "12"), ("user:5", "user:5")])
+async def test_chats_may_be_named_as_discord_writes_them(station: Station, to: str, chat: str) -> None:
+    assert station.make().address(to) == chat
+
+
+async def test_a_person_who_takes_no_messages_says_why(station: Station) -> None:
+    station.world.closed.add(station.ann)
+    with pytest.raises(Forbidden, match="Cannot send messages to this user") as caught:
+        await station.make().send(draft(station, chat_id=f"user:{station.ann}"))
+    assert "share a server" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize("chat", ["user:1", "12345", "user:x", "general"])
+async def test_unknown_chats_and_people_name_the_next_step(station: Station, chat: str) -> None:
+    with pytest.raises(NotFound) as caught:
+        await station.make().send(draft(station, chat_id=chat))
+    assert "list_c" in (caught.value.hint or "")
+
+
+async def test_a_file_goes_out_whole_with_its_caption(station: Station) -> None:
+    call = await sent(station, "a dot", upload=PICTURE)
+    assert call.body["attachments"] == [{"id": "0", "filename": "dot.png"}]
+    (file,) = call.files.values()
+    assert (file.name, file.mime, file.content) == ("dot.png", "image/png", PNG)
+    assert call.body["content"] == "a dot"
+
+
+async def test_a_file_too_large_for_any_server_is_refused_beforehand(station: Station) -> None:
+    upload = Upload(kind=MediaKind.DOCUMENT, content=bytes(25 * 2**20 + 1), mime="application/zip", name="a.zip")
+    with pytest.raises(InvalidRequest, match="26214400"):
+        station.make().check(draft(station, upload=upload))
+
+
+async def test_a_file_too_large_for_this_server_is_refused_in_discords_words(station: Station) -> None:
+    upload = Upload(kind=MediaKind.DOCUMENT, content=bytes(10 * 2**20 + 1), mime="application/zip", name="a.zip")
+    with pytest.raises(InvalidRequest, match="Request entity too large") as caught:
+        await station.make().send(draft(station, upload=upload))
+    assert "10 MB" in (caught.value.hint or "")
+
+
+async def test_a_reply_in_a_thread_stays_in_the_thread(station: Station) -> None:
+    thread = station.world.thread(station.general, "aside")
+    question = station.world.write(thread, station.ann, "who?")
+    call = await sent(station, "me", reply_to=f"{thread}:{question['id']}")
+    assert call.path["channel_id"] == thread
+    assert call.body["message_reference"]["message_id"] == question["id"]
+
+
+async def test_a_thread_or_message_of_another_chat_is_refused(station: Station) -> None:
+    other = station.world.channel(station.works, "other")
+    thread, message = station.world.thread(other, "aside"), station.world.write(other, station.ann, "hi")
+    for fields in ({"thread_id": thread}, {"reply_to": f"{other}:{message['id']}"}, {"thread_id": "x"}, {"thread_id": "999"}):
+        with pytest.raises(NotFound):
+            await station.make().send(draft(station, **fields))
+    assert not station.discord.calls_of("create_message")
+
+
+async def test_a_reply_to_a_message_that_is_gone_is_not_found(station: Station) -> None:
+    with pytest.raises(NotFound, match="Unknown message"):
+        await station.make().send(draft(station, reply_to=f"{station.general}:1"))
+
+
+async def test_silent_messages_make_no_noise(station: Station) -> None:
+    assert (await sent(station, silent=True, extra={"flags": 4})).body["flags"] == 4 | 1 << 12
+
+
+async def test_extra_goes_to_discord_as_it_is(station: Station) -> None:
+    embed = {"title": "Build", "description": "green", "color": 65280}
+    call = await sent(station, "", extra={"embeds": [embed]})
+    assert call.body["embeds"] == [embed]
+    assert call.message is not None
+
+
+@pytest.mark.parametrize("name", ["content", "nonce", "enforce_nonce", "message_reference", "attachments", "poll"])
+async def test_extra_cannot_say_what_the_draft_says(station: Station, name: str) -> None:
+    with pytest.raises(InvalidRequest, match=name):
+        station.make().check(draft(station, extra={name: "x"}))
+
+
+@pytest.mark.parametrize(
+    "poll", [Poll(question="x" * 301, options=("a", "b")), Poll(question="x", options=("a", "b" * 56)), Poll(question="x", options=("a",) * 11)]
+)
+async def test_a_poll_too_large_for_discord_is_refused(station: Station, poll: Poll) -> None:
+    with pytest.raises(InvalidRequest, match="300"):
+        station.make().check(draft(station, "", poll=poll))
+
+
+async def test_a_poll_of_ours_comes_back_as_one(station: Station) -> None:
+    provider = await station.ready()
+    poll = Poll(question="Tea?", options=("yes", "no"))
+    await provider.send(draft(station, "", poll=poll))
+    event = await station.inbox.wait(MessageReceived, lambda event: event.message.poll is not None)
+    assert event.message.poll == poll
+
+
+async def test_many_choices_or_described_ones_are_a_menu(station: Station) -> None:
+    choices = tuple(Choice(id=f"{number}", title=f"Tea {number}") for number in range(6))
+    (row,) = (await sent(station, "Tea?", choices=choices)).body["components"]
+    assert [option["label"] for option in row["components"][0]["options"]] == [f"Tea {number}" for number in range(6)]
+    (row,) = (await sent(station, "Tea?", client_id="18", choices=(Choice(id="t", title="Tea", description="green"),))).body["components"]
+    assert row["components"][0]["options"] == [{"label": "Tea", "value": "t", "description": "green"}]
+
+
+@pytest.mark.parametrize("choices", [(Choice(id="x" * 101, title="Tea"),), (Choice(id="t", title="x" * 81),), (Choice(id="t", title="Tea"),) * 26])
+async def test_choices_too_many_or_too_long_are_refused(station: Station, choices: tuple[Choice, ...]) -> None:
+    with pytest.raises(InvalidRequest, match="choices"):
+        station.make().check(draft(station, choices=choices))
+
+
+async def test_our_reaction_replaces_the_one_before(station: Station) -> None:
+    provider = station.make()
+    message = station.world.write(station.general, station.ann, "news")["id"]
+    id = f"{station.general}:{message}"
+    for emoji in ("👍", "<:party:123>", "party:123"):
+        await provider.react(station.general, id, emoji)
+    held = {emoji for emoji, people in station.world.reactions[station.general, message].items() if station.bot.id in people}
+    assert held == {"party:123"}
+    await provider.react(station.general, id, None)
+    assert not any(station.world.reactions[station.general, message].values())
+
+
+async def test_an_emoji_that_is_none_is_refused(station: Station) -> None:
+    message = station.world.write(station.general, station.ann, "news")["id"]
+    with pytest.raises(InvalidRequest, match="Unknown Emoji") as caught:
+        await station.make().react(station.general, f"{station.general}:{message}", "thumbsup")
+    assert "name:id" in (caught.value.hint or "")
+
+
+async def test_an_edit_calls_nobody_either(station: Station) -> None:
+    provider = station.make()
+    made = await provider.send(draft(station))
+    await provider.edit(made.chat_id, made.id, "@here *now*", TextFormat.PLAIN)
+    call = station.discord.calls_of("update_message")[0]
+    assert call.body == {"content": r"@here \*now\*", "allowed_mentions": {"parse": []}}
+
+
+async def test_typing_is_not_taken_back(station: Station) -> None:
+    await station.make().set_typing(station.general, False)
+    assert not station.discord.calls
+
+
+async def test_a_long_history_is_read_page_by_page(station: Station) -> None:
+    for number in range(230):
+        station.world.write(station.general, station.ann, f"{number}")
+    provider = station.make()
+    newest = await provider.history(station.general, before=None, limit=150)
+    assert [message.text for message in newest] == [f"{number}" for number in range(229, 79, -1)]
+    rest = await provider.history(station.general, before=newest[-1].id, limit=150)
+    assert [message.text for message in rest] == [f"{number}" for number in range(79, -1, -1)]
+    assert not rest[0].outgoing
+
+
+async def test_the_history_of_a_thread_is_read_from_one_of_its_messages(station: Station) -> None:
+    thread = station.world.thread(station.general, "aside")
+    first, second = (station.world.write(thread, station.ann, text) for text in ("first", "second"))
+    (message,) = await station.make().history(station.general, before=f"{thread}:{second['id']}", limit=5)
+    assert (message.id, message.thread_id) == (f"{thread}:{first['id']}", thread)

@@ -1,0 +1,235 @@
+"""The stand-in over HTTP and WebSocket: /api/v10/…, /gateway and /files/…"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import Any, Self
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from tests.standins.discord_api import spec
+from tests.standins.discord_api.faults import Answer, Drop, Faults, Hold
+from tests.standins.discord_api.gateway import Gateway
+from tests.standins.discord_api.refusal import Refusal, unauthorized
+from tests.standins.discord_api.rest import CALLS, Call
+from tests.standins.discord_api.world import StandInBot, StoredFile, World
+
+_API = "/api/v10"
+_UPLOAD_MAX = 25 * 2**20
+_FILE_MAX = 10 * 2**20
+# Answered with every call that no test limits: so many that nobody waits.
+_PLENTY = (1000, 1.0)
+
+
+class DiscordStandIn:
+    """Runs in the caller's event loop on 127.0.0.1. Leaving it fails when a call was made that Discord's API does not have."""
+
+    def __init__(self, *, port: int = 0) -> None:
+        self.port = port
+        self.calls: list[Call] = []
+        """Every call as it arrived, whatever became of it."""
+        self.violations: list[str] = []
+        self.faults = Faults()
+        self.limits: dict[str, tuple[int, float]] = {}
+        """By call: how many are taken in how many seconds."""
+        self.world = World(self._tell, lambda file: f"{self.url}/files/{file}")
+        self.gateway = Gateway(self.world, self._ws_url, self._tell)
+        self._used: dict[str, tuple[float, int]] = {}
+        """By call: when its bucket was last full, and how many were taken from it since."""
+        self._news = asyncio.Event()
+        self._numbers = count(1)
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def base_url(self) -> str:
+        return self.url + _API
+
+    def _ws_url(self, path: str) -> str:
+        return f"ws://127.0.0.1:{self.port}{path}"
+
+    async def __aenter__(self) -> Self:
+        await self.come_back()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        await self.go_down()
+        if kind is None:
+            assert not self.violations, self.violations
+
+    async def go_down(self) -> None:
+        """Nobody answers on the port any more, and every connection is cut."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            for connection in list(self.gateway.connections):
+                if (transport := connection.socket._req.transport) is not None:  # pyright: ignore[reportOptionalMemberAccess]
+                    transport.abort()
+            await runner.cleanup()
+
+    async def come_back(self) -> None:
+        app = web.Application(client_max_size=200_000_000)
+        for name, (method, path, _) in CALLS.items():
+            app.router.add_route(method, _API + path, self._handler(name))
+        app.router.add_get(_API + "/gateway/bot", self._handler("get_bot_gateway"))
+        app.router.add_get("/gateway", self.gateway.serve)
+        app.router.add_get("/resume-gateway", self.gateway.serve)
+        app.router.add_get("/files/{id}", self._file)
+        app.router.add_route("*", "/{anything:.*}", self._lost)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", self.port, backlog=2048)
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+
+    def add_bot(self, name: str = "Robo", *, content: bool = True, members: bool = False) -> StandInBot:
+        return self.world.bot(f"FAKE-TOKEN-OF-A-STAND-IN.{next(self._numbers)}", name, content=content, members=members)
+
+    async def until(self, happened: Callable[[], bool]) -> None:
+        """Waits for something that the stand-in can see."""
+        async with asyncio.timeout(15):
+            while not happened():
+                self._news.clear()
+                await self._news.wait()
+
+    def calls_of(self, name: str) -> list[Call]:
+        return [call for call in self.calls if call.name == name]
+
+    async def until_called(self, name: str, times: int = 1) -> Call:
+        """The call, when so many of this name were made."""
+        await self.until(lambda: len(self.calls_of(name)) >= times)
+        return self.calls_of(name)[times - 1]
+
+    def _tell(self) -> None:
+        self._news.set()
+
+    def _handler(self, name: str) -> Any:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            try:
+                return await self._run(name, request)
+            except Refusal as refusal:
+                return _json(refusal.status, refusal.body, self._rate_headers(name))
+
+        return handle
+
+    async def _run(self, name: str, request: web.Request) -> web.StreamResponse:
+        call = await _read(name, request)
+        self.calls.append(call)
+        self._tell()
+        fault = self.faults.take(name)
+        match fault:
+            case Answer(body=str(words)):
+                return web.Response(status=fault.status, text=words, content_type="text/html", headers=fault.headers)
+            case Answer():
+                return _json(fault.status, fault.body, fault.headers)
+            case Drop(when="before"):
+                return _hang_up(request)
+            case Hold():
+                fault.arrived.set()
+                await fault.let_go.wait()
+            case _:
+                pass
+        bot = self._authorized(request)
+        if (limited := self._limited(name)) is not None:
+            return limited
+        self._judge(call)
+        status, body = self._gateway_told() if name == "get_bot_gateway" else CALLS[name][2](self.world, bot, call)
+        self._tell()
+        if isinstance(fault, Drop):
+            return _hang_up(request)
+        return _json(status, body, self._rate_headers(name))
+
+    def _authorized(self, request: web.Request) -> StandInBot:
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme != "Bot" or token not in self.world.bots:
+            raise unauthorized()
+        return self.world.bots[token]
+
+    def _limited(self, name: str) -> web.Response | None:
+        """The refusal when the bucket of this call is empty."""
+        limit, seconds = self.limits.get(name, _PLENTY)
+        now = time.monotonic()
+        began, used = self._used.get(name, (now, 0))
+        if now >= began + seconds:
+            began, used = now, 0
+        if used < limit:
+            self._used[name] = began, used + 1
+            return None
+        wait = began + seconds - now
+        body = {"message": "You are being rate limited.", "retry_after": round(wait, 3), "global": False}
+        return _json(429, body, {**self._rate_headers(name), "Via": "1.1 google", "Retry-After": str(int(wait) + 1), "X-RateLimit-Scope": "user"})
+
+    def _rate_headers(self, name: str) -> dict[str, str]:
+        limit, seconds = self.limits.get(name, _PLENTY)
+        now = time.monotonic()
+        began, used = self._used.get(name, (now, 0))
+        left = max(0.0, began + seconds - now)
+        return {
+            "X-RateLimit-Limit": str(limit),
+            "X-RateLimit-Remaining": str(max(0, limit - used)),
+            "X-RateLimit-Reset": f"{time.time() + left:.3f}",
+            "X-RateLimit-Reset-After": f"{left:.3f}",
+            "X-RateLimit-Bucket": f"bucket-of-{name}",
+        }
+
+    def _judge(self, call: Call) -> None:
+        """Refuses, and remembers, what no program should ever ask."""
+        found: list[str] = []
+        if (described := spec.load()) is not None:
+            found = described.faults(call.name, call.query, call.body)
+        large = [file for file in call.files.values() if len(file.content) > _FILE_MAX]
+        if large or sum(len(file.content) for file in call.files.values()) > _UPLOAD_MAX:
+            raise Refusal(413, 40005, "Request entity too large")
+        # What people wrote may be wrong; only what the program itself puts together is its fault.
+        found = [fault for fault in found if "$.content " not in fault and "$.embeds" not in fault]
+        if found:
+            self.violations += found
+            raise Refusal(400, 50035, found[0])
+
+    def _gateway_told(self) -> tuple[int, Any]:
+        limit = {"total": 1000, "remaining": self.gateway.session_starts, "reset_after": 300, "max_concurrency": 1}
+        return 200, {"url": self._ws_url("/gateway"), "shards": 1, "session_start_limit": limit}
+
+    async def _file(self, request: web.Request) -> web.Response:
+        """Files need no token, and Discord's file servers must not be shown one."""
+        if "Authorization" in request.headers:
+            self.violations.append("the token was shown to a file server")
+        file = self.world.files.get(request.match_info["id"])
+        return web.Response(status=404) if file is None else web.Response(body=file.content, headers={"Content-Type": file.mime})
+
+    async def _lost(self, request: web.Request) -> web.Response:
+        self.violations.append(f"{request.method} {request.path} is not known to this stand-in")
+        return _json(404, {"message": "404: Not Found", "code": 0}, {})
+
+
+def _json(status: int, body: Any, headers: dict[str, str]) -> web.Response:
+    """discord.py reads an answer as JSON only where its type is exactly this, without a charset."""
+    if body is None:
+        return web.Response(status=status, headers=headers)
+    return web.Response(status=status, body=json.dumps(body).encode(), headers={**headers, "Content-Type": "application/json"})
+
+
+def _hang_up(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.close()
+    return web.Response()
+
+
+async def _read(name: str, request: web.Request) -> Call:
+    body: Any = None
+    files: dict[str, StoredFile] = {}
+    if request.content_type == "multipart/form-data":
+        for field, value in (await request.post()).items():
+            if isinstance(value, web.FileField):
+                files[field] = StoredFile(value.filename, value.content_type, value.file.read())
+            elif field == "payload_json":
+                body = json.loads(value)  # pyright: ignore[reportArgumentType] - text, of a field without a file name
+    elif request.can_read_body:
+        body = await request.json()
+    path = {key: unquote(value) for key, value in request.match_info.items()}
+    return Call(name, path, dict(request.query), body, files)

@@ -1,0 +1,60 @@
+"""Checks calls against Discord's own description of its API, where a copy of it is at hand."""
+
+import json
+import os
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+_CHECKOUT = Path(__file__).resolve().parents[3]
+
+
+def _description() -> Path:
+    folder = os.environ.get("MCP_MESSENGER_SPECS")
+    return (Path(folder) if folder else _CHECKOUT.parent / "shared" / "specs") / "discord" / "openapi.json"
+
+
+@cache
+def load() -> "Spec | None":
+    """None where there is no description: then only what the stand-in knows itself is checked."""
+    path = _description()
+    if not path.is_file():
+        return None
+    content = json.loads(path.read_text(encoding="utf-8"))
+    operations = {
+        operation["operationId"]: (method.upper(), path, operation)
+        for path, methods in content["paths"].items()
+        for method, operation in methods.items()
+        if isinstance(operation, dict)
+    }
+    return Spec(operations, content["components"])
+
+
+@dataclass(frozen=True)
+class Spec:
+    operations: dict[str, tuple[str, str, Any]]
+    components: dict[str, Any]
+
+    def faults(self, call: str, query: dict[str, str], body: Any) -> list[str]:
+        """What is wrong with a call, as sentences; none when it is right."""
+        if call not in self.operations:
+            return [f"{call} is no operation of Discord"]
+        operation = self.operations[call][2]
+        described = {one["name"]: one for one in operation.get("parameters", []) if one.get("in") == "query"}
+        found = [f"{call}: unknown parameter {name}" for name in query.keys() - described.keys()]
+        found += [
+            f"{call}: {name} is not right" for name in query.keys() & described.keys() if not self._fits(described[name]["schema"], query[name])
+        ]
+        asked = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
+        if asked is None:
+            return found + ([f"{call} takes no body"] if body is not None else [])
+        return found + [f"{call}: {error.json_path} {error.message[:300]}" for error in self._errors(asked, {} if body is None else body)]
+
+    def _fits(self, schema: Any, text: str) -> bool:
+        return not list(self._errors(schema, text)) or (text.isdecimal() and not list(self._errors(schema, int(text))))
+
+    def _errors(self, schema: Any, value: Any) -> Any:
+        return jsonschema.Draft202012Validator({**schema, "components": self.components}).iter_errors(value)
