@@ -7,8 +7,11 @@ if TYPE_CHECKING:
     from providers.base import Provider
 
 REGISTRY = {
+    "facebook-messenger": "providers.meta.facebook_messenger:FacebookMessengerProvider",
+    "instagram": "providers.meta.instagram:InstagramProvider",
     "sandbox": "providers.sandbox.provider:SandboxProvider",
     "telegram": "providers.telegram.provider:TelegramProvider",
+    "whatsapp-official": "providers.meta.whatsapp_official.provider:WhatsAppOfficialProvider",
 }
 
 
