@@ -34,6 +34,7 @@ class FacebookMessengerProvider(MessagingProvider):
     platform = "messenger"
     profile_fields = "first_name,last_name"
     sent_fields: ClassVar[Json] = {"messaging_type": "RESPONSE"}
+    silent_fields: ClassVar[Json] = {"notification_type": "SILENT_PUSH"}
     remedy = "The token has to be the Page's own, with pages_messaging and pages_manage_metadata"
     capabilities = frozenset(
         {

@@ -54,6 +54,7 @@ class InstagramProvider(MessagingProvider):
     platform = "instagram"
     profile_fields = "name,username"
     sent_fields: ClassVar[Json] = {}
+    silent_fields: ClassVar[Json] = {}
     remedy = "The token needs instagram_business_manage_messages (by Instagram Login), or with page_id instagram_manage_messages"
     capabilities = frozenset(
         {

@@ -2,7 +2,7 @@
 
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
@@ -103,7 +103,8 @@ class Station(Generic[A]):
     def request(self, delivery: Any, **changes: Any) -> WebhookRequest:
         """A delivery as Meta would make it."""
         body, headers = self.account.signed(delivery)
-        return WebhookRequest(**{"method": "POST", "headers": headers, "query": {}, "body": body, **changes})
+        call: dict[str, Any] = {"method": "POST", "headers": headers, "query": {}, "body": body}
+        return WebhookRequest(**(call | changes))
 
     async def bring(self, provider: Provider, delivery: Any, **changes: Any) -> WebhookReply:
         return await provider.receive_webhook(self.request(delivery, **changes))
@@ -119,7 +120,7 @@ class Station(Generic[A]):
 @asynccontextmanager
 async def station_of(
     cls: type[MetaProvider], graph: GraphStandIn, account: A, own_settings: Callable[[A], dict[str, Any]], tls: ssl.SSLContext, folder: Path
-) -> AsyncIterator[Station[A]]:
+) -> AsyncGenerator[Station[A]]:
     async with Callback() as callback:
         station = Station(cls, graph, account, own_settings, callback, tls, folder)
         yield station

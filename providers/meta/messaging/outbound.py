@@ -43,13 +43,14 @@ def check(draft: Draft) -> None:
 
 @dataclass(frozen=True)
 class Sender:
-    """Sends for one account. `fields` are those that every message of the platform has; `upload_path` is None where files are not taken."""
+    """Sends for one account. The fields go into every message, silent message and upload; None where files are not taken."""
 
     graph: GraphClient
     account: str
     sent: SentLog
     uploads: Recent[str]
     fields: Json
+    silent_fields: Json
     upload_fields: dict[str, str] | None
 
     async def send(self, draft: Draft, metadata: str | None) -> SentMessage:
@@ -94,6 +95,8 @@ class Sender:
     async def _send(self, draft: Draft, message: Json, *, is_first: bool) -> str:
         extra = {name: value for name, value in draft.extra.items() if name != ATTACHMENT}
         body: Json = {"recipient": {"id": draft.chat_id}, **self.fields, "message": message, **extra}
+        if draft.silent:
+            body |= self.silent_fields
         if TAG in extra:
             body["messaging_type"] = "MESSAGE_TAG"
         if draft.reply_to is not None and is_first:

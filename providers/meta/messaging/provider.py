@@ -17,7 +17,7 @@ from providers.meta.messaging.sent import SentLog
 from providers.meta.provider import MetaProvider
 from providers.meta.recent import Recent
 from providers.meta.settings import MetaSettings
-from providers.models import Download, Draft, Event, Media, MessageReceived, SentMessage
+from providers.models import Download, Draft, Event, Media, MessageReceived, ReceiptChanged, ReceiptStatus, SentMessage
 
 _UPLOADS_REMEMBERED = 200
 
@@ -30,6 +30,8 @@ class MessagingProvider(MetaProvider):
     profile_fields: ClassVar[str]
     sent_fields: ClassVar[Json]
     """What every message of the platform has besides."""
+    silent_fields: ClassVar[Json]
+    """What a message has that makes no sound."""
 
     def __init__(
         self,
@@ -53,7 +55,7 @@ class MessagingProvider(MetaProvider):
 
     @property
     def _sender(self) -> Sender:
-        return Sender(self._graph, self._account_id, self._sent, self._uploads, self.sent_fields, self._upload_fields)
+        return Sender(self._graph, self._account_id, self._sent, self._uploads, self.sent_fields, self.silent_fields, self._upload_fields)
 
     @property
     def _conversations(self) -> Conversations:
@@ -81,6 +83,8 @@ class MessagingProvider(MetaProvider):
     async def _after(self, events: Sequence[Event]) -> None:
         profiles = Profiles(self._graph, self.profile_fields, self._named)
         for event in events:
+            if isinstance(event, ReceiptChanged) and event.status is ReceiptStatus.READ:
+                self._sent.told(event.chat_id, event.message_id)
             if self._deliver is None or not isinstance(event, MessageReceived) or event.message.outgoing:
                 continue
             if profiles.is_new(event.chat.id):

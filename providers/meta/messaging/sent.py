@@ -33,11 +33,13 @@ class SentLog:
             sent.append(_Sent(message_id, at, choices))
 
     def read_until(self, chat_id: str, at: datetime) -> list[str]:
-        """The messages that are read now and were not before."""
-        read = [one for one in self._chats.get(chat_id) or () if one.at <= at and not one.is_read]
-        for one in read:
-            one.is_read = True
-        return [one.id for one in read]
+        """The messages up to then that were not told as read."""
+        return [one.id for one in self._chats.get(chat_id) or () if one.at <= at and not one.is_read]
+
+    def told(self, chat_id: str, message_id: str) -> None:
+        """The store knows that it is read."""
+        for one in self._chats.get(chat_id) or ():
+            one.is_read = one.is_read or one.id == message_id
 
     def asked(self, chat_id: str, choice_id: str) -> str | None:
         """The newest message that had this choice: older ones are shown without theirs."""

@@ -64,5 +64,9 @@ class People:
         return scoped
 
     def appeared(self, phone: str | None, scoped: str | None) -> bool:
-        """Whether a number is shown by now of somebody whose chat had only the scoped id; told once."""
-        return bool(phone and scoped and self._without_phone.pop(scoped))
+        """Whether a number is shown by now of somebody whose chat had only the scoped id."""
+        return bool(phone and scoped and scoped in self._without_phone)
+
+    def merged(self, scoped: str) -> None:
+        """The store knows that the chat has the number's id."""
+        self._without_phone.pop(scoped)

@@ -50,7 +50,7 @@ class Inbound:
         self._number = phone_number_id
         self._instance = instance_id
         self._answered = answered
-        self._people = People()
+        self.people = People()
 
     def events_of(self, change: Json) -> list[Event]:
         """What one change says; nothing where it is about another number of the business. Raises KeyError and the like for another form."""
@@ -69,12 +69,12 @@ class Inbound:
     def _said(self, message: Json, contact: Json) -> list[Event]:
         phone = message.get("from") or contact.get("wa_id")
         scoped = message.get("from_user_id") or contact.get("user_id")
-        person = self._people.chat_of(phone, scoped)
+        person = self.people.chat_of(phone, scoped)
         profile = part(contact, "profile")
         sender = Contact(id=person, name=profile.get("name", ""), username=profile.get("username"), phone=phone and f"+{phone}")
         chat = _chat(message, sender)
         events: list[Event] = []
-        if self._people.appeared(phone, scoped):
+        if self.people.appeared(phone, scoped):
             events.append(ChatMigrated(old_id=scoped or "", chat=chat))
         if change := _CHANGES.get(message["type"]):
             return events + change(message, chat, sender)
@@ -97,7 +97,7 @@ class Inbound:
 
     def _echoed(self, echo: Json) -> list[Event]:
         """Written by the business itself in its app."""
-        person = self._people.chat_of(echo.get("to"), echo.get("to_user_id"))
+        person = self.people.chat_of(echo.get("to"), echo.get("to_user_id"))
         chat = Chat(id=person, kind=ChatKind.PRIVATE)
         me = Contact(id=self._number)
         return [MessageReceived(message=_message(echo, chat, me).model_copy(update={"outgoing": True}), chat=chat, sender=me)]
@@ -106,7 +106,7 @@ class Inbound:
         kind = _RECEIPTS.get(status["status"])
         if kind is None:
             return []
-        chat_id = self._people.chat_of(status.get("recipient_id"), status.get("recipient_user_id"))
+        chat_id = self.people.chat_of(status.get("recipient_id"), status.get("recipient_user_id"))
         at = _time(status)
         detail = "; ".join(f"{words_of(error)} (code {error.get('code')})" for error in parts(status, "errors")) or None
         receipt = ReceiptChanged(chat_id=chat_id, message_id=status["id"], status=kind, at=at, detail=detail)

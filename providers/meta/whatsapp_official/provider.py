@@ -19,6 +19,7 @@ from providers.meta.whatsapp_official.templates import TEMPLATE_FIELDS, template
 from providers.models import (
     Account,
     Capability,
+    ChatMigrated,
     Download,
     Draft,
     Event,
@@ -196,6 +197,8 @@ class WhatsAppOfficialProvider(MetaProvider):
         for event in events:
             if isinstance(event, MessageReceived) and not event.message.outgoing:
                 self._last_incoming.put(event.message.chat_id, event.message.id)
+            if isinstance(event, ChatMigrated):
+                self._inbound.people.merged(event.old_id)
 
     @property
     def _messages(self) -> str:

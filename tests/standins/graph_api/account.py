@@ -129,4 +129,4 @@ class Account:
 
 def require_fields(given: Json, allowed: frozenset[str]) -> None:
     if unknown := given.keys() - allowed:
-        raise Refusal(400, 100, f"(#100) Unexpected key \"{min(unknown)}\" on param")
+        raise Refusal(400, 100, f'(#100) Unexpected key "{min(unknown)}" on param')

@@ -54,8 +54,8 @@ class MessagingAccount(Account):
         return self.says(person, **content)
 
     def reacts(self, person: str, message_id: str, emoji: str | None) -> None:
-        reaction = {"mid": message_id, "action": "unreact"} if emoji is None else {"mid": message_id, "action": "react", "reaction": "other", "emoji": emoji}
-        self.event(person, reaction=reaction)
+        reaction: Json = {"action": "unreact"} if emoji is None else {"action": "react", "reaction": "other", "emoji": emoji}
+        self.event(person, reaction={"mid": message_id, **reaction})
 
     def event(self, person: str, *, by_us: bool = False, **fields: Any) -> None:
         sender, recipient = (self.id, person) if by_us else (person, self.id)
@@ -150,11 +150,14 @@ class MessagingAccount(Account):
                 raise bad_parameter("Invalid message id.")
             self.reactions.pop(mid, None)
             if action == "react":
-                self.reactions[mid] = {"love": "❤️"}.get(body["payload"]["reaction"], body["payload"]["reaction"])
+                given = str(body["payload"]["reaction"])
+                self.reactions[mid] = "❤️" if given == "love" else given
         elif action == "mark_seen":
             self.seen |= {mid for mid, message in self.messages.items() if message["chat"] == person.id}
+        elif action == "typing_on":
+            self.typing.add(person.id)
         else:
-            (self.typing.add if action == "typing_on" else self.typing.discard)(person.id)
+            self.typing.discard(person.id)
         return {"recipient_id": person.id}
 
     def _send(self, person: Person, body: Json) -> Json:
@@ -174,7 +177,8 @@ class MessagingAccount(Account):
         mid = self._keep(person.id, by=self.id, **kept)
         self.messages[mid]["quick_replies"] = message.get("quick_replies", [])
         if self.receipts:
-            self.event(person.id, **({"delivery": {"mids": [mid], "watermark": _now()}} if self.is_page else {"read": {"mid": mid}}))
+            told: Json = {"delivery": {"mids": [mid], "watermark": _now()}} if self.is_page else {"read": {"mid": mid}}
+            self.event(person.id, **told)
         return {"recipient_id": person.id, "message_id": mid}
 
     def _check_text(self, text: Any) -> None:

@@ -20,7 +20,7 @@ def bad_parameter(words: str, **more: Any) -> Refusal:
 
 
 def no_such_object(id: str) -> Refusal:
-    words = f"Unsupported request. Object with ID '{id}' does not exist, cannot be loaded due to missing permissions, or does not support this operation."
+    words = f"Unsupported request. Object with ID '{id}' does not exist, cannot be loaded due to missing permissions, or does not support this."
     return Refusal(400, 100, words, subcode=33)
 
 

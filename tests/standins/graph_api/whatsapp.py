@@ -49,8 +49,10 @@ class WhatsAppNumber(Account):
         return number
 
     def writes(self, person: str, text: str, *, reply_to: str | None = None, **fields: Any) -> str:
-        context = {"context": {"from": self.display, "id": reply_to}} if reply_to else {}
-        return self.says(person, type="text", text={"body": text}, **context, **fields)
+        if reply_to:
+            fields["context"] = {"from": self.display, "id": reply_to}
+        content: Json = {"type": "text", "text": {"body": text}, **fields}
+        return self.says(person, **content)
 
     def sends_file(self, person: str, file: StoredFile, caption: str = "", kind: str = "image") -> str:
         content = {"id": file.id, "mime_type": file.mime, "sha256": "x"} | ({"caption": caption} if caption else {})
@@ -198,7 +200,8 @@ class WhatsAppNumber(Account):
     def _filled(self, use: Json) -> str:
         found = next((one for one in self.templates if (one["name"], one["language"]) == (use["name"], use["language"]["code"])), None)
         if found is None:
-            raise Refusal(404, 132001, "(#132001) Template name does not exist in the translation", details=f"template name ({use['name']}) does not exist")
+            details = f"template name ({use['name']}) does not exist in {use['language']['code']}"
+            raise Refusal(404, 132001, "(#132001) Template name does not exist in the translation", details=details)
         text = found["components"][0]["text"]
         given = [parameter["text"] for component in use.get("components", []) if component["type"] == "body" for parameter in component["parameters"]]
         if len(given) != text.count("{{"):
@@ -224,4 +227,5 @@ class WhatsAppNumber(Account):
 
 
 def template(name: str, language: str, text: str) -> Json:
-    return {"name": name, "language": language, "status": "APPROVED", "category": "UTILITY", "components": [{"type": "BODY", "text": text}], "id": "1"}
+    body = {"type": "BODY", "text": text}
+    return {"name": name, "language": language, "status": "APPROVED", "category": "UTILITY", "components": [body], "id": "1"}
