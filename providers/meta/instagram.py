@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
-from pydantic import SecretStr, model_validator
+from pydantic import SecretStr
 
 from providers.base import Settings, Surroundings, WebhookReply, WebhookRequest
 from providers.errors import InvalidRequest, LoggedOut
@@ -11,12 +11,10 @@ from providers.meta.connection import Timing
 from providers.meta.json import Json
 from providers.meta.messaging.outbound import ATTACHMENT
 from providers.meta.messaging.provider import MessagingProvider
-from providers.meta.settings import BaseUrl, GraphId, MetaSettings
+from providers.meta.settings import GraphId, MetaSettings
 from providers.models import Account, Capability, Chat, Download, Draft, Limits, Media, Message, Rate, SentMessage, TextUnit
 
 _MB = 1024 * 1024
-_BY_LOGIN = "https://graph.instagram.com"
-_BY_PAGE = "https://graph.facebook.com"
 
 # How tokens of the Basic Display API began; those of Instagram Login begin with IGAA.
 _BASIC_DISPLAY = "IGQ"
@@ -35,14 +33,10 @@ class InstagramSettings(MetaSettings):
     """Signs what Meta brings. By Instagram Login it is the Instagram app's, not the Meta app's."""
     page_id: GraphId | None = None
     """The linked Facebook Page, to go through it instead of Instagram Login."""
-    base_url: BaseUrl = ""
 
-    @model_validator(mode="after")
-    def _address(self) -> "InstagramSettings":
-        """The host goes with the way in, where none is set."""
-        if not self.base_url:
-            object.__setattr__(self, "base_url", _BY_PAGE if self.page_id else _BY_LOGIN)
-        return self
+    @property
+    def address(self) -> str:
+        return self.base_url or ("https://graph.facebook.com" if self.page_id else "https://graph.instagram.com")
 
 
 class InstagramProvider(MessagingProvider):

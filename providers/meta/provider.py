@@ -48,7 +48,7 @@ class MetaProvider(Provider):
     def _graph(self) -> GraphClient:
         """Sending needs no start, only the token."""
         if self._client is None:
-            self._client = GraphClient(self._token, self._base.base_url, self._base.api_version, self.surroundings.tls)
+            self._client = GraphClient(self._token, self._base.address, self._base.api_version, self.surroundings.tls)
         return self._client
 
     async def start(self, deliver: Deliver) -> None:

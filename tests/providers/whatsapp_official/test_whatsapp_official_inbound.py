@@ -195,7 +195,9 @@ async def test_a_voice_message_and_a_document(station: Numbers) -> None:
     assert (document.kind, document.name) == (MediaKind.DOCUMENT, "bill.pdf")
 
 
-@pytest.mark.parametrize("content", [{"type": "image"}, {"type": "text", "text": 7}, {"type": "poem", "poem": {"lines": 4}}, {"type": "location", "location": {}}])
+@pytest.mark.parametrize(
+    "content", [{"type": "image"}, {"type": "text", "text": 7}, {"type": "poem", "poem": {"lines": 4}}, {"type": "location", "location": {}}]
+)
 async def test_what_cannot_be_read_is_recorded_as_unknown(station: Numbers, content: dict[str, Any]) -> None:
     provider = await station.start()
     message = {"from": "16505551234", "id": "wamid.X", "timestamp": "1750269342", **content}

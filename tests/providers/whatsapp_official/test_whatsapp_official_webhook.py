@@ -63,13 +63,17 @@ async def test_the_signature_is_over_the_body_as_it_came(station: Numbers) -> No
     assert (await station.bring(provider, pretty(sent))).status == 200
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[]", b"null", b'{"object": "page", "entry": []}', b'{"object": "whatsapp_business_account"}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"\xff\xfe", b"[]", b"null", b'{"object": "page", "entry": []}', b'{"object": "whatsapp_business_account"}']
+)
 async def test_refuses_what_is_no_delivery(station: Numbers, body: bytes) -> None:
     provider = await station.start()
     assert (await station.bring(provider, body)).status == 400
 
 
-@pytest.mark.parametrize("entry", [[], [{}], [7], [{"id": "1", "changes": [{}]}], [{"id": "1", "changes": [{"field": "account_update", "value": {"event": "X"}}]}]])
+@pytest.mark.parametrize(
+    "entry", [[], [{}], [7], [{"id": "1", "changes": [{}]}], [{"id": "1", "changes": [{"field": "account_update", "value": {"event": "X"}}]}]]
+)
 async def test_what_says_nothing_is_confirmed(station: Numbers, entry: list[object]) -> None:
     provider = await station.ready()
     known = list(station.inbox.events)

@@ -56,7 +56,8 @@ class WhatsAppNumber(Account):
 
     def sends_file(self, person: str, file: StoredFile, caption: str = "", kind: str = "image") -> str:
         content = {"id": file.id, "mime_type": file.mime, "sha256": "x"} | ({"caption": caption} if caption else {})
-        return self.says(person, type=kind, **{kind: content})
+        message: Json = {"type": kind, kind: content}
+        return self.says(person, **message)
 
     def delivery(self, value: Json, field: str = "messages") -> Json:
         metadata = {"display_phone_number": self.display, "phone_number_id": self.id}
