@@ -8,8 +8,11 @@ if TYPE_CHECKING:
 
 REGISTRY = {
     "discord": "providers.discord.provider:DiscordProvider",
+    "facebook-messenger": "providers.meta.facebook_messenger:FacebookMessengerProvider",
+    "instagram": "providers.meta.instagram:InstagramProvider",
     "sandbox": "providers.sandbox.provider:SandboxProvider",
     "telegram": "providers.telegram.provider:TelegramProvider",
+    "whatsapp-official": "providers.meta.whatsapp_official.provider:WhatsAppOfficialProvider",
 }
 
 

@@ -1,0 +1,167 @@
+"""What the Graph API answers when it refuses, as our errors. The codes are Meta's, of all three messengers."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import cast
+
+import httpx
+
+from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, NotFound, RateLimited, Rejected, Unreachable, WindowClosed
+from providers.meta.json import Json
+from providers.text import clean_line
+
+LOOK_FIRST = "It may have taken effect; look before doing it again."
+LATER = "Nothing was sent; try again later."
+_NO_CHAT = "Only people who wrote first, or have a number with WhatsApp, can be written to; list_chats shows them."
+_PERMISSION = "Give the app and its token the permission, or the account the role, that Meta names."
+_WINDOW = "Wait until the person writes again, or send what is taken outside of the window: a template (WhatsApp), a human's answer (HUMAN_AGENT)."
+
+# Codes that say the same whatever their subcode. 200 to 299 are permissions, see `_kind_of`.
+_KINDS: dict[type[MessengerError], frozenset[int]] = {
+    LoggedOut: frozenset({0, 102, 190, 463, 467}),
+    Forbidden: frozenset({3, 10, 368, 551, 130472, 130497, 131005, 131030, 131031, 131042, 131045, 131050, 132015, 132016, 133010}),
+    NotFound: frozenset({803, 131026, 131052, 132001}),
+    WindowClosed: frozenset({131047}),
+    RateLimited: frozenset({4, 17, 32, 613, 80001, 80002, 80006, 80007, 80008, 130429, 131048, 131056}),
+    Unreachable: frozenset({1, 2, 131000, 131016, 131057, 133004}),
+    Rejected: frozenset({131049}),
+}
+_BY_CODE = {code: kind for kind, codes in _KINDS.items() for code in codes}
+
+# A general code with a subcode that says more.
+_BY_SUBCODE: dict[int, type[MessengerError]] = {
+    33: NotFound,
+    2018001: NotFound,
+    2534014: NotFound,
+    2018278: WindowClosed,
+    2018065: WindowClosed,
+    2534022: WindowClosed,
+    2018108: Forbidden,
+    2018022: RateLimited,
+}
+
+# Where Meta refused before it did anything, whatever the status.
+_SURELY_NOT_DONE = frozenset({131057, 133004})
+
+# Seconds, where the answer names no time itself.
+_WAITS = {131056: 6.0, 130429: 5.0, 131048: 300.0}
+_WAIT = 60.0
+
+_HINTS = {
+    131026: _NO_CHAT,
+    2018001: _NO_CHAT,
+    2534014: _NO_CHAT,
+    131030: "A test number writes only to the numbers that are listed in the app's dashboard.",
+    131042: "The business account has no valid way of paying: set one in Meta's Business Manager.",
+    131049: "Meta limits marketing messages to each person; try another day.",
+    131050: "The person stopped marketing messages of this business.",
+    132001: "list_templates has the names and languages that are approved.",
+    133010: "Register the number with the Cloud API first.",
+    368: "Meta blocked the account for breaking its policies; its Business Support page says until when.",
+    551: "The person has blocked the account or cannot be reached now.",
+}
+_HINTS_BY_KIND: dict[type[MessengerError], str] = {
+    LoggedOut: "Set a token that is valid.",
+    Forbidden: _PERMISSION,
+    NotFound: "It does not exist, or the token may not see it. list_chats has the chats, get_messages the messages that are known.",
+    WindowClosed: _WINDOW,
+}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """An `error` object of the Graph API."""
+
+    code: int
+    subcode: int
+    words: str
+    is_transient: bool = False
+
+
+def error_of(answer: httpx.Response, *, sends: bool) -> MessengerError:
+    """What an answer that is no success means. `sends`: the call would have sent a message."""
+    refusal = refusal_in(json_of(answer))
+    if refusal is not None:
+        return from_refusal(refusal, answer.status_code, answer.headers, sends=sends)
+    words = f"Meta gave no proper answer (status {answer.status_code})."
+    if answer.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+        return RateLimited(_wait(answer.headers, 0), words)
+    if answer.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return InvalidRequest("Meta does not take a file of this size.", hint="Send a smaller file, or a link to it.")
+    if HTTPStatus.BAD_REQUEST <= answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR and answer.status_code != HTTPStatus.REQUEST_TIMEOUT:
+        return Rejected(words, hint="Look whether base_url and the network's proxy are right.")
+    return unreachable(words, maybe_sent=sends)
+
+
+def unreachable(words: str, *, maybe_sent: bool) -> Unreachable:
+    return Unreachable(words, maybe_sent=maybe_sent, hint=LOOK_FIRST if maybe_sent else LATER)
+
+
+def json_of(answer: httpx.Response) -> Json | None:
+    try:
+        body: object = json.loads(answer.content)
+    except ValueError:
+        return None
+    return cast("Json", body) if isinstance(body, dict) else None
+
+
+def refusal_in(body: Json | None) -> Refusal | None:
+    error: object = (body or {}).get("error")
+    if not isinstance(error, dict):
+        return None
+    said = cast("Json", error)
+    return Refusal(_number(said.get("code"), 1), _number(said.get("error_subcode"), 0), words_of(said), said.get("is_transient") is True)
+
+
+def words_of(error: Json) -> str:
+    """Meta's words: the message, and the details where they say more. Webhooks have the same object with a title."""
+    data = error.get("error_data")
+    details = cast("Json", data).get("details") if isinstance(data, dict) else None
+    parts = (error.get("message") or error.get("title"), error.get("error_user_msg"), details)
+    found = dict.fromkeys(clean_line(str(part)) for part in parts if part)
+    return " ".join(found) or "no reason given"
+
+
+def from_refusal(refusal: Refusal, status: int, headers: Mapping[str, str], *, sends: bool) -> MessengerError:
+    kind = _kind_of(refusal, status)
+    words = f"{refusal.words} (code {refusal.code})"
+    if kind is RateLimited:
+        return RateLimited(_wait(headers, refusal.code), words)
+    if kind is Unreachable:
+        return unreachable(f"Meta could not do it: {words}", maybe_sent=sends and refusal.code not in _SURELY_NOT_DONE)
+    hint = _HINTS.get(refusal.subcode) or _HINTS.get(refusal.code) or _HINTS_BY_KIND.get(kind)
+    return cast("Callable[..., MessengerError]", kind)(words, hint=hint)
+
+
+def _kind_of(refusal: Refusal, status: int) -> type[MessengerError]:
+    if kind := _BY_SUBCODE.get(refusal.subcode) or _BY_CODE.get(refusal.code):
+        return kind
+    if 200 <= refusal.code < 300:
+        return Forbidden
+    if refusal.is_transient or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return Unreachable
+    return RateLimited if status == HTTPStatus.TOO_MANY_REQUESTS else InvalidRequest
+
+
+def _number(value: object, otherwise: int) -> int:
+    return value if isinstance(value, int) else otherwise
+
+
+def _wait(headers: Mapping[str, str], code: int) -> float:
+    """Seconds: as the header says, or the account's usage, or what is known of the code."""
+    after = headers.get("retry-after", "")
+    if after.isdecimal():
+        return float(after)
+    minutes = _minutes_to_regain(headers.get("x-business-use-case-usage", ""))
+    return minutes * 60.0 if minutes else _WAITS.get(code, _WAIT)
+
+
+def _minutes_to_regain(usage: str) -> float:
+    """`{"<account>": [{"estimated_time_to_regain_access": minutes, ...}]}`; 0 where it says nothing."""
+    try:
+        accounts: dict[str, list[Json]] = json.loads(usage)
+        return max(float(one["estimated_time_to_regain_access"]) for uses in accounts.values() for one in uses)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return 0.0

@@ -1,0 +1,1 @@
+"""The Messenger Platform, which Facebook Messenger and Instagram have in common."""

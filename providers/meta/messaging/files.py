@@ -1,0 +1,91 @@
+"""Files in messages. A reference is `<message id>#<position>#<address>`: addresses grow stale, and the message then knows a new one."""
+
+from providers.errors import NotFound
+from providers.meta.graph import GraphClient, segment
+from providers.meta.json import Json, part, parts
+from providers.models import Download, Media, MediaKind, Upload
+
+_KINDS = {
+    "image": MediaKind.IMAGE,
+    "video": MediaKind.VIDEO,
+    "audio": MediaKind.AUDIO,
+    "file": MediaKind.DOCUMENT,
+    "story_mention": MediaKind.IMAGE,
+    "ig_reel": MediaKind.VIDEO,
+    "reel": MediaKind.VIDEO,
+}
+_TYPES = {
+    MediaKind.IMAGE: "image",
+    MediaKind.STICKER: "image",
+    MediaKind.VIDEO: "video",
+    MediaKind.AUDIO: "audio",
+    MediaKind.VOICE: "audio",
+    MediaKind.DOCUMENT: "file",
+}
+
+
+def media_of(message_id: str, attachments: list[Json]) -> tuple[Media, ...]:
+    """The files among the attachments of a delivery."""
+    return tuple(
+        Media(kind=_kind(one), ref=f"{message_id}#{position}#{one['payload']['url']}", name=one["payload"].get("title"))
+        for position, one in enumerate(attachments)
+        if one.get("type") in _KINDS and part(one, "payload").get("url")
+    )
+
+
+def story_of(message_id: str, message: Json) -> tuple[Media, ...]:
+    """The story that a message answers."""
+    url = part(message, "reply_to", "story").get("url")
+    return (Media(kind=MediaKind.IMAGE, ref=f"{message_id}#0#{url}", name="story"),) if url else ()
+
+
+def _kind(attachment: Json) -> MediaKind:
+    return MediaKind.STICKER if attachment["payload"].get("sticker_id") else _KINDS[attachment["type"]]
+
+
+def sent_media(message_id: str, upload: Upload) -> Media:
+    return Media(kind=upload.kind, ref=f"{message_id}#0#", mime=upload.mime, size=len(upload.content), name=upload.name)
+
+
+def attachment_type(kind: MediaKind) -> str:
+    return _TYPES[kind]
+
+
+async def download(graph: GraphClient, media: Media, limit: int) -> Download:
+    message_id, _, rest = media.ref.partition("#")
+    position, _, url = rest.partition("#")
+    if url:
+        try:
+            return await _fetch(graph, media, url, limit)
+        except NotFound:
+            if media.name == "story":
+                raise
+    found = await graph.get(segment(message_id), fields="attachments")
+    return await _fetch(graph, media, _address(found, int(position or 0)), limit)
+
+
+def _address(message: Json, position: int) -> str:
+    files = parts(message, "attachments", "data")
+    if position >= len(files):
+        raise NotFound("Meta does not have this file any more.", hint="Ask for it to be sent again.")
+    file = files[position]
+    url = part(file, "image_data").get("url") or part(file, "video_data").get("url") or file.get("file_url")
+    if not url:
+        raise NotFound("Meta does not give out this file.", hint="Ask for it to be sent again.")
+    return str(url)
+
+
+async def _fetch(graph: GraphClient, media: Media, url: str, limit: int) -> Download:
+    content, mime = await graph.download(url, limit=limit)
+    name = media.name or url.partition("?")[0].rpartition("/")[2] or "file"
+    return Download(content=content, mime=media.mime or mime, name=name)
+
+
+def kept_kind(file: Json) -> MediaKind:
+    """Of a file as a conversation tells of it."""
+    mime = str(file.get("mime_type", ""))
+    if "image_data" in file or mime.startswith("image/"):
+        return MediaKind.IMAGE
+    if "video_data" in file or mime.startswith("video/"):
+        return MediaKind.VIDEO
+    return MediaKind.AUDIO if mime.startswith("audio/") else MediaKind.DOCUMENT

@@ -1,0 +1,130 @@
+"""Drafts into calls of the Send API."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from providers.errors import InvalidRequest, MessengerError, NotFound, Unreachable
+from providers.meta.graph import GraphClient, id_in
+from providers.meta.json import Json
+from providers.meta.messaging.files import attachment_type, sent_media
+from providers.meta.messaging.sent import SentLog
+from providers.meta.recent import Recent
+from providers.models import Draft, SentMessage, Upload
+
+# Our own words in `extra`; everything else in there is Meta's, of the call itself.
+TAG = "tag"
+ATTACHMENT = "attachment"
+
+_HUMAN_AGENT = "HUMAN_AGENT"
+_TYPES = frozenset({"RESPONSE", "UPDATE", "MESSAGE_TAG"})
+_SAID_BY_DRAFT = frozenset({"recipient", "message", "reply_to", "sender_action", "platform"})
+_CHOICES_MAX = 13
+_TITLE_MAX = 20
+
+
+def check(draft: Draft) -> None:
+    """What both messengers refuse."""
+    if said_twice := _SAID_BY_DRAFT & draft.extra.keys():
+        raise InvalidRequest(f"extra may not hold {', '.join(sorted(said_twice))}.", hint="Use the fields of the message itself.")
+    if draft.extra.get("messaging_type", "RESPONSE") not in _TYPES:
+        raise InvalidRequest("messaging_type is RESPONSE, UPDATE or MESSAGE_TAG.", hint="Leave it out: an answer needs none.")
+    if draft.extra.get(TAG, _HUMAN_AGENT) != _HUMAN_AGENT:
+        raise InvalidRequest(
+            f"Meta takes no tag but {_HUMAN_AGENT} since 2026-04-27.", hint=f"{_HUMAN_AGENT} is for what a person wrote, within seven days."
+        )
+    if len(draft.choices) > _CHOICES_MAX:
+        raise InvalidRequest(f"At most {_CHOICES_MAX} choices are shown.", hint="Ask in two steps.")
+    for one in draft.choices:
+        if len(one.title) > _TITLE_MAX or one.description:
+            raise InvalidRequest(f"The choice '{one.id}' has at most {_TITLE_MAX} characters and no description.", hint="Put the rest into the text.")
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Sends for one account. The fields go into every message, silent message and upload; None where files are not taken."""
+
+    graph: GraphClient
+    account: str
+    sent: SentLog
+    uploads: Recent[str]
+    fields: Json
+    silent_fields: Json
+    upload_fields: dict[str, str] | None
+
+    async def send(self, draft: Draft, metadata: str | None) -> SentMessage:
+        """A file goes as a message of its own, with its caption after it: Meta has none."""
+        messages = await self._messages(draft)
+        ids: list[str] = []
+        at = datetime.now(UTC)
+        for message in messages:
+            if metadata is not None and not ids:
+                message = {**message, "metadata": metadata}  # noqa: PLW2901  the same message, marked
+            try:
+                ids.append(await self._send(draft, message, is_first=not ids))
+            except MessengerError as error:
+                if not ids:
+                    raise
+                raise _partly_sent(ids, error) from error
+            choices = frozenset(one.id for one in draft.choices) if "quick_replies" in message else frozenset[str]()
+            self.sent.add(draft.chat_id, ids[-1], at, choices)
+        media = () if draft.upload is None else (sent_media(ids[0], draft.upload),)
+        return SentMessage(id=ids[0], at=at, chat_id=draft.chat_id, parts=tuple(ids) if len(ids) > 1 else (), media=media)
+
+    async def act(self, chat_id: str, action: str, **more: Json) -> None:
+        """A sender action: typing, seen, a reaction."""
+        _require_id(chat_id)
+        await self.graph.post(f"{self.account}/messages", {"recipient": {"id": chat_id}, "sender_action": action, **more})
+
+    async def _messages(self, draft: Draft) -> list[Json]:
+        _require_id(draft.chat_id)
+        messages: list[Json] = []
+        if draft.upload is not None:
+            messages.append(
+                {"attachment": {"type": attachment_type(draft.upload.kind), "payload": {"attachment_id": await self._upload(draft.upload)}}}
+            )
+        elif ATTACHMENT in draft.extra:
+            messages.append({"attachment": draft.extra[ATTACHMENT]})
+        if draft.text or not messages:
+            messages.append({"text": draft.text})
+        if draft.choices:
+            messages[-1]["quick_replies"] = [{"content_type": "text", "title": one.title, "payload": one.id} for one in draft.choices]
+        return messages
+
+    async def _send(self, draft: Draft, message: Json, *, is_first: bool) -> str:
+        extra = {name: value for name, value in draft.extra.items() if name != ATTACHMENT}
+        body: Json = {"recipient": {"id": draft.chat_id}, **self.fields, "message": message, **extra}
+        if draft.silent:
+            body |= self.silent_fields
+        if TAG in extra:
+            body["messaging_type"] = "MESSAGE_TAG"
+        if draft.reply_to is not None and is_first:
+            body["reply_to"] = {"mid": draft.reply_to}
+        return id_in(await self.graph.post(f"{self.account}/messages", body, sends=True), "message_id")
+
+    async def _upload(self, upload: Upload) -> str:
+        """The same file is uploaded once."""
+        if self.upload_fields is None:
+            raise InvalidRequest("Files cannot be uploaded here.")
+        key = hashlib.sha256(upload.content).hexdigest() + upload.kind
+        if known := self.uploads.get(key):
+            return known
+        message = {"attachment": {"type": attachment_type(upload.kind), "payload": {"is_reusable": True}}}
+        fields = {**self.upload_fields, "message": json.dumps(message)}
+        answer = await self.graph.upload(f"{self.account}/message_attachments", fields, upload, field="filedata")
+        number = id_in(answer, "attachment_id", sent=False)
+        self.uploads.put(key, number)
+        return number
+
+
+def _require_id(chat_id: str) -> None:
+    if not chat_id.isdecimal():
+        raise NotFound(
+            f"'{chat_id[:64]}' is no id of a person: Meta makes one when somebody writes first, and it is a number.",
+            hint="Use an id from list_chats.",
+        )
+
+
+def _partly_sent(ids: list[str], error: MessengerError) -> Unreachable:
+    return Unreachable(f"The file went out ({ids[0]}), its caption not: {error.detail}", maybe_sent=True, hint="Send only the caption, as a text.")

@@ -1,0 +1,91 @@
+"""What Facebook Messenger and Instagram do alike."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from pydantic import SecretStr
+
+from providers.base import Surroundings
+from providers.meta.connection import Timing
+from providers.meta.json import Json
+from providers.meta.messaging import files, outbound
+from providers.meta.messaging.conversations import Conversations
+from providers.meta.messaging.inbound import Inbound
+from providers.meta.messaging.outbound import Sender
+from providers.meta.messaging.profiles import Profiles
+from providers.meta.messaging.sent import SentLog
+from providers.meta.provider import MetaProvider
+from providers.meta.recent import Recent
+from providers.meta.settings import MetaSettings
+from providers.models import Download, Draft, Event, Media, MessageReceived, ReceiptChanged, ReceiptStatus, SentMessage
+
+_UPLOADS_REMEMBERED = 200
+
+
+class MessagingProvider(MetaProvider):
+    """`account` is whose path messages are sent over, `ids` all ids that the account itself goes by."""
+
+    platform: ClassVar[str]
+    """As the Conversations API calls it."""
+    profile_fields: ClassVar[str]
+    sent_fields: ClassVar[Json]
+    """What every message of the platform has besides."""
+    silent_fields: ClassVar[Json]
+    """What a message has that makes no sound."""
+
+    def __init__(
+        self,
+        settings: MetaSettings,
+        surroundings: Surroundings,
+        *,
+        token: SecretStr,
+        app_secret: SecretStr,
+        account: str,
+        ids: set[str],
+        upload_fields: dict[str, str] | None,
+        timing: Timing | None,
+    ) -> None:
+        super().__init__(settings, surroundings, token=token, app_secret=app_secret, timing=timing)
+        self._account_id = account
+        self._upload_fields = upload_fields
+        self._sent = SentLog()
+        self._uploads: Recent[str] = Recent(_UPLOADS_REMEMBERED)
+        self._named: Recent[bool] = Recent()
+        self._inbound = Inbound(ids, surroundings.instance_id, self._sent)
+
+    @property
+    def _sender(self) -> Sender:
+        return Sender(self._graph, self._account_id, self._sent, self._uploads, self.sent_fields, self.silent_fields, self._upload_fields)
+
+    @property
+    def _conversations(self) -> Conversations:
+        return Conversations(self._graph, self._account_id, self.platform, self._inbound.ids)
+
+    def check(self, draft: Draft) -> None:
+        super().check(draft)
+        outbound.check(draft)
+
+    async def _send(self, draft: Draft, metadata: str | None) -> SentMessage:
+        with self._watched():
+            return await self._sender.send(draft, metadata)
+
+    async def _act(self, chat_id: str, action: str, **more: Json) -> None:
+        with self._watched():
+            await self._sender.act(chat_id, action, **more)
+
+    async def _download(self, media: Media) -> Download:
+        with self._watched():
+            return await files.download(self._graph, media, self.limits.max_download or 0)
+
+    def _events_of(self, entry: Json) -> list[Event]:
+        return self._inbound.events_of(entry)
+
+    async def _after(self, events: Sequence[Event]) -> None:
+        profiles = Profiles(self._graph, self.profile_fields, self._named)
+        for event in events:
+            if isinstance(event, ReceiptChanged) and event.status is ReceiptStatus.READ:
+                self._sent.told(event.chat_id, event.message_id)
+            if self._deliver is None or not isinstance(event, MessageReceived) or event.message.outgoing:
+                continue
+            if profiles.is_new(event.chat.id):
+                self._run(profiles.tell(event.chat.id, self._deliver))

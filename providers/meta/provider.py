@@ -1,0 +1,114 @@
+"""What the three providers do alike: the token is watched, deliveries are verified, and files are fetched with the token."""
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Coroutine, Generator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import ClassVar
+
+from pydantic import SecretStr
+
+from providers.base import Deliver, Provider, Surroundings, WebhookReply, WebhookRequest
+from providers.errors import LoggedOut
+from providers.meta.connection import Connection, Timing
+from providers.meta.graph import GraphClient
+from providers.meta.json import Json
+from providers.meta.settings import MetaSettings
+from providers.meta.webhooks import NO_SECRET, Webhook, entries_of, readable
+from providers.models import Account, Event, InstanceState, StateChanged
+
+
+class MetaProvider(Provider):
+    webhook_object: ClassVar[str]
+    """What Meta calls it in `object` of a delivery."""
+    remedy: ClassVar[str]
+    """What the token needs, for who has to set another one."""
+
+    def __init__(
+        self, settings: MetaSettings, surroundings: Surroundings, *, token: SecretStr, app_secret: SecretStr | None, timing: Timing | None
+    ) -> None:
+        super().__init__(settings, surroundings)
+        self._base = settings
+        self._token = token
+        self._webhook = Webhook(settings.webhook_verify_token, app_secret)
+        self._shortcoming = NO_SECRET if app_secret is None else None
+        self._timing = timing or Timing()
+        self._at_rest = StateChanged(state=InstanceState.CREATED)
+        self._client: GraphClient | None = None
+        self._deliver: Deliver | None = None
+        self._connection: Connection | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def state(self) -> StateChanged:
+        return self._at_rest if self._connection is None else self._connection.state
+
+    @property
+    def _graph(self) -> GraphClient:
+        """Sending needs no start, only the token."""
+        if self._client is None:
+            self._client = GraphClient(self._token, self._base.address, self._base.api_version, self.surroundings.tls)
+        return self._client
+
+    async def start(self, deliver: Deliver) -> None:
+        await self.stop()
+        self._deliver = deliver
+        self._connection = Connection(self._identify, deliver, self.remedy, self._shortcoming, self._timing)
+        self._run(self._connection.run())
+
+    async def stop(self) -> None:
+        """Meta keeps what it cannot bring for up to seven days."""
+        tasks, client = self._tasks, self._client
+        self._tasks = set()
+        self._client = self._connection = self._deliver = None
+        self._at_rest = StateChanged(state=InstanceState.STOPPED)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        if client is not None:
+            await client.close()
+
+    @abstractmethod
+    async def _identify(self) -> Account:
+        """Who the token belongs to, by one cheap call. Raises LoggedOut, Forbidden or NotFound with Meta's words and what is missing."""
+
+    @abstractmethod
+    def _events_of(self, entry: Json) -> list[Event]:
+        """What one entry of a delivery says."""
+
+    async def _after(self, events: Sequence[Event]) -> None:
+        """When events are durable."""
+
+    def _run(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @contextmanager
+    def _watched(self) -> Generator[None]:
+        """A call that finds the token dead has the state looked at."""
+        try:
+            yield
+        except LoggedOut:
+            if self._connection is not None:
+                self._connection.doubt()
+            raise
+
+    async def _receive(self, request: WebhookRequest) -> WebhookReply:
+        """Raises what `deliver` raises; Meta brings it again then, for up to seven days."""
+        if request.method == "GET":
+            return self._webhook.challenge(request)
+        if refusal := self._webhook.refusal(request):
+            return refusal
+        entries = entries_of(request.body, self.webhook_object)
+        if entries is None:
+            return WebhookReply(HTTPStatus.BAD_REQUEST, f"The body is no delivery about {self.webhook_object}.")
+        if self._deliver is None:
+            return WebhookReply(HTTPStatus.SERVICE_UNAVAILABLE, "The instance is not running yet.")
+        events = readable(entries, self._events_of)
+        if events:
+            await self._deliver(events)
+            await self._after(events)
+        return WebhookReply()

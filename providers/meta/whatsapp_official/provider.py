@@ -1,0 +1,205 @@
+"""A number of the WhatsApp Cloud API behind the port."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from providers.base import Settings, Surroundings, WebhookReply, WebhookRequest
+from providers.errors import InvalidRequest, NotFound
+from providers.meta.connection import Timing
+from providers.meta.graph import id_in, segment
+from providers.meta.json import Json
+from providers.meta.provider import MetaProvider
+from providers.meta.recent import Recent
+from providers.meta.webhooks import readable
+from providers.meta.whatsapp_official.ids import phone_of
+from providers.meta.whatsapp_official.inbound import Inbound
+from providers.meta.whatsapp_official.outbound import EXTRA_TYPES, TYPES, UNCAPTIONED, check_choices, message_of
+from providers.meta.whatsapp_official.settings import WhatsAppOfficialSettings
+from providers.meta.whatsapp_official.templates import TEMPLATE_FIELDS, template_of
+from providers.models import (
+    Account,
+    Capability,
+    ChatMigrated,
+    Download,
+    Draft,
+    Event,
+    Limits,
+    Media,
+    MediaKind,
+    MessageReceived,
+    Rate,
+    SentMessage,
+    Template,
+)
+
+# What a draft says itself: `extra` must not turn it into something that was not checked.
+_SAID_BY_DRAFT = frozenset(
+    {"messaging_product", "recipient_type", "to", "recipient", "type", "text", "location", "context", "biz_opaque_callback_data"}
+)
+
+_MB = 1024 * 1024
+_SIZES = {
+    MediaKind.IMAGE: 5 * _MB,
+    MediaKind.VIDEO: 16 * _MB,
+    MediaKind.AUDIO: 16 * _MB,
+    MediaKind.VOICE: 16 * _MB,
+    MediaKind.STICKER: 500 * 1024,
+}
+
+_TEMPLATES_PAGE = 100
+
+
+class WhatsAppOfficialProvider(MetaProvider):
+    """Chats cannot be listed or read back: what was not recorded when it arrived is not to be had."""
+
+    name = "whatsapp-official"
+    title = "WhatsApp Cloud API"
+    webhook_object = "whatsapp_business_account"
+    remedy = "The token needs whatsapp_business_messaging, whatsapp_business_management and this phone number"
+    capabilities = frozenset(
+        {
+            Capability.REPLY,
+            Capability.MEDIA,
+            Capability.DOWNLOAD,
+            Capability.LOCATION,
+            Capability.CONTACT,
+            Capability.CHOICES,
+            Capability.TEMPLATES,
+            Capability.REACT,
+            Capability.TYPING,
+            Capability.MARK_READ,
+            Capability.RECEIPTS,
+            Capability.WEBHOOK,
+        }
+    )
+    limits = Limits(
+        max_text=4096,
+        max_caption=1024,
+        max_upload=100 * _MB,
+        max_photo=5 * _MB,
+        max_download=100 * _MB,
+        reply_window_hours=24,
+        overall_rate=Rate(count=80, seconds=1),
+        chat_rate=Rate(count=10, seconds=60),
+    )
+    settings_type = WhatsAppOfficialSettings
+
+    def __init__(self, settings: Settings, surroundings: Surroundings, *, timing: Timing | None = None) -> None:
+        self._settings = WhatsAppOfficialSettings.model_validate(settings)
+        super().__init__(self._settings, surroundings, token=self._settings.access_token, app_secret=self._settings.app_secret, timing=timing)
+        self._answered: Recent[bool] = Recent()
+        self._last_incoming: Recent[str] = Recent()
+        self._inbound = Inbound(self._settings.phone_number_id, surroundings.instance_id, self._answered)
+
+    @classmethod
+    def address(cls, to: str) -> str:
+        return phone_of(to) or to
+
+    async def _identify(self) -> Account:
+        number = await self._graph.get(self._settings.phone_number_id, fields="id,display_phone_number,verified_name")
+        phone = phone_of(str(number.get("display_phone_number", "")))
+        return Account(id=self._settings.phone_number_id, name=number.get("verified_name", ""), phone=phone and f"+{phone}")
+
+    def check(self, draft: Draft) -> None:
+        super().check(draft)
+        if said_twice := _SAID_BY_DRAFT & draft.extra.keys():
+            raise InvalidRequest(f"extra may not hold {', '.join(sorted(said_twice))}.", hint="Use the fields of the message itself.")
+        if len(EXTRA_TYPES & draft.extra.keys()) > 1:
+            raise InvalidRequest("extra may hold one kind of content.", hint="Send several messages.")
+        kinds = {kind for kind in EXTRA_TYPES if kind in draft.extra}
+        if draft.upload is not None:
+            kinds.add(TYPES[draft.upload.kind])
+            self._check_kind(draft.upload.kind, len(draft.upload.content))
+        alone = draft.location is not None or draft.contact is not None or draft.template is not None or bool(kinds & UNCAPTIONED)
+        if draft.text and alone:
+            raise InvalidRequest(
+                "WhatsApp shows no text with a location, a contact, a template, a voice message or a sticker.",
+                hint="Send the text as a message of its own; send_template and send_choices send those without extra.",
+            )
+        if draft.choices:
+            check_choices(draft)
+
+    def _check_kind(self, kind: MediaKind, size: int) -> None:
+        limit = _SIZES.get(kind)
+        if limit is not None and size > limit:
+            raise InvalidRequest(f"The file has {size} bytes; WhatsApp takes {limit} for {kind}.", hint="Send it as a document, or a smaller one.")
+
+    async def send(self, draft: Draft) -> SentMessage:
+        with self._watched():
+            body = await message_of(self._graph, self._settings.phone_number_id, draft, self.surroundings.instance_id)
+            answer = await self._graph.post(self._messages, body, sends=True)
+        message_id = id_in(answer, "messages", 0, "id")
+        self._answered.put(message_id, True)
+        upload = draft.upload
+        media = (
+            ()
+            if upload is None
+            else (Media(kind=upload.kind, ref=body[body["type"]]["id"], mime=upload.mime, size=len(upload.content), name=upload.name),)
+        )
+        return SentMessage(id=message_id, at=datetime.now(UTC), chat_id=draft.chat_id, media=media, raw=answer)
+
+    async def list_templates(self) -> Sequence[Template]:
+        account = self._settings.business_account_id
+        if account is None:
+            raise InvalidRequest("The templates belong to a business account, and none is set.", hint="Set business_account_id.")
+        templates: list[Template] = []
+        after: dict[str, str | int] = {}
+        while True:
+            with self._watched():
+                page = await self._graph.get(f"{account}/message_templates", fields=TEMPLATE_FIELDS, limit=_TEMPLATES_PAGE, **after)
+            templates += [template_of(one) for one in page["data"]]
+            paging = page.get("paging", {})
+            if "next" not in paging:
+                return templates
+            after = {"after": paging["cursors"]["after"]}
+
+    async def react(self, chat_id: str, message_id: str, emoji: str | None) -> None:
+        draft = Draft(client_id=f"reaction:{message_id}", chat_id=chat_id)
+        body = await message_of(self._graph, self._settings.phone_number_id, draft, self.surroundings.instance_id)
+        del body["text"], body["biz_opaque_callback_data"]
+        with self._watched():
+            await self._graph.post(
+                self._messages, body | {"type": "reaction", "reaction": {"message_id": message_id, "emoji": emoji or ""}}, sends=True
+            )
+
+    async def set_typing(self, chat_id: str, typing: bool) -> None:
+        """Shown for 25 s, or until the message arrives; it cannot be taken back. It marks the last message as read."""
+        if not typing:
+            return
+        last = self._last_incoming.get(chat_id)
+        if last is None:
+            raise NotFound(
+                "WhatsApp shows typing only as an answer to a message, and none of this chat came in since the start.", hint="Just send the message."
+            )
+        await self._mark(last, typing_indicator={"type": "text"})
+
+    async def mark_read(self, chat_id: str, message_id: str) -> None:
+        await self._mark(message_id)
+
+    async def _mark(self, message_id: str, **more: Json) -> None:
+        with self._watched():
+            await self._graph.post(self._messages, {"messaging_product": "whatsapp", "status": "read", "message_id": message_id, **more})
+
+    async def download(self, media: Media) -> Download:
+        limit = self.limits.max_download or 0
+        with self._watched():
+            file = await self._graph.get(segment(media.ref), phone_number_id=self._settings.phone_number_id)
+            content, mime = await self._graph.download(file["url"], limit=limit)
+        return Download(content=content, mime=media.mime or mime, name=media.name or media.ref)
+
+    async def receive_webhook(self, request: WebhookRequest) -> WebhookReply:
+        return await self._receive(request)
+
+    def _events_of(self, entry: Json) -> list[Event]:
+        return readable(entry["changes"], self._inbound.events_of)
+
+    async def _after(self, events: Sequence[Event]) -> None:
+        for event in events:
+            if isinstance(event, MessageReceived) and not event.message.outgoing:
+                self._last_incoming.put(event.message.chat_id, event.message.id)
+            if isinstance(event, ChatMigrated):
+                self._inbound.people.merged(event.old_id)
+
+    @property
+    def _messages(self) -> str:
+        return f"{self._settings.phone_number_id}/messages"

@@ -1,0 +1,284 @@
+"""What people write, and what Meta tells of our messages."""
+
+import json
+from typing import Any
+
+import pytest
+
+from providers.models import (
+    ChatKind,
+    ChatMigrated,
+    MediaKind,
+    Message,
+    MessageKind,
+    MessageReceived,
+    ReactionChanged,
+    ReceiptChanged,
+    ReceiptStatus,
+    StateChanged,
+)
+from tests.providers.meta_station import Station
+from tests.standins.graph_api import WhatsAppNumber, spec
+
+pytestmark = pytest.mark.anyio
+
+Numbers = Station[WhatsAppNumber]
+
+
+def official(name: str) -> dict[str, Any]:
+    return json.loads(spec.examples().read_text(encoding="utf-8"))[name]
+
+
+def official_names() -> list[str]:
+    return list(json.loads(spec.examples().read_text(encoding="utf-8"))) if spec.examples().is_file() else []
+
+
+described = pytest.mark.skipif(not official_names(), reason="Meta's examples are not here; MCP_MESSENGER_SPECS names their folder")
+
+
+def told(station: Numbers) -> list[Any]:
+    return [event for event in station.inbox.events if not isinstance(event, StateChanged)]
+
+
+async def received(station: Numbers, delivery: dict[str, Any]) -> list[Any]:
+    """The events of an official example, brought to its own number."""
+    number = delivery["entry"][0]["changes"][0]["value"]["metadata"]["phone_number_id"]
+    provider = await station.start(phone_number_id=number)
+    assert (await station.bring(provider, delivery)).status == 200
+    return told(station)
+
+
+async def first_message(station: Numbers, name: str) -> Message:
+    event = (await received(station, official(name)))[0]
+    assert isinstance(event, MessageReceived)
+    assert event.message.raw
+    return event.message
+
+
+@described
+@pytest.mark.parametrize("name", official_names())
+async def test_an_official_example_is_understood_or_recorded_as_it_came(station: Numbers, name: str) -> None:
+    events = await received(station, official(name))
+    assert events
+    for event in events:
+        if isinstance(event, MessageReceived):
+            assert event.message.raw
+            assert event.message.text or event.message.media or event.message.location
+
+
+@described
+@pytest.mark.parametrize(
+    ("name", "kind", "text"),
+    [
+        ("Text Message", MessageKind.TEXT, "Does it come in another color?"),
+        ("Text Message with Context (Product Inquiry)", MessageKind.TEXT, "Is this still available?"),
+        ("Image Message", MessageKind.MEDIA, "Taj Mahal"),
+        ("Contact Sharing Message", MessageKind.CONTACT, "Lucía Gómez +1 (983) 555-2319"),
+        ("Unsupported Message", MessageKind.UNKNOWN, "Message type unknown Message type is currently not supported."),
+        ("Order Message", MessageKind.UNKNOWN, "Order: 2 × di9ozbzfi4, 1 × nqryix03ez."),
+        ("System Message", MessageKind.SYSTEM, "User Sheena Nelson changed from 16505551234 to 12195555358"),
+    ],
+)
+async def test_official_content(station: Numbers, name: str, kind: MessageKind, text: str) -> None:
+    message = await first_message(station, name)
+    assert (message.kind, message.text) == (kind, text)
+    assert message.at.year == 2025
+
+
+@described
+@pytest.mark.parametrize(
+    ("name", "chosen", "text"),
+    [
+        ("Button Message", "Unsubscribe", "Unsubscribe"),
+        ("Interactive List Reply Message", "priority_express", "Priority Mail Express"),
+        ("Interactive Button Reply Message", "cancel-button", "Cancel"),
+    ],
+)
+async def test_official_choices(station: Numbers, name: str, chosen: str, text: str) -> None:
+    message = await first_message(station, name)
+    assert (message.chosen, message.text) == (chosen, text)
+    assert (message.reply_to or "").startswith("wamid.")
+
+
+@described
+async def test_an_official_place_picture_and_reaction(station: Numbers) -> None:
+    place = (await first_message(station, "Location Message")).location
+    assert place is not None
+    assert (round(place.latitude, 3), place.name) == (37.442, "Philz Coffee, 101 Forest Ave, Palo Alto, CA 94301")
+    station.inbox.events.clear()
+    picture = (await first_message(station, "Image Message")).media[0]
+    assert (picture.kind, picture.ref, picture.mime) == (MediaKind.IMAGE, "1003383421387256", "image/jpeg")
+    station.inbox.events.clear()
+    reaction = (await received(station, official("Reaction Message")))[0]
+    assert isinstance(reaction, ReactionChanged)
+    assert (reaction.sender_id, reaction.emojis) == ("16505551234", ("👍",))
+
+
+@described
+async def test_a_new_number_moves_the_chat(station: Numbers) -> None:
+    _, moved = await received(station, official("System Message"))
+    assert isinstance(moved, ChatMigrated)
+    assert (moved.old_id, moved.chat.id, moved.chat.phone) == ("16505551234", "12195555358", "+12195555358")
+
+
+@described
+async def test_groups_are_told_in_the_group(station: Numbers) -> None:
+    chat, said = await received(station, official("Group Create Message"))
+    assert (chat.chat.kind, chat.chat.title) == (ChatKind.GROUP, "your-group-subject")
+    assert (said.message.chat_id, said.message.kind, said.message.text) == (chat.chat.id, MessageKind.SYSTEM, "Group create.")
+
+
+async def test_a_person_without_a_number_is_known_by_the_scoped_id_until_it_is_shown(station: Numbers) -> None:
+    provider, number = await station.start(), station.account
+    ann = number.person("Ann")
+    number.callback = None
+    number.writes(ann, "who am I?", scoped="US.13491208655302741918", phone=False)
+    number.writes(ann, "it is me", scoped="US.13491208655302741918")
+    number.writes(ann, "and again without", scoped="US.13491208655302741918", phone=False)
+    for delivery in number.pending:
+        await station.bring(provider, delivery)
+    first, moved, second, third = told(station)
+    assert (first.chat.id, first.chat.phone, first.sender.id) == ("US.13491208655302741918", None, "US.13491208655302741918")
+    assert (moved.old_id, moved.chat.id) == (first.chat.id, ann)
+    assert (second.chat.id, second.chat.phone) == (ann, f"+{ann}")
+    assert third.chat.id == ann
+
+
+async def test_a_merge_that_could_not_be_stored_is_told_again(station: Numbers) -> None:
+    provider, number = await station.start(), station.account
+    ann = number.person("Ann")
+    number.callback = None
+    number.writes(ann, "without", scoped="US.1", phone=False)
+    number.writes(ann, "with", scoped="US.1")
+    await station.bring(provider, number.pending[0])
+    station.inbox.refuse(1)
+    with pytest.raises(ConnectionError):
+        await station.bring(provider, number.pending[1])
+    await station.bring(provider, number.pending[1])
+    assert [event.old_id for event in told(station) if isinstance(event, ChatMigrated)] == ["US.1"]
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        {"type": "user_changed_user_id", "body": "User Ann changed from US.1 to US.2", "user_id": "US.2"},
+        {"type": "user_changed_user_id", "body": "Changed.", "previous_user_id": "US.1", "user_id": "US.2"},
+    ],
+)
+async def test_a_new_scoped_id_moves_the_chat(station: Numbers, system: dict[str, str]) -> None:
+    provider = await station.start()
+    message = {"from_user_id": "US.1", "id": "wamid.S", "timestamp": "1750269342", "type": "system", "system": system}
+    await station.bring(provider, station.account.delivery({"messages": [message]}))
+    said, moved = told(station)
+    assert said.message.kind is MessageKind.SYSTEM
+    assert (moved.old_id, moved.chat.id) == ("US.1", "US.2")
+
+
+async def test_user_names_are_kept(station: Numbers) -> None:
+    provider = await station.start()
+    contact = {"profile": {"name": "Ann", "username": "ann.lee"}, "user_id": "US.1"}
+    message = {"from_user_id": "US.1", "id": "wamid.U", "timestamp": "1750269342", "type": "text", "text": {"body": "hi"}}
+    await station.bring(provider, station.account.delivery({"contacts": [contact], "messages": [message]}))
+    assert told(station)[0].sender.username == "ann.lee"
+
+
+async def test_a_voice_message_and_a_document(station: Numbers) -> None:
+    provider, number = await station.start(), station.account
+    ann = number.person()
+    number.callback = None
+    number.says(ann, type="audio", audio={"id": "1", "mime_type": "audio/ogg; codecs=opus", "voice": True})
+    number.says(ann, type="document", document={"id": "2", "mime_type": "application/pdf", "filename": "bill.pdf", "caption": "the bill"})
+    for delivery in number.pending:
+        await station.bring(provider, delivery)
+    voice, document = (event.message.media[0] for event in told(station))
+    assert (voice.kind, voice.mime) == (MediaKind.VOICE, "audio/ogg")
+    assert (document.kind, document.name) == (MediaKind.DOCUMENT, "bill.pdf")
+
+
+@pytest.mark.parametrize(
+    "content", [{"type": "image"}, {"type": "text", "text": 7}, {"type": "poem", "poem": {"lines": 4}}, {"type": "location", "location": {}}]
+)
+async def test_what_cannot_be_read_is_recorded_as_unknown(station: Numbers, content: dict[str, Any]) -> None:
+    provider = await station.start()
+    message = {"from": "16505551234", "id": "wamid.X", "timestamp": "1750269342", **content}
+    await station.bring(provider, station.account.delivery({"messages": [message]}))
+    said = told(station)[0].message
+    assert (said.kind, said.raw) == (MessageKind.UNKNOWN, message)
+
+
+async def test_one_unreadable_message_does_not_keep_back_the_others(station: Numbers) -> None:
+    provider = await station.start()
+    good = {"from": "16505551234", "id": "wamid.G", "timestamp": "1750269342", "type": "text", "text": {"body": "good"}}
+    await station.bring(provider, station.account.delivery({"messages": [{"nonsense": True}, good, {**good, "timestamp": "soon"}]}))
+    assert [event.message.id for event in told(station)] == ["wamid.G"]
+
+
+async def test_a_delivery_with_several_entries_is_taken_whole(station: Numbers) -> None:
+    provider, number = await station.start(), station.account
+    number.callback = None
+    for text in ("one", "two"):
+        number.writes(number.person(), text)
+    batch = {"object": number.kind, "entry": [delivery["entry"][0] for delivery in number.pending]}
+    await station.bring(provider, batch)
+    assert [event.message.text for event in told(station)] == ["one", "two"]
+
+
+async def test_what_is_for_another_number_of_the_business_is_left_out(station: Numbers) -> None:
+    provider = await station.start(phone_number_id="999")
+    station.account.callback = None
+    station.account.writes(station.account.person(), "not for 999")
+    assert (await station.bring(provider, station.account.pending[0])).status == 200
+    assert told(station) == []
+
+
+async def test_statuses_come_late_twice_and_out_of_order_and_all_are_told(station: Numbers) -> None:
+    provider, number = await station.start(), station.account
+    number.receipts, number.callback = False, None
+    sent = await provider.send(station.draft(number.person(), "hello"))
+    for status in ("read", "delivered", "delivered", "sent", "deleted"):
+        number.tells(sent.id, status)
+    for delivery in number.pending:
+        await station.bring(provider, delivery)
+    receipts = told(station)
+    assert [receipt.status for receipt in receipts] == [ReceiptStatus.READ, ReceiptStatus.DELIVERED, ReceiptStatus.DELIVERED, ReceiptStatus.SENT]
+    assert {receipt.message_id for receipt in receipts} == {sent.id}
+
+
+async def test_a_failure_has_metas_words(station: Numbers) -> None:
+    provider, number = await station.start(), station.account
+    number.receipts, number.callback = False, None
+    sent = await provider.send(station.draft(number.person(), "hello"))
+    details = {"details": "More than 24 hours have passed."}
+    number.tells(sent.id, "failed", errors=[{"code": 131047, "title": "Re-engagement message", "error_data": details}])
+    await station.bring(provider, number.pending[0])
+    receipt = told(station)[0]
+    assert isinstance(receipt, ReceiptChanged)
+    assert receipt.status is ReceiptStatus.FAILED
+    assert receipt.detail == "Re-engagement message More than 24 hours have passed. (code 131047)"
+
+
+async def test_a_status_settles_a_send_whose_answer_was_lost(station: Numbers) -> None:
+    provider, number = await station.ready(), station.account
+    ann = number.person()
+    number.drop_next("messages", "after")
+    with pytest.raises(Exception, match="did not answer"):
+        await provider.send(station.draft(ann, "did it go?"))
+    echo = await station.inbox.wait(MessageReceived)
+    assert (echo.client_id, echo.message.outgoing, echo.message.id in number.messages) == ("41", True, True)
+    receipt = await station.inbox.wait(ReceiptChanged)
+    assert receipt.message_id == echo.message.id
+
+
+async def test_a_status_of_another_programs_message_is_no_echo(station: Numbers) -> None:
+    provider = await station.start()
+    status = {"id": "wamid.Z", "status": "sent", "timestamp": "1750269342", "recipient_id": "16505551234", "biz_opaque_callback_data": "campaign-7"}
+    await station.bring(provider, station.account.delivery({"statuses": [status]}))
+    assert [type(event) for event in told(station)] == [ReceiptChanged]
+
+
+async def test_what_the_business_writes_in_its_own_app_is_told(station: Numbers) -> None:
+    provider = await station.start()
+    echo = {"from": "15550783881", "to": "16505551234", "id": "wamid.E", "timestamp": "1750269342", "type": "text", "text": {"body": "by hand"}}
+    await station.bring(provider, station.account.delivery({"message_echoes": [echo]}, "smb_message_echoes"))
+    event = told(station)[0]
+    assert (event.message.outgoing, event.chat.id, event.message.text, event.client_id) == (True, "16505551234", "by hand", None)

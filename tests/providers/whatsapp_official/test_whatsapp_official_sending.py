@@ -1,0 +1,247 @@
+"""What goes out to WhatsApp."""
+
+from typing import Any
+
+import pytest
+
+from providers.errors import InvalidRequest, NotFound, RateLimited
+from providers.meta.whatsapp_official.provider import WhatsAppOfficialProvider
+from providers.models import Choice, Contact, Location, Media, MediaKind, TemplateUse, Upload
+from tests.providers.meta_station import Station
+from tests.standins.graph_api import WhatsAppNumber
+from tests.standins.graph_api.account import Person
+
+pytestmark = pytest.mark.anyio
+
+Numbers = Station[WhatsAppNumber]
+
+
+def upload(kind: MediaKind, size: int = 3, mime: str = "application/octet-stream") -> Upload:
+    return Upload(kind=kind, content=b"x" * size, mime=mime, name="file.bin")
+
+
+@pytest.mark.parametrize("written", ["16505551234", "+16505551234", "+1 (650) 555-1234", "0016505551234"])
+async def test_a_number_is_taken_however_it_is_written(station: Numbers, written: str) -> None:
+    ann = station.account.person(phone="16505551234")
+    assert WhatsAppOfficialProvider.address(written) == ann
+    await station.make().send(station.draft(written, "hello"))
+    assert station.account.sent[0]["to"] == ann
+
+
+@pytest.mark.parametrize("id", ["US.13491208655302741918", "Y2FwaV9ncm91cDox", "no number", "12", "1" * 40])
+async def test_what_is_no_number_stays_as_it_is(id: str) -> None:
+    assert WhatsAppOfficialProvider.address(id) == id
+
+
+async def test_a_scoped_id_is_a_recipient_and_no_number(station: Numbers) -> None:
+    number = station.account
+    number.person(phone="16505551234")
+    number.people["US.1349"] = Person("16505551234", "Ann", number.people["16505551234"].last_wrote)
+    await station.make().send(station.draft("US.1349", "hello"))
+    assert number.sent[0]["recipient"] == "US.1349"
+    assert "to" not in number.sent[0]
+
+
+async def test_the_version_is_a_setting(station: Numbers) -> None:
+    provider = station.make(api_version="v99.0")
+    with pytest.raises(InvalidRequest, match="Unknown path components"):
+        await provider.send(station.draft(station.account.person(), "hello"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent_as", "content"),
+    [
+        (MediaKind.IMAGE, "image", {"caption": "look"}),
+        (MediaKind.VIDEO, "video", {"caption": "look"}),
+        (MediaKind.DOCUMENT, "document", {"caption": "look", "filename": "file.bin"}),
+        (MediaKind.AUDIO, "audio", {}),
+        (MediaKind.VOICE, "audio", {"voice": True}),
+        (MediaKind.STICKER, "sticker", {}),
+    ],
+)
+async def test_each_kind_of_file(station: Numbers, kind: MediaKind, sent_as: str, content: dict[str, Any]) -> None:
+    provider, ann = station.make(), station.account.person()
+    draft = station.draft(ann, "look" if content.get("caption") else "", upload=upload(kind))
+    provider.check(draft)
+    sent = await provider.send(draft)
+    body = station.account.sent[0]
+    assert body["type"] == sent_as
+    assert body[sent_as] == {"id": sent.media[0].ref, **content}
+
+
+@pytest.mark.parametrize(
+    ("kind", "size"), [(MediaKind.IMAGE, 5 * 2**20), (MediaKind.VIDEO, 16 * 2**20), (MediaKind.VOICE, 16 * 2**20), (MediaKind.STICKER, 500 * 2**10)]
+)
+async def test_a_file_that_is_too_large_for_its_kind_is_not_uploaded(station: Numbers, kind: MediaKind, size: int) -> None:
+    provider = station.make()
+    provider.check(station.draft("16505551234", upload=upload(kind, size)))
+    with pytest.raises(InvalidRequest, match=f"{size + 1} bytes"):
+        provider.check(station.draft("16505551234", upload=upload(kind, size + 1)))
+
+
+@pytest.mark.parametrize("file", [{"link": "https://shop.example/a.jpg"}, {"id": "1001"}])
+async def test_a_file_by_link_or_id_goes_as_extra_with_the_text_as_caption(station: Numbers, file: dict[str, str]) -> None:
+    provider, ann = station.make(), station.account.person()
+    station.account.store(b"a", "a.jpg", "image/jpeg")
+    file = {"id": next(iter(station.account.files))} if "id" in file else file
+    draft = station.draft(ann, "look", extra={"image": file})
+    provider.check(draft)
+    await provider.send(draft)
+    assert station.account.sent[0]["image"] == {**file, "caption": "look"}
+
+
+async def test_a_link_preview_can_be_left_out(station: Numbers) -> None:
+    provider, ann = station.make(), station.account.person()
+    await provider.send(station.draft(ann, "https://a.example"))
+    await provider.send(station.draft(ann, "https://a.example", extra={"preview_url": False}))
+    assert [body["text"]["preview_url"] for body in station.account.sent] == [True, False]
+
+
+@pytest.mark.parametrize("extra", [{"to": "1"}, {"text": {"body": "other"}}, {"type": "template"}, {"context": {}}, {"image": {}, "video": {}}])
+async def test_extra_does_not_turn_a_message_into_another(station: Numbers, extra: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="extra may"):
+        station.make().check(station.draft("16505551234", "x", extra=extra))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"location": Location(latitude=1, longitude=2)},
+        {"contact": Contact(id="", name="Ann", phone="+1")},
+        {"template": TemplateUse(name="hello_world", language="en_US")},
+        {"upload": upload(MediaKind.VOICE)},
+        {"extra": {"template": {"name": "hello_world", "language": {"code": "en_US"}}}},
+    ],
+)
+async def test_no_text_is_dropped_silently(station: Numbers, fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="no text"):
+        station.make().check(station.draft("16505551234", "and this", **fields))
+
+
+def choices(count: int, title: str = "Yes", description: str | None = None) -> tuple[Choice, ...]:
+    return tuple(Choice(id=f"c{number}", title=f"{title} {number}", description=description) for number in range(count))
+
+
+async def test_up_to_three_choices_are_buttons_and_up_to_ten_a_list(station: Numbers) -> None:
+    provider, ann = station.make(), station.account.person()
+    for options in (choices(3), choices(4), choices(2, description="more of it"), choices(2, title="A title of 20 chars")):
+        draft = station.draft(ann, "Well?", choices=options)
+        provider.check(draft)
+        await provider.send(draft)
+    sent = [body["interactive"] for body in station.account.sent]
+    assert [content["type"] for content in sent] == ["button", "list", "list", "list"]
+    assert [row["id"] for row in sent[1]["action"]["sections"][0]["rows"]] == ["c0", "c1", "c2", "c3"]
+    assert sent[2]["action"]["sections"][0]["rows"][0]["description"] == "more of it"
+    assert sent[1]["action"]["button"] == "Choose"
+
+
+async def test_the_button_of_a_list_has_a_word_of_ones_own(station: Numbers) -> None:
+    draft = station.draft(station.account.person(), "Well?", choices=choices(4), extra={"button": "Auswählen"})
+    await station.make().send(draft)
+    assert station.account.sent[0]["interactive"]["action"]["button"] == "Auswählen"
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "words"),
+    [
+        ("x" * 1025, choices(2), "at most 1024"),
+        ("x", choices(11), "at most 10"),
+        ("x", choices(2, title="x" * 24), "too long"),
+        ("x", choices(2, description="x" * 73), "too long"),
+    ],
+)
+async def test_refuses_choices_that_are_not_shown(station: Numbers, text: str, options: tuple[Choice, ...], words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words):
+        station.make().check(station.draft("16505551234", text, choices=options))
+
+
+async def test_a_template_goes_out_where_the_window_is_closed(station: Numbers) -> None:
+    provider, ann = station.make(), station.account.person()
+    station.account.close_window(ann)
+    use = TemplateUse(name="order_ready", language="en", parameters=("Ann", "42"))
+    sent = await provider.send(station.draft(ann, template=use))
+    assert station.account.messages[sent.id]["seen"]["text"] == "Hello Ann, your order 42 is ready."
+
+
+async def test_a_template_takes_components_of_ones_own(station: Numbers) -> None:
+    component = {"type": "body", "parameters": [{"type": "text", "text": "Ann"}, {"type": "text", "text": "7"}]}
+    draft = station.draft(
+        station.account.person(), template=TemplateUse(name="order_ready", language="en"), extra={"template": {"components": [component]}}
+    )
+    await station.make().send(draft)
+    assert station.account.sent[0]["template"]["components"] == [component]
+
+
+@pytest.mark.parametrize(("name", "parameters", "kind"), [("nothing", (), NotFound), ("order_ready", ("Ann",), InvalidRequest)])
+async def test_a_wrong_template_has_metas_words(station: Numbers, name: str, parameters: tuple[str, ...], kind: type[Exception]) -> None:
+    use = TemplateUse(name=name, language="en", parameters=parameters)
+    with pytest.raises(kind, match=r"\(#1320"):
+        await station.make().send(station.draft(station.account.person(), template=use))
+
+
+async def test_lists_all_pages_of_templates(station: Numbers) -> None:
+    templates = await station.make().list_templates()
+    assert [(one.name, one.status) for one in templates] == [("hello_world", "approved"), ("order_ready", "approved")]
+
+
+async def test_templates_need_the_business_account(station: Numbers) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await station.make(business_account_id=None).list_templates()
+    assert "business_account_id" in (caught.value.hint or "")
+
+
+async def test_typing_marks_the_last_message_as_read(station: Numbers) -> None:
+    provider, ann = await station.ready(), station.account.person()
+    station.account.writes(ann, "one")
+    last = station.account.writes(ann, "two")
+    await station.inbox.message("two")
+    await provider.set_typing(ann, False)
+    assert not station.account.typing
+    await provider.set_typing(ann, True)
+    assert station.account.typing == {ann}
+    assert station.account.read == {last}
+
+
+async def test_typing_needs_a_message_to_answer(station: Numbers) -> None:
+    with pytest.raises(NotFound, match="only as an answer"):
+        await station.make().set_typing("16505551234", True)
+
+
+async def test_a_file_that_expired_is_gone(station: Numbers) -> None:
+    provider, file = station.make(), station.account.store(b"x", "a.txt", "text/plain")
+    media = Media(kind=MediaKind.DOCUMENT, ref=file.id, name="a.txt")
+    assert (await provider.download(media)).content == b"x"
+    file.expired = True
+    with pytest.raises(NotFound, match="any more"):
+        await provider.download(media)
+
+
+async def test_the_token_goes_to_meta_alone(station: Numbers) -> None:
+    provider, file = station.make(), station.account.store(b"x", "a.txt", "text/plain")
+    for address in ("https://evil.example/a", "http://lookaside.fbsbx.com/a", "https://fbsbx.com.evil.example/a", "https://notfbsbx.com/a"):
+        station.account.address = lambda _, address=address: address  # pyright: ignore[reportAttributeAccessIssue]
+        with pytest.raises(NotFound, match="not kept by Meta"):
+            await provider.download(Media(kind=MediaKind.DOCUMENT, ref=file.id))
+
+
+async def test_a_group_is_written_to_as_a_group(station: Numbers) -> None:
+    provider = station.make()
+    with pytest.raises(InvalidRequest):
+        await provider.send(station.draft("Y2FwaV9ncm91cDoxOD", "hello all"))
+    call = station.account.calls_to("messages")[0]
+    assert (call.body["recipient_type"], call.body["to"]) == ("group", "Y2FwaV9ncm91cDoxOD")
+
+
+async def test_a_storm_of_refusals_names_the_wait_each_time(station: Numbers) -> None:
+    from tests.standins.graph_api.refusal import Refusal
+
+    provider, ann = station.make(), station.account.person()
+    for _ in range(20):
+        station.account.fail_next("messages", Refusal(429, 130429, "(#130429) Rate limit hit"), {"Retry-After": "3"})
+    for _ in range(20):
+        with pytest.raises(RateLimited) as caught:
+            await provider.send(station.draft(ann, "hello"))
+        assert caught.value.retry_after == 3
+    assert not station.account.sent
+    await provider.send(station.draft(ann, "hello"))
+    assert len(station.account.sent) == 1

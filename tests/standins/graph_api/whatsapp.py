@@ -1,0 +1,232 @@
+"""A number of the WhatsApp Cloud API."""
+
+import re
+import time
+from collections.abc import Callable
+from typing import Any
+
+from tests.standins.graph_api import spec
+from tests.standins.graph_api.account import DAY, Account, Call, Json, Person, StoredFile, require_fields
+from tests.standins.graph_api.refusal import Refusal, bad_parameter, no_such_object
+
+_FIELDS = frozenset({"messaging_product", "recipient_type", "to", "recipient", "type", "context", "biz_opaque_callback_data", "status", "message_id",
+                     "typing_indicator"})  # fmt: skip
+_MEDIA = {"image": 5, "video": 16, "audio": 16, "document": 100, "sticker": 0.5}
+_TEXT_MAX = 4096
+
+
+class WhatsAppNumber(Account):
+    kind = "whatsapp_business_account"
+
+    def __init__(self, id: str, token: str, url: Callable[[], str], changed: Callable[[], None]) -> None:
+        super().__init__(id, token, url, changed)
+        self.business_account = "102290129340398"
+        self.violations: list[str] = []
+        self.read: set[str] = set()
+        self.templates: list[Json] = [
+            template("hello_world", "en_US", "Welcome!"),
+            template("order_ready", "en", "Hello {{1}}, your order {{2}} is ready."),
+        ]
+        self.receipts = True
+
+    # What people do
+
+    def person(self, name: str = "Ann", *, phone: str | None = None, wrote: bool = True) -> str:
+        phone = phone or f"1650555{next(self._numbers)}"
+        self.people[phone] = Person(phone, name, time.time() if wrote else None)
+        return phone
+
+    def says(self, person: str, *, scoped: str | None = None, phone: bool = True, **fields: Any) -> str:
+        """A message of any content; its id. `scoped` adds the business-scoped id, `phone=False` leaves the number out."""
+        number = f"wamid.IN{next(self._numbers)}"
+        who = self.people[person]
+        who.last_wrote = time.time()
+        contact: Json = {"profile": {"name": who.name}} | ({"wa_id": person} if phone else {}) | ({"user_id": scoped} if scoped else {})
+        author: Json = ({"from": person} if phone else {}) | ({"from_user_id": scoped} if scoped else {})
+        message = {**author, "id": number, "timestamp": str(int(time.time())), **fields}
+        self.messages[number] = message | {"from": person}
+        self.queue(self.delivery({"contacts": [contact], "messages": [message]}))
+        return number
+
+    def writes(self, person: str, text: str, *, reply_to: str | None = None, **fields: Any) -> str:
+        if reply_to:
+            fields["context"] = {"from": self.display, "id": reply_to}
+        content: Json = {"type": "text", "text": {"body": text}, **fields}
+        return self.says(person, **content)
+
+    def sends_file(self, person: str, file: StoredFile, caption: str = "", kind: str = "image") -> str:
+        content = {"id": file.id, "mime_type": file.mime, "sha256": "x"} | ({"caption": caption} if caption else {})
+        message: Json = {"type": kind, kind: content}
+        return self.says(person, **message)
+
+    def delivery(self, value: Json, field: str = "messages") -> Json:
+        metadata = {"display_phone_number": self.display, "phone_number_id": self.id}
+        change = {"value": {"messaging_product": "whatsapp", "metadata": metadata, **value}, "field": field}
+        return {"object": self.kind, "entry": [{"id": self.business_account, "changes": [change]}]}
+
+    def tells(self, message_id: str, status: str, **more: Any) -> None:
+        """A status of a message of ours."""
+        message = self.messages[message_id]
+        told = {"id": message_id, "status": status, "timestamp": str(int(time.time())), "recipient_id": message["to_phone"], **more}
+        if mark := message.get("biz_opaque_callback_data"):
+            told["biz_opaque_callback_data"] = mark
+        self.queue(self.delivery({"statuses": [told]}))
+
+    @property
+    def display(self) -> str:
+        return "15550783881"
+
+    # What the server asks
+
+    def answer(self, call: Call) -> Json:
+        match call.method, call.path.split("/"):
+            case "GET", [self.id]:
+                return {"id": self.id, "display_phone_number": "+1 555-078-3881", "verified_name": "Lucky Shrub"}
+            case "GET", [self.business_account, "message_templates"]:
+                return self._templates(call)
+            case "GET", [number] if number in self.files:
+                return self._file(call, self.files[number])
+            case "POST", [self.id, "media"]:
+                return self._upload(call)
+            case "POST", [self.id, "messages"]:
+                return self._message(call.body)
+            case _:
+                raise no_such_object(call.path.partition("/")[0])
+
+    def _templates(self, call: Call) -> Json:
+        size = 1
+        start = int(call.query.get("after", "0"))
+        page: Json = {"data": self.templates[start : start + size], "paging": {"cursors": {"after": str(start + size)}}}
+        if start + size < len(self.templates):
+            page["paging"]["next"] = "https://graph.example/next"
+        return page
+
+    def _file(self, call: Call, file: StoredFile) -> Json:
+        if call.query.get("phone_number_id", self.id) != self.id:
+            raise no_such_object(file.id)
+        return {
+            "messaging_product": "whatsapp",
+            "url": self.address(file),
+            "mime_type": file.mime,
+            "sha256": "x",
+            "file_size": str(len(file.content)),
+            "id": file.id,
+        }
+
+    def _upload(self, call: Call) -> Json:
+        file = call.files.get("file")
+        if file is None or call.body.get("messaging_product") != "whatsapp":
+            raise bad_parameter("The parameter messaging_product is required.")
+        return {"id": self.store(file.content, file.name, file.mime).id}
+
+    def _message(self, body: Json) -> Json:
+        if body.get("messaging_product") != "whatsapp":
+            raise bad_parameter("The parameter messaging_product is required.")
+        if "status" in body:
+            return self._mark(body)
+        kind = body.get("type", "text")
+        require_fields(body, _FIELDS | {kind})
+        if (described := spec.load()) is not None and (found := described.faults(body)):
+            self.violations += found
+            raise bad_parameter("Invalid parameter", details=found[0])
+        person = self._recipient(body)
+        if kind not in body:
+            raise Refusal(400, 131008, "(#131008) Required parameter is missing", details=f"Parameter '{kind}' is mandatory for type '{kind}'")
+        self._check_context(body)
+        self._check_window(person, kind)
+        content = self._content(kind, body[kind])
+        return self._sent(body, person, content)
+
+    def _mark(self, body: Json) -> Json:
+        require_fields(body, frozenset({"messaging_product", "status", "message_id", "typing_indicator"}))
+        message = self.messages.get(body.get("message_id", ""))
+        if body["status"] != "read" or message is None:
+            raise bad_parameter("Invalid parameter", details="Message not found.")
+        self.read.add(message["id"])
+        if "typing_indicator" in body:
+            if body["typing_indicator"] != {"type": "text"}:
+                raise bad_parameter("Invalid typing indicator")
+            self.typing.add(message["from"])
+        return {"success": True}
+
+    def _recipient(self, body: Json) -> Person:
+        if "to" in body and not re.fullmatch(r"\d{5,15}", body["to"]):
+            raise bad_parameter("Invalid parameter", details="to is no phone number")
+        if "recipient" in body and not re.fullmatch(r"[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}", body["recipient"]):
+            raise bad_parameter("Invalid parameter", details="recipient is no user id")
+        person = self.people.get(body.get("to") or body.get("recipient", ""))
+        if person is None:
+            raise Refusal(400, 131026, "(#131026) Message undeliverable", details="Message Undeliverable.")
+        return person
+
+    def _check_context(self, body: Json) -> None:
+        context = body.get("context")
+        if context is not None and context.get("message_id") not in self.messages:
+            raise Refusal(400, 131009, "(#131009) Parameter value is not valid", details="context.message_id is unknown")
+
+    def _check_window(self, person: Person, kind: str) -> None:
+        is_open = person.last_wrote is not None and time.time() - person.last_wrote < DAY
+        if kind != "template" and not is_open:
+            details = "Message failed to send because more than 24 hours have passed since the customer last replied to this number."
+            raise Refusal(400, 131047, "(#131047) Re-engagement message", details=details)
+
+    def _content(self, kind: str, content: Any) -> Json:
+        """What is seen of it, as text and file."""
+        if kind == "text":
+            if not isinstance(content.get("body"), str) or not content["body"].strip():
+                raise bad_parameter("The parameter text['body'] is required.")
+            if len(content["body"]) > _TEXT_MAX:
+                raise bad_parameter("Param text['body'] must be at most 4096 characters long.")
+            return {"text": content["body"]}
+        if kind in _MEDIA:
+            return self._media(kind, content)
+        if kind == "template":
+            return {"text": self._filled(content)}
+        if kind == "reaction":
+            if content["message_id"] not in self.messages:
+                raise Refusal(400, 131009, "(#131009) Parameter value is not valid", details="Message to react to is unknown.")
+            return {}
+        return {"text": content.get("body", {}).get("text", "") if isinstance(content, dict) else ""}
+
+    def _media(self, kind: str, content: Json) -> Json:
+        if "link" in content:
+            return {"text": content.get("caption", ""), "file": None}
+        file = self.files.get(content.get("id", ""))
+        if file is None or file.expired:
+            raise Refusal(400, 131053, "(#131053) Media upload error", details="Media id is unknown or expired")
+        if len(file.content) > _MEDIA[kind] * 1024 * 1024:
+            raise Refusal(400, 131053, "(#131053) Media upload error", details=f"{kind} file is too big")
+        return {"text": content.get("caption", ""), "file": file.content}
+
+    def _filled(self, use: Json) -> str:
+        found = next((one for one in self.templates if (one["name"], one["language"]) == (use["name"], use["language"]["code"])), None)
+        if found is None:
+            details = f"template name ({use['name']}) does not exist in {use['language']['code']}"
+            raise Refusal(404, 132001, "(#132001) Template name does not exist in the translation", details=details)
+        text = found["components"][0]["text"]
+        given = [parameter["text"] for component in use.get("components", []) if component["type"] == "body" for parameter in component["parameters"]]
+        if len(given) != text.count("{{"):
+            raise Refusal(400, 132000, "(#132000) Number of parameters does not match the expected number of params")
+        for position, value in enumerate(given, 1):
+            text = text.replace(f"{{{{{position}}}}}", value)
+        return text
+
+    def _sent(self, body: Json, person: Person, content: Json) -> Json:
+        number = f"wamid.OUT{next(self._numbers)}"
+        if body["type"] == "reaction":
+            reaction = body["reaction"]
+            self.reactions.pop(reaction["message_id"], None)
+            if reaction["emoji"]:
+                self.reactions[reaction["message_id"]] = reaction["emoji"]
+        else:
+            self.messages[number] = {**body, "seen": content, "id": number, "to_phone": person.id}
+            self.sent.append(body)
+            if self.receipts:
+                self.tells(number, "sent")
+        contact = {"input": body.get("to") or body.get("recipient"), "wa_id": person.id}
+        return {"messaging_product": "whatsapp", "contacts": [contact], "messages": [{"id": number}]}
+
+
+def template(name: str, language: str, text: str) -> Json:
+    body = {"type": "BODY", "text": text}
+    return {"name": name, "language": language, "status": "APPROVED", "category": "UTILITY", "components": [body], "id": "1"}
