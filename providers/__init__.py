@@ -8,6 +8,7 @@ if TYPE_CHECKING:
 
 REGISTRY = {
     "sandbox": "providers.sandbox.provider:SandboxProvider",
+    "slack": "providers.slack.provider:SlackProvider",
     "telegram": "providers.telegram.provider:TelegramProvider",
 }
 
