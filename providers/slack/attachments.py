@@ -12,7 +12,8 @@ _SUBTYPES = {"slack_audio": MediaKind.VOICE, "slack_video": MediaKind.VIDEO}
 
 def media_of(message: Json) -> tuple[Media, ...]:
     """The files of a message that Slack keeps; deleted and hidden ones have no content any more."""
-    return tuple(_media(file) for file in message.get("files") or [] if file.get("mode") not in {"tombstone", "hidden_by_limit", "external"})
+    files: list[Json] = message.get("files") or []
+    return tuple(_media(file) for file in files if file.get("mode") not in {"tombstone", "hidden_by_limit", "external"})
 
 
 def _media(file: Json) -> Media:
@@ -32,8 +33,10 @@ def _media(file: Json) -> Media:
 def words_of(message: Json) -> str:
     """The text of a message, in mrkdwn; apps often write theirs in blocks or attachments only."""
     text = message.get("text") or "\n".join(filter(None, map(_block, message.get("blocks") or [])))
-    below = [_attachment(attachment) for attachment in message.get("attachments") or []] if not text else []
-    links = [file["permalink"] for file in message.get("files") or [] if file.get("mode") == "external" and file.get("permalink")]
+    attachments: list[Json] = message.get("attachments") or []
+    below = [_attachment(attachment) for attachment in attachments] if not text else []
+    files: list[Json] = message.get("files") or []
+    links = [file["permalink"] for file in files if file.get("mode") == "external" and file.get("permalink")]
     return "\n".join(filter(None, [text, *below, *(f"<{link}>" for link in links)]))
 
 

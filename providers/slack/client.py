@@ -1,4 +1,6 @@
 """The Web API client: slack-sdk over one small connection pool, which never sends anything twice and keeps bodies out of the log."""
+# pyright: reportUnknownMemberType=false
+# The SDK leaves its dictionaries untyped.
 
 import json
 import logging
@@ -61,7 +63,7 @@ class SlackClient(AsyncWebClient):
 
     async def socket(self, app_token: SecretStr, heartbeat: float) -> aiohttp.ClientWebSocketResponse:
         opened = await self.apps_connections_open(app_token=app_token.get_secret_value())
-        address = str(opened["url"])
+        address = str(cast("Json", opened.data)["url"])
         return await self.http.ws_connect(address, heartbeat=heartbeat, max_msg_size=0)
 
     async def upload(self, url: str, content: bytes) -> int:

@@ -85,7 +85,8 @@ def from_slack(error: SlackApiError) -> MessengerError:
     response: Any = error.response
     if not isinstance(response, AsyncSlackResponse):
         return _no_proper_answer("an answer that is not JSON")
-    return _answered(cast("dict[str, Any]", response.data), response.status_code, response.headers)
+    known = cast("Any", response)
+    return _answered(known.data, known.status_code, known.headers)
 
 
 def _answered(data: dict[str, Any], status: int, headers: Any) -> MessengerError:
