@@ -58,16 +58,17 @@ class CatchUp:
 
     async def _take(self, message: Json, channel: str, kind: str, since: float) -> None:
         try:
+            events: list[Event] = []
             if float(message["ts"]) > since:
-                event: Event = await self.translator.received(message, channel, kind)
-            elif float(message.get("edited", {}).get("ts", 0)) > since:
-                event = await self.translator.edited(message, channel)
-            else:
-                return
+                events.append(await self.translator.received(message, channel, kind))
+            if float(message.get("edited", {}).get("ts", 0)) > since:
+                # It may have been told of before it was edited.
+                events.append(await self.translator.edited(message, channel))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             logger.warning("A message of the history is not of Slack's form and was left out: %s", type(error).__name__)
             return
-        await self.deliver([event])
+        if events:
+            await self.deliver(events)
 
     async def _read(self, since: float, method: str, **params: str) -> tuple[list[Json], bool]:
         """Pages until one reaches back to `since`. A page of replies begins with the oldest, and is read to the end."""

@@ -33,15 +33,15 @@ _MARKDOWN = re.compile(
 _MRKDWN_MARKS = {"bold": "*", "bold2": "*", "struck": "~", "italic": "_", "italic2": "_"}
 
 # A mark that Slack might take for the beginning or the end of something.
-_LOOSE_MARK = re.compile(r"(?<!\w)[*_~`](?=\S)|(?<=\S)[*_~`](?!\w)")
+_LOOSE_MARK = re.compile(r"(?<!\w)[*_~](?=\S)|(?<=\S)[*_~](?!\w)|`")
 
 _MRKDWN = re.compile(
     r"```\n?(?P<block>.+?)\n?```"
-    r"|`(?P<code>[^`\n]+)`"
+    r"|`(?!\u200b)(?P<code>[^`\n]+)(?<!\u200b)`"
     r"|<(?P<control>[^<>\n]+)>"
-    r"|(?<![\w*])\*(?P<bold>(?=[^\s*])[^*\n]{1,1000}?(?<=\S))\*(?![\w*])"
-    r"|(?<![\w_])_(?P<italic>(?=[^\s_])[^\n]{1,1000}?(?<=[^\s_]))_(?![\w_])"
-    r"|(?<![\w~])~(?P<struck>(?=[^\s~])[^~\n]{1,1000}?(?<=\S))~(?![\w~])",
+    r"|(?<![\w*])\*(?P<bold>(?=[^\s*\u200b])[^*\n]{1,1000}?(?<=[^\s\u200b]))\*(?![\w*])"
+    r"|(?<![\w_])_(?P<italic>(?=[^\s_\u200b])[^\n]{1,1000}?(?<=[^\s_\u200b]))_(?![\w_])"
+    r"|(?<![\w~])~(?P<struck>(?=[^\s~\u200b])[^~\n]{1,1000}?(?<=[^\s\u200b]))~(?![\w~])",
     re.DOTALL,
 )
 _MARKDOWN_MARKS = {"bold": "**", "italic": "_", "struck": "~~"}
