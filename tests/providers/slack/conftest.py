@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -45,9 +46,9 @@ class Station:
         socket = {"app_token": SecretStr(self.slack.app_token)}
         return SlackSettings.model_validate({"bot_token": SecretStr(self.slack.bot_token), "base_url": self.slack.api, **socket, **changes})
 
-    def webhook(self, **changes: object) -> dict[str, object]:
+    def webhook(self) -> dict[str, Any]:
         """Settings of an app whose events come to the webhook."""
-        return {"app_token": None, "signing_secret": SecretStr(self.slack.signing_secret), **changes}
+        return {"app_token": None, "signing_secret": SecretStr(self.slack.signing_secret)}
 
     def make(self, timing: Timing = QUICK, **settings: object) -> SlackProvider:
         provider = SlackProvider(self.settings(**settings), Surroundings("inst-1", self._tls, self._folder / "inst-1"), timing=timing)

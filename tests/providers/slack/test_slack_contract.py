@@ -41,10 +41,12 @@ class SlackHarness(Harness):
         return f"{self.chat_id}:{message['ts']}"
 
     async def edit(self, message_id: str, text: str) -> None:
-        self._slack.user_edits(*message_id.split(":"), entities(text))
+        channel, ts = message_id.split(":")
+        self._slack.user_edits(channel, ts, entities(text))
 
     async def delete(self, message_id: str) -> None:
-        self._slack.user_deletes(*message_id.split(":"))
+        channel, ts = message_id.split(":")
+        self._slack.user_deletes(channel, ts)
 
     async def react(self, message_id: str, emoji: str | None) -> None:
         channel, ts = message_id.split(":")

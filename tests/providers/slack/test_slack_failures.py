@@ -1,6 +1,7 @@
 """What goes wrong between us and Slack, and whether a message may have gone out all the same."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -85,8 +86,6 @@ async def test_a_lost_answer_stays_open_when_history_may_not_be_read(station: St
 
 async def test_the_echo_of_a_message_carries_the_nonce_of_its_send(station: Station) -> None:
     provider = await station.ready()
-    station.slack.scopes.discard("im:history")
-    station.slack.scopes.add("im:history")
     sent = await provider.send(draft(station))
     echo = await station.inbox.message("hello")
     assert (echo.message.id, echo.message.outgoing, echo.client_id) == (sent.id, True, "42")
@@ -157,7 +156,7 @@ def forget(station: Station, channel: str) -> None:
     del station.slack.channels[channel]
 
 
-def narrow(error: str, **more: object) -> Callable[[Station, str], None]:
+def narrow(error: str, **more: Any) -> Callable[[Station, str], None]:
     def refuse(station: Station, channel: str) -> None:
         station.slack.fail_next("chat.postMessage", 200, error, **more)
 

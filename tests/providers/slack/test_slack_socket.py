@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from dataclasses import replace
+from typing import Any
 
 import anyio
 import pytest
@@ -9,7 +11,6 @@ from pydantic import SecretStr
 
 from providers.base import Provider
 from providers.models import InstanceState, MessageEdited, MessageReceived, Need, StateChanged
-from providers.slack.connection import Timing
 from tests.providers.harness import PATIENCE, Inbox
 from tests.providers.slack.conftest import QUICK, Station
 from tests.standins.slack_api.workspace import BOT
@@ -230,7 +231,7 @@ async def test_an_outage_is_a_state_and_heals_and_nothing_is_lost(station: Stati
         ({"app_token": SecretStr("xoxb-FAKE-TOKEN-OF-A-STAND-IN")}, "not_allowed_token_type"),
     ],
 )
-async def test_a_wrong_token_becomes_a_state_with_slacks_words(station: Station, changes: dict[str, object], words: str) -> None:
+async def test_a_wrong_token_becomes_a_state_with_slacks_words(station: Station, changes: dict[str, Any], words: str) -> None:
     provider = await station.start(**changes)
     event = await reason(station.inbox, words, InstanceState.ERROR)
     assert event.needs is Need.TOKEN
@@ -314,7 +315,7 @@ async def test_a_position_that_cannot_be_read_is_none(station: Station) -> None:
 
 async def test_no_token_and_no_text_is_in_a_log(station: Station, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    provider = await station.ready(Timing(**{**QUICK.__dict__, "pauses": (0.01,)}))
+    provider = await station.ready(replace(QUICK, pauses=(0.01,)))
     station.slack.user_writes(station.dm, "between us", by=station.ann)
     await station.inbox.message("between us")
     station.slack.fail_next("auth.test")

@@ -103,8 +103,8 @@ class SlackStandIn(Workspace):
 
     # Events by HTTP, for a test to carry
 
-    def signed(self, payload: Json, **more: str) -> WebhookRequest:
-        return self.signed_body(json.dumps(payload).encode(), "application/json", **more)
+    def signed(self, payload: Json) -> WebhookRequest:
+        return self.signed_body(json.dumps(payload).encode(), "application/json")
 
     def signed_body(self, body: bytes, kind: str, *, at: float | None = None, secret: str | None = None) -> WebhookRequest:
         stamp = str(int(at or time.time()))

@@ -67,7 +67,7 @@ class SocketMode:
     def push(self, kind: str, payload: Json, **more: Any) -> None:
         if not self.links:
             return
-        envelope = {"envelope_id": secrets.token_hex(8), "type": kind, "accepts_response_payload": False, "payload": payload, **more}
+        envelope: Json = {"envelope_id": secrets.token_hex(8), "type": kind, "accepts_response_payload": False, "payload": payload, **more}
         self.unacknowledged[envelope["envelope_id"]] = envelope
         self._send(envelope)
 
