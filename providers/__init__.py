@@ -11,6 +11,7 @@ REGISTRY = {
     "facebook-messenger": "providers.meta.facebook_messenger:FacebookMessengerProvider",
     "instagram": "providers.meta.instagram:InstagramProvider",
     "sandbox": "providers.sandbox.provider:SandboxProvider",
+    "slack": "providers.slack.provider:SlackProvider",
     "telegram": "providers.telegram.provider:TelegramProvider",
     "whatsapp-official": "providers.meta.whatsapp_official.provider:WhatsAppOfficialProvider",
 }

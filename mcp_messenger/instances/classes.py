@@ -8,7 +8,7 @@ from mcp_messenger.errors import InvalidInput, NotAvailable
 from providers import REGISTRY, provider_class
 from providers.base import Provider
 
-PLANNED = frozenset({"whatsappweb", "slack"})
+PLANNED = frozenset({"whatsappweb"})
 """Messengers that have a table and a name, and no code yet."""
 
 

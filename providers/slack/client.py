@@ -1,0 +1,107 @@
+"""The Web API client: slack-sdk over one small connection pool, which never sends anything twice and keeps bodies out of the log."""
+# pyright: reportUnknownMemberType=false
+# The SDK leaves its dictionaries untyped.
+
+import json
+import logging
+import ssl
+from typing import Any, cast
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from pydantic import SecretStr
+from slack_sdk.web.async_client import AsyncWebClient
+
+Json = dict[str, Any]
+
+# Bounds the sockets of one instance: one or two are Socket Mode.
+_POOL_SIZE = 8
+_SECONDS = aiohttp.ClientTimeout(total=30, sock_connect=10)
+# A gigabyte takes a while; a stall of a minute is the end.
+_FILE_SECONDS = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
+
+# The SDK writes every request and answer to a logger of level 0 or 10, whatever the levels above it.
+_sdk_logger = logging.getLogger(f"{__name__}.sdk")
+_sdk_logger.setLevel(logging.INFO)
+
+
+class SlackClient(AsyncWebClient):
+    """A client whose calls take any method by name and answer its JSON."""
+
+    def __init__(self, token: SecretStr, base_url: str, tls: ssl.SSLContext, session: aiohttp.ClientSession) -> None:
+        # Without retry handlers: the SDK's own send a message again when the connection broke after it went out.
+        super().__init__(
+            token=token.get_secret_value(), base_url=base_url, ssl=tls, session=session, logger=_sdk_logger, retry_handlers=[], headers={}
+        )
+        # The session knows the proxy; the SDK would take one from the environment without looking at NO_PROXY.
+        self.proxy = None
+        self.http = session
+        self._hosts = {urlsplit(base_url).netloc}
+
+    async def call(self, method: str, **params: object) -> Json:
+        """The answer's JSON. None is left out; what is not text goes as JSON, as Slack takes it in a form."""
+        form = {name: _as_text(value) for name, value in params.items() if value is not None}
+        answer = await self.api_call(method, data=form)
+        return cast("Json", answer.data)
+
+    async def who_am_i(self) -> tuple[Json, str]:
+        """The answer of auth.test, and the token's scopes as Slack lists them."""
+        answer = await self.auth_test()
+        headers = cast("Any", answer.headers)
+        return cast("Json", answer.data), str(headers.get("x-oauth-scopes", ""))
+
+    async def _request(self, *, http_verb: str, api_url: str, req_args: Json) -> Json:
+        try:
+            answer = await super()._request(http_verb=http_verb, api_url=api_url, req_args=req_args)
+        except UnicodeDecodeError:
+            raise aiohttp.ClientPayloadError("The answer is not text.") from None
+        if not isinstance(answer["data"], dict):
+            # The base class looks for an error in it, whatever it is.
+            answer["data"] = {}
+        return answer
+
+    async def socket(self, app_token: SecretStr, heartbeat: float) -> aiohttp.ClientWebSocketResponse:
+        opened = await self.apps_connections_open(app_token=app_token.get_secret_value())
+        address = str(cast("Json", opened.data)["url"])
+        return await self.http.ws_connect(address, heartbeat=heartbeat, max_msg_size=0)
+
+    async def upload(self, url: str, content: bytes) -> int:
+        """The status Slack answers. The address is secret enough: no token goes with it."""
+        async with self.http.post(url, data=content, timeout=_FILE_SECONDS, allow_redirects=False) as answer:
+            return answer.status
+
+    async def fetch(self, url: str) -> tuple[int, str, bytes]:
+        """Status, media type and content of a file. The token goes along: only for an address that `is_own`."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        async with self.http.get(url, headers=headers, timeout=_FILE_SECONDS, allow_redirects=False) as answer:
+            return answer.status, answer.content_type, await answer.read()
+
+    def is_own(self, url: str) -> bool:
+        """Whether an address is Slack's: messages also link files that lie elsewhere."""
+        parts = urlsplit(url)
+        if parts.netloc in self._hosts:
+            return True
+        host = parts.hostname or ""
+        return parts.scheme == "https" and (host == "slack.com" or host.endswith(".slack.com"))
+
+
+def connect(token: SecretStr, base_url: str, tls: ssl.SSLContext) -> SlackClient:
+    """A client that opens its connections when they are needed. Needs a running event loop."""
+    connector = aiohttp.TCPConnector(ssl=tls, limit=_POOL_SIZE)
+    session = aiohttp.ClientSession(connector=connector, timeout=_SECONDS, proxy=_proxy(base_url), cookie_jar=aiohttp.DummyCookieJar())
+    return SlackClient(token, base_url, tls, session)
+
+
+def _as_text(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _proxy(url: str) -> str | None:
+    """From the environment: aiohttp would take passwords from a .netrc along with it."""
+    parts = urlsplit(url)
+    if proxy_bypass(parts.hostname or ""):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return f"http://{proxy}" if proxy and "://" not in proxy else proxy

@@ -1,0 +1,352 @@
+"""Keeps one app connected: reads its events, catches up after an absence, and tells where the connection stands."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import SecretStr
+
+from providers.base import Deliver
+from providers.errors import Forbidden, LoggedOut, MessengerError, RateLimited, Unreachable
+from providers.models import Account, Event, InstanceState, MessageReceived, Need, StateChanged
+from providers.slack.catchup import CatchUp
+from providers.slack.client import SlackClient
+from providers.slack.errors import refusal, slack_errors
+from providers.slack.inbound import Identity, Translator
+from providers.slack.memory import Recent
+from providers.slack.position import Position
+from providers.slack.socket import LINK_DISABLED, REPLACE, Socket
+
+logger = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+_REMEMBERED = 10_000
+_VITAL_SCOPE = "chat:write"
+
+
+@dataclass(frozen=True)
+class Timing:
+    pauses: tuple[float, ...] = (1, 2, 5, 10, 30, 60)
+    """Seconds before each further try after trouble."""
+    heartbeat_seconds: float = 10
+    """Between two pings; without an answer the connection counts as broken."""
+    check_seconds: float = 300
+    """Between two looks at whether the token still works, where Slack brings the events."""
+    position_seconds: float = 30
+    overlap_seconds: float = 300
+    """Read again after an absence: clocks differ, and a broken connection shows late. What is known already is not told twice."""
+    drain_seconds: float = 60
+    """How long a replaced connection may go on bringing what it has."""
+    share_pauses: tuple[float, ...] = (0.2, 0.3, 0.5, 1, 1, 2, 2, 3, 5, 5)
+    """Between looks at whether a file has become a message."""
+
+
+class Connection:
+    """From start to stop. Without `app_token` Slack brings the events to the webhook, and `receive` takes them."""
+
+    def __init__(
+        self,
+        client: SlackClient,
+        deliver: Deliver,
+        translator: Callable[[Identity], Translator],
+        position: Position,
+        app_token: SecretStr | None,
+        timing: Timing,
+    ) -> None:
+        self.state = StateChanged(state=InstanceState.STARTING)
+        self._client = client
+        self._deliver = deliver
+        self._make_translator = translator
+        self._translator: Translator | None = None
+        self._position = position
+        self._app_token = app_token
+        self._timing = timing
+        self._told: StateChanged | None = None
+        self._seen: Recent[str, None] = Recent(_REMEMBERED)
+        self._turn = asyncio.Lock()
+        self._failures = 0
+        self._pause = 0.0
+        self._is_open = False
+        self._untaken = 0
+        """Envelopes that are not stored yet."""
+        self._missed = False
+        self._doubt = asyncio.Event()
+        """Set when the token may have been revoked."""
+        self._sockets = 0
+        self._remark: str | None = None
+        self._lost_reach: str | None = None
+        self._catching: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Until cancelled, or until the tokens turn out to be wrong."""
+        try:
+            self._begin(self._keep_position())
+            while True:
+                try:
+                    await self._tell()
+                    if self.state.needs is Need.TOKEN:
+                        return
+                    await asyncio.sleep(self._pause)
+                    await self._live()
+                except MessengerError as error:
+                    self._note(error)
+                except asyncio.CancelledError:
+                    if self._is_complete():
+                        self._position.advance()
+                    raise
+                except Exception as error:  # noqa: BLE001  a store that is away for a while must not end the receiving
+                    self._failures += 1
+                    logger.warning("Receiving from Slack was interrupted and begins again: %s", type(error).__name__)
+                    await asyncio.sleep(self._next_pause())
+                finally:
+                    self._is_open = False
+        finally:
+            await self._end()
+
+    async def receive(self, payload: Json) -> bool:
+        """What Slack brought to the webhook; False while we do not know who we are, and Slack has to bring it again."""
+        if self._translator is None:
+            return False
+        try:
+            async with self._turn:
+                await self._take(payload)
+        except Exception:
+            # Slack comes again three times at most; history has it for longer.
+            self._missed = True
+            self._catch_up()
+            raise
+        if _is_farewell(payload):
+            self._doubt.set()
+        return True
+
+    @property
+    def account(self) -> Account | None:
+        return self._translator.me.account if self._translator is not None else None
+
+    async def _tell(self) -> None:
+        if self.state != self._told:
+            state = self.state
+            await self._deliver([state])
+            self._told = state
+
+    async def _live(self) -> None:
+        await self._identify()
+        if self._app_token is None:
+            await self._opened()
+            while True:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._doubt.wait(), self._timing.check_seconds)
+                self._doubt.clear()
+                await self._identify()
+        else:
+            await self._listen(self._app_token)
+
+    async def _opened(self) -> None:
+        self._failures, self._pause = 0, 0.0
+        self._is_open = True
+        await self._show_ready()
+        self._catch_up()
+
+    async def _show_ready(self) -> None:
+        reason = ". ".join(filter(None, [self._remark, self._lost_reach])) or None
+        self.state = StateChanged(state=InstanceState.READY, account=self.account, reason=reason)
+        await self._tell()
+
+    async def _identify(self) -> None:
+        me, scopes = await identify(self._client)
+        if scopes and _VITAL_SCOPE not in scopes:
+            raise refusal("missing_scope", {"needed": _VITAL_SCOPE})
+        if self._translator is None:
+            self._translator = self._make_translator(me)
+
+    async def _listen(self, app_token: SecretStr) -> None:
+        """Reads one connection after another, as Slack wants them replaced. Raises when it broke off."""
+        socket = await self._open_socket(app_token)
+        try:
+            await self._opened()
+            while True:
+                reason = await socket.read(self._take_envelope)
+                if reason == LINK_DISABLED:
+                    raise Forbidden("Slack ended the connection: link_disabled.", hint="Switch Socket Mode on, on the app's page.")
+                if reason not in REPLACE:
+                    raise Unreachable("The connection to Slack broke.", maybe_sent=False)
+                replacement = await self._open_socket(app_token)
+                self._begin(self._drain(socket))
+                socket = replacement
+                await self._show_ready()
+        finally:
+            await self._close_socket(socket)
+
+    async def _open_socket(self, app_token: SecretStr) -> Socket:
+        socket = await Socket.open(self._client, app_token, self._timing.heartbeat_seconds)
+        self._sockets += 1
+        others = socket.connections - self._sockets
+        self._remark = f"{others} more connections with this app token: Slack gives each event to only one of them" if others > 0 else None
+        return socket
+
+    async def _close_socket(self, socket: Socket) -> None:
+        self._sockets -= 1
+        await socket.close()
+
+    async def _drain(self, socket: Socket) -> None:
+        """A connection that is to be replaced still brings what was on its way."""
+        try:
+            async with asyncio.timeout(self._timing.drain_seconds):
+                while await socket.read(self._take_envelope) is not None:
+                    pass
+        except TimeoutError:
+            pass
+        finally:
+            await self._close_socket(socket)
+
+    async def _take_envelope(self, envelope: Json) -> None:
+        """Returns when it is durable, however long the store is away; unless Slack itself is asked for it again, after a stop."""
+        payload: Json = envelope.get("payload", {})
+        self._untaken += 1
+        async with self._turn:
+            await self._take_in_the_end(payload)
+        self._untaken -= 1
+        if _is_farewell(payload):
+            await self._identify()
+
+    async def _take_in_the_end(self, payload: Json) -> None:
+        failures = 0
+        while True:
+            try:
+                return await self._take(payload)
+            except Exception as error:  # noqa: BLE001  a store that is away for a while must not lose what Slack brought
+                failures += 1
+                logger.warning("An event of Slack could not be stored and is tried again: %s", type(error).__name__)
+                await asyncio.sleep(self._pause_after(failures))
+
+    async def _take(self, payload: Json) -> None:
+        key = str(payload.get("event_id", ""))
+        if key and key in self._seen:
+            return
+        await self._store(await self._readable(payload))
+        if key:
+            self._seen.put(key, None)
+
+    async def _store(self, events: Sequence[Event]) -> None:
+        """Each message once: two kinds of events may tell of one, and history tells again."""
+        fresh = [event for event in events if not (isinstance(event, MessageReceived) and event.message.id in self._seen)]
+        if fresh:
+            await self._deliver(fresh)
+        for event in fresh:
+            if isinstance(event, MessageReceived):
+                self._seen.put(event.message.id, None)
+
+    async def _readable(self, payload: Json) -> list[Event]:
+        """One payload that cannot be read must not keep back those after it."""
+        assert self._translator is not None
+        try:
+            match payload:
+                case {"type": "event_callback"}:
+                    return await self._translator.events_of(payload["event"])
+                case {"type": "block_actions"}:
+                    return await self._translator.pressed(payload)
+                case {"command": str()}:
+                    return await self._translator.commanded(payload)
+                case _:
+                    return []
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            logger.warning("A payload is not of Slack's form and was left out: %s", type(error).__name__)
+            return []
+
+    def _catch_up(self) -> None:
+        if self._position.at is None:
+            self._position.advance()
+        elif self._catching is None or self._catching.done():
+            self._catching = self._begin(self._read_back(self._position.at - self._timing.overlap_seconds))
+
+    async def _read_back(self, since: float) -> None:
+        assert self._translator is not None
+        reading = CatchUp(self._client, self._translator, self._store_in_turn)
+        failures = 0
+        while True:
+            try:
+                self._missed = False
+                self._lost_reach = await reading.run(since)
+                if not self._missed:
+                    break
+            except Forbidden as error:
+                self._lost_reach = error.detail
+                break
+            except RateLimited as error:
+                await asyncio.sleep(error.retry_after)
+            except Exception as error:  # noqa: BLE001  whatever is away comes back, and until then nothing is skipped
+                failures += 1
+                logger.warning("Reading what was missed was interrupted and begins again: %s", type(error).__name__)
+                await asyncio.sleep(self._pause_after(failures))
+        if self._lost_reach is not None:
+            self._lost_reach = f"Not read back after the absence: {self._lost_reach}"
+            logger.warning("%s", self._lost_reach)
+            if self._is_open:
+                await self._show_ready()
+
+    async def _store_in_turn(self, events: Sequence[Event]) -> None:
+        async with self._turn:
+            await self._store(events)
+
+    def _is_complete(self) -> bool:
+        """Whether everything that Slack told up to now is stored."""
+        caught_up = self._catching is None or self._catching.done()
+        return self._is_open and caught_up and not self._untaken
+
+    async def _keep_position(self) -> None:
+        while True:
+            await asyncio.sleep(self._timing.position_seconds)
+            if self._is_complete():
+                self._position.advance()
+
+    async def _end(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    def _note(self, error: MessengerError) -> None:
+        self._failures += 1
+        self._pause = max(self._next_pause(), error.retry_after if isinstance(error, RateLimited) else 0)
+        words = f"{error.detail} {error.hint or ''}".strip()
+        if isinstance(error, LoggedOut | Forbidden):
+            self.state = StateChanged(state=InstanceState.ERROR, reason=words, needs=Need.TOKEN, account=self.account)
+        elif self._failures > 1 or self.state.state is not InstanceState.READY:
+            # A single hiccup of a connection that worked is no news.
+            self.state = StateChanged(state=InstanceState.DEGRADED, reason=error.detail, account=self.account)
+
+    def _next_pause(self) -> float:
+        return self._pause_after(self._failures)
+
+    def _pause_after(self, failures: int) -> float:
+        """Not all apps of a process at the same moment."""
+        pause = self._timing.pauses[min(failures, len(self._timing.pauses)) - 1]
+        return pause * random.uniform(0.5, 1)  # noqa: S311  spreads load, guards nothing
+
+
+async def identify(client: SlackClient) -> tuple[Identity, frozenset[str]]:
+    """Who we are, and the scopes of the token (none where Slack does not name them)."""
+    with slack_errors():
+        answer, scopes = await client.who_am_i()
+    name, bot = str(answer.get("user") or ""), answer.get("bot_id")
+    account = Account(id=str(answer["user_id"]), name=name, username=name or None)
+    return Identity(account, None if bot is None else str(bot)), frozenset(filter(None, scopes.replace(" ", "").split(",")))
+
+
+def _is_farewell(payload: Json) -> bool:
+    """The token may not work any more."""
+    event: Json = payload.get("event") or {}
+    return event.get("type") in {"tokens_revoked", "app_uninstalled"}

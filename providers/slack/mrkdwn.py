@@ -1,0 +1,202 @@
+"""Slack's mrkdwn and ordinary Markdown, each as the other.
+
+mrkdwn has its own marks (`*bold*`, `_italic_`, `~struck~`, `<address|label>`), and `&`, `<` and `>` are always written as entities.
+What either side does not know stays as it was written.
+"""
+
+import re
+from collections.abc import Mapping
+
+from providers.models import TextFormat
+from providers.slack.emoji import with_emoji
+
+# Slack shows nothing of it, and no mark is read next to it; it is cleaned away when the text comes back.
+_BREAK = "\u200b"
+
+_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ ]*([\w+#.-]*)[^\n`]*$")
+_HEADING = re.compile(r"^ {0,3}#{1,6}\s+(.+?)\s*#*$")
+_BULLET = re.compile(r"^(\s*)[-*+]\s+")
+_QUOTE = re.compile(r"^ {0,3}> ?")
+
+# Spans are bounded, so that a text full of openings that nothing closes costs no more than its length.
+_MARKDOWN = re.compile(
+    r"\\(?P<escaped>[\\`*_{}\[\]()#+\-.!~>|])"
+    r"|(?P<ticks>`{1,3})(?P<code>[^`]+)(?P=ticks)(?!`)"
+    r"|(?P<mention><(?:@[UW][A-Z0-9]+|#[CGD][A-Z0-9]+|!subteam\^S[A-Z0-9]+|!here|!channel|!everyone)>)"
+    r"|!?\[(?P<label>[^\[\]\n]{1,1000})\]\((?P<url>(?:https?|mailto):(?:[^\s()]|\([^\s()]*\))+)(?:\s+\"[^\"\n]*\")?\)"
+    r"|(?<![A-Za-z0-9*])\*\*(?P<bold>(?=\*?[^\s*])[^\n]{1,1000}?(?<=\S))\*\*(?!\*)"
+    r"|(?<!\w)__(?P<bold2>(?=\S)[^\n]{1,1000}?(?<=\S))__(?!\w)"
+    r"|~~(?P<struck>(?=\S)[^\n]{1,1000}?(?<=\S))~~"
+    r"|(?<![A-Za-z0-9*])\*(?P<italic>(?=[^\s*])[^*\n]{1,1000}?(?<=\S))\*(?![A-Za-z0-9*])"
+    r"|(?<!\w)_(?P<italic2>(?=[^\s_])[^\n]{1,1000}?(?<=[^\s_]))_(?!\w)"
+)
+_MRKDWN_MARKS = {"bold": "*", "bold2": "*", "struck": "~", "italic": "_", "italic2": "_"}
+
+# A mark that Slack might take for the beginning or the end of something.
+_LOOSE_MARK = re.compile(r"(?<!\w)[*_~](?=\S)|(?<=\S)[*_~](?!\w)|`")
+
+_MRKDWN = re.compile(
+    r"```\n?(?P<block>.+?)\n?```"
+    r"|`(?!\u200b)(?P<code>[^`\n]+)(?<!\u200b)`"
+    r"|<(?P<control>[^<>\n]+)>"
+    r"|(?<![\w*])\*(?P<bold>(?=[^\s*\u200b])[^*\n]{1,1000}?(?<=[^\s\u200b]))\*(?![\w*])"
+    r"|(?<![\w_])_(?P<italic>(?=[^\s_\u200b])[^\n]{1,1000}?(?<=[^\s_\u200b]))_(?![\w_])"
+    r"|(?<![\w~])~(?P<struck>(?=[^\s~\u200b])[^~\n]{1,1000}?(?<=[^\s\u200b]))~(?![\w~])",
+    re.DOTALL,
+)
+_MARKDOWN_MARKS = {"bold": "**", "italic": "_", "struck": "~~"}
+_MENTION = re.compile(r"<[@#](?P<id>[A-Z0-9]+)\|?>")
+_SPECIAL = re.compile(r"[\\*`]|(?<!\w)_|_(?!\w)|~~|\[(?=[^\[\]\n]*\]\()|^(?:#{1,6}(?=\s)|[-+](?=\s)|>)", re.MULTILINE)
+
+
+def literal(text: str) -> str:
+    """A text that Slack shows as it is."""
+    return _LOOSE_MARK.sub(lambda mark: f"{_BREAK}{mark[0]}{_BREAK}", entities(text))
+
+
+def entities(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def to_mrkdwn(markdown: str) -> str:
+    """Bold, italic, strike, code, links, quotes and mentions (`<@U123>`); headings become bold, bullets dots."""
+    done: list[str] = []
+    lines = markdown.split("\n")
+    at = 0
+    while at < len(lines):
+        if fence := _FENCE.match(lines[at]):
+            block, at = _code_block(lines, at + 1, fence[1])
+        else:
+            block, at = _line(lines[at]), at + 1
+        done.append(block)
+    return "\n".join(done)
+
+
+def _code_block(lines: list[str], start: int, mark: str) -> tuple[str, int]:
+    end = start
+    while end < len(lines) and not lines[end].strip().startswith(mark):
+        end += 1
+    return "```\n" + entities("\n".join(lines[start:end])) + "\n```", end + 1
+
+
+def _line(line: str) -> str:
+    if quote := _QUOTE.match(line):
+        return f"> {_line(line[quote.end() :])}"
+    if heading := _HEADING.match(line):
+        # Bold inside bold would end it.
+        return f"*{_inline(heading[1].replace('**', '').replace('__', ''))}*"
+    if bullet := _BULLET.match(line):
+        return f"{bullet[1]}• {_inline(line[bullet.end() :])}"
+    return _inline(line)
+
+
+def _inline(text: str) -> str:
+    done: list[str] = []
+    end = 0
+    for found in _MARKDOWN.finditer(text):
+        done += [entities(text[end : found.start()]), _as_mrkdwn(found)]
+        end = found.end()
+    return "".join([*done, entities(text[end:])])
+
+
+def _as_mrkdwn(found: re.Match[str]) -> str:
+    kind = found.lastgroup or ""
+    match kind:
+        case "escaped":
+            return _literal_mark(found[kind])
+        case "code":
+            return f"`{entities(found[kind])}`"
+        case "mention":
+            return found[kind]
+        case "url":
+            address = entities(found["url"]).replace("|", "%7C")
+            return f"<{address}|{_label(found['label'])}>"
+        case _:
+            mark = _MRKDWN_MARKS[kind]
+            return f"{mark}{_inline(found[kind])}{mark}"
+
+
+def _label(label: str) -> str:
+    return entities(label).replace("|", "¦")
+
+
+def _literal_mark(character: str) -> str:
+    return f"{_BREAK}{character}{_BREAK}" if character in "*_~`" else entities(character)
+
+
+def mentioned(text: str) -> list[str]:
+    """The ids of people and channels that a text names without telling their names, each once."""
+    return list(dict.fromkeys(found["id"] for found in _MENTION.finditer(text)))
+
+
+def from_mrkdwn(text: str, names: Mapping[str, str]) -> tuple[str, TextFormat]:
+    """The text as Markdown; plain where nothing in it is marked. `names` tells people and channels by id."""
+    marked = _Reading(names)
+    markdown = marked.markdown(text)
+    if marked.has_marks:
+        return markdown, TextFormat.MARKDOWN
+    return _Reading(names, escape=False).markdown(text), TextFormat.PLAIN
+
+
+class _Reading:
+    """One text on its way to Markdown."""
+
+    def __init__(self, names: Mapping[str, str], *, escape: bool = True) -> None:
+        self.has_marks = False
+        self._names = names
+        self._escape = escape
+
+    def markdown(self, text: str) -> str:
+        done: list[str] = []
+        end = 0
+        for found in _MRKDWN.finditer(text):
+            done += [self._plain(text[end : found.start()]), self._marked(found)]
+            end = found.end()
+        return "".join([*done, self._plain(text[end:])])
+
+    def _plain(self, text: str) -> str:
+        said = with_emoji(_unescaped(text))
+        return _SPECIAL.sub(r"\\\g<0>", said) if self._escape else said
+
+    def _marked(self, found: re.Match[str]) -> str:
+        kind = found.lastgroup or ""
+        if kind == "control":
+            return self._control(found["control"])
+        self.has_marks = True
+        match kind:
+            case "block":
+                return f"```\n{_unescaped(found[kind])}\n```"
+            case "code":
+                return f"`{_unescaped(found[kind])}`"
+            case _:
+                mark = _MARKDOWN_MARKS[kind]
+                return f"{mark}{self.markdown(found[kind])}{mark}"
+
+    def _control(self, control: str) -> str:
+        target, _, label = control.partition("|")
+        match target[:1]:
+            case "@" | "#":
+                return target[0] + _unescaped(label or self._names.get(target[1:], target[1:])).removeprefix(target[0])
+            case "!":
+                return self._special(target[1:], _unescaped(label))
+            case _:
+                return self._link(_unescaped(target), _unescaped(label))
+
+    def _special(self, target: str, label: str) -> str:
+        """`<!here>`, `<!subteam^S1|@team>`, `<!date^1700000000^{date}|fallback>`."""
+        if target.startswith("date^"):
+            return label or target.split("^")[2]
+        return "@" + (label or target.removeprefix("subteam^")).removeprefix("@")
+
+    def _link(self, address: str, label: str) -> str:
+        if label in {"", address, address.removeprefix("mailto:")}:
+            return label or address
+        if address in {f"http://{label}", f"https://{label}"}:
+            return label
+        self.has_marks = True
+        address = address.replace("(", "%28").replace(")", "%29").replace(" ", "%20")
+        return f"[{with_emoji(label)}]({address})" if self._escape else f"{label} ({address})"
+
+
+def _unescaped(text: str) -> str:
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")

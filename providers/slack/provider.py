@@ -1,0 +1,269 @@
+"""A Slack app's bot behind the port."""
+
+import asyncio
+import json
+import mimetypes
+from collections.abc import Sequence
+
+from providers.base import Deliver, Provider, Settings, Surroundings, WebhookReply, WebhookRequest
+from providers.errors import Forbidden, InvalidRequest, NotFound, RateLimited
+from providers.models import (
+    Capability,
+    Chat,
+    Contact,
+    Download,
+    Draft,
+    Group,
+    GroupChange,
+    InstanceState,
+    Limits,
+    Media,
+    Message,
+    Rate,
+    SentMessage,
+    StateChanged,
+    TextFormat,
+)
+from providers.slack.client import SlackClient, connect
+from providers.slack.connection import Connection, Timing, identify
+from providers.slack.directory import Directory, chat_of, contact_of
+from providers.slack.emoji import name_of
+from providers.slack.errors import slack_errors
+from providers.slack.groups import Groups, pages
+from providers.slack.ids import place_of
+from providers.slack.inbound import Identity, Translator
+from providers.slack.memory import Recent
+from providers.slack.outbound import Sender, rendered
+from providers.slack.position import Position
+from providers.slack.reactions import Reactions
+from providers.slack.settings import SlackSettings
+from providers.slack.webhook import is_signed, parse
+
+# What a draft says itself: `extra` must not turn it into something that was not checked, or sent by somebody else.
+_SAID_BY_DRAFT = frozenset({"channel", "channel_id", "channels", "text", "initial_comment", "thread_ts", "metadata", "mrkdwn", "files", "token"})
+
+_MAX_BUTTONS = 25
+_MAX_BUTTON_TITLE = 75
+_HISTORY_PAGE = 200
+
+
+class SlackProvider(Provider):
+    """Bots have no typing sign and no read marks: Slack offers neither to apps."""
+
+    name = "slack"
+    title = "Slack"
+    capabilities = frozenset(
+        {
+            Capability.REPLY,
+            Capability.THREADS,
+            Capability.FORMATTING,
+            Capability.MEDIA,
+            Capability.DOWNLOAD,
+            Capability.CHOICES,
+            Capability.EDIT,
+            Capability.DELETE,
+            Capability.REACT,
+            Capability.CHATS,
+            Capability.CONTACTS,
+            Capability.HISTORY,
+            Capability.GROUPS,
+            Capability.WEBHOOK,
+        }
+    )
+    limits = Limits(
+        # Slack cuts what is longer without a word.
+        max_text=40_000,
+        max_upload=1_000_000_000,
+        max_download=1_000_000_000,
+        chat_rate=Rate(count=1, seconds=1),
+        group_rate=Rate(count=1, seconds=1),
+    )
+    settings_type = SlackSettings
+
+    def __init__(self, settings: Settings, surroundings: Surroundings, *, timing: Timing | None = None) -> None:
+        super().__init__(settings, surroundings)
+        self._settings = SlackSettings.model_validate(settings)
+        self._timing = timing or Timing()
+        self._at_rest = StateChanged(state=InstanceState.CREATED)
+        self._desk: _Desk | None = None
+        self._connection: Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def state(self) -> StateChanged:
+        return self._at_rest if self._connection is None else self._connection.state
+
+    @property
+    def _at(self) -> "_Desk":
+        """Sending needs no running connection, only the token."""
+        if self._desk is None:
+            client = connect(self._settings.bot_token, self._settings.base_url, self.surroundings.tls)
+            self._desk = _Desk(client, self._timing)
+        return self._desk
+
+    async def start(self, deliver: Deliver) -> None:
+        await self.stop()
+        position = Position(self.surroundings.data_dir)
+        self._connection = Connection(self._at.client, deliver, self._at.translator, position, self._settings.app_token, self._timing)
+        self._task = asyncio.create_task(self._connection.run())
+
+    async def stop(self) -> None:
+        task, desk = self._task, self._desk
+        self._task = self._desk = self._connection = None
+        self._at_rest = StateChanged(state=InstanceState.STOPPED)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        if desk is not None:
+            await desk.client.http.close()
+
+    def check(self, draft: Draft) -> None:
+        super().check(draft)
+        if said_twice := _SAID_BY_DRAFT & draft.extra.keys():
+            raise InvalidRequest(f"extra may not hold {', '.join(sorted(said_twice))}.", hint="Use the fields of the message itself.")
+        if draft.choices and (draft.upload is not None or "blocks" in draft.extra):
+            raise InvalidRequest("Slack shows choices only under a text.", hint="Send the file or the blocks as a message of their own.")
+        if len(draft.choices) > _MAX_BUTTONS or any(len(choice.title) > _MAX_BUTTON_TITLE for choice in draft.choices):
+            raise InvalidRequest(
+                f"Slack takes {_MAX_BUTTONS} choices with titles of {_MAX_BUTTON_TITLE} characters.", hint="Offer fewer or shorter ones."
+            )
+
+    async def send(self, draft: Draft) -> SentMessage:
+        return await self._at.sender.send(draft)
+
+    async def edit(self, chat_id: str, message_id: str, text: str, format: TextFormat) -> None:
+        channel, ts = place_of(chat_id, message_id)
+        with slack_errors():
+            await self._at.client.call("chat.update", channel=channel, ts=ts, text=rendered(text, format))
+
+    async def delete(self, chat_id: str, message_id: str) -> None:
+        channel, ts = place_of(chat_id, message_id)
+        with slack_errors():
+            await self._at.client.call("chat.delete", channel=channel, ts=ts)
+
+    async def react(self, chat_id: str, message_id: str, emoji: str | None) -> None:
+        """Slack keeps several reactions of one person; ours is one."""
+        channel, ts = place_of(chat_id, message_id)
+        wanted = None if emoji is None else name_of(emoji)
+        ours = await self._at.reactions.of(channel, ts, (await self._me()).account.id)
+        if wanted is not None and wanted not in ours:
+            await self._reaction("reactions.add", channel, ts, wanted)
+        for name in ours:
+            if name != wanted:
+                await self._reaction("reactions.remove", channel, ts, name)
+
+    async def _reaction(self, method: str, channel: str, ts: str, name: str) -> None:
+        try:
+            with slack_errors():
+                await self._at.client.call(method, channel=channel, timestamp=ts, name=name)
+        except InvalidRequest as refusal:
+            # It is as wanted: somebody was faster.
+            if not any(word in refusal.detail for word in ("already_reacted", "no_reaction")):
+                raise
+
+    async def _me(self) -> Identity:
+        return await self._at.identity()
+
+    async def list_chats(self) -> Sequence[Chat]:
+        """Those the bot is in."""
+        kinds = "public_channel,private_channel,mpim,im"
+        channels = await pages(self._at.client, "users.conversations", "channels", types=kinds, exclude_archived=True)
+        return [self._named(chat_of(channel), channel.get("user")) for channel in channels]
+
+    def _named(self, chat: Chat, person: str | None) -> Chat:
+        """Direct messages have no name but that of the person, where it is known already."""
+        if chat.title or person is None:
+            return chat
+        return chat.model_copy(update={"title": self._at.directory.known_person(person).name})
+
+    async def list_contacts(self) -> Sequence[Contact]:
+        """The workspace's members, of the first 10,000."""
+        people = await pages(self._at.client, "users.list", "members")
+        return [contact_of(person) for person in people if not person.get("deleted")]
+
+    async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
+        """What stands in the channel itself; answers in threads come only as they are written."""
+        latest = None if before is None else place_of(chat_id, before)[1]
+        channel = await self._at.sender.channel_of(chat_id)
+        translator = self._at.translator(await self._me())
+        count = min(limit, _HISTORY_PAGE)
+        try:
+            with slack_errors():
+                answer = await self._at.client.call("conversations.history", channel=channel, latest=latest, limit=count)
+        except RateLimited as error:
+            raise RateLimited(
+                error.retry_after,
+                f"{error.detail} Apps that are sold outside Slack's Marketplace read 15 messages of history a minute; internal apps read more.",
+            ) from None
+        return [(await translator.received(message, channel)).message for message in answer["messages"]]
+
+    async def download(self, media: Media) -> Download:
+        with slack_errors():
+            file = (await self._at.client.call("files.info", file=media.ref))["file"]
+        self._check_download(file.get("size"))
+        url = str(file.get("url_private_download") or file.get("url_private") or "")
+        if not self._at.client.is_own(url):
+            raise Forbidden("The file does not lie at Slack, and the token must not go elsewhere.", hint="Open its link in a browser.")
+        with slack_errors():
+            status, mime, content = await self._at.client.fetch(url)
+        wanted = str(file.get("mimetype") or media.mime or mimetypes.guess_type(str(file.get("name")))[0] or "application/octet-stream")
+        if status in {404, 410}:
+            raise NotFound("Slack does not have this file any more.", hint="Ask for it to be sent again.")
+        if status != 200 or (mime == "text/html" and wanted != "text/html"):
+            raise Forbidden(f"Slack did not hand out the file: status {status}.", hint="The token needs the scope files:read.")
+        return Download(content=content, mime=wanted, name=str(file.get("name") or media.name or media.ref))
+
+    def _check_download(self, size: int | None) -> None:
+        limit = self.limits.max_download
+        if size is not None and limit is not None and size > limit:
+            raise InvalidRequest(f"The file has {size} bytes; at most {limit} are downloaded.", hint="Ask for a smaller file or a link.")
+
+    async def list_groups(self) -> Sequence[Group]:
+        return await self._at.groups.list((await self._me()).account.id)
+
+    async def create_group(self, title: str, participants: Sequence[str]) -> GroupChange:
+        """A private channel. Slack writes its name in lower case, without spaces."""
+        return await self._at.groups.create(title, participants, (await self._me()).account.id)
+
+    async def add_participants(self, group_id: str, participants: Sequence[str]) -> GroupChange:
+        return await self._at.groups.add(group_id, participants, (await self._me()).account.id)
+
+    async def remove_participants(self, group_id: str, participants: Sequence[str]) -> GroupChange:
+        return await self._at.groups.remove(group_id, participants, (await self._me()).account.id)
+
+    async def receive_webhook(self, request: WebhookRequest) -> WebhookReply:
+        """Raises what `deliver` raises; Slack brings the event again."""
+        secret = self._settings.signing_secret
+        if secret is None or not is_signed(request, secret):
+            return WebhookReply(401, "The signature is missing, wrong or older than five minutes.")
+        payload = parse(request)
+        if payload is None:
+            return WebhookReply(400, "The body is no event of Slack.")
+        if payload.get("type") == "url_verification":
+            return WebhookReply(body=json.dumps({"challenge": str(payload.get("challenge", ""))}), content_type="application/json")
+        if self._connection is None or not await self._connection.receive(payload):
+            return WebhookReply(503, "The instance is not running yet.")
+        return WebhookReply()
+
+
+class _Desk:
+    """What works with one client, from the first call to the stop."""
+
+    def __init__(self, client: SlackClient, timing: Timing) -> None:
+        self.client = client
+        self.directory = Directory(client)
+        self.reactions = Reactions(client)
+        self.groups = Groups(client, self.directory)
+        self._roots: Recent[str, str] = Recent(10_000)
+        self._uploads: Recent[str, str] = Recent(1_000)
+        self.sender = Sender(client, self._roots, self._uploads, timing.share_pauses)
+        self._identity: Identity | None = None
+
+    def translator(self, me: Identity) -> Translator:
+        self._identity = me
+        return Translator(me, self.directory, self.reactions, self._roots, self._uploads)
+
+    async def identity(self) -> Identity:
+        if self._identity is None:
+            self._identity = (await identify(self.client))[0]
+        return self._identity

@@ -1,0 +1,101 @@
+"""Slack keeps the contract of all messengers."""
+
+from typing import Any
+
+import pytest
+
+from providers.base import Provider
+from providers.models import MessageDeleted, MessageEdited, ReactionChanged, Upload
+from providers.slack.emoji import emoji_of, name_of
+from providers.slack.mrkdwn import entities, from_mrkdwn
+from providers.text import clean
+from tests.providers.contract import ProviderContract
+from tests.providers.harness import Harness, Running, Seen
+from tests.providers.slack.conftest import Station
+from tests.standins.slack_api.workspace import BOT
+
+
+class SlackHarness(Harness):
+    reports = frozenset({MessageEdited, MessageDeleted, ReactionChanged})
+
+    def __init__(self, station: Station) -> None:
+        self._station = station
+        self._slack = station.slack
+        self.settings = station.settings()
+        self.chat_id, self.person_id = station.dm, station.ann
+
+    def create(self) -> Provider:
+        return self._station.make()
+
+    def _held(self, message_id: str) -> dict[str, Any] | None:
+        channel, ts = message_id.split(":")
+        return self._slack.channels[channel].find(ts)
+
+    async def write(self, text: str, *, reply_to: str | None = None, upload: Upload | None = None) -> str:
+        answered = self._held(reply_to) if reply_to else None
+        thread = answered.get("thread_ts", answered["ts"]) if answered else None
+        if upload is not None:
+            message = self._slack.user_sends_file(self.chat_id, upload.content, upload.name, by=self.person_id, text=text, thread_ts=thread)
+        else:
+            message = self._slack.user_writes(self.chat_id, entities(text), by=self.person_id, thread_ts=thread)
+        return f"{self.chat_id}:{message['ts']}"
+
+    async def edit(self, message_id: str, text: str) -> None:
+        channel, ts = message_id.split(":")
+        self._slack.user_edits(channel, ts, entities(text))
+
+    async def delete(self, message_id: str) -> None:
+        channel, ts = message_id.split(":")
+        self._slack.user_deletes(channel, ts)
+
+    async def react(self, message_id: str, emoji: str | None) -> None:
+        channel, ts = message_id.split(":")
+        self._slack.reacts(channel, ts, name_of(emoji or "👍"), by=self.person_id, takes_back=emoji is None)
+
+    async def choices(self, message_id: str) -> dict[str, str]:
+        message = self._held(message_id)
+        assert message is not None
+        buttons = [button for block in message["blocks"] if block["type"] == "actions" for button in block["elements"]]
+        return {button["value"]: button["text"]["text"] for button in buttons}
+
+    async def choose(self, message_id: str, choice_id: str) -> None:
+        channel, ts = message_id.split(":")
+        self._slack.sockets.push("interactive", self._slack.press(channel, ts, choice_id, by=self.person_id))
+
+    async def thread(self) -> str:
+        return await self.write("the first of a thread")
+
+    async def seen(self, message_id: str) -> Seen:
+        channel, message = message_id.split(":")[0], self._held(message_id)
+        if message is None:
+            return Seen(deleted=True)
+        root = message.get("thread_ts")
+        parent = f"{channel}:{root}" if root and root != message["ts"] else None
+        ours = [one["name"] for one in message.get("reactions", []) if BOT in one["users"]]
+        files = message.get("files", [])
+        return Seen(
+            text=clean(from_mrkdwn(message["text"], {})[0]),
+            reply_to=parent,
+            thread_id=parent,
+            reaction=emoji_of(ours[0]) if ours else None,
+            file=self._slack.files[files[0]["id"]].content if files else None,
+        )
+
+
+@pytest.fixture
+def harness(station: Station) -> SlackHarness:
+    return SlackHarness(station)
+
+
+class TestSlack(ProviderContract):
+    async def test_replies_both_ways(self, running: Running) -> None:
+        """Slack has threads and no replies in them: whoever answers in a thread answers its first message."""
+        question = await running.harness.write("who?")
+        await running.inbox.message("who?")
+        sent = await running.provider.send(running.draft("me", reply_to=question))
+        assert (await running.harness.seen(sent.id)).reply_to == question
+        await running.harness.write("fine", reply_to=sent.id)
+        answer = (await running.inbox.message("fine")).message
+        assert (answer.reply_to, answer.thread_id) == (question, question)
+        again = await running.provider.send(running.draft("good", reply_to=answer.id))
+        assert (await running.harness.seen(again.id)).reply_to == question

@@ -1,0 +1,232 @@
+"""What Slack tells, as events."""
+
+from typing import Any
+
+import pytest
+
+from providers.models import (
+    ChatChanged,
+    ChatKind,
+    Event,
+    Media,
+    MediaKind,
+    MessageDeleted,
+    MessageEdited,
+    MessageKind,
+    MessageReceived,
+    ReactionChanged,
+    TextFormat,
+)
+from tests.providers.slack.conftest import Station
+from tests.standins.slack_api.workspace import BOT, BOT_ID
+
+pytestmark = pytest.mark.anyio
+
+
+async def told(station: Station, **event: object) -> list[Event]:
+    """What a single event brings: everything up to a mark that is written after it."""
+    known = len(station.inbox.events)
+    ts = station.slack.next_ts()
+    station.slack.emit({"ts": ts, "event_ts": ts, **event})
+    station.slack.user_writes(station.dm, f"mark {ts}", by=station.ann)
+    await station.inbox.message(f"mark {ts}")
+    return station.inbox.events[known:-1]
+
+
+async def said(station: Station, channel: str | None = None, **event: Any) -> MessageReceived:
+    found = await told(station, type="message", channel=channel or station.dm, **event)
+    assert len(found) == 1
+    assert isinstance(found[0], MessageReceived)
+    return found[0]
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("channel", ChatKind.CHANNEL), ("group", ChatKind.GROUP), ("mpim", ChatKind.GROUP)])
+async def test_channels_private_channels_and_group_messages(station: Station, kind: str, expected: ChatKind) -> None:
+    await station.ready()
+    team = station.slack.channel("team", station.ann, kind=kind)
+    event = await said(station, team, user=station.ann, text="hello", channel_type=kind)
+    assert (event.chat.id, event.chat.kind, event.chat.title) == (team, expected, "team")
+    assert event.sender is not None
+    assert (event.sender.name, event.sender.username, event.message.sender_name) == ("Ann", "ann", "Ann")
+
+
+async def test_direct_messages_are_named_for_the_person(station: Station) -> None:
+    await station.ready()
+    event = await said(station, user=station.ann, text="hello", channel_type="im")
+    assert (event.chat.kind, event.chat.title) == (ChatKind.PRIVATE, "Ann")
+
+
+async def test_people_and_channels_are_asked_for_once(station: Station) -> None:
+    await station.ready()
+    for number in range(3):
+        await said(station, user=station.ann, text=f"number {number}")
+    assert len(station.slack.calls_of("users.info")) == 1
+    assert len(station.slack.calls_of("conversations.info")) == 1
+
+
+async def test_a_new_name_is_learned(station: Station) -> None:
+    await station.ready()
+    await said(station, user=station.ann, text="one")
+    await told(station, type="user_change", user={"id": station.ann, "name": "ann", "profile": {"display_name": "Ann Lee"}})
+    assert (await said(station, user=station.ann, text="two")).message.sender_name == "Ann Lee"
+
+
+async def test_mentions_are_readable_and_ours_is_noticed(station: Station) -> None:
+    await station.ready()
+    bob, team = station.slack.person("Bob"), station.slack.channel("random", station.ann)
+    event = await said(station, team, user=station.ann, text=f"<@{BOT}> ask <@{bob}> in <#{team}>")
+    assert event.message.text == "@Robo ask @Bob in #random"
+    assert event.message.mentions_me
+    assert not (await said(station, team, user=station.ann, text=f"<@{bob}> hello")).message.mentions_me
+
+
+async def test_formatting_comes_as_markdown(station: Station) -> None:
+    await station.ready()
+    event = await said(station, user=station.ann, text="*so* <https://a.example|there>")
+    assert (event.message.text, event.message.format) == ("**so** [there](https://a.example)", TextFormat.MARKDOWN)
+    assert (await said(station, user=station.ann, text="so")).message.format is TextFormat.PLAIN
+
+
+async def test_answers_in_threads_name_the_thread(station: Station) -> None:
+    await station.ready()
+    event = await said(station, user=station.ann, text="in here", thread_ts="1700000000.000100")
+    assert event.message.thread_id == event.message.reply_to == f"{station.dm}:1700000000.000100"
+    also = await said(station, user=station.ann, text="to all", thread_ts="1700000000.000100", subtype="thread_broadcast")
+    assert also.message.thread_id == f"{station.dm}:1700000000.000100"
+    first = station.slack.next_ts()
+    root = await said(station, user=station.ann, text="the first", ts=first, thread_ts=first)
+    assert (root.message.thread_id, root.message.reply_to) == (None, None)
+
+
+async def test_our_own_messages_are_outgoing(station: Station) -> None:
+    await station.ready()
+    assert (await said(station, user=BOT, text="written elsewhere")).message.outgoing
+    assert (await said(station, bot_id=BOT_ID, subtype="bot_message", text="as an old bot")).message.outgoing
+    assert not (await said(station, bot_id="B0OTHER", subtype="bot_message", text="another bot", username="Jenkins")).message.outgoing
+
+
+async def test_messages_of_other_bots(station: Station) -> None:
+    await station.ready()
+    event = await said(station, bot_id="B0OTHER", subtype="bot_message", text="built", username="Jenkins")
+    assert event.sender is not None
+    assert (event.sender.id, event.sender.name, event.sender.is_bot) == ("B0OTHER", "Jenkins", True)
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ({"blocks": [{"type": "section", "text": {"type": "mrkdwn", "text": "in a *block*"}}]}, "in a **block**"),
+        ({"blocks": [{"type": "header", "text": {"type": "plain_text", "text": "Title"}}, {"type": "divider"}]}, "Title"),
+        ({"blocks": [{"type": "section", "fields": [{"type": "plain_text", "text": "a"}, {"type": "plain_text", "text": "b"}]}]}, "a\nb"),
+        ({"attachments": [{"pretext": "Alarm", "text": "disk full"}]}, "Alarm\ndisk full"),
+        ({"attachments": [{"fallback": "disk full"}]}, "disk full"),
+    ],
+)
+async def test_words_in_blocks_and_attachments_are_text(station: Station, content: dict[str, Any], text: str) -> None:
+    await station.ready()
+    assert (await said(station, bot_id="B0OTHER", subtype="bot_message", text="", **content)).message.text == text
+
+
+async def test_what_slack_reports_is_a_system_message(station: Station) -> None:
+    await station.ready()
+    event = await said(station, user=station.ann, subtype="channel_join", text=f"<@{station.ann}> has joined the channel")
+    assert (event.message.kind, event.message.text) == (MessageKind.SYSTEM, "@Ann has joined the channel")
+
+
+FILE = {"id": "F1", "name": "a.bin", "size": 3, "mode": "hosted"}
+
+
+@pytest.mark.parametrize(
+    ("file", "media"),
+    [
+        (FILE | {"mimetype": "image/png"}, Media(kind=MediaKind.IMAGE, ref="F1", mime="image/png", size=3, name="a.bin")),
+        (
+            FILE | {"mimetype": "video/mp4", "duration_ms": 1500},
+            Media(kind=MediaKind.VIDEO, ref="F1", mime="video/mp4", size=3, name="a.bin", duration=1.5),
+        ),
+        (FILE | {"mimetype": "audio/mp4", "subtype": "slack_audio"}, Media(kind=MediaKind.VOICE, ref="F1", mime="audio/mp4", size=3, name="a.bin")),
+        (FILE | {"mimetype": "application/pdf"}, Media(kind=MediaKind.DOCUMENT, ref="F1", mime="application/pdf", size=3, name="a.bin")),
+        ({"id": "F1", "mode": "hosted", "title": "t"}, Media(kind=MediaKind.DOCUMENT, ref="F1", name="t")),
+    ],
+)
+async def test_files_by_their_kind(station: Station, file: dict[str, object], media: Media) -> None:
+    await station.ready()
+    event = await told(station, type="message", subtype="file_share", channel=station.dm, user=station.ann, text="", files=[file])
+    assert isinstance(event[0], MessageReceived)
+    assert (event[0].message.kind, event[0].message.media) == (MessageKind.MEDIA, (media,))
+
+
+async def test_files_that_are_gone_or_elsewhere_are_no_media(station: Station) -> None:
+    await station.ready()
+    files = [{"id": "F1", "mode": "tombstone"}, {"id": "F2", "mode": "external", "permalink": "https://drive.example/x"}]
+    event = await said(station, user=station.ann, subtype="file_share", text="see", files=files)
+    assert (event.message.media, event.message.text) == ((), "see\nhttps://drive.example/x")
+
+
+async def test_a_preview_or_a_first_answer_is_no_edit(station: Station) -> None:
+    await station.ready()
+    message = station.slack.user_writes(station.dm, "see https://a.example", by=station.ann)
+    await station.inbox.message("see https://a.example")
+    station.slack.link_unfurls(station.dm, message["ts"])
+    assert not await told(station, type="message", subtype="message_replied", channel=station.dm, message=message)
+    assert not [event for event in station.inbox.events if isinstance(event, MessageEdited)]
+
+
+async def test_a_deleted_message_with_answers_leaves_a_stone(station: Station) -> None:
+    await station.ready()
+    stone = {"type": "message", "subtype": "tombstone", "ts": "1700000000.000100", "text": "This message was deleted."}
+    event = await told(station, type="message", subtype="message_changed", channel=station.dm, message=stone, previous_message={"text": "x"})
+    assert isinstance(event[0], MessageDeleted)
+    assert event[0].message_id == f"{station.dm}:1700000000.000100"
+
+
+async def reactions(station: Station, ts: str, name: str, *, takes_back: bool = False) -> tuple[str, ...]:
+    known = len([event for event in station.inbox.events if isinstance(event, ReactionChanged)])
+    station.slack.reacts(station.dm, ts, name, by=station.ann, takes_back=takes_back)
+
+    def new(_: ReactionChanged) -> bool:
+        return len([event for event in station.inbox.events if isinstance(event, ReactionChanged)]) > known
+
+    await station.inbox.wait(ReactionChanged, new)
+    return [event for event in station.inbox.events if isinstance(event, ReactionChanged)][-1].emojis
+
+
+async def test_several_reactions_of_one_person_are_told_together(station: Station) -> None:
+    await station.ready()
+    ts = station.slack.user_writes(station.dm, "well?", by=station.ann)["ts"]
+    assert await reactions(station, ts, "+1") == ("👍",)
+    assert await reactions(station, ts, "party_parrot") == ("👍", ":party_parrot:")
+    assert await reactions(station, ts, "+1", takes_back=True) == (":party_parrot:",)
+    assert len(station.slack.calls_of("reactions.get")) == 1
+
+
+async def test_reactions_from_before_a_restart_are_known(station: Station) -> None:
+    provider = await station.ready()
+    ts = station.slack.user_writes(station.dm, "well?", by=station.ann)["ts"]
+    await reactions(station, ts, "+1")
+    await provider.stop()
+    await station.start()
+    await station.slack.until(lambda: station.slack.sockets.opened == 2 and bool(station.slack.sockets.links))
+    assert await reactions(station, ts, "tada") == ("👍", "🎉")
+
+
+async def test_a_renamed_channel_and_an_invitation_are_told(station: Station) -> None:
+    await station.ready()
+    team = station.slack.channel("team", station.ann)
+    await said(station, team, user=station.ann, text="hello")
+    station.slack.channels[team].name = "crew"
+    renamed = await told(station, type="channel_rename", channel={"id": team, "name": "crew"})
+    assert isinstance(renamed[0], ChatChanged)
+    assert (renamed[0].chat.id, renamed[0].chat.title) == (team, "crew")
+    joined = await told(station, type="member_joined_channel", channel=team, user=BOT)
+    assert isinstance(joined[0], ChatChanged)
+    assert not await told(station, type="member_joined_channel", channel=team, user=station.ann)
+
+
+async def test_raw_holds_what_slack_said_and_no_verification_token(station: Station) -> None:
+    await station.ready()
+    event = await said(station, user=station.ann, text="hello")
+    assert event.message.raw["text"] == "hello"
+    assert "FAKE-VERIFICATION" not in f"{station.inbox.events}"
+    big = await said(station, user=station.ann, text="x" * 70_000)
+    assert len(f"{big.message.raw}") < 1000

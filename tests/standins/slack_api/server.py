@@ -1,0 +1,234 @@
+"""The stand-in over HTTP: /api/<method>, /upload, /files-pri and /link, as Slack has them."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from aiohttp import web
+
+from providers.base import WebhookRequest
+from tests.standins.slack_api import spec
+from tests.standins.slack_api.faults import Answer, Drop, Fault, Hold
+from tests.standins.slack_api.methods import METHODS, need
+from tests.standins.slack_api.refusal import Refusal
+from tests.standins.slack_api.socket_mode import SocketMode
+from tests.standins.slack_api.workspace import Json, Workspace
+
+
+@dataclass
+class Call:
+    method: str
+    params: dict[str, str]
+
+
+class SlackStandIn(Workspace):
+    """Runs in the caller's event loop on 127.0.0.1. Leaving it fails when a call was made that the Web API does not have."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: f"http://127.0.0.1:{self.port}", self._tell)
+        self.port = 0
+        self.calls: list[Call] = []
+        self.faults: list[Fault] = []
+        self.violations: list[str] = []
+        self.sockets = SocketMode(self)
+        self.listener = lambda payload: self.sockets.push("events_api", payload)
+        self._news = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def api(self) -> str:
+        return f"{self.url()}/api"
+
+    async def __aenter__(self) -> Self:
+        await self.come_back()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        await self.go_down()
+        if kind is None:
+            assert not self.violations, self.violations
+
+    async def go_down(self) -> None:
+        """Nobody answers on the port any more, and who is connected is cut off."""
+        self.sockets.cut()
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    async def come_back(self) -> None:
+        app = web.Application(client_max_size=200_000_000)
+        app.router.add_route("*", "/api/{method}", self._answer)
+        app.router.add_post("/upload/v1/{file}", self._upload)
+        app.router.add_get("/files-pri/{team_and_file}/download/{name}", self._download)
+        app.router.add_get("/link/", self.sockets.serve)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def until(self, happened: Callable[[], bool]) -> None:
+        """Waits for something that the stand-in can see."""
+        async with asyncio.timeout(15):
+            while not happened():
+                self._news.clear()
+                await self._news.wait()
+
+    def calls_of(self, method: str) -> list[Call]:
+        return [call for call in self.calls if call.method == method]
+
+    # What goes wrong
+
+    def fail_next(self, method: str, status: int = 500, error: str | None = None, *, is_done: bool = False, **more: Any) -> None:
+        body: Json | str = "<html>Oops</html>" if error is None else {"ok": False, "error": error, **more}
+        self.faults.append(Answer(method, status, body, is_done=is_done))
+
+    def flood_next(self, method: str, retry_after: int) -> None:
+        self.faults.append(Answer(method, 429, {"ok": False, "error": "ratelimited"}, {"Retry-After": str(retry_after)}))
+
+    def garble_next(self, method: str, status: int, body: str) -> None:
+        self.faults.append(Answer(method, status, body))
+
+    def drop_next(self, method: str, when: Literal["before", "after"]) -> None:
+        self.faults.append(Drop(method, when))
+
+    def hold_next(self, method: str) -> Hold:
+        hold = Hold(method)
+        self.faults.append(hold)
+        return hold
+
+    # Events by HTTP, for a test to carry
+
+    def signed(self, payload: Json) -> WebhookRequest:
+        return self.signed_body(json.dumps(payload).encode(), "application/json")
+
+    def signed_body(self, body: bytes, kind: str, *, at: float | None = None, secret: str | None = None) -> WebhookRequest:
+        stamp = str(int(at or time.time()))
+        key = (secret or self.signing_secret).encode()
+        signature = "v0=" + hmac.new(key, b"v0:" + stamp.encode() + b":" + body, hashlib.sha256).hexdigest()
+        headers = {"content-type": kind, "x-slack-request-timestamp": stamp, "x-slack-signature": signature}
+        return WebhookRequest("POST", headers, {}, body)
+
+    def _tell(self) -> None:
+        self._news.set()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._run(request)
+        except Refusal as refusal:
+            return web.json_response(refusal.body, status=refusal.status, headers=refusal.headers)
+
+    async def _run(self, request: web.Request) -> web.StreamResponse:
+        method = request.match_info["method"]
+        params = await self._read(request, method)
+        self.calls.append(Call(method, {name: value for name, value in params.items() if name != "token"}))
+        self._tell()
+        fault = self._take_fault(method)
+        match fault:
+            case Answer(is_done=False):
+                return _say(fault)
+            case Drop(when="before"):
+                return _hang_up(request)
+            case Hold():
+                fault.arrived.set()
+                await fault.let_go.wait()
+            case _:
+                pass
+        token = params.pop("token", "") or request.headers.get("Authorization", "").removeprefix("Bearer ")
+        self._authorize(method, token)
+        self._judge(method, params)
+        answer = self._open_socket() if method == "apps.connections.open" else METHODS[method].run(self, params)
+        self._tell()
+        if isinstance(fault, Answer):
+            return _say(fault)
+        if isinstance(fault, Drop):
+            return _hang_up(request)
+        return web.json_response({"ok": True, **answer}, headers={"X-OAuth-Scopes": ",".join(sorted(self.scopes))})
+
+    def _take_fault(self, method: str) -> Fault | None:
+        fault = next((fault for fault in self.faults if fault.method == method), None)
+        if fault is not None:
+            self.faults.remove(fault)
+        return fault
+
+    async def _read(self, request: web.Request, method: str) -> dict[str, str]:
+        params = dict(request.query)
+        if request.content_type == "application/json":
+            if method in METHODS and not METHODS[method].takes_json:
+                self.violations.append(f"{method} takes no JSON")
+            body: Json = await request.json()
+            params |= {name: value if isinstance(value, str) else json.dumps(value) for name, value in body.items()}
+        elif request.can_read_body:
+            params |= {name: str(value) for name, value in (await request.post()).items()}
+        return params
+
+    def _authorize(self, method: str, token: str) -> None:
+        if not token:
+            raise Refusal("not_authed")
+        if token in self.revoked:
+            raise Refusal("token_revoked")
+        if token not in {self.bot_token, self.app_token}:
+            raise Refusal("invalid_auth")
+        if (token == self.app_token) != (method == "apps.connections.open"):
+            raise Refusal("not_allowed_token_type")
+
+    def _judge(self, method: str, params: dict[str, str]) -> None:
+        """Refuses, and remembers, what no program should ever ask."""
+        if method == "apps.connections.open":
+            return
+        known = METHODS.get(method)
+        if known is None:
+            self.violations.append(f"{method} is no method of this stand-in")
+            raise Refusal("unknown_method")
+        found = [f"{method}: {name} is required" for name in known.required - params.keys()]
+        if (described := spec.load()) is not None:
+            found += described.faults(method, params)
+        if found:
+            self.violations += found
+            raise Refusal("invalid_arguments", response_metadata={"messages": found})
+        if known.scopes and not known.scopes & self.scopes:
+            need(self, min(known.scopes))
+
+    def _open_socket(self) -> Json:
+        if "connections:write" not in self.app_scopes:
+            raise Refusal("missing_scope", needed="connections:write", provided="")
+        return {"url": self.sockets.ticket(self.url())}
+
+    async def _upload(self, request: web.Request) -> web.StreamResponse:
+        fault = self._take_fault("upload")
+        if isinstance(fault, Answer):
+            return _say(fault)
+        if isinstance(fault, Drop):
+            return _hang_up(request)
+        if "Authorization" in request.headers:
+            self.violations.append("the token went to the upload address")
+        file = self.files.get(request.match_info["file"])
+        content = await request.read()
+        if file is None or len(content) != file.size:
+            return web.Response(status=400, text="Bad length")
+        file.content = content
+        return web.Response(text=f"OK - {file.size}")
+
+    async def _download(self, request: web.Request) -> web.StreamResponse:
+        file = self.files.get(request.match_info["team_and_file"].partition("-")[2])
+        if request.headers.get("Authorization") != f"Bearer {self.bot_token}" or "files:read" not in self.scopes:
+            return web.Response(status=302, headers={"Location": "https://stand-in.slack.com/?redir=login"})
+        if file is None or file.is_deleted:
+            return web.Response(status=404)
+        return web.Response(body=file.content, content_type="application/octet-stream")
+
+
+def _say(fault: Answer) -> web.Response:
+    if isinstance(fault.body, str):
+        return web.Response(status=fault.status, text=fault.body, content_type="text/html", headers=fault.headers)
+    return web.json_response(fault.body, status=fault.status, headers=fault.headers)
+
+
+def _hang_up(request: web.Request) -> web.Response:
+    if request.transport is not None:
+        request.transport.close()
+    return web.Response()
