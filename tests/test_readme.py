@@ -28,7 +28,7 @@ def test_every_variable_that_is_read_is_documented() -> None:
 
 def test_its_make_targets_exist() -> None:
     makefile = (README.parent / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"`make ([a-z]+)", README.read_text(encoding="utf-8")))
+    targets = set(re.findall(r"(?:`|^)make ([a-z]+)", README.read_text(encoding="utf-8"), re.MULTILINE))
     assert {"run", "test", "demo"} <= targets
     assert {target for target in targets if not re.search(rf"^{target}:", makefile, re.MULTILINE)} == set()
 
