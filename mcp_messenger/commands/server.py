@@ -26,9 +26,9 @@ class Server:
     async def at(cls, url: str | None, config: Config) -> AsyncGenerator[Self]:
         """With the admin token of the settings; `url` where it is not theirs."""
         token = config.admin_token
-        headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token is not None else {}
+        bearer = {"Authorization": f"Bearer {token.get_secret_value()}"} if token is not None else {}
         url = (url or config.own_url).rstrip("/")
-        async with httpx.AsyncClient(headers=headers, trust_env=False, timeout=WITHIN) as client:
+        async with httpx.AsyncClient(headers={"Accept": "application/json", **bearer}, trust_env=False, timeout=WITHIN) as client:
             yield cls(client, url)
 
     async def get(self, path: str, **params: str | int) -> Any:

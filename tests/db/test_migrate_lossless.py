@@ -23,7 +23,7 @@ from tests.stored import one, rows, until
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
 FIRST = "000_message_instances"
-COUNT = 100_000
+COUNT = int(os.environ.get("MCP_MESSENGER_TEST_ROWS", "100000"))
 
 # Every provider, one that nobody knows, and what is awkward: other scripts, quotes, line ends, nulls, nested and empty JSON, numbers beyond a double.
 INSTANCES = """

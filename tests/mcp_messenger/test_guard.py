@@ -225,7 +225,7 @@ def head(path: str, *headers: str) -> bytes:
 
 async def trickled(client: httpx.AsyncClient, request: bytes, drop: bytes) -> bytes:
     """The answer to a request whose body comes drop by drop and never ends."""
-    url = client.base_url
+    url, answer = client.base_url, b""
     async with await anyio.connect_tcp(url.host, url.port or 80) as stream, anyio.create_task_group() as tasks:
 
         async def drip() -> None:
@@ -235,7 +235,6 @@ async def trickled(client: httpx.AsyncClient, request: bytes, drop: bytes) -> by
                 await anyio.sleep(0.02)
 
         tasks.start_soon(drip)
-        answer = b""
         with anyio.fail_after(20):
             while b'"code"' not in answer:
                 answer += await stream.receive()

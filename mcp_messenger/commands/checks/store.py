@@ -17,7 +17,7 @@ async def check_store(config: Config) -> tuple[list[Finding], Diagnosis | None]:
     if config.database_url is None:
         url = await anyio.to_thread.run_sync(_embedded_url, config)
         if url is None:
-            return [ok(DATABASE, "The embedded store is not running; it starts with the server.")], None
+            return [ok(DATABASE, f"No embedded store runs in {config.data_dir}; it starts with the server.")], None
     else:
         url = config.database_url.get_secret_value()
     try:

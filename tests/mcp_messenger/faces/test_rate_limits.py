@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 from pydantic import SecretStr
@@ -13,7 +14,7 @@ from mcp_messenger.faces.allowance import address_key
 from mcp_messenger.operations.keys import CreateToken, create_user_token
 from mcp_messenger.rate import Rate
 from tests.mcp_clients import call, over_http, refused
-from tests.running import running_app, serving
+from tests.running import running_app, serving, until
 
 pytestmark = pytest.mark.anyio
 
@@ -104,6 +105,19 @@ async def test_two_servers_on_one_database_share_the_allowance(app: App, databas
     ):
         found = [status for url in (one, two, one, two, one, two) for status in await statuses(url, 1, bearer(ADMIN_TOKEN))]
         assert found == [200, 200, 200, 429, 429, 429]
+
+
+async def test_of_fifty_calls_at_once_exactly_the_quota_is_answered(database_url: str, tmp_path: Path) -> None:
+    found: list[int] = []
+    async with running_app(database_url, tmp_path, rate_limit=Rate(10, 3600)) as app, serving(app) as url, anyio.create_task_group() as tasks:
+
+        async def one() -> None:
+            found.extend(await statuses(url, 1))
+
+        for _ in range(50):
+            tasks.start_soon(one)
+        await until(lambda: len(found) == 50)
+    assert sorted(found) == [200] * 10 + [429] * 40
 
 
 async def test_on_this_computer_without_a_token_the_address_is_counted(database_url: str, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Requests that take too long, over real sockets: given up with the next step. Those that wait on purpose are not."""
 
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ async def test_a_larger_body_is_taken_where_a_file_comes(app: App) -> None:
     instance_id = await ready_sandbox(app)
     large = b'{"to": "ann", "message": "' + b"x" * SMALL_BODY + b'"}'
 
-    async def pieces() -> Any:
+    async def pieces() -> AsyncGenerator[bytes]:
         for begin in range(0, len(large), 1 << 20):
             yield large[begin : begin + (1 << 20)]
 
