@@ -123,7 +123,7 @@ class DiscordProvider(Provider):
         def make_translator(me: Account) -> Translator:
             return Translator(me, directory, self._nonces, reactions)
 
-        self._connection = Connection(client, receiver, self._settings, make_translator, self._timing)
+        self._connection = Connection(client, directory, receiver, self._settings, make_translator, self._timing)
         self._task = asyncio.create_task(self._connection.run())
 
     async def stop(self) -> None:
@@ -194,11 +194,14 @@ class DiscordProvider(Provider):
         raise AssertionError("the last try returns or raises")
 
     async def list_chats(self) -> Sequence[Chat]:
-        return self._open()[1].chats()
+        directory = self._open()[1]
+        await directory.until_told(self._timing.servers_seconds)
+        return directory.chats()
 
     async def list_contacts(self) -> Sequence[Contact]:
         """Who wrote, and the members of the servers where Discord lets the bot see them."""
         client, directory = self._open()
+        await directory.until_told(self._timing.servers_seconds)
         people = by_id([*directory.partners.values(), *directory.people.values()])
         if self._connection is not None and self._connection.sees_members:
             for guild in list(directory.guilds):
