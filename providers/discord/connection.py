@@ -50,6 +50,8 @@ _CLOSED = {
 }
 _REFUSED_HINT = f"Look at the bot's settings at {_PORTAL} and restart the instance."
 
+_EVENTS = {"READY", "RESUMED", "GUILD_CREATE", *TRANSLATED}
+
 MakeTranslator = Callable[[Account], Translator]
 
 
@@ -61,6 +63,8 @@ class Timing:
     """At most, before a new session: Discord wants 1 to 5 s after it ended one."""
     stable_seconds: float = 10
     """A connection that lasted so long worked."""
+    silence_seconds: float = 60
+    """Without a word from Discord, which answers a heartbeat about every 41 s: then the connection is dead."""
     servers_seconds: float = 10
     """How long the list of chats waits for servers that Discord has yet to tell of."""
     resend_pauses: tuple[float, ...] = (0.5, 2, 5)
@@ -133,7 +137,7 @@ class Connection:
         if self._account is None:
             await self._learn_who_we_are()
         where = self._session or await self._gateway()
-        gateway = await Gateway.connect(self._client, where, self._intents, {"READY", "RESUMED", "GUILD_CREATE", *TRANSLATED}, self._take)
+        gateway = await Gateway.connect(self._client, where, self._intents, _EVENTS, self._take, self._timing.silence_seconds)
         try:
             while True:
                 await gateway.poll_event()
