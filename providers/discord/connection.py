@@ -14,7 +14,7 @@ from discord.gateway import ReconnectWebSocket
 from yarl import URL
 
 from providers.discord.client import DiscordClient
-from providers.discord.directory import person_of
+from providers.discord.directory import Directory, person_of
 from providers.discord.errors import TOKEN_HINT, TROUBLE, words_of
 from providers.discord.gateway import INTENTS, MESSAGE_CONTENT, SESSION_ENDS, SESSION_STAYS, Gateway, Session
 from providers.discord.inbound import TRANSLATED, Translator
@@ -50,6 +50,8 @@ _CLOSED = {
 }
 _REFUSED_HINT = f"Look at the bot's settings at {_PORTAL} and restart the instance."
 
+_EVENTS = {"READY", "RESUMED", "GUILD_CREATE", *TRANSLATED}
+
 MakeTranslator = Callable[[Account], Translator]
 
 
@@ -61,6 +63,10 @@ class Timing:
     """At most, before a new session: Discord wants 1 to 5 s after it ended one."""
     stable_seconds: float = 10
     """A connection that lasted so long worked."""
+    silence_seconds: float = 60
+    """Without a word from Discord, which answers a heartbeat about every 41 s: then the connection is dead."""
+    servers_seconds: float = 10
+    """How long the list of chats waits for servers that Discord has yet to tell of."""
     resend_pauses: tuple[float, ...] = (0.5, 2, 5)
     """Before each further try of a send. Together well under the few minutes for which Discord remembers a nonce."""
     catching: Catching = field(default_factory=Catching)
@@ -69,11 +75,20 @@ class Timing:
 class Connection:
     """From start to stop."""
 
-    def __init__(self, client: DiscordClient, receiver: Receiver, settings: DiscordSettings, make_translator: MakeTranslator, timing: Timing) -> None:
+    def __init__(
+        self,
+        client: DiscordClient,
+        directory: Directory,
+        receiver: Receiver,
+        settings: DiscordSettings,
+        make_translator: MakeTranslator,
+        timing: Timing,
+    ) -> None:
         self.state = StateChanged(state=InstanceState.STARTING)
         self.sees_members = False
         """Whether Discord lets the bot list the members of its servers."""
         self._client = client
+        self._directory = directory
         self._receiver = receiver
         self._settings = settings
         self._make_translator = make_translator
@@ -122,7 +137,7 @@ class Connection:
         if self._account is None:
             await self._learn_who_we_are()
         where = self._session or await self._gateway()
-        gateway = await Gateway.connect(self._client, where, self._intents, {"READY", "RESUMED", "GUILD_CREATE", *TRANSLATED}, self._take)
+        gateway = await Gateway.connect(self._client, where, self._intents, _EVENTS, self._take, self._timing.silence_seconds)
         try:
             while True:
                 await gateway.poll_event()
@@ -168,7 +183,7 @@ class Connection:
             if kind in {"READY", "RESUMED"}:
                 self._live_since = asyncio.get_running_loop().time()
                 if kind == "READY":
-                    self._normal = self._ready({guild["id"] for guild in data["guilds"]})
+                    await self._begin({guild["id"] for guild in data["guilds"]})
                 self.state = self._normal
                 await self._tell()
             if kind != "RESUMED":
@@ -176,6 +191,14 @@ class Connection:
         if self._live_since is not None:
             trouble = self._client.held_back
             self.state = self._normal if trouble is None else self._degraded(trouble)
+            await self._tell()
+
+    async def _begin(self, servers: set[str]) -> None:
+        self._directory.expect(servers)
+        self._normal = self._ready(servers)
+        if self._normal.state is not InstanceState.READY and self._told != self._normal:
+            # It became ready for all that; only something is missing.
+            self.state = StateChanged(state=InstanceState.READY, account=self._account)
             await self._tell()
 
     def _ready(self, servers: set[str]) -> StateChanged:

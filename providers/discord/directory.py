@@ -1,7 +1,9 @@
 """Which channels, servers and people there are: what events name by number only. No members are kept, but those who wrote."""
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from providers.discord.client import DiscordClient
@@ -44,13 +46,34 @@ class Directory:
         self._client = client
         self._only = only
         self._places: dict[str, Place] = {}
+        self._expected: set[str] = set()
+        self._all_told = asyncio.Event()
+        self._all_told.set()
 
     def sees(self, guild: str | None) -> bool:
         return guild is None or self._only in (None, guild)
 
+    def expect(self, guilds: Iterable[str]) -> None:
+        """READY names the servers, and Discord tells of each right afterwards."""
+        self._expected = {guild for guild in guilds if self.sees(guild)}
+        self._all_told = asyncio.Event()
+        self._told_of("")
+
+    async def until_told(self, seconds: float) -> None:
+        """Returns when all servers are known; at the latest after that time, for a server that has an outage is not told of."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._all_told.wait()
+
+    def _told_of(self, guild: str) -> None:
+        self._expected.discard(guild)
+        if not self._expected:
+            self._all_told.set()
+
     def add_guild(self, guild: Json) -> list[Json]:
         """A server as GUILD_CREATE tells of it. Returns its channels and open threads that hold text."""
         self.guilds[guild["id"]] = guild["name"]
+        self._told_of(guild["id"])
         spoken = [channel for channel in [*guild.get("channels", []), *guild.get("threads", [])] if channel["type"] in _WITH_TEXT]
         for channel in spoken:
             self.add(channel, guild["id"])
@@ -61,6 +84,7 @@ class Directory:
 
     def remove_guild(self, guild: str) -> None:
         self.guilds.pop(guild, None)
+        self._told_of(guild)
         self._places = {id: place for id, place in self._places.items() if place.guild != guild}
 
     def add(self, channel: Json, guild: str | None = None) -> Place:

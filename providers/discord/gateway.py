@@ -29,9 +29,6 @@ SESSION_STAYS = 4000
 _OPENING_SECONDS = 60
 _CLOSING_SECONDS = 2
 
-# Of silence, before the connection counts as dead. Heartbeats are answered about every 41 s.
-_SILENCE_SECONDS = 60.0
-
 
 @dataclass(frozen=True)
 class Session:
@@ -55,12 +52,17 @@ class Gateway(DiscordWebSocket):
         intents: int,
         events: Iterable[str],
         take: Callable[[str, Json], None],
+        silence: float,
     ) -> Self:
-        """A connection that has said who it is, or what it wants to go on with. `take` gets every event of the kinds in `events`."""
+        """A connection that has said who it is, or what it wants to go on with.
+
+        `take` gets every event of the kinds in `events`. After `silence` seconds without a word the connection counts as dead.
+        """
         url = where.url if isinstance(where, Session) else where
         address = url.with_query(v=INTERNAL_API_VERSION, encoding="json", compress=Decompression.COMPRESSION_TYPE)
         async with asyncio.timeout(_OPENING_SECONDS):
             gateway = cls(await client.ws_connect(str(address)), loop=asyncio.get_running_loop())
+            gateway._max_heartbeat_timeout = silence
             try:
                 await gateway._say_hello(client, where, url, intents, {event: partial(take, event) for event in events})
             except BaseException:
@@ -71,7 +73,6 @@ class Gateway(DiscordWebSocket):
     async def _say_hello(self, client: DiscordClient, where: URL | Session, url: URL, intents: int, parsers: dict[str, Callable[..., Any]]) -> None:
         self.token, self.gateway, self.intents = client.token, url, intents
         self.shard_id = self.shard_count = None
-        self._max_heartbeat_timeout = _SILENCE_SECONDS
         self._discord_parsers = parsers
         await self.poll_event()
         if isinstance(where, Session):

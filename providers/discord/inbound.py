@@ -8,6 +8,7 @@ from typing import Any
 from providers.discord.attachments import media_of
 from providers.discord.choices import chosen
 from providers.discord.directory import DIRECT, Directory, person_of
+from providers.discord.edits import OwnEdits
 from providers.discord.ids import message_id, time_of
 from providers.discord.nonce import Nonces
 from providers.discord.reactions import Reactions
@@ -41,11 +42,12 @@ READ_BACK = "a message of the history"
 class Translator:
     """For one bot, who is `me`."""
 
-    def __init__(self, me: Account, directory: Directory, nonces: Nonces, reactions: Reactions) -> None:
+    def __init__(self, me: Account, directory: Directory, nonces: Nonces, own_edits: OwnEdits) -> None:
         self._me = me
         self._directory = directory
         self._nonces = nonces
-        self._reactions = reactions
+        self._own_edits = own_edits
+        self._reactions = Reactions()
 
     async def events_of(self, kind: str, data: Json) -> list[Event]:
         """What an event says. Raises KeyError, TypeError or ValueError for one that is not of Discord's form, and what a call raises."""
@@ -111,7 +113,7 @@ class Translator:
 
     async def edited(self, message: Json) -> list[Event]:
         """Discord also tells when it added the preview of a link; then nobody edited."""
-        if not message.get("edited_timestamp") or "content" not in message:
+        if not message.get("edited_timestamp") or "content" not in message or self._own_edits.is_echo(message):
             return []
         chat, _ = await self._directory.chat(message["channel_id"])
         id = message_id(message["channel_id"], message["id"])
@@ -123,10 +125,13 @@ class Translator:
         return [MessageDeleted(chat_id=chat.id, message_id=message_id(data["channel_id"], id), at=datetime.now(UTC)) for id in ids]
 
     async def reacted(self, data: Json) -> list[Event]:
-        return [await self._reaction(data, self._reactions.added(data))]
+        """Of other people: whoever sets ours knows of it."""
+        return [] if data["user_id"] == self._me.id else [await self._reaction(data, self._reactions.added(data))]
 
     async def unreacted(self, data: Json) -> list[Event]:
         """One person's reaction, or everybody's with one emoji, or all of them."""
+        if data.get("user_id") == self._me.id:
+            return []
         if "user_id" in data:
             return [await self._reaction(data, self._reactions.removed(data))]
         return [await self._reaction({**data, "user_id": user}, emojis) for user, emojis in self._reactions.cleared(data).items()]

@@ -13,13 +13,14 @@ from providers.discord.choices import check_choices
 from providers.discord.client import DiscordClient, WrongCalls
 from providers.discord.connection import Connection, Timing
 from providers.discord.directory import Directory, by_id, person_of
+from providers.discord.edits import OwnEdits
 from providers.discord.errors import discord_errors
 from providers.discord.ids import chat_meant, message_ref
 from providers.discord.inbound import Translator
 from providers.discord.nonce import Nonces
 from providers.discord.outbound import MESSAGES, NOBODY, POLL_OPTION, POLL_OPTIONS, POLL_QUESTION, TEXT_MAX, rendered, send_draft
 from providers.discord.parts import check_parts, is_split, joined, partly_sent, parts_of
-from providers.discord.reactions import Reactions, emoji_for_path, emoji_text
+from providers.discord.reactions import emoji_for_path, emoji_text
 from providers.discord.receiver import Receiver
 from providers.discord.settings import DiscordSettings
 from providers.errors import InvalidRequest, MessengerError, NotFound, Unreachable
@@ -97,6 +98,7 @@ class DiscordProvider(Provider):
         self._timing = timing or Timing()
         self._wrong_calls = wrong_calls
         self._nonces = Nonces(surroundings.instance_id)
+        self._own_edits = OwnEdits()
         self._at_rest = StateChanged(state=InstanceState.CREATED)
         self._held: tuple[DiscordClient, Directory] | None = None
         self._connection: Connection | None = None
@@ -116,14 +118,13 @@ class DiscordProvider(Provider):
     async def start(self, deliver: Deliver) -> None:
         await self.stop()
         client, directory = self._open()
-        reactions = Reactions()
         file = self.surroundings.data_dir / "read.json"
         receiver = Receiver(client, deliver, directory, file, self._timing.pauses, self._timing.catching)
 
         def make_translator(me: Account) -> Translator:
-            return Translator(me, directory, self._nonces, reactions)
+            return Translator(me, directory, self._nonces, self._own_edits)
 
-        self._connection = Connection(client, receiver, self._settings, make_translator, self._timing)
+        self._connection = Connection(client, directory, receiver, self._settings, make_translator, self._timing)
         self._task = asyncio.create_task(self._connection.run())
 
     async def stop(self) -> None:
@@ -194,11 +195,14 @@ class DiscordProvider(Provider):
         raise AssertionError("the last try returns or raises")
 
     async def list_chats(self) -> Sequence[Chat]:
-        return self._open()[1].chats()
+        directory = self._open()[1]
+        await directory.until_told(self._timing.servers_seconds)
+        return directory.chats()
 
     async def list_contacts(self) -> Sequence[Contact]:
         """Who wrote, and the members of the servers where Discord lets the bot see them."""
         client, directory = self._open()
+        await directory.until_told(self._timing.servers_seconds)
         people = by_id([*directory.partners.values(), *directory.people.values()])
         if self._connection is not None and self._connection.sees_members:
             for guild in list(directory.guilds):
@@ -222,7 +226,7 @@ class DiscordProvider(Provider):
                 if len(page) < size:
                     break
                 last = page[-1]["id"]
-            translator = Translator(await self._me(client), directory, self._nonces, Reactions())
+            translator = Translator(await self._me(client), directory, self._nonces, self._own_edits)
         return [translator.message(message, chat, thread) for message in found]
 
     async def _me(self, client: DiscordClient) -> Account:
@@ -230,8 +234,9 @@ class DiscordProvider(Provider):
         return Account(id=me.id, name=me.name, username=me.username)
 
     async def edit(self, chat_id: str, message_id: str, text: str, format: TextFormat) -> None:
-        content = {"content": rendered(text, format), "allowed_mentions": NOBODY}
-        await self._on_message("PATCH", _MESSAGE, chat_id, message_id, json=content)
+        content = rendered(text, format)
+        self._own_edits.note(message_ref(message_id).message, content)
+        await self._on_message("PATCH", _MESSAGE, chat_id, message_id, json={"content": content, "allowed_mentions": NOBODY})
 
     async def delete(self, chat_id: str, message_id: str) -> None:
         await self._on_message("DELETE", _MESSAGE, chat_id, message_id)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from providers.base import Deliver
 from providers.discord.bookmarks import Bookmarks
+from providers.discord.choices import chosen
 from providers.discord.client import DiscordClient
 from providers.discord.directory import Directory
 from providers.discord.errors import TROUBLE, from_discord, words_of
@@ -138,7 +139,7 @@ class Receiver:
 
     async def _stop_spinner(self, press: Json) -> None:
         """Who pressed a button is told within 3 s that it worked, or that it failed."""
-        if not self._directory.sees(press.get("guild_id")):
+        if chosen(press) is None or not self._directory.sees(press.get("guild_id")):
             return
         try:
             await self._client.call("POST", _CALLBACK, interaction=press["id"], token=press["token"], json={"type": _ACKNOWLEDGED})

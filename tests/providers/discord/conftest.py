@@ -17,7 +17,7 @@ from providers.models import InstanceState
 from tests.providers.harness import Inbox
 from tests.standins.discord_api import DiscordStandIn, StandInBot
 
-QUICK = Timing(pauses=(0.01, 0.02, 0.05), session_pause=0.01, stable_seconds=0, resend_pauses=(0.01, 0.02))
+QUICK = Timing(pauses=(0.01, 0.02, 0.05), session_pause=0.01, stable_seconds=0, servers_seconds=0.2, resend_pauses=(0.01, 0.02))
 
 
 @pytest.fixture(scope="session")

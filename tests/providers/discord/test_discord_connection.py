@@ -4,6 +4,8 @@ import asyncio
 import logging
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import anyio
 import pytest
@@ -35,7 +37,7 @@ def texts(inbox: Inbox) -> list[str]:
     return [event.message.text for event in inbox.events if isinstance(event, MessageReceived)]
 
 
-def said(connection: Connection, op: int) -> list[dict[str, object]]:
+def said(connection: Connection, op: int) -> list[Any]:
     return [payload["d"] for payload in connection.received if payload["op"] == op]
 
 
@@ -182,6 +184,25 @@ async def test_a_connection_dropped_in_the_middle_of_a_message_brings_it_once(st
     await station.inbox.message("next")
     assert texts(station.inbox) == ["cut off", "next"]
     assert said(await joined(station, 2), 6)
+
+
+async def test_heartbeats_say_what_was_received(station: Station) -> None:
+    station.discord.gateway.heartbeat_ms = 20
+    await station.ready()
+    write(station, "hello")
+    await station.inbox.message("hello")
+    connection = await joined(station, 1)
+    await station.discord.until(lambda: 3 in said(connection, 1))
+
+
+async def test_a_silent_connection_is_given_up_and_resumed(station: Station) -> None:
+    await station.ready(timing=replace(QUICK, silence_seconds=0.5))
+    station.discord.gateway.is_silent = True
+    write(station, "nobody hears this")
+    await station.discord.until(lambda: len(station.discord.gateway.history) >= 2)
+    station.discord.gateway.is_silent = False
+    await station.inbox.message("nobody hears this")
+    assert texts(station.inbox) == ["nobody hears this"]
 
 
 async def test_goes_over_to_another_gateway_when_asked(station: Station) -> None:

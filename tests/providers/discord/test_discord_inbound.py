@@ -250,6 +250,23 @@ async def test_a_server_the_bot_was_taken_out_of_is_forgotten(station: Station) 
     assert [chat.id for chat in await provider.list_chats()] == [f"user:{station.ann}"]
 
 
+async def test_chats_are_listed_when_all_servers_were_told_of(station: Station) -> None:
+    provider = await station.ready()
+    assert {chat.title for chat in await provider.list_chats()} == {"#general (Works)"}
+
+
+async def test_a_server_with_an_outage_does_not_keep_back_the_list_of_chats(station: Station) -> None:
+    provider = await station.ready()
+    (session,) = station.bot.sessions.values()
+    lost = {"id": "99", "unavailable": True}
+    ready = {**session.events[0]["d"], "guilds": [{"id": station.works, "unavailable": True}, lost]}
+    session.dispatch("READY", ready)
+    session.dispatch("GUILD_CREATE", station.world.guild_told(station.works))
+    session.dispatch("GUILD_DELETE", lost)
+    await received(station, "go")
+    assert {chat.title for chat in await provider.list_chats()} == {"#general (Works)"}
+
+
 async def test_members_are_listed_only_where_discord_lets_the_bot_see_them(station: Station) -> None:
     bob = station.world.person("Bob", station.works)
     provider = await station.ready()

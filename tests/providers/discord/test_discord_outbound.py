@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from providers.errors import Forbidden, InvalidRequest, NotFound, Unreachable
-from providers.models import Choice, Draft, MediaKind, MessageReceived, Poll, TextFormat, Upload
+from providers.models import Choice, Draft, MediaKind, MessageEdited, MessageReceived, Poll, ReactionChanged, TextFormat, Upload
 from tests.providers.discord.conftest import Station
 from tests.providers.harness import PICTURE, PNG
 from tests.standins.discord_api.rest import Call
@@ -272,6 +272,18 @@ async def test_an_edit_calls_nobody_either(station: Station) -> None:
     await provider.edit(made.chat_id, made.id, "@here *now*", TextFormat.PLAIN)
     call = station.discord.calls_of("update_message")[0]
     assert call.body == {"content": r"@here \*now\*", "allowed_mentions": {"parse": []}}
+
+
+async def test_our_own_edits_and_reactions_are_not_told_back_but_those_of_another_program_are(station: Station) -> None:
+    provider = await station.ready()
+    made = await provider.send(draft(station))
+    await provider.edit(made.chat_id, made.id, "snake_case", TextFormat.PLAIN)
+    await provider.react(made.chat_id, made.id, "👍")
+    await provider.react(made.chat_id, made.id, None)
+    station.world.rewrite(*made.id.split(":"), content="by another program")
+    await station.inbox.wait(MessageEdited, lambda event: event.text == "by another program")
+    assert [event.text for event in station.inbox.events if isinstance(event, MessageEdited)] == ["by another program"]
+    assert not [event for event in station.inbox.events if isinstance(event, ReactionChanged)]
 
 
 async def test_typing_is_not_taken_back(station: Station) -> None:

@@ -62,6 +62,14 @@ async def test_a_message_written_while_the_program_was_away_is_stored_once(datab
     assert [body for body, _, _ in stored(database_url)] == ["before", "meanwhile", "after"]
 
 
+@pytest.mark.parametrize("flags", [0, 1 << 19])
+async def test_the_channels_are_listed_as_soon_as_it_is_ready(app: App, database_url: str, station: Station, flags: int) -> None:
+    station.bot.application["flags"] = flags
+    credentials = {"bot_token": station.bot.token, "base_url": station.discord.base_url}
+    await create_instance(app, ADMIN, CreateInstance.model_validate({"provider": "discord", "credentials": credentials}))
+    await until(lambda: rows(database_url, "SELECT title FROM chats") == [("#general (Works)",)])
+
+
 async def test_a_private_chat_is_one_chat_in_both_directions(app: App, database_url: str, station: Station) -> None:
     instance_id = await ready(app, station)
     sent = await send_message(app, ADMIN, SendMessage(instance_id=instance_id, to=f"<@{station.ann}>", message="hi Ann"))

@@ -54,6 +54,8 @@ class Gateway:
         self.history: list[Connection] = []
         self.heartbeat_ms = 41_250
         self.session_starts = 1000
+        self.is_silent = False
+        """Nothing is written any more, and connections stay open: as when a router in between forgot them."""
         self.cut_at: str | None = None
         """The connection breaks instead of the next event of this kind, which a resumed session gets again."""
         self._world = world
@@ -136,6 +138,8 @@ class Gateway:
     async def _write(self, connection: Connection, compress: _Compressor) -> None:
         while True:
             payload = await connection.outgoing.get()
+            if self.is_silent:
+                continue
             if self.cut_at is not None and payload.get("t") == self.cut_at:
                 self.cut_at = None
                 transport = connection.socket._req.transport  # pyright: ignore[reportOptionalMemberAccess]
