@@ -189,6 +189,7 @@ DELETE: LiteralString = """
         secrets AS (DELETE FROM instance_secrets USING gone WHERE instance_id = gone.id),
         reveals AS (DELETE FROM reveals USING gone WHERE instance_id = gone.id),
         errors AS (DELETE FROM instance_errors USING gone WHERE instance_id = gone.id),
+        identities AS (DELETE FROM identities USING gone WHERE instance_id = gone.id),
         told AS (SELECT pg_notify('mcp_messenger_instances', id::text) FROM gone)
     SELECT count(gone.id) FROM gone, told"""
 PURGE: LiteralString = """

@@ -93,6 +93,15 @@ class NoSuchChat(ApplicationError):
         super().__init__(f"No chat {quoted(chat_id)}; call list_chats.")
 
 
+class NoSuchPerson(ApplicationError):
+    """There is no such person."""
+
+    code = "person_not_found"
+
+    def __init__(self, person_id: str) -> None:
+        super().__init__(f"No person {quoted(person_id)}; call list_people.")
+
+
 class NoSuchMessage(ApplicationError):
     """There is no such message."""
 

@@ -34,6 +34,7 @@ STATUS: Mapping[str, int] = MappingProxyType(
         "wrong_origin": 403,
         "instance_not_found": 404,
         "chat_not_found": 404,
+        "person_not_found": 404,
         "message_not_found": 404,
         "conflict": 409,
         "idempotency_conflict": 422,

@@ -1,6 +1,20 @@
 """Everything that can be done, one row each. The MCP tools and the REST routes are made from it."""
 
-from mcp_messenger.operations import catching_up, chats, diagnostics, events, groups, instances, keys, login, messages, resources, sending, waiting
+from mcp_messenger.operations import (
+    catching_up,
+    chats,
+    diagnostics,
+    events,
+    groups,
+    instances,
+    keys,
+    login,
+    messages,
+    people,
+    resources,
+    sending,
+    waiting,
+)
 from mcp_messenger.operations.operation import REST_ONLY, Effect, Input, Nothing, OfInstance, Operation, Toolset
 
 I = "/instances/{instance_id}"  # noqa: E741 - stands at the head of sixty paths
@@ -114,6 +128,20 @@ OPERATIONS: tuple[Operation, ...] = (
               "Leave a group.", GROUPS, DESTROY, idempotent=True),
     Operation("send_to_group", "POST", f"{I}/groups/{{group_id}}/send", groups.SendToGroup, sending.SendAnswer, groups.send_to_group,
               "Send a text to a group.", GROUPS, WRITE, faces=REST_ONLY),
+
+    # people
+    Operation("list_people", "GET", "/people", people.ListPeople, people.PersonList, people.list_people,
+              "People who are known on several messengers, confirmed and proposed.", EXTRAS, open_world=False),
+    Operation("suggest_links", "GET", "/people/suggestions", people.SuggestLinks, people.Suggestions, people.suggest_links,
+              "Contacts on different messengers that have one phone number.", EXTRAS, open_world=False),
+    Operation("get_person", "GET", "/people/{person_id}", people.OfPerson, people.Person, people.get_person,
+              "One person with their contacts on all messengers.", EXTRAS, open_world=False),
+    Operation("propose_link", "POST", "/people", people.ProposeLink, people.Person, people.propose_link,
+              "Propose that contacts are one person; it counts when a person has confirmed it.", EXTRAS, WRITE, idempotent=True, open_world=False),
+    Operation("confirm_link", "POST", "/people/{person_id}/confirm", people.OfPerson, people.Person, people.confirm_link,
+              "Say that the proposed contacts are this person.", EXTRAS, WRITE, idempotent=True, faces=REST_ONLY, open_world=False),
+    Operation("unlink", "DELETE", "/people/{person_id}", people.Unlink, people.Unlinked, people.unlink,
+              "Separate a contact, or all, from a person.", EXTRAS, DESTROY, idempotent=True, open_world=False),
 
     # diagnostics
     Operation("get_instance_memory", "GET", f"{I}/memory", OfInstance, diagnostics.MemoryAnswer, diagnostics.get_instance_memory,

@@ -1,0 +1,3 @@
+DROP TABLE IF EXISTS public.identities, public.people;
+
+DELETE FROM public.schema_migrations WHERE version = '006_people';
