@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from mcp_messenger.delivery.inbound import content_of
+from mcp_messenger.program.facts import fact, set_fact
 from providers.models import (
     Chat,
     ChatChanged,
@@ -102,8 +103,8 @@ def _received(db: Connection, event: MessageReceived) -> bool:
         return True
     name = event.sender.name if event.sender else ""
     is_new = keep_message(db, event.message, event.chat, sender_name=name, backfill=event.backfill, spooled=True)
-    # Our own message is told again: it may settle a send of which the manager does not know what became.
-    return is_new or event.message.outgoing
+    # An echo is told again: it may settle a send of which the manager does not know what became.
+    return is_new or event.client_id is not None
 
 
 def _echoed(db: Connection, client_id: str, message: Message) -> bool:
@@ -112,7 +113,7 @@ def _echoed(db: Connection, client_id: str, message: Message) -> bool:
     if number == client_id or not number.isdecimal():
         return False
     done = db.execute(
-        """UPDATE OR IGNORE messages SET platform_id = ?, error = NULL,
+        """UPDATE OR IGNORE messages SET platform_id = ?, error = NULL, spooled = 1,
             status = CASE WHEN status IN ('sending', 'unknown') THEN 'sent' ELSE status END
         WHERE id = ?""",
         (message.id, int(number)),
@@ -122,6 +123,9 @@ def _echoed(db: Connection, client_id: str, message: Message) -> bool:
 
 OWN = "own-"
 """Begins the nonces of what the instance sends by itself, so that none is one of its manager's."""
+
+
+ACCOUNT = "account"
 
 
 def _edited(db: Connection, event: MessageEdited) -> bool:
@@ -178,6 +182,10 @@ def _migrated(db: Connection, event: ChatMigrated) -> bool:
 
 
 def _state(db: Connection, event: StateChanged) -> bool:
+    if event.account is not None and event.account.id != fact(db, ACCOUNT):
+        # Another account's messages may have the same ids, and are no second telling of these.
+        db.execute("UPDATE messages SET platform_id = NULL WHERE platform_id IS NOT NULL")
+        set_fact(db, ACCOUNT, event.account.id)
     now = text_of(datetime.now(UTC))
     db.execute("INSERT INTO states (status, reason, at) VALUES (?, ?, ?)", (event.state, event.reason, now))
     outcome = "used" if event.state in {"authenticated", "ready"} else "replaced" if event.qr else "dropped"

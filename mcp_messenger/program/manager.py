@@ -103,10 +103,15 @@ class Manager:
             pull = Pull.model_validate(dict(request.query_params))
         except ValidationError as error:
             raise InvalidInput(describe(error), hint=f"It takes: {', '.join(Pull.model_fields)}.") from None
-        if pull.manager is not None and self._attached not in {None, pull.manager}:
-            raise Conflict("Another manager has taken this program over.", hint="Bring the settings again to take it back.")
+        self._require_not_replaced(pull.manager)
         await self._program.spool.expect_reader()
-        return await self._page(request, pull)
+        pulled = await self._page(request, pull)
+        self._require_not_replaced(pull.manager)
+        return pulled
+
+    def _require_not_replaced(self, manager: str | None) -> None:
+        if manager is not None and self._attached not in {None, manager}:
+            raise Conflict("Another manager has taken this program over.", hint="Bring the settings again to take it back.")
 
     async def _page(self, request: Request, pull: Pull) -> Pulled:
         program, after = self._program, pull.after
