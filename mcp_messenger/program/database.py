@@ -33,7 +33,7 @@ class SpoolFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._connection: sqlite3.Connection | None = None
         self._turn = anyio.CapacityLimiter(1)
         self.trouble: str | None = None
@@ -78,8 +78,8 @@ class SpoolFile:
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1.0)
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=1.0)
             try:
                 connection.row_factory = sqlite3.Row
                 connection.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -90,7 +90,7 @@ class SpoolFile:
             except BaseException:
                 connection.close()
                 raise
-            self._path.chmod(0o600)
+            self.path.chmod(0o600)
             self._connection = connection
         return self._connection
 

@@ -16,6 +16,7 @@ from mcp_messenger.authenticate import bearer_token
 from mcp_messenger.caller import ADMIN, Caller
 from mcp_messenger.errors import NotAuthenticated
 from mcp_messenger.faces.aliases import add_aliases
+from mcp_messenger.faces.allowance import RateLimitFields
 from mcp_messenger.faces.docs import add_docs
 from mcp_messenger.faces.guard import BodyLimit, HostGuard, SecurityHeaders
 from mcp_messenger.faces.http import SMALL_BODY, WITH_FILES
@@ -23,7 +24,6 @@ from mcp_messenger.faces.mcp import MessengerServer
 from mcp_messenger.faces.mcp_http import caller_of, gate, headers_of
 from mcp_messenger.faces.rest import Routes, add_problems
 from mcp_messenger.faces.streams import add_logs
-from mcp_messenger.program import protocol
 from mcp_messenger.program.manager import Manager
 from mcp_messenger.program.operations.table import ROWS
 from mcp_messenger.program.program import Program
@@ -82,7 +82,8 @@ def program_app(program: Program, manager: Manager) -> ASGIApp:
     api.router.routes += [*manager.routes(), *mcp, *routes.router.routes, Route("/health", _health(program))]
     add_docs(api)
     add_problems(api)
-    guarded = SecurityHeaders(BodyLimit(api, limit=SMALL_BODY, prefixes={**WITH_FILES, protocol.SEND: LARGEST_DRAFT}), private=("/",))
+    limited = RateLimitFields(BodyLimit(api, limit=SMALL_BODY, prefixes={**WITH_FILES, "/port/": LARGEST_DRAFT}))
+    guarded = SecurityHeaders(limited, private=("/",))
     # A manager calls it by whatever name its network gives it. A page that pointed a name here would have to know the key.
     return guarded if program.alone.is_managed else HostGuard(guarded, allowed_hosts=program.config.own_hosts)
 
