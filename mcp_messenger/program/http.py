@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Scope
 
 from mcp_messenger.authenticate import bearer_token
 from mcp_messenger.caller import ADMIN, Caller
-from mcp_messenger.errors import NotAuthenticated
+from mcp_messenger.errors import NoSuchInstance, NotAuthenticated, NotAvailable
 from mcp_messenger.faces.aliases import add_aliases
 from mcp_messenger.faces.allowance import RateLimitFields
 from mcp_messenger.faces.docs import add_docs
@@ -28,7 +28,8 @@ from mcp_messenger.program.manager import Manager
 from mcp_messenger.program.operations.table import ROWS
 from mcp_messenger.program.program import Program
 from mcp_messenger.version import __version__
-from providers.models import StateChanged
+from providers.base import WebhookRequest
+from providers.models import Capability, StateChanged
 
 PREFIX = "/api/v1"
 OPEN = f"{PREFIX}/health"
@@ -79,7 +80,7 @@ def program_app(program: Program, manager: Manager) -> ASGIApp:
     routes.add_all()
     add_logs(routes)
     add_aliases(routes)
-    api.router.routes += [*manager.routes(), *mcp, *routes.router.routes, Route("/health", _health(program))]
+    api.router.routes += [*manager.routes(), *mcp, *routes.router.routes, Route("/health", _health(program)), _platform_webhooks(program)]
     add_docs(api)
     add_problems(api)
     limited = RateLimitFields(BodyLimit(api, limit=SMALL_BODY, prefixes={**WITH_FILES, "/port/": LARGEST_DRAFT}))
@@ -95,6 +96,22 @@ def _health(program: Program) -> Any:
         return Response(alive.model_dump_json(), media_type="application/json")
 
     return health
+
+
+def _platform_webhooks(program: Program) -> Route:
+    """At the address that a manager would have for it; the platform signs what it posts."""
+
+    async def receive(request: Request) -> Response:
+        if request.path_params["instance_id"] != str(program.instance_id):
+            raise NoSuchInstance(request.path_params["instance_id"])
+        if Capability.WEBHOOK not in program.cls.capabilities:
+            raise NotAvailable(f"{program.cls.name} is not delivered by webhook.")
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        asked = WebhookRequest(request.method, headers, dict(request.query_params), await request.body())
+        reply = await program.runner.provider().receive_webhook(asked)
+        return Response(reply.body, reply.status, media_type=reply.content_type)
+
+    return Route(f"/webhooks/{program.cls.name}/{{instance_id}}", receive, methods=["GET", "POST"])
 
 
 def _mcp(program: Program, doorkeeper: Doorkeeper) -> tuple[list[BaseRoute], Any]:

@@ -209,6 +209,22 @@ async def test_the_bots_token_opens_its_api_and_not_the_managers(tmp_path: Path)
         assert (await client.get("/api/v1/current-api-key")).status_code == 403
 
 
+async def test_the_platform_posts_to_it_what_it_signs(tmp_path: Path) -> None:
+    async with TelegramStandIn() as telegram, managed("telegram", tmp_path) as program, program.http(None) as platform, program.http() as client:
+        bot = telegram.add_bot()
+        settings = {"token": bot.token, "base_url": telegram.url, "mode": "webhook"}
+        answer = await client.put("/port/settings", params={"public_url": program.url}, json=settings)
+        assert answer.status_code == 200
+        await until_state(client, "ready")
+        path = f"/webhooks/telegram/{program.instance_id}"
+        assert (await platform.post(path, json={})).status_code == 401
+        assert (await platform.post("/webhooks/telegram/another", json={})).status_code == 404
+        bot.user_writes(bot.person("Ann"), "by webhook")
+        with anyio.fail_after(20):
+            while "by webhook" not in (await client.get("/events")).text:  # noqa: ASYNC110 - it is of another process
+                await anyio.sleep(0.05)
+
+
 @pytest.mark.parametrize(
     ("arguments", "variables", "said"),
     [
