@@ -4,9 +4,13 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from mcp_messenger.instances.classes import PLANNED
 from mcp_messenger.version import __version__
+from providers import REGISTRY
 
-MODES = ("mcp", "instance-manager", "telegram-api", "sandbox-api", "whatsapp-api")
+API_MODES = {f"{name}-api": name for name in sorted({*REGISTRY, *PLANNED})} | {"whatsapp-api": "whatsappweb"}
+"""One messenger alone, by its mode."""
+MODES = ("mcp", "instance-manager", *API_MODES)
 TAIL = 100
 
 
@@ -37,6 +41,7 @@ def _settings() -> argparse.ArgumentParser:
     settings.add_argument("--api-port", type=_port, help="port of a messenger alone")
     settings.add_argument("--telegram-bot-token", help="for telegram-api; better set TELEGRAM_BOT_TOKEN, which other users cannot see")
     settings.add_argument("--telegram-base-url", help="for telegram-api with a Bot API server of one's own; or set TELEGRAM_BASE_URL")
+    settings.add_argument("--credentials-file", type=Path, help="for a messenger alone: its settings as JSON; or set MCP_MESSENGER_CREDENTIALS")
     settings.add_argument("--data-dir", type=Path)
     settings.add_argument("--toolsets", help="default, all, or names separated by commas")
     settings.add_argument("--read-only", action="store_true", help="only tools that change nothing; always wins")

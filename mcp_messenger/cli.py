@@ -7,13 +7,11 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 
-from pydantic import SecretStr
-
 from mcp_messenger import arguments, logs, tracing
+from mcp_messenger.arguments import API_MODES
 from mcp_messenger.config import Config, from_environment
 from providers.errors import MessengerError
 
-API_MODES = {"telegram-api": "telegram", "sandbox-api": "sandbox", "whatsapp-api": "whatsappweb"}
 COMMANDS = frozenset({"doctor", "ps", "logs", "qr"})
 """They ask a server, and need no set-up that would be safe to serve with."""
 QUIET_STORE = 0.3
@@ -29,7 +27,7 @@ def run(given: Sequence[str]) -> int:
     args = arguments.parser().parse_args(given)
     try:
         config = _config(args)
-        if args.command not in COMMANDS:
+        if args.command not in COMMANDS and args.mode not in API_MODES:
             config.check()
         logs.configure(config.log_level, json=config.log_json)
         tracing.configure()
@@ -68,13 +66,18 @@ def _command(args: argparse.Namespace, config: Config) -> int:
 
         return _run(serve, config)
     if args.mode in API_MODES:
-        from mcp_messenger.standalone import serve_one
-
-        given = vars(args)
-        token = given.get("telegram_bot_token") or os.environ.get("TELEGRAM_BOT_TOKEN")
-        base_url = given.get("telegram_base_url") or os.environ.get("TELEGRAM_BASE_URL")
-        return _run(serve_one, config, API_MODES[args.mode], SecretStr(token) if token else None, base_url)
+        return _alone(args, config)
     return _stdio(config)
+
+
+def _alone(args: argparse.Namespace, config: Config) -> int:
+    from mcp_messenger.program.serve import serve_alone
+    from mcp_messenger.program.settings import alone_from
+
+    provider, told = API_MODES[args.mode], vars(args)
+    named = {"token": told.get("telegram_bot_token"), "base_url": told.get("telegram_base_url")} if provider == "telegram" else {}
+    given = {name: value for name, value in named.items() if value}
+    return _run(serve_alone, config, alone_from(os.environ, provider, given=given, file=told.get("credentials_file")), provider)
 
 
 def _ask(args: argparse.Namespace, config: Config) -> int:

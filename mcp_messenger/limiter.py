@@ -53,9 +53,9 @@ class _Bucket:
 
 
 class Limiter:
-    """The calls of every caller of this process. `clock` counts seconds."""
+    """The calls of every caller of this process, which counts for itself alone where there is no database. `clock` counts seconds."""
 
-    def __init__(self, database: Database, rate: Rate | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, database: Database | None, rate: Rate | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
         self._rate = rate
         self._clock = clock
@@ -79,7 +79,8 @@ class Limiter:
         while True:
             await anyio.sleep(CLEAN_EVERY)
             try:
-                await rate_limits.forget_idle(self._database)
+                if self._database is not None:
+                    await rate_limits.forget_idle(self._database)
             except StoreUnavailable as error:
                 log.info("idle callers are kept: %s", error)
 
@@ -94,7 +95,7 @@ class Limiter:
         return bucket
 
     async def _fill(self, bucket: _Bucket, key: bytes, rate: Rate) -> None:
-        if self._clock() >= self._ask_again_at:
+        if self._database is not None and self._clock() >= self._ask_again_at:
             try:
                 with anyio.fail_after(STORE_WITHIN):
                     wanted = max(1, rate.calls // BATCHES)

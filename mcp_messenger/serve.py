@@ -5,7 +5,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -44,6 +44,7 @@ BACKLOG = 2048
 async def serve(config: Config) -> None:
     """Raises Conflict when the port is taken."""
     selected(config)
+    config.check()
     listener, config = bind(config)
     async with running(config) as app:
         print(  # noqa: T201 - a person reads it; this mode has no protocol on stdout
@@ -60,7 +61,6 @@ async def serve(config: Config) -> None:
 
 def bind(config: Config) -> tuple[socket.socket, Config]:
     """A listening socket, before anything costly is started, and the settings with the port it really has. Raises Conflict."""
-    config.check()
     family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
     # TCP by name, or asyncio leaves Nagle's algorithm on, and an answer in two writes takes 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -78,13 +78,15 @@ def bind(config: Config) -> tuple[socket.socket, Config]:
     return listener, replace(config, port=listener.getsockname()[1])
 
 
-async def run_server(asgi: ASGIApp, listener: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM; what is under way gets a few seconds to end."""
+async def run_server(asgi: ASGIApp, listener: socket.socket, *, begins: Callable[[uvicorn.Server], None] | None = None) -> None:
+    """Serve until SIGINT or SIGTERM; what is under way gets a few seconds to end. `begins` is told who serves."""
     # The routes and their models stay too: the collector need not walk them again and again while it serves.
     gc.freeze()
     server = uvicorn.Server(
         uvicorn.Config(asgi, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS, server_header=False, ws="none")
     )
+    if begins is not None:
+        begins(server)
     with _stopped_by_signals(server):
         await server.serve(sockets=[listener])
 

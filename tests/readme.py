@@ -1,11 +1,13 @@
 """The generated parts of the README: `python -m tests.readme` writes them, a test checks them."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from mcp_messenger.config import SETTINGS
+from mcp_messenger.config import SETTINGS, Setting
 from mcp_messenger.operations.operation import DEFAULT_TOOLSETS, Face, Toolset
 from mcp_messenger.operations.table import OPERATIONS
+from mcp_messenger.program.settings import SETTINGS as ALONE
 from providers import REGISTRY, provider_class
 from providers.models import Capability
 
@@ -35,13 +37,14 @@ def tool_table() -> str:
     return "\n".join(lines)
 
 
-def settings_table() -> str:
-    return "\n".join(["| variable | meaning (default) |", "|---|---|", *(f"| `{setting.name}` | {setting.meaning} |" for setting in SETTINGS)])
+def settings_table(settings: Sequence[Setting]) -> str:
+    return "\n".join(["| variable | meaning (default) |", "|---|---|", *(f"| `{setting.name}` | {setting.meaning} |" for setting in settings)])
 
 
 def generated(readme: str) -> str:
     """The README with its generated parts as they should be."""
-    for name, table in (("providers", provider_table()), ("tools", tool_table()), ("settings", settings_table())):
+    tables = {"providers": provider_table(), "tools": tool_table(), "settings": settings_table(SETTINGS), "alone": settings_table(ALONE)}
+    for name, table in tables.items():
         pattern = re.compile(rf"(<!-- {name}: [^\n]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
         readme = pattern.sub(lambda match, table=table: f"{match[1]}{table}\n{match[2]}", readme)
     return readme

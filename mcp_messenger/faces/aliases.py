@@ -1,6 +1,7 @@
 """Other paths and spellings for rows of the table, kept for those who learned them first."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import Field
@@ -10,7 +11,7 @@ from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import InvalidInput
 from mcp_messenger.faces.rest import PICTURE, Routes
 from mcp_messenger.operations import instances, sending
-from mcp_messenger.operations.operation import REST_ONLY, Effect, Input, InstanceId, Nothing, OfInstance, Operation, PlatformId, Toolset
+from mcp_messenger.operations.operation import REST_ONLY, Effect, Input, InstanceId, Nothing, OfInstance, Operation, Output, PlatformId, Toolset
 from mcp_messenger.operations.table import BY_NAME, I
 from mcp_messenger.operations.validation import validated
 from providers.models import TextFormat
@@ -58,12 +59,11 @@ class TelegramSend(OfInstance):
     parseMode: str | None = Field(default=None, pattern="^(Markdown|MarkdownV2|HTML)$")  # noqa: N815
 
 
-async def telegram_send(app: App, caller: Caller, args: TelegramSend) -> sending.SendAnswer:
+def _telegram_text(args: TelegramSend) -> dict[str, Any]:
     """The text goes out as it is; Telegram reads the markup."""
     format = {"HTML": TextFormat.HTML, None: TextFormat.PLAIN}.get(args.parseMode, TextFormat.MARKDOWN)
     extra = {"parse_mode": args.parseMode} if args.parseMode else {}
-    send = {"instance_id": args.instance_id, "to": args.chatId, "message": args.message, "format": format, "extra": extra}
-    return await sending.send_message(app, caller, sending.SendMessage.model_validate(send))
+    return {"to": args.chatId, "message": args.message, "format": format, "extra": extra}
 
 
 class TelegramSendMedia(OfInstance):
@@ -72,9 +72,41 @@ class TelegramSendMedia(OfInstance):
     caption: str = Field(default="", max_length=100_000)
 
 
-async def telegram_send_media(app: App, caller: Caller, args: TelegramSendMedia) -> sending.SendAnswer:
-    send = {"instance_id": args.instance_id, "to": args.chatId, "source": args.source, "caption": args.caption}
-    return await sending.send_media(app, caller, sending.SendMedia.model_validate(send))
+def _telegram_file(args: TelegramSendMedia) -> dict[str, Any]:
+    return {"to": args.chatId, "source": args.source, "caption": args.caption}
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """`operation` under another path, with arguments in another spelling; `meant` says them in its own."""
+
+    name: str
+    operation: str
+    path: str
+    input: type[OfInstance]
+    meant: Callable[[Any], dict[str, Any]]
+    summary: str
+
+    def row(self, operation: Operation) -> Operation:
+        async def run(app: Any, caller: Caller, args: OfInstance) -> Output:
+            return await operation.run(app, caller, validated(operation, {"instance_id": args.instance_id, **self.meant(args)}))
+
+        return replace(operation, name=self.name, path=self.path, input=self.input, run=run, summary=self.summary, faces=REST_ONLY, patient=False)
+
+
+SPELLINGS = (
+    Spelling("telegram_send", "send_message", f"{I}/telegram/send", TelegramSend, _telegram_text, "Send a text."),
+    Spelling(
+        "telegram_send_formatted",
+        "send_message",
+        f"{I}/telegram/send-telegram-message",
+        TelegramSend,
+        _telegram_text,
+        "Send a text with Telegram's markup.",
+    ),
+    Spelling("telegram_send_media", "send_media", f"{I}/telegram/send-media", TelegramSendMedia, _telegram_file, "Send a file."),
+)
+SPELLED_OF_INSTANCE = tuple(spelling.row(BY_NAME[spelling.operation]) for spelling in SPELLINGS)
 
 
 class MultiProviderCreate(Input):
@@ -123,15 +155,6 @@ async def multi_provider_send(app: App, caller: Caller, args: MultiProviderSend)
 
 
 # fmt: off
-SPELLED_OF_INSTANCE = (
-    Operation("telegram_send", "POST", f"{I}/telegram/send", TelegramSend, sending.SendAnswer, telegram_send,
-              "Send a text.", Toolset.SENDING, Effect.WRITE, faces=REST_ONLY),
-    Operation("telegram_send_formatted", "POST", f"{I}/telegram/send-telegram-message", TelegramSend, sending.SendAnswer, telegram_send,
-              "Send a text with Telegram's markup.", Toolset.SENDING, Effect.WRITE, faces=REST_ONLY),
-    Operation("telegram_send_media", "POST", f"{I}/telegram/send-media", TelegramSendMedia, sending.SendAnswer, telegram_send_media,
-              "Send a file.", Toolset.SENDING, Effect.WRITE, faces=REST_ONLY),
-)
-
 SPELLED_OF_MANAGER = (
     Operation("multi_provider_create", "POST", "/multi-provider/instances", MultiProviderCreate, MultiProviderCreated, multi_provider_create,
               "Make an instance.", Toolset.INSTANCES, Effect.WRITE, faces=REST_ONLY, status=201),
@@ -145,8 +168,15 @@ SPELLED_OF_MANAGER = (
 
 
 def add_aliases(routes: Routes) -> None:
+    """For what the application has; an instance's own API leaves out what is of no instance."""
     for alias in (*OF_INSTANCE, *OF_MANAGER):
-        media = (PICTURE,) if alias.as_picture else ()
-        routes.add(BY_NAME[alias.operation], alias.path, name=alias.name, as_picture=alias.as_picture, media=media)
-    for row in (*SPELLED_OF_INSTANCE, *SPELLED_OF_MANAGER):
+        row = routes.row(alias.operation)
+        if row is not None:
+            media = (PICTURE,) if alias.as_picture else ()
+            routes.add(row, alias.path, name=alias.name, as_picture=alias.as_picture, media=media)
+    for spelling in SPELLINGS:
+        row = routes.row(spelling.operation)
+        if row is not None:
+            routes.add(spelling.row(row))
+    for row in SPELLED_OF_MANAGER:
         routes.add(row)

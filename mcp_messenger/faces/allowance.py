@@ -7,12 +7,12 @@ import ipaddress
 import math
 from collections.abc import Awaitable, Callable
 
-from mcp_messenger.app import App
 from mcp_messenger.caller import Caller
 from mcp_messenger.errors import NotAuthenticated
 from mcp_messenger.faces.guard import App as Asgi
 from mcp_messenger.faces.guard import Message, Receive, Scope, Send
 from mcp_messenger.limiter import Allowance
+from mcp_messenger.operations.operation import Application
 from providers.errors import RateLimited
 
 NEVER_LIMITED = frozenset({"/health", "/api/v1/health"})
@@ -21,7 +21,7 @@ _KEPT = "mcp_messenger.allowances"
 _POLICY = "caller"
 
 
-async def admitted(app: App, scope: Scope, authenticate: Callable[[], Awaitable[Caller]]) -> Caller:
+async def admitted(app: Application, scope: Scope, authenticate: Callable[[], Awaitable[Caller]]) -> Caller:
     """Who calls. Raises NotAuthenticated, and RateLimited for a caller who comes too often."""
     caller, refusal = await counted(app, scope, authenticate)
     if refusal is not None:
@@ -29,7 +29,7 @@ async def admitted(app: App, scope: Scope, authenticate: Callable[[], Awaitable[
     return caller
 
 
-async def counted(app: App, scope: Scope, authenticate: Callable[[], Awaitable[Caller]]) -> tuple[Caller, RateLimited | None]:
+async def counted(app: Application, scope: Scope, authenticate: Callable[[], Awaitable[Caller]]) -> tuple[Caller, RateLimited | None]:
     """Who calls, and the refusal if this is once too often. Who shows no valid token is counted by address: made-up tokens are no new callers."""
     try:
         caller = await authenticate()
@@ -41,7 +41,7 @@ async def counted(app: App, scope: Scope, authenticate: Callable[[], Awaitable[C
     return caller, await _count(app, scope, _key(caller, scope))
 
 
-async def _count(app: App, scope: Scope, key: bytes) -> RateLimited | None:
+async def _count(app: Application, scope: Scope, key: bytes) -> RateLimited | None:
     if scope["path"] in NEVER_LIMITED:
         return None
     allowance = await app.limiter.take(key)

@@ -17,6 +17,7 @@ from mcp_messenger.faces.mcp_http import McpEndpoints
 from mcp_messenger.faces.metrics import add_metrics
 from mcp_messenger.faces.rest import Routes, add_problems, caller_of_request
 from mcp_messenger.faces.streams import add_events, add_health, add_logs, add_platform_webhooks
+from mcp_messenger.operations.operation import Application
 from mcp_messenger.version import __version__
 
 SMALL_BODY = 4 * 1024 * 1024
@@ -41,7 +42,7 @@ def unguarded(app: App) -> FastAPI:
     routes = Routes(APIRouter(prefix="/api/v1"), app, caller_of_request(app))
     routes.add_all()
     add_logs(routes)
-    add_events(routes)
+    add_events(routes, app)
     add_aliases(routes)
     # Not included as routers: FastAPI looks through all routes of an included one at every request.
     api.router.routes += routes.router.routes
@@ -61,7 +62,7 @@ def unguarded(app: App) -> FastAPI:
     return api
 
 
-def guarded(app: App, inner: ASGIApp) -> ASGIApp:
+def guarded(app: Application, inner: ASGIApp) -> ASGIApp:
     """The guards that stand before every route."""
     limited = BodyLimit(inner, limit=SMALL_BODY, prefixes=WITH_FILES)
     return HostGuard(SecurityHeaders(RateLimitFields(limited) if app.config.rate_limit else limited), allowed_hosts=app.config.own_hosts)

@@ -6,7 +6,7 @@ so its two public methods `list_tools` and `call_tool` are answered from the tab
 
 import json
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -16,12 +16,11 @@ from mcp.server.mcpserver import Context, Image
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.types import CallToolResult, ContentBlock, Resource, TextContent, Tool, ToolAnnotations
 
-from mcp_messenger.app import App
 from mcp_messenger.caller import Caller
 from mcp_messenger.config import Config
 from mcp_messenger.errors import InvalidInput, ReadOnly
 from mcp_messenger.faces.schema import input_schema, output_schema
-from mcp_messenger.operations.operation import DEFAULT_TOOLSETS, Effect, Face, Operation, Output, Toolset
+from mcp_messenger.operations.operation import DEFAULT_TOOLSETS, Application, Effect, Face, Operation, Output, Toolset
 from mcp_messenger.operations.table import OPERATIONS
 from mcp_messenger.operations.validation import validated
 from mcp_messenger.version import __version__
@@ -39,7 +38,7 @@ FOR_MANY = " Start with list_instances; create_instance with provider sandbox re
 Authenticate = Callable[[Any], Awaitable[Caller]]
 
 
-def selected(config: Config, *, one_instance: bool = False) -> tuple[Operation, ...]:
+def selected(config: Config, *, one_instance: bool = False, rows: Sequence[Operation] = OPERATIONS) -> tuple[Operation, ...]:
     """The rows that are tools here, by toolsets and read-only. Raises InvalidInput for a toolset that does not exist."""
     wanted: set[str] = set()
     for name in config.toolsets:
@@ -53,7 +52,7 @@ def selected(config: Config, *, one_instance: bool = False) -> tuple[Operation, 
             raise InvalidInput(f"There is no toolset {name!r}.", hint=f"Toolsets: default, all, {', '.join(Toolset)}.")
     return tuple(
         row
-        for row in OPERATIONS
+        for row in rows
         if Face.MCP in row.faces
         and row.toolset in wanted
         and not (config.read_only and row.effect is not Effect.READ)
@@ -64,8 +63,16 @@ def selected(config: Config, *, one_instance: bool = False) -> tuple[Operation, 
 class MessengerServer(MCPServer[None]):
     """The tools of one caller's reach; `instance_id` set: of the one instance it names, which no tool then takes as an argument."""
 
-    def __init__(self, app: App, authenticate: Authenticate, *, instance_id: Callable[[Any], str] | None = None) -> None:
+    def __init__(
+        self,
+        app: Application,
+        authenticate: Authenticate,
+        *,
+        instance_id: Callable[[Any], str] | None = None,
+        rows: Sequence[Operation] = OPERATIONS,
+    ) -> None:
         self._app = app
+        self._table = rows
         self._authenticate = authenticate
         self._instance_id = instance_id
         instructions = INSTRUCTIONS if instance_id else INSTRUCTIONS + FOR_MANY
@@ -78,7 +85,7 @@ class MessengerServer(MCPServer[None]):
 
     @cached_property
     def _rows(self) -> dict[str, Operation]:
-        return {row.name: row for row in selected(self._app.config, one_instance=self._instance_id is not None)}
+        return {row.name: row for row in selected(self._app.config, one_instance=self._instance_id is not None, rows=self._table)}
 
     @cached_property
     def _listed(self) -> list[Tool]:
@@ -115,7 +122,7 @@ class MessengerServer(MCPServer[None]):
         row = self._rows.get(name)
         if row is not None:
             return row
-        if self._app.config.read_only and any(known.name == name for known in OPERATIONS):
+        if self._app.config.read_only and any(known.name == name for known in self._table):
             raise ReadOnly(f"The tool {name} is not available: this server is read-only.")
         raise InvalidInput(f"There is no tool {name[:64]!r}.", hint=f"Tools: {', '.join(self._rows)}.")
 

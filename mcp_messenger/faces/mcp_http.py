@@ -22,6 +22,7 @@ from mcp_messenger.faces.guard import MAX_BODY
 from mcp_messenger.faces.mcp import MessengerServer
 from mcp_messenger.faces.mcp_server import whole_server
 from mcp_messenger.faces.problem import send_problem
+from mcp_messenger.operations.operation import Application
 from providers.errors import MessengerError, RateLimited
 
 Admit = Callable[[Scope], Awaitable[Caller]]
@@ -30,7 +31,7 @@ Admit = Callable[[Scope], Awaitable[Caller]]
 class Gate:
     """Lets a request through to the MCP transport when its caller may come in. Every call is a request of its own, in both eras."""
 
-    def __init__(self, app: App, transport: StreamableHTTPASGIApp, admit: Admit) -> None:
+    def __init__(self, app: Application, transport: StreamableHTTPASGIApp, admit: Admit) -> None:
         self._app = app
         self._transport = transport
         self._admit = admit
@@ -49,22 +50,21 @@ class Gate:
         await self._transport(scope, receive, send)
 
 
+def gate(app: Application, server: MessengerServer, admit: Admit) -> Gate:
+    # Host and Origin are checked for every route by our own guard.
+    server.streamable_http_app(max_request_body_size=MAX_BODY, transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False))
+    return Gate(app, StreamableHTTPASGIApp(server.session_manager), admit)
+
+
 class McpEndpoints:
     """Both endpoints, and what must run while they are served."""
 
     def __init__(self, app: App) -> None:
         self._app = app
-        self._all, self._changes = whole_server(app, _caller_of)
-        self._one = MessengerServer(app, _caller_of, instance_id=lambda context: request_of(context).path_params["instance_id"])
-        self.all = self._gate(self._all, self._admit)
-        self.one = self._gate(self._one, self._admit_to_instance)
-
-    def _gate(self, server: MessengerServer, admit: Admit) -> Gate:
-        # Host and Origin are checked for every route by our own guard.
-        server.streamable_http_app(
-            max_request_body_size=MAX_BODY, transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False)
-        )
-        return Gate(self._app, StreamableHTTPASGIApp(server.session_manager), admit)
+        self._all, self._changes = whole_server(app, caller_of)
+        self._one = MessengerServer(app, caller_of, instance_id=lambda context: request_of(context).path_params["instance_id"])
+        self.all = gate(app, self._all, self._admit)
+        self.one = gate(app, self._one, self._admit_to_instance)
 
     async def _admit(self, scope: Scope) -> Caller:
         return await authenticate(self._app, headers_of(scope))
@@ -84,7 +84,7 @@ class McpEndpoints:
             tasks.cancel_scope.cancel()
 
 
-async def _caller_of(context: Any) -> Caller:
+async def caller_of(context: Any) -> Caller:
     scope = request_of(context).scope
     if scope["refusal"] is not None:
         raise scope["refusal"]

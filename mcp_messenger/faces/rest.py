@@ -21,7 +21,7 @@ from mcp_messenger.errors import InternalError, InvalidInput, ReadOnly, quoted
 from mcp_messenger.faces.allowance import admitted
 from mcp_messenger.faces.mcp_http import headers_of
 from mcp_messenger.faces.problem import problem_response
-from mcp_messenger.operations.operation import INSTANCE_PATH, Effect, Face, Input, Operation, Output
+from mcp_messenger.operations.operation import INSTANCE_PATH, Application, Effect, Face, Input, Operation, Output
 from mcp_messenger.operations.table import OPERATIONS
 from mcp_messenger.operations.validation import said, validated
 from providers.errors import MessengerError
@@ -62,12 +62,17 @@ class Routes:
     """Makes routes of rows. With `instance_id` on an instance's own API: without it in the path, and without rows that are of no instance."""
 
     router: APIRouter
-    app: App
+    app: Application
     caller_of: CallerOf
     instance_id: str | None = None
+    rows: Sequence[Operation] = OPERATIONS
+
+    def row(self, name: str) -> Operation | None:
+        """What is served under that name; an application need not have all of the table."""
+        return next((row for row in self.rows if row.name == name), None)
 
     def add_all(self) -> None:
-        for row in OPERATIONS:
+        for row in self.rows:
             if Face.REST in row.faces and row.name not in OWN_ROUTES:
                 self.add(row)
 
@@ -175,7 +180,7 @@ def _admitting(admit: CallerOf, handle: Handle | None) -> type[APIRoute]:
     return Admitting
 
 
-def _answer_of(app: App, row: Operation, *, as_picture: bool) -> Answer:
+def _answer_of(app: Application, row: Operation, *, as_picture: bool) -> Answer:
     async def answer(request: Request, caller: Caller, args: Any) -> Response:
         output: Output = await row.carry_out(app, caller, args)
         return respond(output, row.status, picture=as_picture or PICTURE in accepted(request))

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -58,40 +58,47 @@ EVENTS = replace(
 )
 
 
+LinesOf = Callable[[Caller, diagnostics.GetLogs], Awaitable[Sequence[str]]]
+
+
 def add_logs(routes: Routes) -> None:
     """In the place of the table's own route: lines as text, or as JSON for who asks for it, or as a stream."""
-    app = routes.app
+    row = routes.row(LOGS.name)
+    assert row is not None
+
+    async def lines_of(caller: Caller, args: diagnostics.GetLogs) -> Sequence[str]:
+        found = await row.run(routes.app, caller, args)
+        assert isinstance(found, diagnostics.LogLines)
+        return found.lines
 
     async def answer(request: Request, caller: Caller, args: ReadLogs) -> Response:
-        found = await diagnostics.get_logs(app, caller, args)
+        lines = await lines_of(caller, args)
         if args.follow:
-            return _streamed(_log_events(app, request, routes.caller_of, args))
+            return _streamed(_log_events(lines_of, request, routes.caller_of, args))
         if "application/json" in accepted(request):
-            return respond(found)
-        return PlainTextResponse("".join(f"{line}\n" for line in found.lines))
+            return respond(diagnostics.LogLines(lines=list(lines)))
+        return PlainTextResponse("".join(f"{line}\n" for line in lines))
 
     routes.add(LOGS, answer=answer, media=("text/plain", "application/json", STREAM))
 
 
-async def _log_events(app: App, request: Request, caller_of: CallerOf, args: ReadLogs) -> AsyncIterator[dict[str, Any]]:
+async def _log_events(lines_of: LinesOf, request: Request, caller_of: CallerOf, args: ReadLogs) -> AsyncIterator[dict[str, Any]]:
     whole = diagnostics.GetLogs(instance_id=args.instance_id, tail=LOG_LINES_MAX)
-    seen: list[str] | None = None
+    seen: Sequence[str] | None = None
     while True:
-        lines = (await diagnostics.get_logs(app, await caller_of(request), whole)).lines
+        lines = await lines_of(await caller_of(request), whole)
         for line in lines[-args.tail :] if seen is None else lines[_overlap(seen, lines) :]:
             yield {"data": line}
         seen = lines
         await anyio.sleep(FOLLOW_EVERY)
 
 
-def _overlap(seen: list[str], lines: list[str]) -> int:
+def _overlap(seen: Sequence[str], lines: Sequence[str]) -> int:
     """How many of the lines were seen: the ring buffer has moved on by some."""
     return next((size for size in range(len(lines), 0, -1) if seen[-size:] == lines[:size]), 0)
 
 
-def add_events(routes: Routes) -> None:
-    app = routes.app
-
+def add_events(routes: Routes, app: App) -> None:
     async def answer(request: Request, caller: Caller, args: StreamEvents) -> Response:
         wanted = validated(BY_NAME["get_events"], {"after": request.headers.get("last-event-id") or args.after, "instance_id": args.instance_id})
         assert isinstance(wanted, GetEvents)

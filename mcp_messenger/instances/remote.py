@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import anyio
-from pydantic import BaseModel, TypeAdapter, create_model
+from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
 
 from db import calls
 from db.database import Database
@@ -53,6 +53,9 @@ METHODS: dict[str, Callable[[Provider], Callable[..., Awaitable[Any]]]] = {
 """Those of RemotePort."""
 
 
+AS_JSON = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+
 @dataclass(frozen=True)
 class Codec:
     """A method's arguments and its answer as JSON."""
@@ -63,10 +66,10 @@ class Codec:
 
 @functools.cache
 def codec_of(method: str) -> Codec:
-    """By the signature in RemotePort, which is the one in Provider."""
-    signature = inspect.signature(vars(RemotePort)[method])
+    """By the signature in Provider."""
+    signature = inspect.signature(vars(Provider)[method])
     named: dict[str, Any] = {name: (one.annotation, ...) for name, one in signature.parameters.items() if name != "self"}
-    return Codec(create_model(method, **named), TypeAdapter(signature.return_annotation))
+    return Codec(create_model(method, __config__=AS_JSON, **named), TypeAdapter(signature.return_annotation))
 
 
 class Calls(Listener):
@@ -126,6 +129,9 @@ class Calls(Listener):
             log.exception("call failed", extra={"instance_id": str(call.instance_id)})
             return {"error": told(InternalError())}
 
+    def asker(self, instance_id: UUID) -> "Ask":
+        return functools.partial(self.ask, instance_id)
+
     async def ask(self, instance_id: UUID, method: str, arguments: dict[str, Any]) -> Any:
         """Raises what the method raised there, and Unreachable when nobody does it or the one who does it goes away."""
         codec, call_id = codec_of(method), uuid4()
@@ -162,11 +168,15 @@ class Calls(Listener):
             del self._answered[str(call_id)]
 
 
-class RemotePort:
-    """The port of an instance that another process runs: the same methods as Provider's, with the same errors."""
+Ask = Callable[[str, dict[str, Any]], Awaitable[Any]]
+"""A method's name and its arguments by name."""
 
-    def __init__(self, calls: Calls, instance_id: UUID) -> None:
-        self._ask = functools.partial(calls.ask, instance_id)
+
+class RemotePort:
+    """The port of an instance that runs elsewhere: the same methods as Provider's, with the same errors, each of them asked for."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
 
     async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
         return await self._ask("history", {"chat_id": chat_id, "before": before, "limit": limit})

@@ -46,7 +46,7 @@ def group_view(group: Group) -> GroupView:
     )
 
 
-def _changed(change: GroupChange) -> GroupChanged:
+def changed(change: GroupChange) -> GroupChanged:
     return GroupChanged(group=group_view(change.group), results=list(change.results))
 
 
@@ -63,7 +63,7 @@ class CreateGroup(OfInstance):
 
 async def create_group(app: App, caller: Caller, args: CreateGroup) -> GroupChanged:
     row = await instance_of(app.database, caller, args.instance_id)
-    return _changed(await (await port(app, row, Capability.GROUPS)).create_group(args.name, args.participants))
+    return changed(await (await port(app, row, Capability.GROUPS)).create_group(args.name, args.participants))
 
 
 class ChangeParticipants(OfInstance):
@@ -73,7 +73,7 @@ class ChangeParticipants(OfInstance):
 
 async def add_participants(app: App, caller: Caller, args: ChangeParticipants) -> GroupChanged:
     row = await instance_of(app.database, caller, args.instance_id)
-    return _changed(await (await port(app, row, Capability.GROUPS)).add_participants(args.group_id, args.participants))
+    return changed(await (await port(app, row, Capability.GROUPS)).add_participants(args.group_id, args.participants))
 
 
 class RemoveParticipant(OfInstance):
@@ -83,7 +83,7 @@ class RemoveParticipant(OfInstance):
 
 async def remove_participant(app: App, caller: Caller, args: RemoveParticipant) -> GroupChanged:
     row = await instance_of(app.database, caller, args.instance_id)
-    return _changed(await (await port(app, row, Capability.GROUPS)).remove_participants(args.group_id, [args.participant]))
+    return changed(await (await port(app, row, Capability.GROUPS)).remove_participants(args.group_id, [args.participant]))
 
 
 class OfGroup(OfInstance):
@@ -97,7 +97,7 @@ class SetGroupAdmin(OfGroup):
 
 async def set_group_admin(app: App, caller: Caller, args: SetGroupAdmin) -> GroupChanged:
     row = await instance_of(app.database, caller, args.instance_id)
-    return _changed(await (await port(app, row, Capability.GROUP_ADMIN)).set_admin(args.group_id, args.participants, args.admin))
+    return changed(await (await port(app, row, Capability.GROUP_ADMIN)).set_admin(args.group_id, args.participants, args.admin))
 
 
 class UpdateGroup(OfGroup):

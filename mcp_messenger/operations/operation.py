@@ -3,14 +3,15 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, cast
+from typing import Annotated, Any, ClassVar, Protocol, cast
 
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mcp_messenger.app import App
 from mcp_messenger.caller import Caller
+from mcp_messenger.config import Config
 from mcp_messenger.errors import TookTooLong
+from mcp_messenger.limiter import Limiter
 from mcp_messenger.operations.plain import fault
 from mcp_messenger.tracing import span
 
@@ -104,11 +105,22 @@ class Nothing(Output):
     """Done."""
 
 
+class Application(Protocol):
+    """What the faces themselves need of what they serve."""
+
+    @property
+    def config(self) -> Config: ...
+
+    @property
+    def limiter(self) -> Limiter: ...
+
+
 @dataclass(frozen=True)
 class Operation:
     """One thing that can be done, for every face.
 
     `path` is under /api/v1; names in braces are fields of `input`. What is under INSTANCE_PATH is also on an instance's own API.
+    `run` takes the application that serves it first: App, or the Program of one messenger alone, which carries it out in its own way.
     """
 
     name: str
@@ -116,7 +128,7 @@ class Operation:
     path: str
     input: type[Input]
     output: type[Output]
-    run: Callable[[App, Caller, Any], Awaitable[Output]]
+    run: Callable[[Any, Caller, Any], Awaitable[Output]]
     summary: str
     toolset: Toolset
     effect: Effect = Effect.READ
@@ -127,7 +139,7 @@ class Operation:
     patient: bool = False
     """It may take long, and knows itself how long: clients are told that it is alive."""
 
-    async def carry_out(self, app: App, caller: Caller, args: Any) -> Output:
+    async def carry_out(self, app: Application, caller: Caller, args: Any) -> Output:
         """`run`, which is given up after a while unless it is patient. Raises TookTooLong."""
         with span(self.name, instance_id=getattr(args, "instance_id", None), caller=caller):
             if self.patient:

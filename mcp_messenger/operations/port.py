@@ -20,4 +20,4 @@ async def port(app: App, row: InstanceRow, capability: Capability) -> Provider |
     state = InstanceState(row.status) if held is None else held.provider.state.state
     if state not in states_for(capability):
         raise NotReady(str(row.id), state)
-    return RemotePort(app.calls, row.id) if held is None else held.provider
+    return RemotePort(app.calls.asker(row.id)) if held is None else held.provider

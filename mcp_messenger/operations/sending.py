@@ -285,7 +285,7 @@ async def check_send(app: App, caller: Caller, args: CheckSend) -> SendCheck:
     try:
         provider.check(Draft(client_id="0", chat_id=chat_id, text=args.message, format=args.format))
         _require_sendable(app, row)
-        _require_open_window(provider, await chat_store.get(app.database, row.id, chat_id))
+        require_open_window(provider, await chat_store.get(app.database, row.id, chat_id))
     except MessengerError as error:
         problem = error
     return SendCheck(
@@ -300,7 +300,7 @@ async def check_send(app: App, caller: Caller, args: CheckSend) -> SendCheck:
     )
 
 
-def _require_open_window(provider: Provider, chat: ChatRow | None) -> None:
+def require_open_window(provider: Provider, chat: ChatRow | None) -> None:
     """A send is not kept from trying: the platform may know of a message that we do not, or make an exception."""
     hours = provider.limits.reply_window_hours
     if hours is None:

@@ -9,9 +9,7 @@ from threading import Thread
 
 import pytest
 
-from db.embedded import EmbeddedPostgres
 from tests.curl import Guide, commands, needs_curl
-from tests.postgres import fresh_database
 from tests.program import Program, TelegramProcess, environment, program, telegram_process
 
 pytestmark = needs_curl
@@ -175,12 +173,11 @@ def picture() -> Generator[str]:
 
 
 @pytest.fixture(scope="module")
-def api(telegram: TelegramProcess, embedded: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Generator[Program]:
-    with fresh_database(embedded.url) as url:
-        more = {"MCP_MESSENGER_ALLOW_NETWORKS": "127.0.0.0/8", "TELEGRAM_BASE_URL": telegram.url}
-        env = environment(tmp_path_factory.mktemp("telegram"), url, **more)
-        with program(["--mode", "telegram-api", "--api-port", "0", "--telegram-bot-token", TOKEN], env) as running:
-            yield running
+def api(telegram: TelegramProcess, tmp_path_factory: pytest.TempPathFactory) -> Generator[Program]:
+    more = {"MCP_MESSENGER_ALLOW_NETWORKS": "127.0.0.0/8", "TELEGRAM_BASE_URL": telegram.url}
+    env = environment(tmp_path_factory.mktemp("telegram"), **more)
+    with program(["--mode", "telegram-api", "--api-port", "0", "--telegram-bot-token", TOKEN], env) as running:
+        yield running
 
 
 @pytest.fixture
@@ -272,16 +269,28 @@ def test_only_health_is_open(guide: Guide) -> None:
         assert guide.curl(command.replace("$TELEGRAM_BOT_TOKEN", guide.placeholders["YOUR_API_KEY"])).status == 200
 
 
-def test_the_next_start_finds_its_instance_among_others(telegram: TelegramProcess, database_url: str, tmp_path: Path) -> None:
-    env = environment(tmp_path / "data", database_url, TELEGRAM_BASE_URL=telegram.url)
+def test_the_next_start_finds_its_account_among_others(telegram: TelegramProcess, tmp_path: Path) -> None:
+    env = environment(tmp_path / "data", TELEGRAM_BASE_URL=telegram.url)
     tokens = [telegram.add_bot(token) for token in ("11111:FIRST-FAKE-TOKEN", "22222:SECOND-FAKE-TOKEN")]
+    chats = [telegram.person(token) for token in tokens]
     seen: list[str] = []
-    for token in (*tokens, tokens[0]):
+    for start, token in enumerate((*tokens, tokens[0])):
         with program(["--mode", "telegram-api", "--api-port", "0"], {**env, "TELEGRAM_BOT_TOKEN": token}) as running:
             seen += re.findall(r"instance ([0-9a-f-]{36})", running.said)
             bot = Guide({}, {"TELEGRAM_API_PORT": running.url.rpartition(":")[2], "TELEGRAM_BOT_TOKEN": token})
             until(lambda bot=bot: bot.curl(HEALTH).json["connected"])
             assert bot.each(LOOK)[1].json["account"]["id"] == token.partition(":")[0]
+            telegram.writes(token, chats[tokens.index(token)], f"at start {start}")
+            until(lambda bot=bot, start=start: f"at start {start}" in texts(bot))
+            assert texts(bot) == [f"at start {number}" for number in ((2, 0) if start == 2 else (start,))]
             assert running.stop() == 0
     first, second, again = seen
     assert first == again != second
+    kept = [path.name for path in (tmp_path / "data").rglob("*")]
+    assert "spool.sqlite3" in kept
+    assert "postgres" not in kept
+
+
+def texts(bot: Guide) -> list[str]:
+    """Newest first."""
+    return [message["text"] for message in bot.each(READ)[-1].json["messages"]]

@@ -100,7 +100,7 @@ async def test_the_caller_reads_what_the_provider_said(database_url: str, tmp_pa
         with pytest.raises(errors.InvalidRequest, match="None of the participants can be added") as refused:
             await groups.create_group(other, ADMIN, create)
         assert refused.value.hint == "Call list_contacts for those there are."
-        port = RemotePort(other.calls, UUID(instance_id))
+        port = RemotePort(other.calls.asker(UUID(instance_id)))
         with pytest.raises(errors.NotFound, match="No message 'x'"):
             await port.react("ann", "x", "👍")
         assert one(database_url, "SELECT count(*) FROM calls") == 0
@@ -111,7 +111,7 @@ async def test_many_calls_at_once_are_each_done_once(database_url: str, tmp_path
         before = len(sandbox(owner, instance_id).world.chats())
 
         async def create(number: int) -> None:
-            await RemotePort(other.calls, UUID(instance_id)).create_group(f"Group {number}", ["ann"])
+            await RemotePort(other.calls.asker(UUID(instance_id))).create_group(f"Group {number}", ["ann"])
 
         async with anyio.create_task_group() as tasks:
             for number in range(20):
@@ -127,14 +127,14 @@ async def test_a_call_waits_for_the_next_owner(database_url: str, tmp_path: Path
         execute(database_url, "UPDATE leases SET epoch = epoch + 1, owner = gen_random_uuid(), expires_at = now() + interval '1 second'")
         asker.supervisor.wake()
         await held.stopped.wait()
-        assert await RemotePort(asker.calls, UUID(instance_id)).list_groups()
+        assert await RemotePort(asker.calls.asker(UUID(instance_id))).list_groups()
 
 
 async def test_a_call_that_nobody_takes_on_was_not_done(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "CLAIM_WITHIN", 0.2)
     async with running_app(database_url, tmp_path) as asker:
         with pytest.raises(errors.Unreachable, match="runs nowhere now") as failed:
-            await RemotePort(asker.calls, uuid4()).list_groups()
+            await RemotePort(asker.calls.asker(uuid4())).list_groups()
         assert failed.value.maybe_sent is False
         assert one(database_url, "SELECT count(*) FROM calls") == 0
 
@@ -149,7 +149,7 @@ async def test_an_owner_that_dies_with_a_call_leaves_it_unknown_and_the_next_doe
 
         async def ask() -> None:
             with pytest.raises(errors.Unreachable, match="did not answer") as caught:
-                await RemotePort(asker.calls, instance_id).list_groups()
+                await RemotePort(asker.calls.asker(instance_id)).list_groups()
             failed.append(caught.value)
 
         with anyio.fail_after(calls.CLAIM_WITHIN):
@@ -166,7 +166,7 @@ async def test_an_owner_that_dies_with_a_call_leaves_it_unknown_and_the_next_doe
 async def test_who_gives_up_takes_its_call_back(database_url: str, tmp_path: Path) -> None:
     async with running_app(database_url, tmp_path) as asker:
         with anyio.move_on_after(0.3):
-            await RemotePort(asker.calls, uuid4()).list_groups()
+            await RemotePort(asker.calls.asker(uuid4())).list_groups()
         assert one(database_url, "SELECT count(*) FROM calls") == 0
 
 
@@ -176,7 +176,7 @@ async def test_an_instance_that_is_not_ready_there_says_so(database_url: str, tm
         sandbox(owner, instance_id)._linked().login.unlink("Unlinked.")
         async with running_app(database_url, tmp_path) as other:
             with pytest.raises(NotReady) as refused:
-                await RemotePort(other.calls, UUID(instance_id)).list_groups()
+                await RemotePort(other.calls.asker(UUID(instance_id))).list_groups()
             assert refused.value.state is InstanceState.LOGGED_OUT
 
 
@@ -184,7 +184,7 @@ async def test_a_call_that_breaks_there_breaks_nothing_else(database_url: str, t
     async with two(database_url, tmp_path) as (owner, other, instance_id):
         provider = sandbox(owner, instance_id)
         monkeypatch.setattr(provider, "list_groups", None)
-        port = RemotePort(other.calls, UUID(instance_id))
+        port = RemotePort(other.calls.asker(UUID(instance_id)))
         with pytest.raises(InternalError):
             await port.list_groups()
         monkeypatch.undo()

@@ -1,0 +1,115 @@
+"""One program's API over HTTP, with what goes wrong there as errors of the port."""
+
+import json
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic import SecretStr
+
+from mcp_messenger.errors import Conflict
+from mcp_messenger.instances.remote import raised
+from providers.errors import MessengerError, Unreachable
+
+if TYPE_CHECKING:
+    import httpx
+
+ANSWER_WITHIN = 90.0
+CONNECT_WITHIN = 5.0
+MAX_ANSWER = 160 * 1024 * 1024
+"""Bytes: a file in base64, and more than that."""
+
+
+class Lost(Unreachable):
+    """The program gave no answer that can be read."""
+
+
+class Refused(Conflict):
+    """The program does not do this for this manager."""
+
+
+class ProgramClient:
+    """Connects when first used, and again after `close`."""
+
+    def __init__(self, endpoint: Callable[[], Awaitable[str]], api_key: SecretStr, tls: ssl.SSLContext) -> None:
+        self._endpoint = endpoint
+        self._api_key = api_key
+        self._tls = tls
+        self._http: httpx.AsyncClient | None = None
+
+    async def close(self) -> None:
+        http, self._http = self._http, None
+        if http is not None:
+            await http.aclose()
+
+    async def ask(
+        self, method: str, path: str, *, params: dict[str, Any] | None = None, body: bytes | None = None, seconds: float = ANSWER_WITHIN
+    ) -> Any:
+        """The answer's content. Raises what the program answers as an error, Lost where it gives no answer that can be read."""
+        import httpx
+
+        try:
+            address = await self._endpoint()
+            status, content = await self._exchange(method, f"{address}{path}", params, body, seconds)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise Lost("The instance's program cannot be reached.", maybe_sent=False, hint="It may be starting; try again in a moment.") from error
+        except (httpx.HTTPError, OSError) as error:
+            raise Lost("The instance's program broke the connection off.", maybe_sent=True, hint="It may have been done; look first.") from error
+        return _answer(status, content)
+
+    async def _exchange(self, method: str, url: str, params: dict[str, Any] | None, body: bytes | None, seconds: float) -> tuple[int, bytes]:
+        import httpx
+
+        headers = {"Authorization": f"Bearer {self._api_key.get_secret_value()}"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        timeout = httpx.Timeout(seconds, connect=CONNECT_WITHIN)
+        content = bytearray()
+        async with self._connected().stream(method, url, params=params, content=body, headers=headers, timeout=timeout) as response:
+            async for chunk in response.aiter_bytes():
+                content += chunk
+                if len(content) > MAX_ANSWER:
+                    raise httpx.DecodingError("The answer is too long.")
+        return response.status_code, bytes(content)
+
+    def _connected(self) -> "httpx.AsyncClient":
+        import httpx
+
+        if self._http is None:
+            # Never through a proxy of the environment: it would see the key.
+            self._http = httpx.AsyncClient(verify=self._tls, trust_env=False, follow_redirects=False)
+        return self._http
+
+
+def _answer(status: int, content: bytes) -> Any:
+    try:
+        found: Any = json.loads(content)
+    except ValueError:
+        found = None
+    answer = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    if status == 200 and answer:
+        return answer["result"] if answer.keys() == {"result"} else answer
+    told = answer.get("error")
+    if isinstance(told, dict) and "code" in told:
+        raise _refusal(cast("dict[str, Any]", told))
+    if status == 401:
+        raise _no_entry()
+    detail = f"What answers at the program's address is not the program (HTTP {status})."
+    raise Lost(detail, maybe_sent=True, hint="Look at its address, its log and its version.")
+
+
+def _refusal(told: dict[str, Any]) -> MessengerError:
+    match told["code"]:
+        case "unauthenticated":
+            return _no_entry()
+        case "conflict":
+            return Refused(str(told.get("detail")), hint=told.get("hint"))
+        case _:
+            try:
+                return raised(told)
+            except (KeyError, ValueError):
+                return Lost("The program told of an error that cannot be read.", maybe_sent=True, hint="Look at its version.")
+
+
+def _no_entry() -> Lost:
+    return Lost("The instance's program does not take the key of its manager.", maybe_sent=False, hint="Make the instance anew.")

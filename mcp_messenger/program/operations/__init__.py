@@ -1,0 +1,1 @@
+"""The table's operations as one messenger alone carries them out."""
