@@ -253,6 +253,23 @@ async def test_a_session_ended_by_discord_is_begun_again_with_what_was_missed(st
     assert texts(station.inbox) == ["before", "in between"]
 
 
+async def test_what_is_read_back_and_comes_as_an_event_as_well_is_told_once(station: Station) -> None:
+    await station.ready()
+    write(station, "before")
+    await station.inbox.message("before")
+    station.discord.gateway.forget(station.bot)
+    station.discord.gateway.drop(station.bot)
+    write(station, "missed")
+    hold = station.discord.faults.hold_next("list_messages")
+    await hold.arrived.wait()
+    write(station, "both ways")
+    write(station, "both ways, too")
+    hold.let_go.set()
+    write(station, "after")
+    await station.inbox.message("after")
+    assert texts(station.inbox) == ["before", "missed", "both ways", "both ways, too", "after"]
+
+
 async def test_private_messages_and_threads_are_read_back_too(station: Station) -> None:
     private, thread = station.world.private(station.bot, station.ann), station.world.thread(station.general, "aside")
     await station.ready()
