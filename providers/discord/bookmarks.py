@@ -34,6 +34,12 @@ class Bookmarks:
         """The last message that was taken from a channel; later ones are new."""
         return self._read.get(channel) or snowflake_at(time_of(self._newest) - _MARGIN)
 
+    def begin(self, channel: str, time: datetime) -> None:
+        """What was written in a channel before that time does not concern us."""
+        since = snowflake_at(time)
+        if since > self.after(channel):
+            self._read[channel] = since
+
     def took(self, channel: str, message: int) -> None:
         self._read[channel] = max(message, self._read.get(channel, 0))
         self._read.move_to_end(channel)

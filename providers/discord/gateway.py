@@ -19,7 +19,7 @@ Json = dict[str, Any]
 
 GUILDS = 1 << 0
 MESSAGE_CONTENT = 1 << 15
-# Messages, reactions and typing of servers and of private chats. None of these is privileged.
+# Messages and reactions of servers and of private chats. None of these is privileged.
 INTENTS = GUILDS | 1 << 9 | 1 << 10 | 1 << 12 | 1 << 13
 
 SESSION_ENDS = 1000

@@ -3,7 +3,8 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -89,7 +90,8 @@ class Receiver:
                 elif told[0] in {"READY", "GUILD_CREATE"}:
                     await self._hand_over(events)
                     events = []
-                    await self._catch_up(*told)
+                    with _readable(told[0]):
+                        await self._catch_up(*told)
                 else:
                     events += await self._read(*told)
             await self._hand_over(events)
@@ -101,7 +103,10 @@ class Receiver:
     async def save(self) -> None:
         """Where we are, for the next start."""
         if self._bookmarks.is_changed:
-            await asyncio.to_thread(self._bookmarks.save, dict(self._directory.partners))
+            try:
+                await asyncio.to_thread(self._bookmarks.save, dict(self._directory.partners))
+            except OSError as error:
+                logger.warning("How far Discord was read is not written down: %s", type(error).__name__)
 
     async def _hand_over(self, events: list[Event]) -> None:
         """Until they are taken; nothing later goes before."""
@@ -131,11 +136,10 @@ class Receiver:
             return []
         translator = self.translator
         assert translator is not None
-        try:
-            return await self._surely(lambda: translator.events_of(kind, data)) or []
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            logger.warning("An event %s is not of Discord's form and was left out: %s", kind, type(error).__name__)
-            return []
+        events: list[Event] | None = None
+        with _readable(kind):
+            events = await self._surely(lambda: translator.events_of(kind, data))
+        return events or []
 
     async def _stop_spinner(self, press: Json) -> None:
         """Who pressed a button is told within 3 s that it worked, or that it failed."""
@@ -153,6 +157,7 @@ class Receiver:
                 await self._read_back(channel)
         elif self._directory.sees(data.get("id")) and not data.get("unavailable"):
             for channel in self._directory.add_guild(data):
+                self._bookmarks.begin(channel["id"], datetime.fromisoformat(data["joined_at"]))
                 if int(channel.get("last_message_id") or 0) > self._bookmarks.after(channel["id"]):
                     await self._read_back(channel["id"])
 
@@ -201,3 +206,12 @@ class Receiver:
             await asyncio.sleep(max(pause, error.retry_after if isinstance(error, RateLimited) else 0))
         logger.warning("Something Discord told was left out: %s", clean_line(str(error)))
         return None
+
+
+@contextmanager
+def _readable(kind: str) -> Generator[None]:
+    """What cannot be read must not keep back what comes after it."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        logger.warning("An event %s is not of Discord's form and was left out: %s", kind, type(error).__name__)

@@ -253,6 +253,23 @@ async def test_a_session_ended_by_discord_is_begun_again_with_what_was_missed(st
     assert texts(station.inbox) == ["before", "in between"]
 
 
+async def test_what_is_read_back_and_comes_as_an_event_as_well_is_told_once(station: Station) -> None:
+    await station.ready()
+    write(station, "before")
+    await station.inbox.message("before")
+    station.discord.gateway.forget(station.bot)
+    station.discord.gateway.drop(station.bot)
+    write(station, "missed")
+    hold = station.discord.faults.hold_next("list_messages")
+    await hold.arrived.wait()
+    write(station, "both ways")
+    write(station, "both ways, too")
+    hold.let_go.set()
+    write(station, "after")
+    await station.inbox.message("after")
+    assert texts(station.inbox) == ["before", "missed", "both ways", "both ways, too", "after"]
+
+
 async def test_private_messages_and_threads_are_read_back_too(station: Station) -> None:
     private, thread = station.world.private(station.bot, station.ann), station.world.thread(station.general, "aside")
     await station.ready()
@@ -351,6 +368,49 @@ async def test_the_first_start_reads_nothing_back(station: Station) -> None:
     write(station, "hello")
     await station.inbox.message("hello")
     assert texts(station.inbox) == ["hello"]
+
+
+@pytest.mark.parametrize("away", [True, False])
+async def test_what_was_written_before_the_bot_was_invited_is_not_read_back(station: Station, away: bool) -> None:
+    other = station.world.guild("Other")
+    lounge = station.world.channel(other, "lounge")
+    provider = await station.ready()
+    if away:
+        await provider.stop()
+    # Our clock and Discord's differ a little, so the moments that matter lie well apart.
+    station.world.clock = lambda: time.time() + 60
+    station.world.write(lounge, station.ann, "among ourselves")
+    station.world.clock = lambda: time.time() + 120
+    station.world.invite(station.bot, other)
+    station.world.clock = lambda: time.time() + 180
+    if away:
+        station.inbox = Inbox()
+    station.world.write(lounge, station.ann, "welcome")
+    if away:
+        await station.ready()
+    assert (await station.inbox.message("welcome")).chat.title == "#lounge (Other)"
+    assert texts(station.inbox) == ["welcome"]
+
+
+async def test_a_folder_that_cannot_be_written_stops_nothing(station: Station, caplog: pytest.LogCaptureFixture) -> None:
+    provider = station.make()
+    provider.surroundings.data_dir.parent.mkdir(parents=True, exist_ok=True)
+    provider.surroundings.data_dir.write_text("a file in the way")
+    provider = await station.ready()
+    for text in ("one", "two"):
+        write(station, text)
+        await station.inbox.message(text)
+    await provider.stop()
+    assert "not written down" in caplog.text
+
+
+async def test_a_server_that_is_told_of_in_another_form_keeps_nothing_back(station: Station) -> None:
+    await station.ready()
+    (session,) = station.bot.sessions.values()
+    for odd in ({}, {"id": "5", "name": "Odd", "channels": [{"id": "6"}]}, {"id": "5", "name": "Odd", "channels": [{"id": "7", "type": 0}]}):
+        session.dispatch("GUILD_CREATE", odd)
+    write(station, "still here")
+    await station.inbox.message("still here")
 
 
 async def test_later_events_wait_for_those_that_were_not_taken(station: Station) -> None:

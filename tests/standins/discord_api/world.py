@@ -106,11 +106,17 @@ class World:
 
     def guild(self, name: str, *bots: StandInBot) -> str:
         id = self.snowflake()
-        self.guilds[id] = {"id": id, "name": name, "people": [bot.id for bot in bots]}
+        self.guilds[id] = {"id": id, "name": name, "people": []}
         for bot in bots:
-            for session in bot.sessions.values():
-                session.dispatch("GUILD_CREATE", self.guild_told(id))
+            self.invite(bot, id)
         return id
+
+    def invite(self, bot: StandInBot, guild: str) -> None:
+        """One bot in a server is enough: when the last one came is all that is kept."""
+        self.guilds[guild]["people"].append(bot.id)
+        self.guilds[guild]["joined_at"] = datetime.fromtimestamp(self.clock(), UTC).isoformat()
+        for session in bot.sessions.values():
+            session.dispatch("GUILD_CREATE", self.guild_told(guild))
 
     def channel(self, guild: str, name: str, *, kind: int = 0, parent: str | None = None) -> str:
         id = self.snowflake()
@@ -217,7 +223,8 @@ class World:
         channels = [channel for channel in self.channels.values() if channel.get("guild_id") == guild]
         bare = [{name: value for name, value in channel.items() if name != "guild_id"} for channel in channels if not channel["parent_id"]]
         threads = [channel for channel in channels if channel["parent_id"]]
-        return {"id": guild, "name": self.guilds[guild]["name"], "channels": bare, "threads": threads, "members": [], "roles": []}
+        held = self.guilds[guild]
+        return {"id": guild, "name": held["name"], "joined_at": held["joined_at"], "channels": bare, "threads": threads, "members": [], "roles": []}
 
     def members(self, guild: str) -> list[Json]:
         return [{"user": self.users[id], "nick": None, "roles": []} for id in self.guilds[guild]["people"]]
