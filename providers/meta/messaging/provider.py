@@ -55,7 +55,9 @@ class MessagingProvider(MetaProvider):
 
     @property
     def _sender(self) -> Sender:
-        return Sender(self._graph, self._account_id, self._sent, self._uploads, self.sent_fields, self.silent_fields, self._upload_fields)
+        return Sender(
+            self._graph, self._account_id, self.limits, self._sent, self._uploads, self.sent_fields, self.silent_fields, self._upload_fields
+        )
 
     @property
     def _conversations(self) -> Conversations:
