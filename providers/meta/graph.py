@@ -48,7 +48,7 @@ class GraphClient:
 
     def __init__(self, token: SecretStr, base_url: str, version: str, tls: ssl.SSLContext) -> None:
         self._root = f"{base_url}/{version}"
-        self._host = urlsplit(base_url).netloc
+        self._origin = urlsplit(base_url)[:2]
         self._token = token
         self._http = httpx.AsyncClient(verify=tls, limits=_POOL, timeout=_TIMEOUT)
 
@@ -98,7 +98,7 @@ class GraphClient:
 
     def _require_metas(self, url: str) -> None:
         parts = urlsplit(url)
-        if parts.netloc != self._host and not (parts.scheme == "https" and (parts.hostname or "").endswith(_FILE_HOSTS)):
+        if parts[:2] != self._origin and not (parts.scheme == "https" and (parts.hostname or "").endswith(_FILE_HOSTS)):
             raise NotFound("This file is not kept by Meta.", hint=_ASK_AGAIN)
 
 

@@ -14,9 +14,10 @@ from providers.errors import LoggedOut
 from providers.meta.connection import Connection, Timing
 from providers.meta.graph import GraphClient
 from providers.meta.json import Json
+from providers.meta.parts import check_parts, is_split
 from providers.meta.settings import MetaSettings
 from providers.meta.webhooks import NO_SECRET, Webhook, entries_of, readable
-from providers.models import Account, Event, InstanceState, StateChanged
+from providers.models import Account, Draft, Event, InstanceState, StateChanged
 
 
 class MetaProvider(Provider):
@@ -69,6 +70,12 @@ class MetaProvider(Provider):
             await asyncio.wait(tasks)
         if client is not None:
             await client.close()
+
+    def check_lengths(self, draft: Draft) -> None:
+        if is_split(draft):
+            check_parts(draft, self.limits)
+        else:
+            super().check_lengths(draft)
 
     @abstractmethod
     async def _identify(self) -> Account:

@@ -5,13 +5,14 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from providers.errors import InvalidRequest, MessengerError, NotFound, Unreachable
+from providers.errors import InvalidRequest, MessengerError, NotFound
 from providers.meta.graph import GraphClient, id_in
 from providers.meta.json import Json
 from providers.meta.messaging.files import attachment_type, sent_media
 from providers.meta.messaging.sent import SentLog
+from providers.meta.parts import SPLIT, partly_sent, texts_of
 from providers.meta.recent import Recent
-from providers.models import Draft, SentMessage, Upload
+from providers.models import Draft, Limits, SentMessage, Upload
 
 # Our own words in `extra`; everything else in there is Meta's, of the call itself.
 TAG = "tag"
@@ -47,6 +48,7 @@ class Sender:
 
     graph: GraphClient
     account: str
+    limits: Limits
     sent: SentLog
     uploads: Recent[str]
     fields: Json
@@ -66,7 +68,7 @@ class Sender:
             except MessengerError as error:
                 if not ids:
                     raise
-                raise _partly_sent(ids, error) from error
+                raise partly_sent(ids, len(messages), error) from error
             choices = frozenset(one.id for one in draft.choices) if "quick_replies" in message else frozenset[str]()
             self.sent.add(draft.chat_id, ids[-1], at, choices)
         media = () if draft.upload is None else (sent_media(ids[0], draft.upload),)
@@ -87,13 +89,13 @@ class Sender:
         elif ATTACHMENT in draft.extra:
             messages.append({"attachment": draft.extra[ATTACHMENT]})
         if draft.text or not messages:
-            messages.append({"text": draft.text})
+            messages += [{"text": text} for text in texts_of(draft, self.limits)]
         if draft.choices:
             messages[-1]["quick_replies"] = [{"content_type": "text", "title": one.title, "payload": one.id} for one in draft.choices]
         return messages
 
     async def _send(self, draft: Draft, message: Json, *, is_first: bool) -> str:
-        extra = {name: value for name, value in draft.extra.items() if name != ATTACHMENT}
+        extra = {name: value for name, value in draft.extra.items() if name not in {ATTACHMENT, SPLIT}}
         body: Json = {"recipient": {"id": draft.chat_id}, **self.fields, "message": message, **extra}
         if draft.silent:
             body |= self.silent_fields
@@ -124,7 +126,3 @@ def _require_id(chat_id: str) -> None:
             f"'{chat_id[:64]}' is no id of a person: Meta makes one when somebody writes first, and it is a number.",
             hint="Use an id from list_chats.",
         )
-
-
-def _partly_sent(ids: list[str], error: MessengerError) -> Unreachable:
-    return Unreachable(f"The file went out ({ids[0]}), its caption not: {error.detail}", maybe_sent=True, hint="Send only the caption, as a text.")

@@ -12,7 +12,7 @@ from providers.meta.messaging import files, outbound
 from providers.meta.messaging.conversations import Conversations
 from providers.meta.messaging.inbound import Inbound
 from providers.meta.messaging.outbound import Sender
-from providers.meta.messaging.profiles import Profiles
+from providers.meta.messaging.profiles import tell_name
 from providers.meta.messaging.sent import SentLog
 from providers.meta.provider import MetaProvider
 from providers.meta.recent import Recent
@@ -55,7 +55,9 @@ class MessagingProvider(MetaProvider):
 
     @property
     def _sender(self) -> Sender:
-        return Sender(self._graph, self._account_id, self._sent, self._uploads, self.sent_fields, self.silent_fields, self._upload_fields)
+        return Sender(
+            self._graph, self._account_id, self.limits, self._sent, self._uploads, self.sent_fields, self.silent_fields, self._upload_fields
+        )
 
     @property
     def _conversations(self) -> Conversations:
@@ -81,11 +83,14 @@ class MessagingProvider(MetaProvider):
         return self._inbound.events_of(entry)
 
     async def _after(self, events: Sequence[Event]) -> None:
-        profiles = Profiles(self._graph, self.profile_fields, self._named)
         for event in events:
             if isinstance(event, ReceiptChanged) and event.status is ReceiptStatus.READ:
                 self._sent.told(event.chat_id, event.message_id)
-            if self._deliver is None or not isinstance(event, MessageReceived) or event.message.outgoing:
-                continue
-            if profiles.is_new(event.chat.id):
-                self._run(profiles.tell(event.chat.id, self._deliver))
+            if isinstance(event, MessageReceived) and not event.message.outgoing:
+                self._look_up(event.chat.id)
+
+    def _look_up(self, person: str) -> None:
+        # It may have been stopped while the store took the message.
+        if self._deliver is not None and person not in self._named:
+            self._named.put(person, True)
+            self._run(tell_name(self._graph, person, self.profile_fields, self._deliver))

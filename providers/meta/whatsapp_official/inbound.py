@@ -68,7 +68,7 @@ class Inbound:
 
     def _said(self, message: Json, contact: Json) -> list[Event]:
         phone = message.get("from") or contact.get("wa_id")
-        scoped = message.get("from_user_id") or contact.get("user_id")
+        scoped = message.get("from_user_id") or contact.get("user_id") or _former_scoped(message)
         person = self.people.chat_of(phone, scoped)
         profile = part(contact, "profile")
         sender = Contact(id=person, name=profile.get("name", ""), username=profile.get("username"), phone=phone and f"+{phone}")
@@ -82,25 +82,30 @@ class Inbound:
         return events + self._moved(message, sender)
 
     def _moved(self, message: Json, sender: Contact) -> list[Event]:
-        """The person has another number or id from now on."""
+        """The person has another number or scoped id from now on."""
         system = part(message, "system")
-        words = _CHANGED.search(system.get("body", ""))
-        if system.get("type") == "user_changed_user_id":
-            old = system.get("previous_user_id") or message.get("from_user_id") or (words and words[1])
-            new = system.get("user_id")
+        scoped, phone = system.get("user_id"), system.get("wa_id") or system.get("new_wa_id")
+        if system.get("type") != "user_changed_user_id":
+            new = phone
+            if phone and scoped:
+                self.people.chat_of(phone, scoped)
+        elif sender.id != _former_scoped(message):
+            # The chat has the number's id, and keeps it.
+            new = self.people.chat_of(sender.id, scoped)
         else:
-            old, new = sender.id, system.get("wa_id") or system.get("new_wa_id")
-        if not old or not new or old == new:
+            new = scoped
+        if not new or new == sender.id:
             return []
-        phone = f"+{new}" if new.isdecimal() else None
-        return [ChatMigrated(old_id=old, chat=Chat(id=new, kind=ChatKind.PRIVATE, title=sender.name, phone=phone))]
+        return [
+            ChatMigrated(old_id=sender.id, chat=Chat(id=new, kind=ChatKind.PRIVATE, title=sender.name, phone=f"+{new}" if new == phone else None))
+        ]
 
     def _echoed(self, echo: Json) -> list[Event]:
         """Written by the business itself in its app."""
         person = self.people.chat_of(echo.get("to"), echo.get("to_user_id"))
         chat = Chat(id=person, kind=ChatKind.PRIVATE)
-        me = Contact(id=self._number)
-        return [MessageReceived(message=_message(echo, chat, me).model_copy(update={"outgoing": True}), chat=chat, sender=me)]
+        message = _message(echo, chat, Contact(id=self._number)).model_copy(update={"outgoing": True})
+        return [MessageReceived(message=message, chat=chat)]
 
     def _status(self, status: Json) -> list[Event]:
         kind = _RECEIPTS.get(status["status"])
@@ -116,6 +121,15 @@ class Inbound:
         # The answer to our call was lost; this tells that it was taken, and under which id.
         sent = Message(id=status["id"], chat_id=chat_id, at=at, outgoing=True, sender_id=self._number, kind=MessageKind.UNKNOWN)
         return [MessageReceived(message=sent, chat=Chat(id=chat_id), client_id=nonce), receipt]
+
+
+def _former_scoped(message: Json) -> str | None:
+    """Of a person whose scoped id has changed."""
+    system = part(message, "system")
+    if system.get("type") != "user_changed_user_id":
+        return None
+    words = _CHANGED.search(system.get("body", ""))
+    return system.get("previous_user_id") or message.get("from_user_id") or (words[1] if words else None)
 
 
 def _contact_of(message: Json, contacts: list[Json]) -> Json:

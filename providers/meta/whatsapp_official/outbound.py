@@ -3,9 +3,9 @@
 from typing import Any
 
 from providers.errors import InvalidRequest
-from providers.meta.echo import marked
 from providers.meta.graph import GraphClient, id_in
 from providers.meta.json import Json, part
+from providers.meta.parts import SPLIT
 from providers.meta.whatsapp_official.ids import recipient_of
 from providers.models import Choice, Contact, Draft, Location, MediaKind, TemplateUse
 
@@ -33,9 +33,9 @@ _ROW_DESCRIPTION = 72
 CHOICES_TEXT_MAX = 1024
 
 
-async def message_of(graph: GraphClient, number: str, draft: Draft, instance_id: str) -> Json:
+async def message_of(graph: GraphClient, number: str, draft: Draft) -> Json:
     """The body of the call that sends it. A file is uploaded first; nothing was sent when that fails."""
-    extra = {name: value for name, value in draft.extra.items() if name not in {BUTTON, PREVIEW}}
+    extra = {name: value for name, value in draft.extra.items() if name not in {BUTTON, PREVIEW, SPLIT}}
     recipient = recipient_of(draft.chat_id)
     kind, content = await _content(graph, number, draft)
     if more := part(extra, kind):
@@ -46,7 +46,6 @@ async def message_of(graph: GraphClient, number: str, draft: Draft, instance_id:
         **recipient,
         "type": kind,
         kind: content,
-        "biz_opaque_callback_data": marked(instance_id, draft.client_id),
     }
     if draft.reply_to is not None:
         body["context"] = {"message_id": draft.reply_to}

@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from providers.base import Settings, Surroundings, WebhookReply, WebhookRequest
-from providers.errors import InvalidRequest, NotFound
+from providers.errors import InvalidRequest, MessengerError, NotFound
 from providers.meta.connection import Timing
+from providers.meta.echo import marked
 from providers.meta.graph import id_in, segment
 from providers.meta.json import Json
+from providers.meta.parts import partly_sent, texts_of
 from providers.meta.provider import MetaProvider
 from providers.meta.recent import Recent
 from providers.meta.webhooks import readable
-from providers.meta.whatsapp_official.ids import phone_of
+from providers.meta.whatsapp_official.ids import phone_of, recipient_of
 from providers.meta.whatsapp_official.inbound import Inbound
 from providers.meta.whatsapp_official.outbound import EXTRA_TYPES, TYPES, UNCAPTIONED, check_choices, message_of
 from providers.meta.whatsapp_official.settings import WhatsAppOfficialSettings
@@ -125,18 +127,32 @@ class WhatsAppOfficialProvider(MetaProvider):
             raise InvalidRequest(f"The file has {size} bytes; WhatsApp takes {limit} for {kind}.", hint="Send it as a document, or a smaller one.")
 
     async def send(self, draft: Draft) -> SentMessage:
+        """The mark goes with the first message: what Meta tells of it settles a send whose answer was lost."""
+        mark = {"biz_opaque_callback_data": marked(self.surroundings.instance_id, draft.client_id)}
+        texts = texts_of(draft, self.limits)
+        ids: list[str] = []
+        media: tuple[Media, ...] = ()
+        for text in texts:
+            part = draft.model_copy(update={"text": text, "reply_to": None if ids else draft.reply_to})
+            try:
+                message_id, media = await self._send_one(part, {} if ids else mark)
+            except MessengerError as error:
+                if not ids:
+                    raise
+                raise partly_sent(ids, len(texts), error) from error
+            ids.append(message_id)
+        return SentMessage(id=ids[0], at=datetime.now(UTC), chat_id=draft.chat_id, parts=tuple(ids) if len(ids) > 1 else (), media=media)
+
+    async def _send_one(self, draft: Draft, mark: Json) -> tuple[str, tuple[Media, ...]]:
         with self._watched():
-            body = await message_of(self._graph, self._settings.phone_number_id, draft, self.surroundings.instance_id)
-            answer = await self._graph.post(self._messages, body, sends=True)
-        message_id = id_in(answer, "messages", 0, "id")
+            body = await message_of(self._graph, self._settings.phone_number_id, draft) | mark
+            message_id = id_in(await self._graph.post(self._messages, body, sends=True), "messages", 0, "id")
         self._answered.put(message_id, True)
         upload = draft.upload
-        media = (
-            ()
-            if upload is None
-            else (Media(kind=upload.kind, ref=body[body["type"]]["id"], mime=upload.mime, size=len(upload.content), name=upload.name),)
-        )
-        return SentMessage(id=message_id, at=datetime.now(UTC), chat_id=draft.chat_id, media=media, raw=answer)
+        if upload is None:
+            return message_id, ()
+        media = Media(kind=upload.kind, ref=body[body["type"]]["id"], mime=upload.mime, size=len(upload.content), name=upload.name)
+        return message_id, (media,)
 
     async def list_templates(self) -> Sequence[Template]:
         account = self._settings.business_account_id
@@ -154,13 +170,10 @@ class WhatsAppOfficialProvider(MetaProvider):
             after = {"after": paging["cursors"]["after"]}
 
     async def react(self, chat_id: str, message_id: str, emoji: str | None) -> None:
-        draft = Draft(client_id=f"reaction:{message_id}", chat_id=chat_id)
-        body = await message_of(self._graph, self._settings.phone_number_id, draft, self.surroundings.instance_id)
-        del body["text"], body["biz_opaque_callback_data"]
+        reaction = {"message_id": message_id, "emoji": emoji or ""}
+        body: Json = {"messaging_product": "whatsapp", **recipient_of(chat_id), "type": "reaction", "reaction": reaction}
         with self._watched():
-            await self._graph.post(
-                self._messages, body | {"type": "reaction", "reaction": {"message_id": message_id, "emoji": emoji or ""}}, sends=True
-            )
+            await self._graph.post(self._messages, body, sends=True)
 
     async def set_typing(self, chat_id: str, typing: bool) -> None:
         """Shown for 25 s, or until the message arrives; it cannot be taken back. It marks the last message as read."""

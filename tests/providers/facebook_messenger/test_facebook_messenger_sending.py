@@ -111,7 +111,7 @@ async def test_a_caption_that_did_not_follow_is_told(station: Pages) -> None:
     hold = station.account.hold_next("messages")
     hold.let_go.set()
     station.account.fail_next("messages", Refusal(400, 613, "(#613) Calls have exceeded the rate limit"))
-    with pytest.raises(Unreachable, match=r"The file went out \(m_\d+\), its caption not: .*613") as caught:
+    with pytest.raises(Unreachable, match=r"1 of 2 messages went out \(m_\d+\), then: .*613") as caught:
         await provider.send(station.draft(station.account.person(), "look", upload=PICTURE))
     assert caught.value.maybe_sent
     assert len(station.account.sent) == 1

@@ -89,6 +89,21 @@ async def test_counts_bytes(by_login: Accounts) -> None:
         provider.check(by_login.draft("1", "ж" * 501))
 
 
+async def test_a_long_text_goes_in_pieces_of_bytes_when_asked(by_login: Accounts) -> None:
+    provider, text = by_login.make(), " ".join(["жизнь"] * 250)
+    first = by_login.account.writes(ann := by_login.account.person(), "tell me")
+    draft = by_login.draft(ann, text, extra={"split": True}, reply_to=first)
+    provider.check(draft)
+    sent = await provider.send(draft)
+    texts = [body["message"]["text"] for body in by_login.account.sent]
+    assert " ".join(texts) == text
+    assert len(sent.parts) == len(texts) == 3
+    assert all(len(piece.encode()) <= 1000 for piece in texts)
+    assert ["reply_to" in body for body in by_login.account.sent] == [True, False, False]
+    with pytest.raises(InvalidRequest, match="at most 10 are sent"):
+        provider.check(by_login.draft(ann, "x " * 6000, extra={"split": True}))
+
+
 async def test_an_upload_needs_a_page_and_an_address_does_not(by_login: Accounts) -> None:
     provider = by_login.make()
     draft = by_login.draft(by_login.account.person(), upload=PICTURE)

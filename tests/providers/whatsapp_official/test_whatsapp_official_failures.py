@@ -3,10 +3,13 @@
 import logging
 from typing import Any
 
+import anyio
+import httpx
 import pytest
 from pydantic import SecretStr
 
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, NotFound, RateLimited, Rejected, Unreachable, WindowClosed
+from providers.meta.connection import Timing
 from providers.models import InstanceState, Media, MediaKind, Need, StateChanged, Upload
 from tests.providers.meta_station import Station
 from tests.standins.graph_api import WhatsAppNumber
@@ -185,6 +188,29 @@ async def test_a_token_that_was_revoked_is_noticed_by_the_next_send(station: Num
     with pytest.raises(LoggedOut):
         await provider.send(station.draft(station.account.person(), "hello"))
     assert (await station.inbox.state(InstanceState.ERROR)).needs is Need.TOKEN
+
+
+async def test_a_token_that_was_revoked_is_noticed_without_a_send(station: Numbers) -> None:
+    await station.ready(timing=Timing(pauses=(0.01,), check_seconds=0.02))
+    station.account.token_works = False
+    assert (await station.inbox.state(InstanceState.ERROR)).needs is Need.TOKEN
+
+
+async def test_a_single_hiccup_of_a_token_that_worked_is_no_news(station: Numbers) -> None:
+    await station.ready(timing=Timing(pauses=(0.01,), check_seconds=0.02))
+    station.account.garble_next(station.account.id, 502, "oops")
+    with anyio.fail_after(15):
+        await station.graph.until(lambda: not station.account.faults)
+        checks = len(station.account.calls)
+        await station.graph.until(lambda: len(station.account.calls) > checks + 1)
+    assert station.inbox.states() == [InstanceState.STARTING, InstanceState.READY]
+
+
+async def test_a_slow_answer_leaves_it_open(station: Numbers, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("providers.meta.graph._TIMEOUT", httpx.Timeout(0.2))
+    hold = station.account.hold_next("messages")
+    assert (await unreachable(station)).maybe_sent
+    hold.let_go.set()
 
 
 async def test_an_outage_at_the_start_is_told_and_ends(station: Numbers) -> None:

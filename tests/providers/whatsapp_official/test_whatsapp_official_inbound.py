@@ -174,6 +174,31 @@ async def test_a_new_scoped_id_moves_the_chat(station: Numbers, system: dict[str
     assert (moved.old_id, moved.chat.id) == ("US.1", "US.2")
 
 
+@pytest.mark.parametrize("author", [{"from_user_id": "US.1"}, {}])
+async def test_a_new_scoped_id_leaves_the_numbers_chat_where_it_is(station: Numbers, author: dict[str, str]) -> None:
+    provider = await station.start()
+    words = {"timestamp": "1750269342", "type": "text", "text": {"body": "hi"}}
+    system = {"type": "user_changed_user_id", "body": "User Ann changed from US.1 to US.2", "user_id": "US.2"}
+    first = {"from": "16505551234", "from_user_id": "US.1", "id": "wamid.1", **words}
+    changed = {**author, "id": "wamid.2", "timestamp": "1750269343", "type": "system", "system": system}
+    last = {"from_user_id": "US.2", "id": "wamid.3", **words}
+    for message in (first, changed, last):
+        await station.bring(provider, station.account.delivery({"messages": [message]}))
+    assert [event.chat.id for event in told(station)] == ["16505551234"] * 3
+
+
+async def test_a_new_number_goes_with_its_new_scoped_id(station: Numbers) -> None:
+    provider = await station.start()
+    system = {"type": "user_changed_number", "body": "User Ann changed from 16505551234 to 12195555358", "wa_id": "12195555358", "user_id": "US.2"}
+    changed = {"from": "16505551234", "from_user_id": "US.1", "id": "wamid.1", "timestamp": "1750269342", "type": "system", "system": system}
+    last = {"from_user_id": "US.2", "id": "wamid.2", "timestamp": "1750269343", "type": "text", "text": {"body": "hi"}}
+    for message in (changed, last):
+        await station.bring(provider, station.account.delivery({"messages": [message]}))
+    _, moved, said = told(station)
+    assert (moved.old_id, moved.chat.id, moved.chat.phone) == ("16505551234", "12195555358", "+12195555358")
+    assert said.chat.id == "12195555358"
+
+
 async def test_user_names_are_kept(station: Numbers) -> None:
     provider = await station.start()
     contact = {"profile": {"name": "Ann", "username": "ann.lee"}, "user_id": "US.1"}

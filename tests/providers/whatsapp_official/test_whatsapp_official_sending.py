@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
-from providers.errors import InvalidRequest, NotFound, RateLimited
+from providers.errors import InvalidRequest, NotFound, RateLimited, Unreachable
 from providers.meta.whatsapp_official.provider import WhatsAppOfficialProvider
 from providers.models import Choice, Contact, Location, Media, MediaKind, TemplateUse, Upload
 from tests.providers.meta_station import Station
 from tests.standins.graph_api import WhatsAppNumber
 from tests.standins.graph_api.account import Person
+from tests.standins.graph_api.refusal import Refusal
 
 pytestmark = pytest.mark.anyio
 
@@ -224,6 +225,27 @@ async def test_the_token_goes_to_meta_alone(station: Numbers) -> None:
             await provider.download(Media(kind=MediaKind.DOCUMENT, ref=file.id))
 
 
+async def test_a_long_text_goes_in_parts_when_asked_and_the_first_is_marked(station: Numbers) -> None:
+    provider, text = station.make(), " ".join(["word"] * 2000)
+    question = station.account.writes(ann := station.account.person(), "tell me")
+    draft = station.draft(ann, text, extra={"split": True}, reply_to=question)
+    provider.check(draft)
+    sent = await provider.send(draft)
+    assert " ".join(body["text"]["body"] for body in station.account.sent) == text
+    assert len(sent.parts) == 3
+    assert [name in body for body in station.account.sent for name in ("context", "biz_opaque_callback_data")] == [True, True, *[False] * 4]
+
+
+async def test_says_how_much_of_a_split_text_went_out(station: Numbers) -> None:
+    provider, ann = station.make(), station.account.person()
+    station.account.hold_next("messages").let_go.set()
+    station.account.fail_next("messages", Refusal(400, 131056, "(#131056) Pair rate limit hit"))
+    with pytest.raises(Unreachable, match=r"1 of 2 messages went out \(wamid\.OUT\d+\), then: .*131056") as caught:
+        await provider.send(station.draft(ann, "x " * 3000, extra={"split": True}))
+    assert caught.value.maybe_sent
+    assert len(station.account.sent) == 1
+
+
 async def test_a_group_is_written_to_as_a_group(station: Numbers) -> None:
     provider = station.make()
     with pytest.raises(InvalidRequest):
@@ -233,8 +255,6 @@ async def test_a_group_is_written_to_as_a_group(station: Numbers) -> None:
 
 
 async def test_a_storm_of_refusals_names_the_wait_each_time(station: Numbers) -> None:
-    from tests.standins.graph_api.refusal import Refusal
-
     provider, ann = station.make(), station.account.person()
     for _ in range(20):
         station.account.fail_next("messages", Refusal(429, 130429, "(#130429) Rate limit hit"), {"Retry-After": "3"})
