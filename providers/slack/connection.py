@@ -40,6 +40,8 @@ class Timing:
     position_seconds: float = 30
     overlap_seconds: float = 300
     """Read again after an absence: clocks differ, and a broken connection shows late. What is known already is not told twice."""
+    held_back_seconds: float = 65
+    """After Slack said that it drops events for a minute."""
     drain_seconds: float = 60
     """How long a replaced connection may go on bringing what it has."""
     share_pauses: tuple[float, ...] = (0.2, 0.3, 0.5, 1, 1, 2, 2, 3, 5, 5)
@@ -230,6 +232,8 @@ class Connection:
         if key and key in self._seen:
             return
         await self._store(await self._readable(payload))
+        if payload.get("type") == "app_rate_limited":
+            self._begin(self._read_what_was_held_back())
         if key:
             self._seen.put(key, None)
 
@@ -245,6 +249,8 @@ class Connection:
     async def _readable(self, payload: Json) -> list[Event]:
         """One payload that cannot be read must not keep back those after it."""
         assert self._translator is not None
+        if not self._translator.me.is_meant_by(payload):
+            return []
         try:
             match payload:
                 case {"type": "event_callback"}:
@@ -264,6 +270,13 @@ class Connection:
             self._position.advance()
         elif self._catching is None or self._catching.done():
             self._catching = self._begin(self._read_back(self._position.at - self._timing.overlap_seconds))
+
+    async def _read_what_was_held_back(self) -> None:
+        """Slack drops an app's events for the rest of a minute that has too many."""
+        logger.warning("Slack drops events of this app for a minute; they are read from history.")
+        await asyncio.sleep(self._timing.held_back_seconds)
+        self._missed = True
+        self._catch_up()
 
     async def _read_back(self, since: float) -> None:
         assert self._translator is not None
@@ -343,7 +356,10 @@ async def identify(client: SlackClient) -> tuple[Identity, frozenset[str]]:
         answer, scopes = await client.who_am_i()
     name, bot = str(answer.get("user") or ""), answer.get("bot_id")
     account = Account(id=str(answer["user_id"]), name=name, username=name or None)
-    return Identity(account, None if bot is None else str(bot)), frozenset(filter(None, scopes.replace(" ", "").split(",")))
+    team = answer.get("team_id")
+    return Identity(account, None if bot is None else str(bot), None if team is None else str(team)), frozenset(
+        filter(None, scopes.replace(" ", "").split(","))
+    )
 
 
 def _is_farewell(payload: Json) -> bool:

@@ -45,6 +45,16 @@ _LOOKED_UP = 5
 class Identity:
     account: Account
     bot_id: str | None
+    team: str | None = None
+
+    def is_meant_by(self, payload: Json) -> bool:
+        """Whether it is of our workspace: Slack brings the events of all that have the app installed to one place."""
+        if self.team is None or payload.get("is_ext_shared_channel"):
+            return True
+        authorizations: list[Json] = payload.get("authorizations") or []
+        teams = {payload.get("team_id"), payload.get("context_team_id"), (payload.get("team") or {}).get("id")}
+        teams |= {authorization.get("team_id") for authorization in authorizations}
+        return self.team in teams or teams == {None}
 
 
 class Translator:

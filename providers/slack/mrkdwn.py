@@ -13,7 +13,7 @@ from providers.slack.emoji import with_emoji
 # Slack shows nothing of it, and no mark is read next to it; it is cleaned away when the text comes back.
 _BREAK = "\u200b"
 
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ ]*([\w+#.-]*)[^\n`]*$")
+_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ ]*[\w+#.-]*[ ]*$")
 _HEADING = re.compile(r"^ {0,3}#{1,6}\s+(.+?)\s*#*$")
 _BULLET = re.compile(r"^(\s*)[-*+]\s+")
 _QUOTE = re.compile(r"^ {0,3}> ?")
@@ -30,7 +30,7 @@ _MARKDOWN = re.compile(
     r"|(?<![A-Za-z0-9*])\*(?P<italic>(?=[^\s*])[^*\n]{1,1000}?(?<=\S))\*(?![A-Za-z0-9*])"
     r"|(?<!\w)_(?P<italic2>(?=[^\s_])[^\n]{1,1000}?(?<=[^\s_]))_(?!\w)"
 )
-_MRKDWN_MARKS = {"bold": "*", "bold2": "*", "struck": "~", "italic": "_", "italic2": "_"}
+_MRKDWN_MARKS = {"struck": "~", "italic": "_", "italic2": "_"}
 
 # A mark that Slack might take for the beginning or the end of something.
 _LOOSE_MARK = re.compile(r"(?<!\w)[*_~](?=\S)|(?<=\S)[*_~](?!\w)|`")
@@ -40,7 +40,7 @@ _MRKDWN = re.compile(
     r"|`(?!\u200b)(?P<code>[^`\n]+)(?<!\u200b)`"
     r"|<(?P<control>[^<>\n]+)>"
     r"|(?<![\w*])\*(?P<bold>(?=[^\s*\u200b])[^*\n]{1,1000}?(?<=[^\s\u200b]))\*(?![\w*])"
-    r"|(?<![\w_])_(?P<italic>(?=[^\s_\u200b])[^\n]{1,1000}?(?<=[^\s_\u200b]))_(?![\w_])"
+    r"|(?<![\w_])_(?P<italic>(?=[^\s_\u200b])(?:[^_\n]|(?<=\w)_(?=\w)){1,1000}?(?<=[^\s_\u200b]))_(?![\w_])"
     r"|(?<![\w~])~(?P<struck>(?=[^\s~\u200b])[^~\n]{1,1000}?(?<=[^\s\u200b]))~(?![\w~])",
     re.DOTALL,
 )
@@ -74,9 +74,14 @@ def to_mrkdwn(markdown: str) -> str:
 
 def _code_block(lines: list[str], start: int, mark: str) -> tuple[str, int]:
     end = start
-    while end < len(lines) and not lines[end].strip().startswith(mark):
+    while end < len(lines) and not _closes(lines[end].strip(), mark):
         end += 1
     return "```\n" + entities("\n".join(lines[start:end])) + "\n```", end + 1
+
+
+def _closes(line: str, mark: str) -> bool:
+    """Nothing but the mark, at least as long: anything else on the line is code."""
+    return len(line) >= len(mark) and not line.strip(mark[0])
 
 
 def _line(line: str) -> str:
@@ -84,22 +89,22 @@ def _line(line: str) -> str:
         return f"> {_line(line[quote.end() :])}"
     if heading := _HEADING.match(line):
         # Bold inside bold would end it.
-        return f"*{_inline(heading[1].replace('**', '').replace('__', ''))}*"
+        return f"*{_inline(heading[1], bold='')}*"
     if bullet := _BULLET.match(line):
         return f"{bullet[1]}• {_inline(line[bullet.end() :])}"
     return _inline(line)
 
 
-def _inline(text: str) -> str:
+def _inline(text: str, bold: str = "*") -> str:
     done: list[str] = []
     end = 0
     for found in _MARKDOWN.finditer(text):
-        done += [entities(text[end : found.start()]), _as_mrkdwn(found)]
+        done += [entities(text[end : found.start()]), _as_mrkdwn(found, bold)]
         end = found.end()
     return "".join([*done, entities(text[end:])])
 
 
-def _as_mrkdwn(found: re.Match[str]) -> str:
+def _as_mrkdwn(found: re.Match[str], bold: str) -> str:
     kind = found.lastgroup or ""
     match kind:
         case "escaped":
@@ -112,8 +117,8 @@ def _as_mrkdwn(found: re.Match[str]) -> str:
             address = entities(found["url"]).replace("|", "%7C")
             return f"<{address}|{_label(found['label'])}>"
         case _:
-            mark = _MRKDWN_MARKS[kind]
-            return f"{mark}{_inline(found[kind])}{mark}"
+            mark = _MRKDWN_MARKS.get(kind, bold)
+            return f"{mark}{_inline(found[kind], bold)}{mark}"
 
 
 def _label(label: str) -> str:

@@ -167,12 +167,15 @@ def rendered(text: str, format: TextFormat) -> str:
     return to_mrkdwn(text) if format is TextFormat.MARKDOWN else entities(text)
 
 
-def _choices(draft: Draft) -> list[Json]:
-    """The text, and a button for each choice; what is said about one stands above the buttons."""
+def text_over_buttons(draft: Draft) -> str:
+    """The text, and what is said about single choices."""
     explained = [f"• *{entities(choice.title)}*: {entities(choice.description)}" for choice in draft.choices if choice.description]
-    text = "\n".join([to_mrkdwn(draft.text) if draft.format is TextFormat.MARKDOWN else literal(draft.text), *explained])
+    return "\n".join([to_mrkdwn(draft.text) if draft.format is TextFormat.MARKDOWN else literal(draft.text), *explained])
+
+
+def _choices(draft: Draft) -> list[Json]:
     return [
-        {"type": "section", "text": {"type": "mrkdwn", "text": text}},
+        {"type": "section", "text": {"type": "mrkdwn", "text": text_over_buttons(draft)}},
         {"type": "actions", "elements": [_button(number, choice) for number, choice in enumerate(draft.choices)]},
     ]
 

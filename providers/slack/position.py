@@ -1,8 +1,11 @@
 """Until when everything that Slack told was stored: what came later is read from history after an absence."""
 
 import json
+import logging
 import time
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 
 class Position:
@@ -21,7 +24,11 @@ class Position:
     def advance(self) -> None:
         """To now. A crash in between leaves the old one."""
         self.at = time.time()
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._path.with_suffix(".new")
-        temporary.write_text(json.dumps({"at": self.at}), encoding="utf-8")
-        temporary.replace(self._path)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_text(json.dumps({"at": self.at}), encoding="utf-8")
+            temporary.replace(self._path)
+        except OSError as error:
+            # A full disk must not end the receiving; more than needed is read again then.
+            logger.warning("The position in Slack's events was not written down: %s", error.strerror)

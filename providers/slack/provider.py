@@ -33,7 +33,7 @@ from providers.slack.groups import Groups, pages
 from providers.slack.ids import place_of
 from providers.slack.inbound import Identity, Translator
 from providers.slack.memory import Recent
-from providers.slack.outbound import Sender, rendered
+from providers.slack.outbound import Sender, rendered, text_over_buttons
 from providers.slack.position import Position
 from providers.slack.reactions import Reactions
 from providers.slack.settings import SlackSettings
@@ -44,6 +44,7 @@ _SAID_BY_DRAFT = frozenset({"channel", "channel_id", "channels", "text", "initia
 
 _MAX_BUTTONS = 25
 _MAX_BUTTON_TITLE = 75
+_MAX_SECTION = 3000
 _HISTORY_PAGE = 200
 
 
@@ -119,6 +120,7 @@ class SlackProvider(Provider):
 
     def check(self, draft: Draft) -> None:
         super().check(draft)
+        self._check_rendered(draft)
         if said_twice := _SAID_BY_DRAFT & draft.extra.keys():
             raise InvalidRequest(f"extra may not hold {', '.join(sorted(said_twice))}.", hint="Use the fields of the message itself.")
         if draft.choices and (draft.upload is not None or "blocks" in draft.extra):
@@ -127,6 +129,13 @@ class SlackProvider(Provider):
             raise InvalidRequest(
                 f"Slack takes {_MAX_BUTTONS} choices with titles of {_MAX_BUTTON_TITLE} characters.", hint="Offer fewer or shorter ones."
             )
+
+    def _check_rendered(self, draft: Draft) -> None:
+        """Slack counts a text with its markup, where `&` is five characters; and in a message with buttons it takes less."""
+        limit = _MAX_SECTION if draft.choices else self.limits.max_text
+        length = len(text_over_buttons(draft) if draft.choices else rendered(draft.text, draft.format))
+        if length > limit:
+            raise InvalidRequest(f"The text has {length} characters with its markup; Slack takes {limit}.", hint="Send it in several messages.")
 
     async def send(self, draft: Draft) -> SentMessage:
         return await self._at.sender.send(draft)

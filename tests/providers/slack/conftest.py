@@ -16,7 +16,15 @@ from providers.slack.settings import SlackSettings
 from tests.providers.harness import Inbox
 from tests.standins.slack_api import SlackStandIn
 
-QUICK = Timing(pauses=(0.01, 0.02), heartbeat_seconds=5, check_seconds=0.02, position_seconds=0.02, overlap_seconds=0.001, share_pauses=(0.01,) * 5)
+QUICK = Timing(
+    pauses=(0.01, 0.02),
+    heartbeat_seconds=5,
+    check_seconds=0.02,
+    position_seconds=0.02,
+    overlap_seconds=0.001,
+    share_pauses=(0.01,) * 5,
+    held_back_seconds=0.01,
+)
 
 
 @pytest.fixture(scope="session")

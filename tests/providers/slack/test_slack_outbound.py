@@ -99,6 +99,16 @@ async def test_too_many_or_too_long_choices_are_refused_beforehand(station: Stat
         station.make().check(draft(station, choices=many[:2], upload=PICTURE))
 
 
+@pytest.mark.parametrize("format", [TextFormat.PLAIN, TextFormat.MARKDOWN])
+async def test_a_text_is_counted_with_its_markup(station: Station, format: TextFormat) -> None:
+    provider = station.make()
+    provider.check(draft(station, text="&" * 8_000, format=format))
+    with pytest.raises(InvalidRequest, match="40005 characters with its markup"):
+        provider.check(draft(station, text="&" * 8_001, format=format))
+    with pytest.raises(InvalidRequest, match="Slack takes 3000"):
+        provider.check(draft(station, text="x" * 3_001, choices=(Choice(id="a", title="A"),)))
+
+
 async def test_a_file_goes_up_in_three_steps_and_into_its_thread(station: Station) -> None:
     root = station.slack.user_writes(station.dm, "send it", by=station.ann)
     station.slack.share_delay = 2

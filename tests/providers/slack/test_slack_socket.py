@@ -13,7 +13,7 @@ from providers.base import Provider
 from providers.models import InstanceState, MessageEdited, MessageReceived, Need, StateChanged
 from tests.providers.harness import PATIENCE, Inbox
 from tests.providers.slack.conftest import QUICK, Station
-from tests.standins.slack_api.workspace import BOT
+from tests.standins.slack_api.workspace import BOT, TEAM
 
 pytestmark = pytest.mark.anyio
 
@@ -156,6 +156,37 @@ async def test_history_that_cannot_be_stored_is_read_again(station: Station) -> 
     await station.ready()
     await station.inbox.message("missed")
     assert len(station.inbox.refused) == 2
+
+
+async def test_what_slack_dropped_for_its_rate_is_read_from_history(station: Station) -> None:
+    await station.ready()
+    station.slack.listener = lambda payload: None
+    station.slack.user_writes(station.dm, "dropped", by=station.ann)
+    station.slack.sockets.push("events_api", {"type": "app_rate_limited", "team_id": TEAM, "minute_rate_limited": 1})
+    await station.inbox.message("dropped")
+
+
+async def test_events_of_another_workspace_are_not_ours(station: Station) -> None:
+    await station.ready()
+    station.slack.listener = lambda payload: None
+    station.slack.user_writes(station.dm, "for somebody else", by=station.ann)
+    foreign = {**station.slack.events[-1], "team_id": "T0OTHER"}
+    station.slack.sockets.push("events_api", foreign | {"authorizations": [{"team_id": "T0OTHER", "user_id": "U0OTHER"}]})
+    station.slack.user_writes(station.dm, "shared", by=station.ann)
+    shared = {**station.slack.events[-1], "team_id": "T0OTHER", "authorizations": [{"team_id": TEAM, "user_id": BOT}]}
+    station.slack.sockets.push("events_api", shared)
+    await station.inbox.message("shared")
+    assert received(station.inbox) == ["shared"]
+
+
+async def test_a_disk_that_is_full_does_not_end_the_receiving(station: Station, caplog: pytest.LogCaptureFixture) -> None:
+    provider = station.make()
+    provider.surroundings.data_dir.write_text("a file where the folder should be")
+    await provider.start(station.inbox.deliver)
+    await station.inbox.state(InstanceState.READY)
+    station.slack.user_writes(station.dm, "still here", by=station.ann)
+    await station.inbox.message("still here")
+    assert "not written down" in caplog.text
 
 
 @pytest.mark.parametrize("why", ["warning", "refresh_requested"])
