@@ -1,6 +1,7 @@
 """Instances in containers of their own, by a real engine: made, reached, stopped, thrown away, looked into."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -26,6 +27,7 @@ from mcp_messenger.operations.keys import get_current_api_key, rotate_api_key
 from mcp_messenger.operations.operation import Input, OfInstance
 from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
+from mcp_messenger.program import protocol
 from tests.docker_engine import CODE, contained, exec_in, site
 from tests.running import running_app, serving, until, until_status
 
@@ -82,7 +84,7 @@ async def test_the_instances_own_port_takes_its_key_and_no_other(database_url: s
                 return (await client.get(f"http://127.0.0.1:{port}{path}", headers=headers)).status_code
 
         assert await status("/health", None) == 200
-        for path in ("/port/events", "/api/v1/chats"):
+        for path in (protocol.EVENTS, "/api/v1/chats"):
             assert await status(path, "mm_not-the-key-of-this-instance-000000000000") == 401
             assert await status(path, None) == 401
         assert await status("/api/v1/account", former) == 200
@@ -139,7 +141,11 @@ async def test_other_limits_make_another_container_with_the_same_login(database_
         assert (await exec_in(here, instance_id, ["ls", "/data/of-the-login"]))[1] == 0
 
 
-async def test_logs_are_those_of_the_manager_and_of_the_container(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:
+async def test_logs_are_those_of_the_manager_and_of_the_container(
+    database_url: str, tmp_path: Path, engine: Any, image: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    # As the program logs, and pytest does not.
+    caplog.set_level(logging.INFO, "mcp_messenger")
     async with site(database_url, tmp_path, engine, image=image) as here, serving(here.app) as url:
         instance_id = await contained(here)
         lines = (await diagnostics.get_logs(here.app, ADMIN, diagnostics.GetLogs(instance_id=instance_id))).lines
