@@ -39,7 +39,7 @@ class ContainedProvider(RemoteProvider):
         self._on_stop(self)
         keeping, self._keeping = self._keeping, None
         if keeping is not None:
-            keeping.cancel()
+            self.keeper.close()
             await asyncio.wait([keeping])
         await self.detach()
         await self._client.close()

@@ -83,10 +83,12 @@ class Keeper:
         self._told = told
         self._had_login = had_login
         self.trouble: StateChanged | None = StateChanged(state=InstanceState.PROCESSING)
+        self._scope = anyio.CancelScope()
         self._changed = anyio.Event()
         self._url: str | None = None
         self._container: str | None = None
         self._news: list[str] = []
+        self._is_told = False
         self._is_oom = False
         self._is_end_known = False
         self._starts: deque[float] = deque(maxlen=STARTS)
@@ -110,9 +112,16 @@ class Keeper:
             raise Unreachable("The instance's container is not up.", maybe_sent=False, hint="get_instance says what is the matter with it.")
         return self._url
 
+    def close(self) -> None:
+        """End `run`. What the engine was asked to do is waited for: a container must not be started after it was stopped."""
+        self._scope.cancel()
+
     async def run(self) -> None:
-        """Until cancelled."""
-        await self._told(self.trouble)
+        """Until closed."""
+        with self._scope:
+            await self._keep()
+
+    async def _keep(self) -> None:
         while True:
             self._changed = anyio.Event()
             try:
@@ -126,6 +135,8 @@ class Keeper:
 
     async def _attend(self) -> float:
         """Look, and say what is the matter; the seconds until the next look."""
+        if not self._is_told:
+            await self._show(self.trouble)
         try:
             await self._say_news()
             await self._look()
@@ -144,8 +155,7 @@ class Keeper:
             await self._tell(InstanceState.ERROR, f"{error.detail} {error.hint or ''}".strip())
             return TRY_AGAIN
         if self.trouble is not None:
-            self.trouble = None
-            await self._told(None)
+            await self._show(None)
         return LOOK_EVERY
 
     async def _say_news(self) -> None:
@@ -157,8 +167,12 @@ class Keeper:
     async def _tell(self, state: InstanceState, reason: str) -> None:
         trouble = StateChanged(state=state, reason=reason)
         if trouble != self.trouble:
-            self.trouble = trouble
-            await self._told(trouble)
+            await self._show(trouble)
+
+    async def _show(self, trouble: StateChanged | None) -> None:
+        self.trouble, self._is_told = trouble, False
+        await self._told(trouble)
+        self._is_told = True
 
     async def _look(self) -> None:
         site = self._site
