@@ -1,5 +1,6 @@
-# The manager and the instances that it runs in containers are this one image: `docker build -t mcp-messenger .`
-# PYTHON_IMAGE may be any Debian image with Python 3.11-3.14 and venv.
+# The manager and the instances that it runs in containers are this one image: `docker build --target runtime -t mcp-messenger .`
+# PYTHON_IMAGE may be any Debian image with Python 3.11-3.14 and venv. A messenger that needs more than Python is a stage on top of
+# `runtime`, chosen by --target and MCP_MESSENGER_DOCKER_TARGET.
 ARG PYTHON_IMAGE=python:3.13-slim
 
 FROM ${PYTHON_IMAGE} AS build

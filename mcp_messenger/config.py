@@ -115,6 +115,7 @@ SETTINGS = (
         PREFIX + "DOCKER_IMAGE", "image of instance containers; one that is missing is built from the checkout, or pulled (mcp-messenger:latest)"
     ),
     Setting(PREFIX + "DOCKER_BUILD_FROM", "folder with the Dockerfile (the checkout that the program runs from)"),
+    Setting(PREFIX + "DOCKER_TARGET", "stage of the Dockerfile that is built (runtime)"),
     Setting(PREFIX + "DOCKER_BUILD_ARGS", "build arguments, NAME=value separated by commas, such as PYTHON_IMAGE=…"),
     Setting(PREFIX + "DOCKER_NETWORK", "network on which instances are reached by name, for a server that is in a container itself"),
     Setting(PREFIX + "PORTS", "ports of instance containers, on 127.0.0.1 (4000-5999; with DOCKER_NETWORK: none)"),

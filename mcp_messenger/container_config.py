@@ -21,6 +21,8 @@ class ContainerConfig:
     image: str = "mcp-messenger:latest"
     build_from: Path | None = None
     """A folder with the Dockerfile, for an image that is missing; without one it is pulled."""
+    target: str = "runtime"
+    """The stage of the Dockerfile that is built."""
     build_args: Mapping[str, str] = field(default_factory=dict[str, str])
     network: str | None = None
     """Instances are reached by name on it: for a manager that is in a container itself."""
@@ -39,6 +41,7 @@ def from_environment(get: Callable[[str], str], engine: str | None) -> Container
         engine=engine,
         image=get("DOCKER_IMAGE") or ContainerConfig.image,
         build_from=_source(get("DOCKER_BUILD_FROM")),
+        target=get("DOCKER_TARGET") or ContainerConfig.target,
         build_args=_pairs(get("DOCKER_BUILD_ARGS")),
         network=network,
         ports=_ports(get("PORTS"), needed=network is None),

@@ -69,6 +69,10 @@ def base_arguments(engine: Any) -> dict[str, str]:
 @pytest.fixture(scope="session")
 def image(engine: Any) -> str:
     """The name of the program's image, of these very sources."""
+    return build_image(engine)
+
+
+def build_image(engine: Any) -> str:
     name = f"{REPOSITORY}:{_content()}"
     with exclusive(Path(tempfile.gettempdir()) / "mcp-messenger-test-image.lock", timeout=600):
         for one in engine.images(REPOSITORY):

@@ -14,8 +14,6 @@ from providers.text import clean_line
 
 log = logging.getLogger(__name__)
 
-TARGET = "runtime"
-"""Of the Dockerfile's stages."""
 STEP_WITHIN = 1800
 """Seconds that a build may say nothing."""
 
@@ -70,7 +68,7 @@ class Images:
             repository, _, tag = config.image.partition(":") if "/" not in config.image else _split(config.image)
             await self._follow("pulled", lambda api: api.pull(repository, tag or "latest", stream=True, decode=True))
             return
-        options = {"path": str(config.build_from), "tag": config.image, "buildargs": dict(config.build_args), "target": TARGET}
+        options = {"path": str(config.build_from), "tag": config.image, "buildargs": dict(config.build_args), "target": config.target}
         await self._follow("built", lambda api: api.build(**options, rm=True, forcerm=True, decode=True, timeout=STEP_WITHIN))
 
     async def _follow(self, how: str, begin: Callable[[Any], Iterable[Mapping[str, Any]]]) -> None:
