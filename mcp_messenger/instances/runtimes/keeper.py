@@ -177,29 +177,35 @@ class Keeper:
     async def _look(self) -> None:
         site = self._site
         spec = self._spec_of(await site.images.id())
-        found = await containers.find(site.engine, site.installation, self._instance_id)
+        found = await self._find()
         if found is not None and found.listed.spec != spec.digest:
             log.info("container of an outdated specification is replaced", extra=self._extra)
             await self._remove(spec)
             found = None
-        if found is None:
+        if found is None or not found.is_running:
             self._down()
+            found = await self._set_going(found, spec)
+        self._container, self._is_end_known = found.listed.id, False
+        if self._url is None:
+            await self._rise(found)
+
+    async def _find(self) -> Found | None:
+        return await containers.find(self._site.engine, self._site.installation, self._instance_id)
+
+    async def _set_going(self, found: Found | None, spec: Spec) -> Found:
+        """Raises Restarting while there is nothing to do but wait, and CrashLoop."""
+        if found is None:
             await self._create(spec)
         elif found.listed.state in GOING:
-            self._down()
             raise Restarting("The container is being removed; another follows.")
         elif found.is_restarting:
-            self._down()
             raise Restarting(f"{self._cause(found.exit_code, is_oom=found.is_oom)} It is being started again.")
-        elif not found.is_running:
-            self._down()
+        else:
             await self._revive(found, spec)
-        now = await containers.find(site.engine, site.installation, self._instance_id)
+        now = await self._find()
         if now is None or not now.is_running:
             raise Restarting("The container ended as soon as it was started.")
-        self._container, self._is_end_known = now.listed.id, False
-        if self._url is None:
-            await self._rise(now)
+        return now
 
     async def _create(self, spec: Spec) -> None:
         site = self._site
