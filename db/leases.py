@@ -72,10 +72,14 @@ class Wish:
     id: UUID
     desired: str
     has_mail: bool
+    key_id: UUID | None
+    """Of the API key that it is spoken to with; None where it needs none, in this process."""
 
 
 WISHES: LiteralString = """
-    SELECT i.id, i.desired, EXISTS (SELECT FROM outbox WHERE instance_id = i.id AND claimed_epoch IS NULL AND not_before <= now()) AS has_mail
+    SELECT i.id, i.desired,
+        CASE WHEN i.runtime <> 'process' THEN (SELECT k.id FROM api_keys k WHERE k.instance_id = i.id AND k.revoked_at IS NULL) END AS key_id,
+        EXISTS (SELECT FROM outbox WHERE instance_id = i.id AND claimed_epoch IS NULL AND not_before <= now()) AS has_mail
     FROM message_instances i WHERE i.id = ANY(%(ids)s)"""
 
 
@@ -93,6 +97,36 @@ FORSAKEN: LiteralString = """
 async def forsaken(database: Database, *, only: UUID | None = None) -> list[UUID]:
     """Instances that should be stopped and do not run any more, though their state says so: their owner died on the way."""
     return [row[0] for row in await database.rows(FORSAKEN, {"only": only})]
+
+
+WAITING: LiteralString = """
+    SELECT i.id FROM message_instances i LEFT JOIN leases l ON l.instance_id = i.id
+    WHERE i.desired = 'running' AND i.runtime = %(runtime)s AND i.status_reason IS DISTINCT FROM %(reason)s
+      AND (l.expires_at IS NULL OR l.expires_at < now())"""
+
+
+async def waiting(database: Database, runtime: str, reason: str) -> list[UUID]:
+    """Instances of that runtime that should run and that nobody holds, and that do not give this reason yet."""
+    return [row[0] for row in await database.rows(WAITING, {"runtime": runtime, "reason": reason})]
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What is to become of what an instance ran in."""
+
+    id: UUID
+    desired: str
+    is_held: bool
+
+
+FATES: LiteralString = """
+    SELECT i.id, i.desired, coalesce(l.expires_at >= now(), false) AS is_held
+    FROM message_instances i LEFT JOIN leases l ON l.instance_id = i.id WHERE i.id = ANY(%(ids)s)"""
+
+
+async def fates(database: Database, instance_ids: Sequence[UUID]) -> dict[UUID, Fate]:
+    """Those that are gone are missing."""
+    return {fate.id: fate for fate in await database.all(Fate, FATES, {"ids": list(instance_ids)})}
 
 
 HOLDER: LiteralString = "SELECT owner FROM leases WHERE instance_id = %(id)s AND expires_at >= now()"

@@ -23,6 +23,9 @@ from mcp_messenger.delivery.outbox import Outbox
 from mcp_messenger.instances.logbook import Logbook
 from mcp_messenger.instances.memory import Memory
 from mcp_messenger.instances.remote import Calls
+from mcp_messenger.instances.runtimes.containers import Listed
+from mcp_messenger.instances.runtimes.docker import DockerRuntime
+from mcp_messenger.instances.runtimes.process import ProcessRuntime
 from mcp_messenger.instances.supervisor import Supervisor
 from mcp_messenger.limiter import Limiter
 from mcp_messenger.metrics import Metrics
@@ -52,12 +55,18 @@ class App:
     logbook: Logbook
     limiter: Limiter
     metrics: Metrics
+    docker: DockerRuntime | None
+    """None where instances run in this process only."""
     vault: Callable[[], Vault]
     tls: Callable[[], ssl.SSLContext]
     started: float
 
     def instance_dir(self, instance_id: UUID) -> Path:
         return self.config.data_dir / "instances" / str(instance_id)
+
+    def container(self, instance_id: UUID) -> Listed | None:
+        """The instance's, as it was when the engine last told of a change."""
+        return None if self.docker is None else self.docker.containers.get(instance_id)
 
     def downloads_dir(self, instance_id: UUID) -> Path:
         """Not among the media that everybody may send: what one account received is not another's."""
@@ -80,6 +89,7 @@ def build(config: Config) -> App:
     def surroundings(instance_id: UUID) -> Surroundings:
         return Surroundings(str(instance_id), tls(), config.data_dir / "instances" / str(instance_id), config.public_url)
 
+    docker = DockerRuntime(database, config, vault) if config.containers.enabled else None
     supervisor = Supervisor(
         database,
         vault=vault,
@@ -88,12 +98,15 @@ def build(config: Config) -> App:
         outbox=outbox,
         owner=owner,
         surroundings=surroundings,
+        runtimes={"process": ProcessRuntime()} | ({"docker": docker} if docker is not None else {}),
         only=UUID(config.instance_id) if config.instance_id else None,
     )
+    if docker is not None:
+        docker.changed = supervisor.wake
     calls = Calls(database, feed, supervisor)
     feed.listeners.append(calls)
     limiter = Limiter(database, config.rate_limit)
-    return App(config, database, feed, inbound, outbox, supervisor, calls, memory, Logbook(), limiter, metrics, vault, tls, time.monotonic())
+    return App(config, database, feed, inbound, outbox, supervisor, calls, memory, Logbook(), limiter, metrics, docker, vault, tls, time.monotonic())
 
 
 def _tls() -> ssl.SSLContext:
@@ -112,8 +125,9 @@ async def running(config: Config, *, quiet: float = 0.0) -> AsyncGenerator[App]:
         logging.getLogger().addHandler(app.logbook)
         try:
             # Providers are stopped by the supervisor while inbound still writes what they deliver.
+            beside = [] if app.docker is None else [app.docker.run]
             async with (
-                _at_work(app, app.feed.run, app.inbound.run, app.memory.run, app.limiter.run),
+                _at_work(app, app.feed.run, app.inbound.run, app.memory.run, app.limiter.run, *beside),
                 _at_work(app, app.supervisor.run, app.calls.run),
             ):
                 yield app

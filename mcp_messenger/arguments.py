@@ -4,12 +4,9 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from mcp_messenger.instances.classes import PLANNED
+from mcp_messenger.modes import API_MODES
 from mcp_messenger.version import __version__
-from providers import REGISTRY
 
-API_MODES = {f"{name}-api": name for name in sorted({*REGISTRY, *PLANNED})} | {"whatsapp-api": "whatsappweb"}
-"""One messenger alone, by its mode."""
 MODES = ("mcp", "instance-manager", *API_MODES)
 TAIL = 100
 

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 
 from mcp_messenger import arguments, logs, tracing
-from mcp_messenger.arguments import API_MODES
 from mcp_messenger.config import Config, from_environment
+from mcp_messenger.modes import API_MODES
 from providers.errors import MessengerError
 
 COMMANDS = frozenset({"doctor", "ps", "logs", "qr"})

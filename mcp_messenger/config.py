@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from mcp_messenger import container_config
+from mcp_messenger.container_config import ContainerConfig
 from mcp_messenger.errors import InvalidInput
 from mcp_messenger.rate import Rate, parse_rate
 
@@ -38,6 +40,9 @@ class Config:
     log_level: str = "INFO"
     log_json: bool = False
     environment: str = "development"
+    trust_gateway: bool = False
+    """In a container: who comes through a published port is the administrator, as on 127.0.0.1. Neighbours on its networks are not."""
+    containers: ContainerConfig = field(default_factory=ContainerConfig)
     instance_id: str | None = field(default=None)
     """Set in the one-provider modes: the instance that is served."""
 
@@ -58,12 +63,13 @@ class Config:
 
     def check(self) -> None:
         """Refuse a set-up that would let strangers in: on this computer, whoever shows no token is the administrator."""
-        if self.admin_token is not None:
+        if self.admin_token is not None or self.trust_gateway:
             return
         if not self.is_loopback:
             raise InvalidInput(
                 f"Listening on {self.host} lets other machines in, and no admin token is set.",
-                hint=f"Set {PREFIX}ADMIN_TOKEN to a long random value, or listen on 127.0.0.1.",
+                hint=f"Set {PREFIX}ADMIN_TOKEN to a long random value, or listen on 127.0.0.1; in a container whose port is published "
+                f"on 127.0.0.1 only, {PREFIX}TRUST_GATEWAY=1 will do.",
             )
         strange = [name for name in self.own_hosts if name not in LOOPBACK]
         if strange:
@@ -89,6 +95,10 @@ SETTINGS = (
         PREFIX + "SECRET_KEY", "key for secrets at rest (32 bytes, base64 or hex; several: the first encrypts); unset: a 0600 file in the data folder"
     ),
     Setting(PREFIX + "ADMIN_TOKEN", "Bearer token of the administrator; required on any address but 127.0.0.1"),
+    Setting(
+        PREFIX + "TRUST_GATEWAY",
+        "1, in a container whose port is published on 127.0.0.1 only: who comes through that port needs no token; its neighbours do",
+    ),
     Setting(PREFIX + "HOST", "address to listen on (127.0.0.1)"),
     Setting(PREFIX + "PORT", "port to listen on (3000)"),
     Setting(PREFIX + "PUBLIC_URL", "where platforms reach this server for webhooks, such as https://bot.example"),
@@ -100,6 +110,19 @@ SETTINGS = (
     Setting(PREFIX + "TOOLSETS", "tool sets to show, separated by commas (default)"),
     Setting(PREFIX + "READ_ONLY", "1: only tools that change nothing"),
     Setting(PREFIX + "RATE_LIMIT", "calls that each key (or address without one) may make over HTTP, such as 600/min; 0: no limit (6000/min)"),
+    Setting(PREFIX + "DOCKER", "1 or 0: whether instances may run in containers (unset: in `serve`, where an engine answers)"),
+    Setting(
+        PREFIX + "DOCKER_IMAGE", "image of instance containers; one that is missing is built from the checkout, or pulled (mcp-messenger:latest)"
+    ),
+    Setting(PREFIX + "DOCKER_BUILD_FROM", "folder with the Dockerfile (the checkout that the program runs from)"),
+    Setting(PREFIX + "DOCKER_TARGET", "stage of the Dockerfile that is built (runtime)"),
+    Setting(PREFIX + "DOCKER_BUILD_ARGS", "build arguments, NAME=value separated by commas, such as PYTHON_IMAGE=…"),
+    Setting(PREFIX + "DOCKER_NETWORK", "network on which instances are reached by name, for a server that is in a container itself"),
+    Setting(PREFIX + "PORTS", "ports of instance containers, on 127.0.0.1 (4000-5999; with DOCKER_NETWORK: none)"),
+    Setting(PREFIX + "CONTAINER_MEMORY", "memory limit of an instance container (1g)"),
+    Setting(PREFIX + "CONTAINER_CPUS", "processor limit of an instance container (1)"),
+    Setting(PREFIX + "CONTAINER_PIDS", "process limit of an instance container (512)"),
+    Setting("DOCKER_HOST", "the engine's address; DOCKER_TLS_VERIFY and DOCKER_CERT_PATH too (as the docker command finds it)"),
     Setting(PREFIX + "LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR (INFO)"),
     Setting(PREFIX + "LOG_JSON", "1: logs as JSON lines"),
     Setting(PREFIX + "ENVIRONMENT", "a name that /health repeats (development)"),
@@ -134,6 +157,8 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         log_level=get("LOG_LEVEL", "INFO").upper(),
         log_json=_flag("LOG_JSON", get("LOG_JSON")),
         environment=get("ENVIRONMENT", "development"),
+        trust_gateway=_flag("TRUST_GATEWAY", get("TRUST_GATEWAY")),
+        containers=container_config.from_environment(get, environ.get("DOCKER_HOST", "").strip() or None),
     )
 
 

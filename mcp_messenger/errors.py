@@ -10,6 +10,9 @@ ApplicationError
 |   +-- IdempotencyConflict   the idempotency key belongs to another request
 |   +-- NotReady          the instance is in the wrong state
 +-- NotAvailable          this server is not set up for it
++-- EngineAway            Docker does not answer
++-- EngineRefused         Docker answered no
+|   +-- NoSuchThing       it has no such container, image or volume
 +-- InvalidInput          an argument cannot be used
 |   +-- PayloadTooLarge
 +-- FetchRefused, FetchFailed     a URL may not be fetched, or could not be
@@ -155,6 +158,25 @@ class NotAvailable(ApplicationError):
     """This server is not set up for that."""
 
     code = "not_available"
+
+
+class EngineAway(ApplicationError):
+    """Docker does not answer."""
+
+    code = "docker_unavailable"
+    next_step = "Start Docker, or let this program reach its socket; instances in containers go on by themselves then."
+
+
+class EngineRefused(ApplicationError):
+    """Docker refused it."""
+
+    code = "docker_refused"
+
+
+class NoSuchThing(EngineRefused):
+    """Docker has no such container, image or volume."""
+
+    code = "docker_not_found"
 
 
 class InvalidInput(ApplicationError):

@@ -45,6 +45,8 @@ async def serve(config: Config) -> None:
     """Raises Conflict when the port is taken."""
     selected(config)
     config.check()
+    if config.containers.enabled is None:
+        config = replace(config, containers=replace(config.containers, enabled=True))
     listener, config = bind(config)
     async with running(config) as app:
         print(  # noqa: T201 - a person reads it; this mode has no protocol on stdout

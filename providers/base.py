@@ -94,6 +94,8 @@ class Provider(ABC):
     capabilities: ClassVar[frozenset[Capability]]
     limits: ClassVar[Limits]
     settings_type: ClassVar[type[Settings]]
+    default_runtime: ClassVar[str] = "process"
+    """Where an instance runs when nobody says: "docker" for one that brings a browser, say, where a Docker engine is."""
 
     def __init__(self, settings: Settings, surroundings: Surroundings) -> None:
         self.surroundings = surroundings

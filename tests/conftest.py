@@ -1,6 +1,6 @@
 import pytest
 
-pytest_plugins = ("tests.postgres", "tests.system_postgres")
+pytest_plugins = ("tests.postgres", "tests.system_postgres", "tests.docker_engine")
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,15 @@ def environment(data_dir: Path, database_url: str | None = None, **more: str) ->
     """Without the settings of whoever runs the tests."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MCP_MESSENGER_", "DATABASE_", "DIRECT_", "TELEGRAM_"))}
     database = {"DATABASE_URL": database_url} if database_url else {}
-    return {**inherited, "MCP_MESSENGER_DATA_DIR": str(data_dir), "PYTHONUNBUFFERED": "1", **database, **more}
+    return {
+        **inherited,
+        "MCP_MESSENGER_DATA_DIR": str(data_dir),
+        # The tests that need an engine say so.
+        "MCP_MESSENGER_DOCKER": "0",
+        "PYTHONUNBUFFERED": "1",
+        **database,
+        **more,
+    }
 
 
 @contextmanager

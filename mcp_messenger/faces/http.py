@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import APIRouter, FastAPI
 from starlette.responses import RedirectResponse
@@ -16,7 +17,7 @@ from mcp_messenger.faces.guard import MAX_BODY, BodyLimit, HostGuard, SecurityHe
 from mcp_messenger.faces.mcp_http import McpEndpoints
 from mcp_messenger.faces.metrics import add_metrics
 from mcp_messenger.faces.rest import Routes, add_problems, caller_of_request
-from mcp_messenger.faces.streams import add_events, add_health, add_logs, add_platform_webhooks
+from mcp_messenger.faces.streams import add_events, add_health, add_logs, add_platform_webhooks, instance_log_events
 from mcp_messenger.operations.operation import Application
 from mcp_messenger.version import __version__
 
@@ -41,7 +42,7 @@ def unguarded(app: App) -> FastAPI:
     api = FastAPI(title="mcp-messenger", version=__version__, lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None)
     routes = Routes(APIRouter(prefix="/api/v1"), app, caller_of_request(app))
     routes.add_all()
-    add_logs(routes)
+    add_logs(routes, partial(instance_log_events, app))
     add_events(routes, app)
     add_aliases(routes)
     # Not included as routers: FastAPI looks through all routes of an included one at every request.

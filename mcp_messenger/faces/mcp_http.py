@@ -67,7 +67,7 @@ class McpEndpoints:
         self.one = gate(app, self._one, self._admit_to_instance)
 
     async def _admit(self, scope: Scope) -> Caller:
-        return await authenticate(self._app, headers_of(scope))
+        return await authenticate(self._app, headers_of(scope), peer_of(scope))
 
     async def _admit_to_instance(self, scope: Scope) -> Caller:
         caller = await self._admit(scope)
@@ -117,3 +117,9 @@ def request_of(context: Any) -> Request:
 def headers_of(scope: Scope) -> dict[str, str]:
     """Header names in lower case."""
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def peer_of(scope: Scope) -> str | None:
+    """The address that the request comes from."""
+    client = scope.get("client")
+    return client[0] if client else None

@@ -19,7 +19,7 @@ from mcp_messenger.authenticate import authenticate
 from mcp_messenger.caller import Caller
 from mcp_messenger.errors import InternalError, InvalidInput, ReadOnly, quoted
 from mcp_messenger.faces.allowance import admitted
-from mcp_messenger.faces.mcp_http import headers_of
+from mcp_messenger.faces.mcp_http import headers_of, peer_of
 from mcp_messenger.faces.problem import problem_response
 from mcp_messenger.operations.operation import INSTANCE_PATH, Application, Effect, Face, Input, Operation, Output
 from mcp_messenger.operations.table import OPERATIONS
@@ -159,7 +159,7 @@ class Routes:
 
 def caller_of_request(app: App) -> CallerOf:
     async def caller_of(request: Request) -> Caller:
-        return await authenticate(app, headers_of(request.scope))
+        return await authenticate(app, headers_of(request.scope), peer_of(request.scope))
 
     return caller_of
 

@@ -2,9 +2,11 @@
 
 import json
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import anyio
@@ -16,7 +18,7 @@ from starlette.responses import PlainTextResponse
 from db import outbox
 from db.errors import StoreUnavailable
 from mcp_messenger.app import App
-from mcp_messenger.caller import Caller, parse_instance_id
+from mcp_messenger.caller import Caller, instance_of, parse_instance_id
 from mcp_messenger.errors import NotAvailable, NotReady
 from mcp_messenger.faces.problem import problem
 from mcp_messenger.faces.rest import CallerOf, Routes, accepted, respond
@@ -59,10 +61,14 @@ EVENTS = replace(
 
 
 LinesOf = Callable[[Caller, diagnostics.GetLogs], Awaitable[Sequence[str]]]
+Follow = Callable[[Request, CallerOf, ReadLogs], AsyncIterator[dict[str, Any]]]
 
 
-def add_logs(routes: Routes) -> None:
-    """In the place of the table's own route: lines as text, or as JSON for who asks for it, or as a stream."""
+def add_logs(routes: Routes, follow: Follow | None = None) -> None:
+    """In the place of the table's own route: lines as text, or as JSON for who asks for it, or as a stream.
+
+    `follow` gives the stream; without it the lines are read again and again.
+    """
     row = routes.row(LOGS.name)
     assert row is not None
 
@@ -74,7 +80,7 @@ def add_logs(routes: Routes) -> None:
     async def answer(request: Request, caller: Caller, args: ReadLogs) -> Response:
         lines = await lines_of(caller, args)
         if args.follow:
-            return _streamed(_log_events(lines_of, request, routes.caller_of, args))
+            return _streamed((follow or partial(_log_events, lines_of))(request, routes.caller_of, args))
         if "application/json" in accepted(request):
             return respond(diagnostics.LogLines(lines=list(lines)))
         return PlainTextResponse("".join(f"{line}\n" for line in lines))
@@ -91,6 +97,32 @@ async def _log_events(lines_of: LinesOf, request: Request, caller_of: CallerOf, 
             yield {"data": line}
         seen = lines
         await anyio.sleep(FOLLOW_EVERY)
+
+
+async def instance_log_events(app: App, request: Request, caller_of: CallerOf, args: ReadLogs) -> AsyncIterator[dict[str, Any]]:
+    """Of an instance of this application, in a container or not."""
+    row = await instance_of(app.database, await caller_of(request), args.instance_id)
+    async with app.supervisor.following(row) as theirs:
+        seen = app.logbook.tail(str(row.id), LOG_LINES_MAX)
+        lines = (await diagnostics.get_logs(app, await caller_of(request), args)).lines
+        told = set(lines)
+        while True:
+            for line in lines:
+                yield {"data": line}
+            await anyio.sleep(FOLLOW_EVERY)
+            # Deleted meanwhile, or a key that was revoked: nothing more.
+            await instance_of(app.database, await caller_of(request), args.instance_id)
+            now = app.logbook.tail(str(row.id), LOG_LINES_MAX)
+            lines = now[_overlap(seen, now) :] + [line for line in _taken(theirs) if line not in told]
+            seen = now
+            # What came while the past was read is in both; later lines may well be alike.
+            told.clear()
+
+
+def _taken(lines: deque[str]) -> list[str]:
+    taken = list(lines)
+    lines.clear()
+    return taken
 
 
 def _overlap(seen: Sequence[str], lines: Sequence[str]) -> int:
@@ -148,7 +180,7 @@ def add_health(router: APIRouter, app: App) -> None:
 
 async def current_health(app: App) -> Health:
     """Of this process: without the store nothing works, so it is unhealthy then."""
-    checks: dict[str, Any] = {"docker": "not used"}
+    checks: dict[str, Any] = {"docker": _docker_check(app)}
     try:
         with anyio.fail_after(HEALTH_WITHIN):
             depth, age = await outbox.depth(app.database)
@@ -165,6 +197,13 @@ async def current_health(app: App) -> Health:
         version=__version__,
         checks=checks,
     )
+
+
+def _docker_check(app: App) -> str:
+    """Instances in containers wait for it; the others do not, so it makes nothing unhealthy."""
+    if app.docker is None:
+        return "not used"
+    return "ok" if app.docker.away is None else "unavailable"
 
 
 def add_platform_webhooks(router: APIRouter, app: App) -> None:

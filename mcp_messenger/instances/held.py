@@ -1,6 +1,7 @@
 """An instance that this process runs."""
 
 from dataclasses import dataclass, field
+from uuid import UUID
 
 import anyio
 
@@ -38,6 +39,8 @@ class Held:
     epoch: int
     provider: Provider
     pace: Pace
+    key_id: UUID | None = None
+    """Of the API key that the provider was made with; None where it needs none."""
     scope: anyio.CancelScope = field(default_factory=_shielded)
     stopping: bool = False
     outgoing: anyio.Event = field(default_factory=anyio.Event)

@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -19,9 +20,10 @@ from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound
 from mcp_messenger.delivery.outbox import Outbox
 from mcp_messenger.delivery.pace import Pace
-from mcp_messenger.errors import Conflict
+from mcp_messenger.errors import Conflict, NotAvailable
 from mcp_messenger.instances import classes, credentials, roster
 from mcp_messenger.instances.held import Held
+from mcp_messenger.instances.runtimes.runtime import Runtime
 from mcp_messenger.instances.states import States
 from mcp_messenger.vault import Vault
 from providers.base import Provider, Surroundings
@@ -51,7 +53,7 @@ class Supervisor:
         outbox: Outbox,
         owner: UUID,
         surroundings: Callable[[UUID], Surroundings],
-        runtimes: Sequence[str] = ("process",),
+        runtimes: Mapping[str, Runtime],
         only: UUID | None = None,
     ) -> None:
         self._database = database
@@ -102,17 +104,26 @@ class Supervisor:
         try:
             await self._renew()
             await self._follow_wishes()
-            mine = await leases.acquire(self._database, self.owner, self._runtimes, only=self._only, but=self._broken)
+            able = [name for name, runtime in self._runtimes.items() if runtime.away is None]
+            mine = await leases.acquire(self._database, self.owner, able, only=self._only, but=self._broken)
             for instance_id, epoch in mine.items():
                 self._leases[instance_id] = epoch
                 running.start_soon(self._live, instance_id, epoch)
             for instance_id in await leases.forsaken(self._database, only=self._only):
                 await self._states.write(instance_id, None, StateChanged(state=InstanceState.STOPPED))
+            await self._tell_who_waits()
         except StoreUnavailable as error:
             log.warning("leases cannot be renewed: %s", error)
         except Exception:
             # A statement that was cancelled, a standby that is read-only: whatever it is, the next look may succeed.
             log.exception("instances cannot be looked after")
+
+    async def _tell_who_waits(self) -> None:
+        """Instances that nobody can run for now say why; they begin by themselves."""
+        for name, runtime in self._runtimes.items():
+            if (reason := runtime.away) is not None:
+                for instance_id in await leases.waiting(self._database, name, reason):
+                    await self._states.write(instance_id, None, StateChanged(state=InstanceState.PROCESSING, reason=reason))
 
     async def _renew(self) -> None:
         began = anyio.current_time()
@@ -146,7 +157,7 @@ class Supervisor:
         wishes = await leases.wishes(self._database, list(self._held)) if self._held else {}
         for instance_id, held in self._held.items():
             wish = wishes.get(instance_id)
-            if wish is None or wish.desired != "running":
+            if wish is None or wish.desired != "running" or wish.key_id != held.key_id:
                 held.stop(STOP_WITHIN)
             elif wish.has_mail:
                 held.wake_outbox()
@@ -179,6 +190,8 @@ class Supervisor:
             row = await instances.get(self._database, instance_id)
             if row is None:
                 return None
+            # Before the provider is made: a key that is changed meanwhile is noticed.
+            wish = (await leases.wishes(self._database, [instance_id])).get(instance_id)
             try:
                 provider = await self._provider(row)
             except StoreUnavailable:
@@ -186,12 +199,19 @@ class Supervisor:
             except Exception as error:  # noqa: BLE001 - one instance that cannot be built must not take the others with it
                 await self._break(row, epoch, error)
                 return None
-        return Held(row, epoch, provider, Pace(provider.limits, time.monotonic))
+        return Held(row, epoch, provider, Pace(provider.limits, time.monotonic), wish and wish.key_id)
 
     async def _provider(self, row: InstanceRow) -> Provider:
         cls = await classes.load(row.provider)
         settings = await credentials.load(self._database, self._vault(), row, cls.settings_type)
-        return cls(settings, self._surroundings(row.id))
+        return await self.runtime(row).provider(row, cls, settings, self._surroundings(row.id))
+
+    def runtime(self, row: InstanceRow) -> Runtime:
+        """Raises NotAvailable where this process has none of that kind."""
+        runtime = self._runtimes.get(row.runtime)
+        if runtime is None:
+            raise NotAvailable(f"This process runs nothing in {row.runtime}.", hint="Ask the server that does (mcp-messenger serve).")
+        return runtime
 
     async def _break(self, row: InstanceRow, epoch: int, error: Exception) -> None:
         """It is left alone until somebody changes or restarts it, and the others run on."""
@@ -243,10 +263,18 @@ class Supervisor:
             log.exception("provider did not stop cleanly", extra={"instance_id": str(held.row.id)})
         try:
             row = await instances.get(self._database, held.row.id)
+            if row is None or row.desired == "stopped":
+                await self._halt(held.row)
             if row is not None and row.desired == "stopped":
                 await self._states.write(row.id, held.epoch, StateChanged(state=InstanceState.STOPPED))
         except StoreUnavailable as error:
             log.warning("state not written: %s", error, extra={"instance_id": str(held.row.id)})
+
+    async def _halt(self, row: InstanceRow) -> None:
+        try:
+            await self.runtime(row).halt(row.id)
+        except MessengerError as error:
+            log.warning("what the instance ran in was not stopped: %s", error, extra={"instance_id": str(row.id)})
 
     async def _give_up_all(self) -> None:
         """Leases are kept until the last send has ended."""
@@ -287,7 +315,18 @@ class Supervisor:
 
     async def unstarted(self, row: InstanceRow) -> Provider:
         """A provider of the instance that is not connected: for what can be known without asking the platform."""
-        return await self._provider(row)
+        cls = await classes.load(row.provider)
+        return cls(await credentials.load(self._database, self._vault(), row, cls.settings_type), self._surroundings(row.id))
+
+    @asynccontextmanager
+    async def following(self, row: InstanceRow) -> AsyncGenerator[deque[str]]:
+        """New log lines of an instance that runs apart; none where it cannot be asked from here."""
+        runtime = self._runtimes.get(row.runtime)
+        if runtime is None or runtime.away is not None:
+            yield deque()
+            return
+        async with runtime.following(row.id) as lines:
+            yield lines
 
     async def wake_outbox(self, instance_id: UUID) -> None:
         """Something is queued: tell the owner, here or in another process."""

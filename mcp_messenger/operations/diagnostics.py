@@ -1,17 +1,23 @@
 """How instances are doing, and what they went through."""
 
+import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from heapq import merge
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 from pydantic import Field
 
 from db import history, instances, messages, secrets
+from db.instances import InstanceRow
 from mcp_messenger.app import App
 from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.instances.memory import Entry
 from mcp_messenger.operations.instances import ProviderStats
 from mcp_messenger.operations.operation import Input, OfInstance, Output
+from providers.errors import MessengerError
 from providers.models import InstanceState
 
 
@@ -206,13 +212,36 @@ class GetLogs(OfInstance):
     tail: int = Field(default=500, ge=1, le=5000)
 
 
+STAMP = re.compile(r"time=(\S+)")
+
+
 class LogLines(Output):
     lines: list[str]
 
 
 async def get_logs(app: App, caller: Caller, args: GetLogs) -> LogLines:
     row = await instance_of(app.database, caller, args.instance_id)
-    return LogLines(lines=app.logbook.tail(str(row.id), args.tail))
+    return LogLines(lines=await _log_lines(app, row, args.tail))
+
+
+async def _log_lines(app: App, row: InstanceRow, tail: int) -> list[str]:
+    """What this process said of the instance, and what the instance said itself where it runs apart, in the order of time."""
+    ours = app.logbook.tail(str(row.id), tail)
+    try:
+        theirs = await app.supervisor.runtime(row).log_lines(row.id, tail)
+    except MessengerError:
+        # Docker is away, or another server's.
+        return ours
+    return [line for _, line in merge(_timed(ours), _timed(theirs), key=itemgetter(0))][-tail:]
+
+
+def _timed(lines: list[str]) -> Iterator[tuple[str, str]]:
+    """With the time of each; a line without one, as of a traceback, belongs to the line before."""
+    time = ""
+    for line in lines:
+        found = STAMP.match(line)
+        time = found[1] if found else time
+        yield time, line
 
 
 class MultiProviderStats(Output):

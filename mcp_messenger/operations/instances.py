@@ -1,5 +1,6 @@
 """Instances: made, changed, started, stopped, thrown away."""
 
+import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,8 +22,11 @@ from mcp_messenger.operations.operation import Cursor, Input, Limit, Nothing, Of
 from mcp_messenger.operations.views import InstanceView, instance_view
 from mcp_messenger.vault import Vault, new_api_key
 from providers import REGISTRY
-from providers.base import Settings
+from providers.base import Provider, Settings
+from providers.errors import MessengerError
 from providers.models import InstanceState, Limits
+
+log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 20.0
 KEY_PREFIX_SHOWN = 7
@@ -119,12 +123,11 @@ class CreatedInstance(InstanceAnswer):
 
 async def create_instance(app: App, caller: Caller, args: CreateInstance) -> CreatedInstance:
     caller.require_owner()
-    if args.runtime in {"docker", "swarm"}:
-        raise NotAvailable(f"The runtime {args.runtime} is not available on this server.", hint="Leave runtime out.")
     user_id = caller.user_id or args.user_id
     if caller.user_id is not None and args.user_id not in {"local", caller.user_id}:
         raise NotAllowed("user_id: another user's instance cannot be made with this token.", hint="Leave user_id out.")
     cls = await classes.load(args.provider)
+    runtime = _runtime_for(app, cls, args.runtime)
     _require_admin_for(cls.settings_type, caller, args.credentials)
     settings = credentials.validated(cls.settings_type, args.provider, args.credentials)
     instance_id, vault = uuid4(), app.vault()
@@ -139,7 +142,7 @@ async def create_instance(app: App, caller: Caller, args: CreateInstance) -> Cre
             user_id=user_id,
             provider=args.provider,
             type_instance=list(args.type_instance),
-            runtime="process",
+            runtime=runtime,
             settings=credentials.public_part(settings),
             agent_id=args.agent_id,
             agno_enable=args.agno_enable,
@@ -151,6 +154,16 @@ async def create_instance(app: App, caller: Caller, args: CreateInstance) -> Cre
     )
     app.supervisor.wake()
     return CreatedInstance(**dict(await _answer(app, row)), api_key=api_key)
+
+
+def _runtime_for(app: App, cls: type[Provider], wanted: str | None) -> str:
+    """Raises NotAvailable for one that this server has not. Docker may be away for the moment: the instance waits for it then."""
+    if wanted == "swarm" or (wanted == "docker" and app.docker is None):
+        raise NotAvailable(f"The runtime {wanted} is not available on this server.", hint="Leave runtime out.")
+    if wanted is not None:
+        return wanted
+    has_docker = app.docker is not None and app.docker.away is None
+    return cls.default_runtime if has_docker else "process"
 
 
 def _require_admin_for(settings_type: type[Settings], caller: Caller, given: Mapping[str, Any]) -> None:
@@ -175,7 +188,7 @@ async def _answer(app: App, row: InstanceRow) -> InstanceAnswer:
     return InstanceAnswer(
         instance_id=str(row.id),
         status=row.status,
-        instance=instance_view(row),
+        instance=instance_view(row, app.container(row.id)),
         capabilities=sorted(cls.capabilities) if cls else [],
         limits=cls.limits if cls else None,
     )
@@ -215,7 +228,7 @@ async def list_instances(app: App, caller: Caller, args: ListInstances) -> Insta
     page = rows[: args.limit]
     more = len(rows) > args.limit
     return InstanceList(
-        instances=[instance_view(row) for row in page],
+        instances=[instance_view(row, app.container(row.id)) for row in page],
         next_cursor=cursors.encode(page[-1].created_at, page[-1].id) if more else None,
     )
 
@@ -281,10 +294,20 @@ async def delete_instance(app: App, caller: Caller, args: DeleteInstance) -> Not
     app.memory.forget(row.id)
     app.metrics.forget(row.id)
     app.supervisor.wake()
-    await anyio.to_thread.run_sync(_remove_folder, app.instance_dir(row.id))
+    try:
+        await _discard(app, row)
+    except MessengerError as error:
+        # Whoever looks after the containers collects what belongs to no instance.
+        log.warning("what the instance ran in is removed later: %s", error, extra={"instance_id": str(row.id)})
     if args.purge:
         await anyio.to_thread.run_sync(_remove_folder, app.downloads_dir(row.id))
     return Nothing()
+
+
+async def _discard(app: App, row: InstanceRow) -> None:
+    """Throw its login away, wherever it is kept."""
+    await anyio.to_thread.run_sync(_remove_folder, app.instance_dir(row.id))
+    await app.supervisor.runtime(row).discard(row.id)
 
 
 def _remove_folder(folder: Path) -> None:
@@ -300,7 +323,7 @@ async def process_instance(app: App, caller: Caller, args: ProcessInstance) -> I
     row = await instance_of(app.database, caller, args.instance_id)
     if args.force_recreate:
         await _halt(app, row)
-        await anyio.to_thread.run_sync(_remove_folder, app.instance_dir(row.id))
+        await _discard(app, row)
     return await _launch(app, row)
 
 

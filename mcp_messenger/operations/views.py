@@ -9,6 +9,7 @@ from db.chats import ChatRow, ContactRow
 from db.instances import InstanceRow
 from db.messages import MessageRow
 from db.waiting import Neighbour
+from mcp_messenger.instances.runtimes.containers import Listed
 from mcp_messenger.operations.operation import Output
 
 SHORT = 500
@@ -22,6 +23,10 @@ class InstanceView(Output):
     user_id: str
     type_instance: list[str]
     runtime: str
+    container: str | None = None
+    """The engine's word for how its container is."""
+    port: int | None = None
+    """Of the container, on 127.0.0.1."""
     needs: str = "nothing"
     account: dict[str, Any] | None = None
     settings: dict[str, Any] = {}
@@ -34,7 +39,7 @@ class InstanceView(Output):
     updated_at: datetime
 
 
-def instance_view(row: InstanceRow) -> InstanceView:
+def instance_view(row: InstanceRow, container: Listed | None = None) -> InstanceView:
     return InstanceView(
         id=str(row.id),
         provider=row.provider,
@@ -43,6 +48,8 @@ def instance_view(row: InstanceRow) -> InstanceView:
         user_id=row.user_id,
         type_instance=row.type_instance,
         runtime=row.runtime,
+        container=container and container.state,
+        port=container and container.port,
         needs=row.needs,
         account=row.account,
         settings=row.settings,

@@ -1,0 +1,45 @@
+# The manager and the instances that it runs in containers are this one image: `docker build --target runtime -t mcp-messenger .`
+# PYTHON_IMAGE may be any Debian image with Python 3.11-3.14 and venv. A messenger that needs more than Python is a stage on top of
+# `runtime`, chosen by --target and MCP_MESSENGER_DOCKER_TARGET.
+ARG PYTHON_IMAGE=python:3.13-slim
+
+FROM ${PYTHON_IMAGE} AS build
+WORKDIR /app
+COPY requirements.lock ./
+RUN python3 -m venv /opt/venv && /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY providers providers
+COPY db db
+COPY mcp_messenger mcp_messenger
+# Linked, not copied: /app/db/migrations/versions is where an operator's psql looks for the files that the program applies.
+RUN /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-build-isolation --no-deps -e . \
+    && /opt/venv/bin/python -m compileall -q providers db mcp_messenger
+
+FROM ${PYTHON_IMAGE} AS runtime
+RUN apt-get update && apt-get install -y --no-install-recommends postgresql-client && rm -rf /var/lib/apt/lists/*
+# A named volume takes its owner from the folder in the image.
+RUN groupadd --gid 10001 messenger && useradd --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin messenger \
+    && install -d -o 10001 -g 10001 -m 0700 /data
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /app /app
+ENV PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    PYTHONSAFEPATH=1 \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    MCP_MESSENGER_DATA_DIR=/data \
+    MCP_MESSENGER_PORT=3000
+WORKDIR /app
+USER 10001:10001
+EXPOSE 3000
+# Bash alone: a Python for each look would cost more than an idle instance.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 CMD ["bash", "-c", \
+    "exec 3<>/dev/tcp/127.0.0.1/$MCP_MESSENGER_PORT && printf 'GET /health HTTP/1.0\\r\\nHost: localhost\\r\\n\\r\\n' >&3 && read -r _ code _ <&3 && [ \"$code\" = 200 ]"]
+ARG VERSION=0
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="mcp-messenger" \
+    org.opencontainers.image.description="An MCP server through which an AI agent uses messengers as reliably as a careful person" \
+    org.opencontainers.image.licenses="MIT" \
+    org.opencontainers.image.version="${VERSION}" \
+    org.opencontainers.image.revision="${REVISION}"
+ENTRYPOINT ["mcp-messenger"]
+CMD ["serve"]

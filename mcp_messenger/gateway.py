@@ -1,0 +1,20 @@
+"""Through which address the outside comes into a container: requests to its published ports have it as their sender."""
+
+import functools
+from ipaddress import IPv4Address
+from pathlib import Path
+
+ROUTES = Path("/proc/net/route")
+UP_GATEWAY = 0x3
+
+
+@functools.cache
+def gateways(routes: Path = ROUTES) -> frozenset[str]:
+    """Of the default routes; none where the kernel does not tell."""
+    try:
+        lines = routes.read_text(encoding="ascii").splitlines()[1:]
+    except OSError:
+        return frozenset()
+    fields = [line.split() for line in lines]
+    default = [field for field in fields if field[1] == "00000000" and int(field[3], 16) & UP_GATEWAY == UP_GATEWAY]
+    return frozenset(str(IPv4Address(bytes.fromhex(field[2])[::-1])) for field in default)

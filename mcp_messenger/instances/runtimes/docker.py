@@ -1,0 +1,287 @@
+"""Instances in containers of their own, one each, run by a Docker engine."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
+from pydantic import SecretStr
+
+from db import installation, leases, secrets
+from db.database import Database
+from db.errors import StoreUnavailable
+from db.instances import InstanceRow
+from mcp_messenger.config import Config
+from mcp_messenger.errors import Conflict, EngineAway, EngineRefused
+from mcp_messenger.instances.runtimes import containers
+from mcp_messenger.instances.runtimes.contained import ContainedProvider
+from mcp_messenger.instances.runtimes.containers import Listed
+from mcp_messenger.instances.runtimes.engine import Engine
+from mcp_messenger.instances.runtimes.images import Images
+from mcp_messenger.instances.runtimes.keeper import Keeper, Site
+from mcp_messenger.instances.runtimes.ports import Ports
+from mcp_messenger.instances.runtimes.runtime import Runtime
+from mcp_messenger.instances.runtimes.spec import INSTALLATION, INSTANCE, Spec, name_of, spec_for
+from mcp_messenger.instances.runtimes.statistics import Statistics
+from mcp_messenger.modes import mode_of
+from mcp_messenger.vault import Vault
+from providers.base import Provider, Settings, Surroundings
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 30.0
+"""Seconds between two looks at everything; between them the engine's events say what has changed."""
+SETTLE = 0.05
+"""Seconds: events come in bursts."""
+RETRY_EVERY = 2.0
+FOLLOW_AGAIN = 0.5
+FOLLOWED_LINES = 5000
+MOVES = frozenset({"create", "start", "die", "oom", "destroy", "rename", "pause", "unpause"})
+"""Events that change what is to be seen; the others are those of health checks, by the thousand."""
+
+
+class DockerRuntime(Runtime):
+    """`changed` is called when the engine has come or gone."""
+
+    def __init__(self, database: Database, config: Config, vault: Callable[[], Vault]) -> None:
+        self._database = database
+        self._config = config
+        self._vault = vault
+        self.engine = Engine(config.containers.engine)
+        ports = config.containers.ports
+        self.ports = None if ports is None else Ports(ports, is_here=config.containers.network is None)
+        self._images = Images(self.engine, config.containers, self._wake_all)
+        self._site: Site | None = None
+        self._away: str | None = "Docker has not answered yet."
+        self._providers: dict[UUID, ContainedProvider] = {}
+        self._discarded: set[UUID] = set()
+        """Whose login was thrown away on purpose."""
+        self.containers: Mapping[UUID, Listed] = {}
+        """As they were at the last look."""
+        self.statistics = Statistics(self.engine, lambda: self.containers)
+        self.version: str | None = None
+        self.changed: Callable[[], None] = lambda: None
+        self._due = anyio.Event()
+
+    @property
+    def away(self) -> str | None:
+        return self._away
+
+    @property
+    def installation(self) -> UUID | None:
+        """None until the engine has answered once."""
+        return self._site and self._site.installation
+
+    def look_again(self) -> None:
+        """At everything, now."""
+        self._due.set()
+        self._wake_all()
+
+    def _wake_all(self) -> None:
+        for provider in self._providers.values():
+            provider.keeper.wake()
+
+    async def run(self) -> None:
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._images.run)
+                group.start_soon(self._watch)
+        finally:
+            self.engine.close()
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await self._attend()
+                # The stream of events has ended: the engine was stopped, most likely.
+                await self.engine.call(lambda api: api.ping())
+            except (EngineAway, EngineRefused) as error:
+                self._note(error.detail)
+            except StoreUnavailable as error:
+                log.warning("containers not looked after: %s", error)
+            except Exception:
+                log.exception("containers cannot be looked after")
+            await anyio.sleep(RETRY_EVERY)
+
+    def _note(self, away: str | None) -> None:
+        if away == self._away:
+            return
+        came_or_went = (away is None) != (self._away is None)
+        self._away = away
+        if came_or_went:
+            if away is None:
+                log.info("Docker %s answers", self.version)
+            else:
+                log.warning("%s", away)
+            self.changed()
+            self._wake_all()
+
+    async def _attend(self) -> None:
+        """A look at everything, then at what the engine says has changed. The engine forgets events: each time anew from the whole."""
+        self.version = (await self.engine.call(lambda api: api.version()))["Version"]
+        found = await installation.identify(self._database)
+        self._site = Site(self.engine, self._config.containers, self._images, self.ports, found)
+        filters = {"type": "container", "label": f"{INSTALLATION}={found}"}
+        async with self.engine.stream(lambda api: api.events(decode=True, filters=filters)) as events:
+            await self._look(found)
+            self._note(None)
+            self._wake_all()
+            looked = time.monotonic()
+            while await self._news(events, until=looked + LOOK_EVERY):
+                if time.monotonic() - looked > LOOK_EVERY or self._due.is_set():
+                    self._due = anyio.Event()
+                    await self._look(found)
+                    looked = time.monotonic()
+                else:
+                    self.containers = await containers.listing(self.engine, found)
+
+    async def _news(self, events: MemoryObjectReceiveStream[Any], *, until: float) -> bool:
+        """Wait for something that changes what is to be seen, and tell the keepers; False when the stream has ended."""
+        try:
+            with anyio.move_on_after(max(0.0, until - time.monotonic())):
+                while not self._due.is_set() and not self._tell(await events.receive()):
+                    pass
+            await anyio.sleep(SETTLE)
+            while True:
+                self._tell(events.receive_nowait())
+        except anyio.WouldBlock:
+            return True
+        except anyio.EndOfStream:
+            return False
+
+    def _tell(self, event: Mapping[str, Any]) -> bool:
+        action, actor = event.get("Action", ""), event.get("Actor", {})
+        if action not in MOVES:
+            return False
+        attributes: Mapping[str, str] = actor.get("Attributes", {})
+        provider = self._providers.get(_id_of(attributes.get(INSTANCE, "")))
+        if provider is not None:
+            provider.keeper.happened(action, actor.get("ID", ""), attributes)
+        return True
+
+    async def _look(self, installation: UUID) -> None:
+        """Collect what belongs to instances that are gone, and stop what is not to run any more."""
+        self.containers = await containers.listing(self.engine, installation)
+        volumes = await containers.volumes(self.engine, installation)
+        fates = await leases.fates(self._database, list(self.containers.keys() | volumes.keys()))
+        for instance_id, one in self.containers.items():
+            fate = fates.get(instance_id)
+            if fate is None:
+                log.info("container of an instance that is gone is removed", extra={"instance_id": str(instance_id)})
+                await containers.remove(self.engine, one.name)
+            elif fate.desired == "stopped" and not fate.is_held and one.state == "running":
+                await containers.stop(self.engine, one.name)
+        for instance_id, name in volumes.items():
+            if instance_id not in fates:
+                await self._remove_volume(name)
+
+    async def _remove_volume(self, name: str) -> None:
+        try:
+            await containers.remove_volume(self.engine, name)
+        except EngineRefused as error:
+            log.warning("volume of an instance that is gone stays for now: %s", error.detail)
+
+    def _here(self) -> Site:
+        """Raises EngineAway."""
+        if self._site is None:
+            raise EngineAway(self._away or "")
+        return self._site
+
+    async def provider(self, row: InstanceRow, cls: type[Provider], settings: Settings, surroundings: Surroundings) -> Provider:
+        """Raises EngineAway, and Conflict without a key to speak to the instance with."""
+        site, mode = self._here(), mode_of(row.provider)
+        key = await secrets.sealed_key(self._database, row.id)
+        if key is None or key.sealed is None:
+            raise Conflict("This instance has no API key, so nobody could speak to its container.", hint="POST …/api-key/rotate makes one.")
+        api_key = self._vault().unseal(key.sealed, row=str(row.id), field=f"api_key/{key.id}")
+
+        def spec_of(image_id: str) -> Spec:
+            return spec_for(
+                site.config,
+                installation=site.installation,
+                instance_id=row.id,
+                image_id=image_id,
+                mode=mode,
+                api_key=api_key,
+                types=row.type_instance,
+            )
+
+        had_login = row.account is not None and row.id not in self._discarded
+        self._discarded.discard(row.id)
+        made = ContainedProvider(
+            cls,
+            settings,
+            surroundings,
+            keeper_of=lambda provider: Keeper(site, row.id, spec_of, provider.trouble_changed, had_login=had_login),
+            on_stop=self._forget,
+            api_key=SecretStr(api_key),
+        )
+        self._providers[row.id] = made
+        return made
+
+    def _forget(self, provider: ContainedProvider) -> None:
+        id = UUID(provider.surroundings.instance_id)
+        if self._providers.get(id) is provider:
+            del self._providers[id]
+
+    async def halt(self, instance_id: UUID) -> None:
+        site = self._here()
+        await containers.stop(self.engine, name_of(site.installation, instance_id))
+
+    async def discard(self, instance_id: UUID) -> None:
+        site = self._here()
+        name = name_of(site.installation, instance_id)
+        await containers.remove(self.engine, name)
+        await containers.remove_volume(self.engine, name)
+        self._discarded.add(instance_id)
+
+    async def log_lines(self, instance_id: UUID, tail: int) -> list[str]:
+        return await containers.log_lines(self.engine, name_of(self._here().installation, instance_id), tail)
+
+    @asynccontextmanager
+    async def following(self, instance_id: UUID) -> AsyncGenerator[deque[str]]:
+        lines: deque[str] = deque(maxlen=FOLLOWED_LINES)
+        reading = asyncio.create_task(self._read_on(name_of(self._here().installation, instance_id), lines))
+        try:
+            yield lines
+        finally:
+            reading.cancel()
+            await asyncio.wait([reading])
+
+    async def _read_on(self, name: str, lines: deque[str]) -> None:
+        """Until cancelled, also when it is stopped and started, or replaced."""
+        since = time.time()
+        while True:
+            with suppress(EngineAway, EngineRefused):
+                async with self.engine.stream(partial(_log_stream, name, since)) as chunks:
+                    async for line in _lines(chunks):
+                        lines.append(line)
+            since = time.time()
+            await anyio.sleep(FOLLOW_AGAIN)
+
+
+def _log_stream(name: str, since: float, api: Any) -> Iterable[bytes]:
+    return api.logs(name, stream=True, follow=True, since=since)
+
+
+async def _lines(chunks: MemoryObjectReceiveStream[bytes]) -> AsyncGenerator[str]:
+    """Whole lines; the engine sends what was written at once."""
+    rest = b""
+    async for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield containers.readable(line)
+
+
+def _id_of(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        return UUID(int=0)

@@ -1,0 +1,97 @@
+"""The image of the instances: found, or else built from the checkout or pulled, once for all who wait for it."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import anyio
+
+from mcp_messenger.container_config import ContainerConfig
+from mcp_messenger.errors import EngineAway, EngineRefused, NoSuchThing, NotReady
+from mcp_messenger.instances.runtimes.engine import Engine
+from providers.models import InstanceState
+from providers.text import clean_line
+
+log = logging.getLogger(__name__)
+
+STEP_WITHIN = 1800
+"""Seconds that a build may say nothing."""
+
+
+class Preparing(NotReady):
+    """The image is on its way."""
+
+    def __init__(self, progress: str) -> None:
+        super().__init__("", InstanceState.PROCESSING, progress)
+
+
+class Images:
+    def __init__(self, engine: Engine, config: ContainerConfig, moved: Callable[[], None]) -> None:
+        """`moved` is called when there is something new to say."""
+        self._engine = engine
+        self._config = config
+        self._moved = moved
+        self._wanted = anyio.Event()
+        self._progress: str | None = None
+        self._trouble: EngineRefused | EngineAway | None = None
+
+    async def id(self) -> str:
+        """Raises Preparing while it is on its way, and why it cannot be had once; who asks again has it tried again."""
+        try:
+            found = await self._engine.call(lambda api: api.inspect_image(self._config.image))
+            return found["Id"]
+        except NoSuchThing:
+            trouble, self._trouble = self._trouble, None
+            if trouble is not None:
+                raise trouble from None
+            self._progress = self._progress or f"The image {self._config.image} is missing and is being fetched."
+            self._wanted.set()
+            raise Preparing(self._progress) from None
+
+    async def run(self) -> None:
+        """Fetch it whenever it is wanted, until cancelled."""
+        while True:
+            await self._wanted.wait()
+            try:
+                await self._fetch()
+                log.info("image %s is there", self._config.image)
+            except (EngineAway, EngineRefused) as error:
+                log.warning("image %s cannot be had: %s", self._config.image, error.detail)
+                self._trouble = error
+            self._progress = None
+            self._wanted = anyio.Event()
+            self._moved()
+
+    async def _fetch(self) -> None:
+        config = self._config
+        if config.build_from is None:
+            repository, _, tag = config.image.partition(":") if "/" not in config.image else _split(config.image)
+            await self._follow("pulled", lambda api: api.pull(repository, tag or "latest", stream=True, decode=True))
+            return
+        options = {"path": str(config.build_from), "tag": config.image, "buildargs": dict(config.build_args), "target": config.target}
+        await self._follow("built", lambda api: api.build(**options, rm=True, forcerm=True, decode=True, timeout=STEP_WITHIN))
+
+    async def _follow(self, how: str, begin: Callable[[Any], Iterable[Mapping[str, Any]]]) -> None:
+        async with self._engine.stream(begin) as items:
+            async for item in items:
+                if item.get("error"):
+                    raise EngineRefused(
+                        f"The image {self._config.image} could not be {how}: {clean_line(item['error'])}",
+                        hint="Build it yourself with 'docker build -t mcp-messenger .', or name another in MCP_MESSENGER_DOCKER_IMAGE.",
+                    )
+                self._say(how, item)
+
+    def _say(self, how: str, item: Mapping[str, Any]) -> None:
+        line = clean_line(" ".join(str(item[key]) for key in ("stream", "status", "progress") if item.get(key)))
+        # Of a build only the steps: what they print is of no use here.
+        if not line or (how == "built" and not line.startswith("Step ")):
+            return
+        self._progress = f"The image {self._config.image} is being {how}: {line[:120]}"
+        self._moved()
+
+
+def _split(image: str) -> tuple[str, str, str]:
+    """The name and the tag; a registry's port is no tag."""
+    host, slash, rest = image.rpartition("/")
+    name, colon, tag = rest.partition(":")
+    return f"{host}{slash}{name}", colon, tag

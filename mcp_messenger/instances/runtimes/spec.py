@@ -1,0 +1,118 @@
+"""What an instance's container is made of. Its digest tells one that is outdated."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+from uuid import UUID
+
+from mcp_messenger.container_config import ContainerConfig
+
+INSTALLATION = "mcp-messenger.installation"
+INSTANCE = "mcp-messenger.instance"
+SPEC = "mcp-messenger.spec"
+
+PORT = 8080
+"""Within the container."""
+DATA = "/data"
+USER = "10001:10001"
+RESTARTS = 3
+"""By the engine itself, after a crash; then it is up to us."""
+SECOND = 1_000_000_000
+"""The engine counts in nanoseconds."""
+
+
+def name_of(installation: UUID, instance_id: UUID) -> str:
+    """Of the container, of its volume, and on the network: at most 63 characters."""
+    return f"mcp-messenger-{installation.hex[:8]}-{instance_id}"
+
+
+def labels_of(installation: UUID, instance_id: UUID) -> dict[str, str]:
+    return {INSTALLATION: str(installation), INSTANCE: str(instance_id)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    installation: UUID
+    instance_id: UUID
+    image_id: str
+    command: Sequence[str]
+    environment: dict[str, str]
+    network: str | None
+    is_published: bool
+    memory: int
+    cpus: float
+    pids: int
+
+    @property
+    def name(self) -> str:
+        return name_of(self.installation, self.instance_id)
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(json.dumps(asdict(self), default=str, sort_keys=True).encode()).hexdigest()[:16]
+
+    def arguments(self, api: Any, port: int | None) -> dict[str, Any]:
+        """Of the SDK's create_container. `port` is the one published on 127.0.0.1."""
+        bindings = {PORT: ("127.0.0.1", port)} if port is not None else {}
+        host = api.create_host_config(
+            binds={self.name: {"bind": DATA, "mode": "rw"}},
+            port_bindings=bindings,
+            network_mode=self.network,
+            mem_limit=self.memory,
+            memswap_limit=self.memory,
+            nano_cpus=int(self.cpus * SECOND),
+            pids_limit=self.pids,
+            read_only=True,
+            tmpfs={"/tmp": "rw,nosuid,nodev,size=64m,mode=1777"},  # noqa: S108 - the container's own
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            restart_policy={"Name": "on-failure", "MaximumRetryCount": RESTARTS},
+            init=True,
+            log_config={"Type": "json-file", "Config": {"max-size": "10m", "max-file": "3"}},
+        )
+        return {
+            "image": self.image_id,
+            "name": self.name,
+            "command": list(self.command),
+            "user": USER,
+            "environment": self.environment,
+            "labels": labels_of(self.installation, self.instance_id) | {SPEC: self.digest},
+            "ports": [PORT] if bindings else [],
+            "host_config": host,
+            "stop_timeout": 10,
+        }
+
+
+def spec_for(
+    config: ContainerConfig,
+    *,
+    installation: UUID,
+    instance_id: UUID,
+    image_id: str,
+    mode: str,
+    api_key: str,
+    types: Sequence[str],
+) -> Spec:
+    """No secret is in it: the key is there as its digest, and everything else is told to the instance once it runs."""
+    environment = {
+        "MCP_MESSENGER_MANAGED": "1",
+        "MCP_MESSENGER_INSTANCE_ID": str(instance_id),
+        "MCP_MESSENGER_API_KEY_SHA256": hashlib.sha256(api_key.encode()).hexdigest(),
+        "MCP_MESSENGER_INSTANCE_TYPES": ",".join(types),
+        "MCP_MESSENGER_DATA_DIR": DATA,
+        "MCP_MESSENGER_PORT": str(PORT),
+    }
+    return Spec(
+        installation=installation,
+        instance_id=instance_id,
+        image_id=image_id,
+        command=["--mode", mode, "--host", "0.0.0.0", "--api-port", str(PORT)],  # noqa: S104 - within the container
+        environment=environment,
+        network=config.network,
+        is_published=config.ports is not None,
+        memory=config.memory,
+        cpus=config.cpus,
+        pids=config.pids,
+    )

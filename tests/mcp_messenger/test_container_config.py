@@ -1,0 +1,121 @@
+"""Settings of containers, the choice of ports, and who comes through the gateway: what needs no engine."""
+
+import socket
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from mcp_messenger.app import build
+from mcp_messenger.authenticate import authenticate
+from mcp_messenger.caller import ADMIN
+from mcp_messenger.config import Config, from_environment
+from mcp_messenger.container_config import ContainerConfig
+from mcp_messenger.errors import InvalidInput, NotAuthenticated
+from mcp_messenger.gateway import gateways
+from mcp_messenger.instances.runtimes.containers import readable
+from mcp_messenger.instances.runtimes.ports import NoPortFree, Ports
+from tests.system_postgres import free_port
+
+PREFIX = "MCP_MESSENGER_"
+
+
+def read(**environ: str) -> ContainerConfig:
+    return from_environment({PREFIX + name: value for name, value in environ.items()}).containers
+
+
+def test_what_is_read_from_the_environment() -> None:
+    assert read().enabled is None
+    assert read(DOCKER="1", CONTAINER_MEMORY="512m", CONTAINER_CPUS="0.5", CONTAINER_PIDS="64") == ContainerConfig(
+        enabled=True, memory=512 * 2**20, cpus=0.5, pids=64, build_from=read().build_from
+    )
+    assert read(DOCKER="0").enabled is False
+    assert (read().ports, read(PORTS="4100-4199").ports) == (range(4000, 6000), range(4100, 4200))
+    assert (read(DOCKER_NETWORK="n").ports, read(DOCKER_NETWORK="n", PORTS="5000-5000").ports) == (None, range(5000, 5001))
+    assert read(DOCKER_BUILD_ARGS="PYTHON_IMAGE=python:3.12-slim, X=a=b").build_args == {"PYTHON_IMAGE": "python:3.12-slim", "X": "a=b"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DOCKER", "maybe"),
+        ("PORTS", "4000"),
+        ("PORTS", "5000-4000"),
+        ("PORTS", "0-10"),
+        ("PORTS", "4000-70000"),
+        ("CONTAINER_MEMORY", "much"),
+        ("CONTAINER_MEMORY", "1m"),
+        ("CONTAINER_CPUS", "0"),
+        ("CONTAINER_CPUS", "nan"),
+        ("CONTAINER_PIDS", "-1"),
+        ("DOCKER_BUILD_ARGS", "PYTHON_IMAGE"),
+        ("DOCKER_BUILD_FROM", "/nowhere"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_by_its_name(name: str, value: str) -> None:
+    with pytest.raises(InvalidInput, match=f"{PREFIX}{name}"):
+        read(**{name: value})
+
+
+def test_a_port_that_somebody_has_is_left_out_until_a_minute_has_passed_or_the_cache_is_cleared() -> None:
+    now = 0.0
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ports = Ports(range(port, port + 1), is_here=True, clock=lambda: now)
+        with pytest.raises(NoPortFree, match=f"No port from {port} to {port} is free"):
+            ports.choose(set())
+    with pytest.raises(NoPortFree):
+        ports.choose(set())
+    now = 61.0
+    assert ports.choose(set()) == port
+    with pytest.raises(NoPortFree):
+        ports.choose(set())
+    ports.clear()
+    assert ports.choose(set()) == port
+    ports.clear()
+    with pytest.raises(NoPortFree):
+        ports.choose({port})
+
+
+def test_two_that_choose_at_once_get_two_ports() -> None:
+    first = free_port()
+    ports = Ports(range(first, first + 2), is_here=False)
+    assert {ports.choose(set()), ports.choose(set())} == {first, first + 1}
+
+
+ROUTES = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
+eth0\t00000000\t010012AC\t0003\t0\t0\t0\t00000000\t0\t0\t0
+eth0\t000012AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0
+"""
+
+
+def test_the_gateway_is_that_of_the_default_route(tmp_path: Path) -> None:
+    routes = tmp_path / "route"
+    routes.write_text(ROUTES)
+    assert gateways(routes) == {"172.18.0.1"}
+    assert gateways(tmp_path / "nothing") == frozenset()
+
+
+def test_without_a_token_only_a_trusted_gateway_lets_it_listen_to_others(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no admin token is set"):
+        Config(data_dir=tmp_path, host="0.0.0.0").check()
+    Config(data_dir=tmp_path, host="0.0.0.0", trust_gateway=True).check()
+
+
+@pytest.mark.anyio
+async def test_who_comes_through_the_gateway_is_the_administrator_and_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    routes = tmp_path / "route"
+    routes.write_text(ROUTES)
+    monkeypatch.setattr("mcp_messenger.authenticate.gateways", lambda: gateways(routes))
+    trusting = build(Config(data_dir=tmp_path, host="0.0.0.0", trust_gateway=True))
+    assert await authenticate(trusting, {}, "172.18.0.1") is ADMIN
+    for peer in ("172.18.0.2", "127.0.0.1", None):
+        with pytest.raises(NotAuthenticated):
+            await authenticate(trusting, {}, peer)
+    with_token = build(Config(data_dir=tmp_path, host="0.0.0.0", trust_gateway=True, admin_token=SecretStr("fake-token")))
+    with pytest.raises(NotAuthenticated):
+        await authenticate(with_token, {}, "172.18.0.1")
+
+
+def test_a_containers_line_is_shown_without_secrets_and_controls() -> None:
+    assert readable(b"token=123456789:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA \x1b[31mred\xff") == "token=*** [31mred�"

@@ -1,0 +1,190 @@
+"""Instances in containers of their own, by a real engine: made, reached, stopped, thrown away, looked into."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+
+from mcp_messenger.caller import ADMIN
+from mcp_messenger.errors import NotAvailable
+from mcp_messenger.operations import diagnostics, resources
+from mcp_messenger.operations.instances import (
+    CreateInstance,
+    DeleteInstance,
+    ProcessInstance,
+    create_instance,
+    delete_instance,
+    get_instance,
+    process_instance,
+    start_instance,
+    stop_instance,
+)
+from mcp_messenger.operations.keys import get_current_api_key, rotate_api_key
+from mcp_messenger.operations.operation import Input, OfInstance
+from mcp_messenger.operations.sending import SendMessage, send_message
+from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
+from mcp_messenger.program import protocol
+from tests.docker_engine import CODE, contained, exec_in, site
+from tests.running import running_app, serving, until, until_status
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
+
+
+def send_to_ann(instance_id: str, text: str) -> SendMessage:
+    return SendMessage.model_validate({"instance_id": instance_id, "to": "ann", "message": text})
+
+
+async def test_an_instance_in_a_container_sends_and_gets_answers(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:
+    async with site(database_url, tmp_path, engine, image=image) as here:
+        instance_id = await contained(here)
+        sent = await send_message(here.app, ADMIN, send_to_ann(instance_id, "hello in there"))
+        assert sent.status == "sent"
+        replies = await wait_for_reply(here.app, ADMIN, WaitForReply(instance_id=instance_id, message_id=sent.message_id, timeout=20))
+        assert "hello in there" in replies.replies[0].text
+        view = (await get_instance(here.app, ADMIN, OfInstance(instance_id=instance_id))).instance
+        assert (view.runtime, view.container) == ("docker", "running")
+        assert view.port in range(4000, 6000)
+
+
+async def test_a_container_is_shut_in_and_holds_no_secret(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:
+    async with site(database_url, tmp_path, engine, image=image, memory=256 * 2**20, cpus=0.5, pids=100) as here:
+        instance_id = await contained(here)
+        found = await here.inspect(instance_id)
+        host, config = found["HostConfig"], found["Config"]
+        assert (host["ReadonlyRootfs"], host["CapDrop"], host["SecurityOpt"], host["Init"]) == (True, ["ALL"], ["no-new-privileges"], True)
+        assert (host["Memory"], host["MemorySwap"], host["NanoCpus"], host["PidsLimit"]) == (2**28, 2**28, 500_000_000, 100)
+        assert host["RestartPolicy"]["Name"] == "on-failure"
+        assert host["LogConfig"]["Config"]["max-size"] == "10m"
+        assert config["User"] == "10001:10001"
+        assert config["Healthcheck"]["Test"]
+        assert [port["HostIp"] for port in host["PortBindings"]["8080/tcp"]] == ["127.0.0.1"]
+        api_key = (await get_current_api_key(here.app, ADMIN, OfInstance(instance_id=instance_id))).api_key
+        _, _, files = await exec_in(here, instance_id, ["sh", "-c", "cat $(find /data /tmp -type f); env; id -u"])
+        assert "10001" in files
+        for secret in (CODE, api_key):
+            assert secret not in json.dumps(found)
+            assert secret not in files
+
+
+async def test_the_instances_own_port_takes_its_key_and_no_other(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:
+    async with site(database_url, tmp_path, engine, image=image) as here:
+        instance_id = await contained(here)
+        of = OfInstance(instance_id=instance_id)
+        former = (await get_current_api_key(here.app, ADMIN, of)).api_key
+        container = (await here.inspect(instance_id))["Id"]
+
+        async def status(path: str, key: str | None) -> int:
+            port = here.docker.containers[next(iter(here.docker.containers))].port
+            headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+            async with httpx.AsyncClient(trust_env=False) as client:
+                return (await client.get(f"http://127.0.0.1:{port}{path}", headers=headers)).status_code
+
+        assert await status("/health", None) == 200
+        for path in (protocol.EVENTS, "/api/v1/chats"):
+            assert await status(path, "mm_not-the-key-of-this-instance-000000000000") == 401
+            assert await status(path, None) == 401
+        assert await status("/api/v1/account", former) == 200
+        current = (await rotate_api_key(here.app, ADMIN, of)).api_key
+        await until(lambda: [one.id for one in here.docker.containers.values() if one.state == "running"] not in ([], [container]))
+        await until_status(here.app, instance_id, "ready")
+        assert await status("/api/v1/account", current) == 200
+        assert await status("/api/v1/account", former) == 401
+
+
+async def test_stop_start_recreate_and_delete(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:
+    async with site(database_url, tmp_path, engine, image=image) as here:
+        instance_id = await contained(here)
+        of = OfInstance(instance_id=instance_id)
+        first = (await here.inspect(instance_id))["Id"]
+        assert (await stop_instance(here.app, ADMIN, of)).status == "stopped"
+        state = (await here.inspect(instance_id))["State"]
+        assert (state["Running"], state["ExitCode"]) == (False, 0), "it was given the time to end by itself"
+        await start_instance(here.app, ADMIN, of)
+        await until_status(here.app, instance_id, "ready")
+        await process_instance(here.app, ADMIN, ProcessInstance(instance_id=instance_id))
+        assert (await here.inspect(instance_id))["Id"] == first
+        await exec_in(here, instance_id, ["touch", "/data/of-the-login"])
+        await process_instance(here.app, ADMIN, ProcessInstance(instance_id=instance_id, force_recreate=True))
+        await until_status(here.app, instance_id, "ready")
+        assert (await here.inspect(instance_id))["Id"] != first
+        assert (await exec_in(here, instance_id, ["ls", "/data/of-the-login"]))[1] != 0
+        await delete_instance(here.app, ADMIN, DeleteInstance(instance_id=instance_id))
+        assert (await here.containers(), await here.volumes()) == ([], [])
+
+
+async def test_a_manager_that_comes_back_adopts_what_runs(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:
+    async with site(database_url, tmp_path, engine, image=image, keep=True) as here:
+        instance_id = await contained(here)
+        first = await here.inspect(instance_id)
+    async with site(database_url, tmp_path, engine, image=image) as here:
+        await until_status(here.app, instance_id, "ready")
+        again = await here.inspect(instance_id)
+        assert (again["Id"], again["State"]["StartedAt"]) == (first["Id"], first["State"]["StartedAt"])
+        await until(lambda: here.app.supervisor.get(UUID(instance_id)) is not None)
+        sent = await send_message(here.app, ADMIN, send_to_ann(instance_id, "still there?"))
+        assert sent.status == "sent"
+
+
+async def test_other_limits_make_another_container_with_the_same_login(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:
+    async with site(database_url, tmp_path, engine, image=image, keep=True) as here:
+        instance_id = await contained(here)
+        first = (await here.inspect(instance_id))["Id"]
+        await exec_in(here, instance_id, ["touch", "/data/of-the-login"])
+    async with site(database_url, tmp_path, engine, image=image, memory=300 * 2**20) as here:
+        await until(lambda: [one.id for one in here.docker.containers.values() if one.state == "running"] not in ([], [first]))
+        await until_status(here.app, instance_id, "ready")
+        assert (await here.inspect(instance_id))["HostConfig"]["Memory"] == 300 * 2**20
+        assert (await exec_in(here, instance_id, ["ls", "/data/of-the-login"]))[1] == 0
+
+
+async def test_logs_are_those_of_the_manager_and_of_the_container(
+    database_url: str, tmp_path: Path, engine: Any, image: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    # As the program logs, and pytest does not.
+    caplog.set_level(logging.INFO, "mcp_messenger")
+    async with site(database_url, tmp_path, engine, image=image) as here, serving(here.app) as url:
+        instance_id = await contained(here)
+        lines = (await diagnostics.get_logs(here.app, ADMIN, diagnostics.GetLogs(instance_id=instance_id))).lines
+        assert any("state: ready" in line and "instances.states" in line for line in lines)
+        theirs: bytes = await here.ask("logs", here.name(instance_id))
+        assert theirs.splitlines()
+        assert {line.decode() for line in theirs.splitlines() if b"time=" in line} <= set(lines)
+        async with (
+            httpx.AsyncClient(trust_env=False, timeout=20) as client,
+            client.stream("GET", f"{url}/api/v1/instances/{instance_id}/logs?follow=true&tail=1") as stream,
+        ):
+            coming = stream.aiter_lines()
+            assert (await anext(coming)).startswith("data: ")
+            await exec_in(here, instance_id, ["bash", "-c", "echo a line of its own >/proc/1/fd/2"])
+            async for line in coming:
+                if line == "data: a line of its own":
+                    break
+            else:
+                pytest.fail("the stream ended without the line")
+
+
+async def test_resources_are_those_of_the_engine(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:
+    async with site(database_url, tmp_path, engine, image=image, memory=512 * 2**20) as here:
+        instance_id = await contained(here)
+        found = await resources.get_resources(here.app, ADMIN, Input())
+        assert found.docker is not None
+        assert (found.docker.away, found.docker.containers, found.docker.running) == (None, 1, 1)
+        assert found.docker.version == (await here.ask("version"))["Version"]
+        (one,) = found.containers
+        assert (one.instance_id, one.state, one.memory_limit_mb) == (instance_id, "running", 512.0)
+        assert one.memory_mb is not None
+        assert 5 < one.memory_mb < 512
+        assert one.processes
+        ports = await resources.get_ports(here.app, ADMIN, Input())
+        assert (ports.used_ports, ports.range, ports.free) == ([one.port], [4000, 5999], 1999)
+
+
+async def test_where_there_is_no_docker_runtime_it_is_refused(database_url: str, tmp_path: Path) -> None:
+    async with running_app(database_url, tmp_path) as app:
+        for runtime in ("docker", "swarm"):
+            with pytest.raises(NotAvailable, match=f"The runtime {runtime} is not available"):
+                await create_instance(app, ADMIN, CreateInstance.model_validate({"provider": "sandbox", "runtime": runtime}))
