@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 REGISTRY = {
     "sandbox": "providers.sandbox.provider:SandboxProvider",
     "telegram": "providers.telegram.provider:TelegramProvider",
+    "whatsappweb": "providers.whatsappweb.provider:WhatsAppWebProvider",
 }
 
 

@@ -8,7 +8,7 @@ from mcp_messenger.errors import InvalidInput, NotAvailable
 from providers import REGISTRY, provider_class
 from providers.base import Provider
 
-PLANNED = frozenset({"whatsappweb", "whatsapp-official", "facebook-messenger", "instagram", "slack", "discord"})
+PLANNED = frozenset({"whatsapp-official", "facebook-messenger", "instagram", "slack", "discord"})
 """Messengers that have a table and a name, and no code yet."""
 
 

@@ -59,7 +59,7 @@ class Bridge:
     @classmethod
     async def start(cls, machine: Machine, data: Path, pulse_seconds: float) -> "Bridge":
         """Raises OSError."""
-        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_folder(data)
         env = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(data),  # puppeteer and Chromium look into it, and break where they may not
@@ -110,8 +110,7 @@ class Bridge:
         """Lets Chromium write the login to disk; what does not end by itself is killed."""
         try:
             async with asyncio.timeout(_STOPPING_SECONDS):
-                if self._process.stdin is not None:
-                    self._process.stdin.close()  # it takes the end of its parent's pipe for a farewell
+                self.close()
                 await self._process.wait()
         except TimeoutError:
             logger.warning("The WhatsApp bridge did not end by itself and is killed.")
@@ -120,6 +119,11 @@ class Bridge:
             for task in self._tasks:
                 task.cancel()
             await asyncio.wait(self._tasks)
+
+    def close(self) -> None:
+        """It takes the end of its parent's pipe for a farewell."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
 
     def kill(self) -> None:
         """The bridge, and the Chromium that it started."""
@@ -169,6 +173,10 @@ class Bridge:
         assert stderr is not None
         while line := await stderr.readline():
             logger.debug("bridge: %s", line.decode(errors="replace").rstrip()[:500])
+
+
+def _make_folder(path: Path) -> None:
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
 
 
 def _gone(*, maybe_sent: bool = False) -> Unreachable:

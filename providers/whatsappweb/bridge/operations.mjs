@@ -1,6 +1,6 @@
 // What the parent can ask for. Ids come in as WhatsApp writes them and models go out as the page has them: all meaning is the parent's.
 
-import { answerTo, sendsBegun } from './page.mjs';
+import { answerTo, newestMessages, sendsBegun } from './page.mjs';
 
 const RAW = (model) => model?._data ?? model;
 
@@ -49,10 +49,10 @@ export function operations(library, session) {
         try {
             if (replyTo) await message(replyTo);
             const sent = await client.sendMessage(chatId, content(rest), {
+                parseVCards: false,
                 ...options,
                 quotedMessageId: replyTo ?? undefined,
                 ignoreQuoteErrors: false,
-                parseVCards: false,
                 linkPreview: false,
                 sendSeen: false,
             });
@@ -114,7 +114,11 @@ export function operations(library, session) {
         contacts: () => page().evaluate(() => window.WWebJS.getContacts()),
         aliases: async ({ id }) => (await client.getContactLidAndPhone([id]))[0],
         registered: async ({ id }) => (await client.getNumberId(id))?._serialized ?? null,
-        messages: async ({ chat_id: id, limit }) => (await (await chat(id)).fetchMessages({ limit })).map(RAW),
+        messages: async ({ chat_id: id, limit }) => {
+            const found = await page().evaluate(newestMessages, id, limit);
+            if (!found) throw new Refused('no_such_chat', `There is no chat ${id}.`);
+            return found;
+        },
         groups: async () => (await client.getChats()).filter((one) => one.isGroup).map(groupModel),
         group: async ({ group_id: id }) => groupModel(await group(id)),
         group_create: async ({ title, participants }) => {

@@ -64,3 +64,18 @@ export async function answerTo(messageId, milliseconds) {
     const message = window.require('WAWebCollections').Msg.get(messageId);
     return { answer: plain, ack: message?.ack ?? null };
 }
+
+/** The newest messages of a chat, oldest first. The library's own order is not: it compares equal times as smaller. */
+export async function newestMessages(chatId, limit) {
+    const chat = await window.WWebJS.getChat(chatId, { getAsModel: false });
+    if (!chat) return null;
+    const isMessage = (msg) => !msg.isNotification;
+    let messages = chat.msgs.getModelsArray().filter(isMessage);
+    while (messages.length < limit) {
+        const earlier = await window.require('WAWebChatLoadMessages').loadEarlierMsgs({ chat });
+        if (!earlier?.length) break;
+        messages = [...earlier.filter(isMessage), ...messages];
+    }
+    messages.sort((one, other) => one.t - other.t);
+    return messages.slice(-limit).map((msg) => window.WWebJS.getMessageModel(msg));
+}

@@ -24,18 +24,12 @@ const EVENTS = {
     authenticated: () => ({}),
     auth_failure: (reason) => ({ reason: String(reason) }),
     code: (code) => ({ code }),
-    loading_screen: (percent) => ({ percent }),
     message_create: (message) => ({ message: RAW(message) }),
     message_ack: (message, ack) => ({ message: RAW(message), ack }),
     message_edit: (message, body) => ({ message: RAW(message), body }),
     message_revoke_everyone: (message) => ({ message: RAW(message) }),
     message_reaction: (reaction) => ({ reaction }),
-    message_ciphertext_failed: (message) => ({ message: RAW(message) }),
-    group_join: (notification) => ({ notification }),
-    group_leave: (notification) => ({ notification }),
     group_update: (notification) => ({ notification }),
-    group_admin_changed: (notification) => ({ notification }),
-    contact_changed: (_message, oldId, newId) => ({ old_id: oldId, new_id: newId }),
 };
 
 export class Session {

@@ -206,6 +206,8 @@ def group_leave(whatsapp: "WhatsAppStandIn", page: "Page", id: str) -> None:
     place = whatsapp.find_place(me, id)
     assert isinstance(place, Group)
     place.members.remove(me)
+    me.push("chat", chat_view(whatsapp, me, place))
+    whatsapp.tell_chat(place)
 
 
 def alt_link(whatsapp: "WhatsAppStandIn", page: "Page", phone: str, notify: bool) -> str:

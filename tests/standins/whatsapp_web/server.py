@@ -1,10 +1,11 @@
 """The server: HTTPS for the page and its files, a web socket for what the page asks and is told."""
 
 import asyncio
+import json
 import mimetypes
 import secrets
 import string
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from itertools import count
 from pathlib import Path
 from typing import Self
@@ -30,17 +31,26 @@ class Page:
         self.ref: str | None = None
         self.pairing: tuple[str, str] | None = None
         """Number and code, where the person links by them."""
+        self.untaken: set[int] = set()
+        """Pushes that the page has not worked off yet."""
         self._socket = socket
+        self._numbers = count(1)
         self._sending = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def push(self, name: str, data: Json | None = None) -> None:
-        self._later(self.tell({"push": name, "data": data or {}}))
+        number = next(self._numbers)
+        self.untaken.add(number)
+        # As it is now: what is told of may change before it is written.
+        self._later(self._write(json.dumps({"push": name, "number": number, "data": data or {}})))
 
-    async def tell(self, message: Json) -> None:
+    async def answer(self, message: Json) -> None:
+        await self._write(json.dumps(message))
+
+    async def _write(self, text: str) -> None:
         async with self._sending:
             if not self._socket.closed:
-                await self._socket.send_json(message)
+                await self._socket.send_str(text)
 
     def hang_up(self) -> None:
         self._later(self._close())
@@ -48,8 +58,8 @@ class Page:
     async def _close(self) -> None:
         await self._socket.close()
 
-    def _later(self, coroutine: "asyncio._CoroutineLike[None]") -> None:
-        task = asyncio.ensure_future(coroutine)
+    def _later(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -125,6 +135,10 @@ class WhatsAppStandIn:
                 self._news.clear()
                 await self._news.wait()
 
+    async def settled(self) -> None:
+        """Until every open page has worked off what it was told."""
+        await self.until(lambda: not any(page.untaken for page in self.pages))
+
     def changed(self) -> None:
         self._news.set()
 
@@ -158,19 +172,26 @@ class WhatsAppStandIn:
         try:
             async for message in socket:
                 if message.type is WSMsgType.TEXT:
-                    await self._answer(page, message.json())
+                    await self._hear(page, message.json())
         finally:
             self.pages.remove(page)
             self.changed()
         return socket
 
+    async def _hear(self, page: Page, said: Json) -> None:
+        if "taken" in said:
+            page.untaken.discard(said["taken"])
+            self.changed()
+        else:
+            await self._answer(page, said)
+
     async def _answer(self, page: Page, call: Json) -> None:
         self.calls.append((call["op"], call["args"]))
         try:
             result = calls.CALLS[call["op"]](self, page, **call["args"])
-            await page.tell({"id": call["id"], "result": result})
+            await page.answer({"id": call["id"], "result": result})
         except Refusal as refusal:
-            await page.tell({"id": call["id"], "refusal": refusal.words, "status": refusal.status})
+            await page.answer({"id": call["id"], "refusal": refusal.words, "status": refusal.status})
         self.changed()
 
     # Linking.

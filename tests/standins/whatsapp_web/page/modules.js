@@ -32,7 +32,7 @@ const MODULES = {
         Contact: Object.assign(Contact, { find: async (wid) => Contact.get(wid) ?? new Model({ id: widOf(wid), name: '', pushname: '' }) }),
         Blocklist,
         BusinessProfile: { find: async () => ({}) },
-        GroupMetadata: { update: refresh },
+        GroupMetadata: { update: (id) => refresh(id).catch(() => Chat.get(id)) }, // of a group that was left, what was known stays
     },
     WAWebSyncGatingUtils: {},
     WAWebCallCollection: {},
@@ -108,6 +108,10 @@ const MODULES = {
         setGroupSubject: (wid, title) => wire.call('group_title', { id: String(wid), title }),
         setGroupDescription: (wid, description) => wire.call('group_description', { id: String(wid), description }),
     },
+    WAWebVcardParsingUtils: { parseVcard: (text) => ({ name: /^FN:(.*)$/m.exec(text)[1] }) },
+    WAWebVcardGetNameFromParsed: { vcardGetNameFromParsed: ({ name }) => name },
+    WAWebUploadManager: { encryptAndUpload },
+    WAWebStartMediaUploadQpl: { startMediaUploadQpl: () => ({}) },
     WAWebExitGroupAction: { sendExitGroup: (chat) => wire.call('group_leave', { id: String(chat.id) }) },
     WAWebMexFetchGroupInviteCodeJob: { fetchMexGroupInviteCode: (id) => wire.call('group_invite', { id, renew: false }) },
 };

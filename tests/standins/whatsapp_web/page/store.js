@@ -63,6 +63,7 @@ function withBehaviour(msg) {
 }
 
 function keep(msg) {
+    msg.collection = Msg;
     const chat = Chat.get(msg.id.remote);
     chat.msgs.add(Msg.get(msg.id) ?? msg);
     return Msg.add(msg);
@@ -97,6 +98,8 @@ async function sync() {
     const told = await wire.call('sync');
     Object.assign(me, { pn: new Wid(told.me.pn), lid: new Wid(told.me.lid) });
     Conn.set({ pushname: told.me.name });
+    aliases.set(told.me.pn, told.me.lid);
+    aliases.set(told.me.lid, told.me.pn);
     told.contacts.forEach(takeContact);
     told.chats.forEach(takeChat);
     told.messages.forEach((one) => keep(messageModel(one, false)));

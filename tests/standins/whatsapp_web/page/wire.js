@@ -24,6 +24,7 @@ class Wire extends Emitter {
     take(message) {
         if (message.push) {
             this.trigger(message.push, message.data);
+            this.socket.send(JSON.stringify({ taken: message.number }));
             return;
         }
         const { resolve, reject } = this.waiting.get(message.id);
