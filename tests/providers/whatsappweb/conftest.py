@@ -1,21 +1,23 @@
 """A local web.whatsapp.com with two people on it, and providers in a real Chromium that are stopped when the test is over."""
 
+import dataclasses
 import json
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import anyio
 import pytest
 
 from providers.base import Surroundings
-from providers.models import InstanceState
+from providers.models import InstanceState, MessageReceived
 from providers.whatsappweb.machine import Machine
 from providers.whatsappweb.provider import WhatsAppWebProvider
 from providers.whatsappweb.settings import WhatsAppWebSettings
 from providers.whatsappweb.timing import Timing
 from tests.providers.harness import Inbox
 from tests.providers.whatsappweb import machine
+from tests.providers.whatsappweb.person import WhatsAppHarness, log_in
+from tests.providers.whatsappweb.waiting import until
 from tests.standins.whatsapp_web import Account, WhatsAppStandIn
 
 QUICK = Timing(pulse=0.3, answer=10, call=30, echo=2, offline=1, pauses=(0.05,), jitter=0)
@@ -29,12 +31,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "whatsappweb" in item.path.parts:
             item.add_marker(pytest.mark.xdist_group("whatsappweb"))
             item.add_marker(pytest.mark.timeout(600))
-
-
-async def until(happened: Callable[[], bool], seconds: float = 20) -> None:
-    with anyio.fail_after(seconds):
-        while not happened():  # noqa: ASYNC110  a provider's state can only be looked at
-            await anyio.sleep(0.01)
 
 
 @pytest.fixture
@@ -54,12 +50,17 @@ def ann(whatsapp: WhatsAppStandIn) -> Account:
     return whatsapp.account("15550101", "Ann")
 
 
+class WhatsAppInbox(Inbox):
+    def received(self) -> list[MessageReceived]:
+        return [event for event in self.events if isinstance(event, MessageReceived)]
+
+
 class Station:
     """Makes providers. What they deliver is in `inbox`."""
 
     def __init__(self, whatsapp: WhatsAppStandIn, folder: Path) -> None:
         self.whatsapp = whatsapp
-        self.inbox = Inbox()
+        self.inbox = WhatsAppInbox()
         self.folder = folder
         self._made: list[WhatsAppWebProvider] = []
 
@@ -85,17 +86,13 @@ class Station:
         await until(lambda: provider.state.state is InstanceState.READY)
         return provider
 
+    def patient(self, **changes: float) -> Timing:
+        """The tests' timing, but for these."""
+        return dataclasses.replace(QUICK, **changes)
+
     async def stop(self) -> None:
         for provider in self._made:
             await provider.stop()
-
-
-async def log_in(provider: WhatsAppWebProvider, account: Account) -> None:
-    """Scans, where a code is shown."""
-    await until(lambda: provider.state.state in {InstanceState.QR_READY, InstanceState.READY})
-    qr = provider.state.qr
-    if qr is not None:
-        account.scan(qr.content)
 
 
 @pytest.fixture
@@ -103,3 +100,8 @@ async def station(whatsapp: WhatsAppStandIn, tmp_path: Path) -> AsyncIterator[St
     station = Station(whatsapp, tmp_path)
     yield station
     await station.stop()
+
+
+@pytest.fixture
+def harness(station: Station, agent: Account, ann: Account) -> WhatsAppHarness:
+    return WhatsAppHarness(station, agent, ann)

@@ -25,6 +25,8 @@ class Account:
         self.wants_passkey = False
         self.refuses_with: int | None = None
         """The number of WhatsApp's refusal of everything this account sends."""
+        self.is_slow = False
+        """What it sends is not answered until `release`."""
         self.invite_only = False
         """Others cannot add it to groups."""
         self.typing: dict[str, bool] = {}
@@ -64,6 +66,14 @@ class Account:
             return
         self._whatsapp.link(page, self)
 
+    def mute(self) -> None:
+        """Its WhatsApp Web goes on, and tells nobody of messages any more: what users of such programs complain about most."""
+        self.push("mute", {"muted": True})
+
+    def hang(self) -> None:
+        """Its WhatsApp Web never comes back from what it does."""
+        self.push("hang")
+
     def unlink(self) -> None:
         """The person removes all linked devices."""
         self.devices.clear()
@@ -98,6 +108,11 @@ class Account:
     def sends_poll(self, to: Account | Group, question: str, options: Sequence[str]) -> Post:
         listed = [{"name": option, "localId": number} for number, option in enumerate(options)]
         return self.sends(to, "poll_creation", {"pollName": question, "pollOptions": listed, "pollSelectableOptionsCount": 1})
+
+    def renames(self, group: Group, title: str) -> None:
+        group.title = title
+        self._whatsapp.tell_chat(group)
+        self.sends(group, "gp2", {"body": title, "subtype": "subject"})
 
     def edits(self, post: Post, text: str) -> None:
         self._whatsapp.edit(post, text)

@@ -76,6 +76,8 @@ class WhatsAppStandIn:
         self.files: dict[str, bytes] = {}
         self.violations: list[str] = []
         self.calls: list[tuple[str, Json]] = []
+        self.held: list[tuple[Page, Json]] = []
+        """Sends of accounts that are slow."""
         self.syncs_early = False
         """The page has synced before anybody listens for it."""
         self.is_down = False
@@ -182,6 +184,9 @@ class WhatsAppStandIn:
         if "taken" in said:
             page.untaken.discard(said["taken"])
             self.changed()
+        elif said["op"] == "send" and page.account is not None and page.account.is_slow:
+            self.held.append((page, said))
+            self.changed()
         else:
             await self._answer(page, said)
 
@@ -213,6 +218,12 @@ class WhatsAppStandIn:
         code = "".join(secrets.choice(string.ascii_uppercase) for _ in range(8))
         page.pairing = (phone, code)
         return code
+
+    async def release(self) -> None:
+        """Sends of slow accounts are taken after all."""
+        held, self.held = self.held, []
+        for page, said in held:
+            await self._answer(page, said)
 
     def link(self, page: Page, account: Account) -> None:
         device = f"device-{secrets.token_hex(4)}"

@@ -1,15 +1,27 @@
-"""WhatsApp Web keeps the contract of all messengers, with the real library in a real Chromium."""
+"""Ann and the agent on the local WhatsApp, as the contract asks for them."""
 
-import pytest
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from providers.base import Provider
-from providers.models import Contact, Location, MessageDeleted, MessageEdited, Poll, ReactionChanged, ReceiptChanged, Upload
+from providers.models import Contact, InstanceState, Location, MessageDeleted, MessageEdited, Poll, ReactionChanged, ReceiptChanged, Upload
 from providers.whatsappweb.provider import WhatsAppWebProvider
 from providers.whatsappweb.settings import WhatsAppWebSettings
-from tests.providers.contract import ProviderContract
 from tests.providers.harness import Harness, Seen
-from tests.providers.whatsappweb.conftest import Station, log_in
+from tests.providers.whatsappweb.waiting import until
 from tests.standins.whatsapp_web import Account, Post
+
+if TYPE_CHECKING:
+    from tests.providers.whatsappweb.conftest import Station
+
+
+async def log_in(provider: WhatsAppWebProvider, account: Account) -> None:
+    """Scans, where a code is shown."""
+    await until(lambda: provider.state.state in {InstanceState.QR_READY, InstanceState.READY})
+    qr = provider.state.qr
+    if qr is not None:
+        account.scan(qr.content)
 
 
 class WhatsAppHarness(Harness):
@@ -83,12 +95,3 @@ def _card(post: Post) -> Contact | None:
         return None
     phone = next(line.rpartition(":")[2] for line in post.fields["body"].splitlines() if line.startswith("TEL"))
     return Contact(id="", name=post.fields["vcardFormattedName"], phone=phone)
-
-
-@pytest.fixture
-def harness(station: Station, agent: Account, ann: Account) -> WhatsAppHarness:
-    return WhatsAppHarness(station, agent, ann)
-
-
-class TestWhatsAppWeb(ProviderContract):
-    pass
