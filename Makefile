@@ -8,7 +8,7 @@ endif
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 LINK := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 
-.PHONY: readme run test demo check lint types bench lock clean
+.PHONY: whatsapp readme run test demo check lint types bench lock clean
 
 run: .venv/runtime
 	$(BIN)/mcp-messenger serve
@@ -33,6 +33,10 @@ bench: .venv/development
 
 readme: .venv/development
 	$(BIN)/python -m tests.readme
+
+# What WhatsApp Web needs besides Node.js and Chromium, as locked; no browser is downloaded.
+whatsapp:
+	cd providers/whatsappweb/bridge && PUPPETEER_SKIP_DOWNLOAD=1 npm ci --omit=dev
 
 lock:
 	uv pip compile -q --universal --generate-hashes --no-header --no-annotate -p 3.11 pyproject.toml --group build -o requirements.lock

@@ -1,6 +1,5 @@
 """The program's modes of one messenger alone, which are also what runs in an instance's container."""
 
-from mcp_messenger.instances.classes import PLANNED
 from providers import REGISTRY
 
 
@@ -8,4 +7,4 @@ def mode_of(provider: str) -> str:
     return f"{provider}-api"
 
 
-API_MODES = {mode_of(name): name for name in sorted({*REGISTRY, *PLANNED})} | {"whatsapp-api": "whatsappweb"}
+API_MODES = {mode_of(name): name for name in sorted(REGISTRY)} | {"whatsapp-api": "whatsappweb"}

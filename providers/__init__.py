@@ -14,6 +14,7 @@ REGISTRY = {
     "slack": "providers.slack.provider:SlackProvider",
     "telegram": "providers.telegram.provider:TelegramProvider",
     "whatsapp-official": "providers.meta.whatsapp_official.provider:WhatsAppOfficialProvider",
+    "whatsappweb": "providers.whatsappweb.provider:WhatsAppWebProvider",
 }
 
 

@@ -4,19 +4,14 @@ import sys
 
 import anyio.to_thread
 
-from mcp_messenger.errors import InvalidInput, NotAvailable
+from mcp_messenger.errors import InvalidInput
 from providers import REGISTRY, provider_class
 from providers.base import Provider
 
-PLANNED = frozenset({"whatsappweb"})
-"""Messengers that have a table and a name, and no code yet."""
-
 
 async def load(provider: str) -> type[Provider]:
-    """Raises NotAvailable for a messenger that is planned, InvalidInput for one that is unknown."""
+    """Raises InvalidInput for a messenger that is unknown."""
     available = f"Available: {', '.join(sorted(REGISTRY))}."
-    if provider not in REGISTRY and provider in PLANNED:
-        raise NotAvailable(f"{provider} is not part of this version yet.", hint=available)
     if provider not in REGISTRY:
         raise InvalidInput(f"provider: no messenger {provider[:64]!r}.", hint=available)
     if REGISTRY[provider].partition(":")[0] in sys.modules:

@@ -13,7 +13,6 @@ import httpx
 import psycopg
 import pytest
 
-from mcp_messenger.instances.classes import PLANNED
 from mcp_messenger.version import __version__
 from tests.program import PATIENCE, ROOT, environment, program
 
@@ -73,7 +72,6 @@ def test_wrong_arguments(env: dict[str, str], arguments: tuple[str, ...]) -> Non
         (("serve", "--toolsets", "hammers"), {}, "hammers", "default, all"),
         (("--mode", "telegram-api"), {}, "No bot token", "TELEGRAM_BOT_TOKEN"),
         (("token",), {}, "Whose token", "token USER"),
-        *([(("--mode", "whatsapp-api"), {}, "whatsappweb is not part of this version", "Available:")] if "whatsappweb" in PLANNED else []),
     ],
 )
 def test_a_refusal_tells_the_next_step(env: dict[str, str], arguments: tuple[str, ...], variables: dict[str, str], said: str, hint: str) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Generator
 import pytest
 
 from db.embedded import EmbeddedPostgres
-from mcp_messenger.instances.classes import PLANNED
 from tests.curl import MANAGER, Answer, Guide, needs_curl, needs_jq
 from tests.postgres import fresh_database
 from tests.program import Program, TelegramProcess, environment, program, telegram_process
@@ -330,13 +329,3 @@ def test_the_scripts(manager: Program) -> None:
     said = guide.bash(DIAGNOSE).stdout.splitlines()
     assert said[0] == "healthy"
     assert "null" not in said
-
-
-@pytest.mark.parametrize("provider", sorted(PLANNED))
-def test_a_messenger_that_is_not_built_yet_is_named(manager: Program, provider: str) -> None:
-    body = f'{{"user_id": "x", "provider": "{provider}", "type_instance": ["api"]}}'
-    create = f"curl -X POST http://localhost:3000/api/v1/instances -H 'Content-Type: application/json' -d '{body}'"
-    answer = Guide({MANAGER: manager.url}, {}).curl(create)
-    assert answer.status == 501
-    assert answer.json["detail"] == f"{provider} is not part of this version yet."
-    assert "telegram" in answer.json["hint"]

@@ -1,0 +1,180 @@
+// What the parent can ask for. Ids come in as WhatsApp writes them and models go out as the page has them: all meaning is the parent's.
+
+import { answerTo, newestMessages, sendsBegun } from './page.mjs';
+
+const RAW = (model) => model?._data ?? model;
+
+export class Refused extends Error {
+    constructor(code, message) {
+        super(message);
+        this.code = code;
+    }
+}
+
+export function operations(library, session) {
+    const { MessageMedia, Location, Poll } = library;
+    const { client } = session;
+    const page = () => client.pupPage;
+    // WhatsApp Web's own page sends one after the other too; and so the count of begun sends belongs to one.
+    const inTurn = queue();
+
+    async function message(id) {
+        const found = await client.getMessageById(id);
+        if (!found) throw new Refused('no_such_message', `There is no message ${id}.`);
+        return found;
+    }
+
+    async function chat(id) {
+        const found = await client.getChatById(id);
+        if (!found) throw new Refused('no_such_chat', `There is no chat ${id}.`);
+        return found;
+    }
+
+    async function group(id) {
+        const found = await chat(id);
+        if (!found.isGroup) throw new Refused('no_such_chat', `${id} is not a group.`);
+        return found;
+    }
+
+    function content({ text, media, location, poll }) {
+        if (media) return new MessageMedia(media.mime, media.data, media.name, media.size);
+        if (location) return new Location(location.latitude, location.longitude, { name: location.name ?? undefined });
+        if (poll) return new Poll(poll.question, poll.options, { allowMultipleAnswers: poll.multiple });
+        return text;
+    }
+
+    /** Answers with the message, WhatsApp's own answer, and the ack it had by then. */
+    async function send({ chat_id: chatId, reply_to: replyTo, options, answer_ms: answerMs, ...rest }) {
+        const before = await page().evaluate(sendsBegun);
+        try {
+            if (replyTo) await message(replyTo);
+            const sent = await client.sendMessage(chatId, content(rest), {
+                parseVCards: false,
+                ...options,
+                quotedMessageId: replyTo ?? undefined,
+                ignoreQuoteErrors: false,
+                linkPreview: false,
+                sendSeen: false,
+            });
+            if (!sent) throw new Refused('no_such_chat', `There is no chat ${chatId}.`);
+            return { message: RAW(sent), ...(await page().evaluate(answerTo, sent.id._serialized, answerMs)) };
+        } catch (error) {
+            const after = await page().evaluate(sendsBegun).catch(() => null);
+            throw Object.assign(error instanceof Error ? error : new Error(String(error)), { begun: after !== before });
+        }
+    }
+
+    const all = {
+        send: (args) => inTurn(() => send(args)),
+        react: async ({ message_id: id, emoji }) => {
+            await message(id);
+            await client.sendReaction(id, emoji ?? '');
+        },
+        edit: async ({ message_id: id, text }) => {
+            if (!(await (await message(id)).edit(text, { linkPreview: false }))) {
+                throw new Refused('not_allowed', 'WhatsApp does not let this message be edited.');
+            }
+        },
+        delete: async ({ message_id: id }) => {
+            await message(id);
+            const may = await page().evaluate((messageId) => {
+                const { canSenderRevokeMsg, canAdminRevokeMsg } = window.require('WAWebMsgActionCapability');
+                const found = window.require('WAWebCollections').Msg.get(messageId);
+                return Boolean(found) && (canSenderRevokeMsg(found) || canAdminRevokeMsg(found));
+            }, id);
+            // The library would delete it on this side alone, and say that all is well.
+            if (!may) throw new Refused('not_allowed', 'WhatsApp does not let this message be deleted for everyone.');
+            await (await message(id)).delete(true);
+        },
+        mark_read: ({ chat_id: id }) => client.sendSeen(id),
+        typing: ({ chat_id: id, typing }) =>
+            page().evaluate((state, chatId) => window.WWebJS.sendChatstate(state, chatId), typing ? 'typing' : 'stop', id),
+        download: async ({ message_id: id }) => {
+            const media = await (await message(id)).downloadMedia();
+            if (!media) throw new Refused('no_such_file', 'WhatsApp does not have this file any more.');
+            return { data: media.data, mime: media.mimetype, name: media.filename ?? null };
+        },
+        message: async ({ message_id: id }) => RAW(await message(id)),
+        chats: () =>
+            page().evaluate(() =>
+                window
+                    .require('WAWebCollections')
+                    .Chat.getModelsArray()
+                    .map((chat) => ({
+                        id: chat.id._serialized,
+                        title: chat.formattedTitle ?? null,
+                        t: chat.t ?? 0,
+                        group: Boolean(chat.groupMetadata),
+                    })),
+            ),
+        chat: async ({ chat_id: id }) => {
+            const found = await chat(id);
+            return { id: found.id._serialized, title: found.name ?? null, t: found.timestamp ?? 0, group: found.isGroup };
+        },
+        contacts: () => page().evaluate(() => window.WWebJS.getContacts()),
+        aliases: async ({ id }) => (await client.getContactLidAndPhone([id]))[0],
+        registered: async ({ id }) => (await client.getNumberId(id))?._serialized ?? null,
+        messages: async ({ chat_id: id, limit }) => {
+            const found = await page().evaluate(newestMessages, id, limit);
+            if (!found) throw new Refused('no_such_chat', `There is no chat ${id}.`);
+            return found;
+        },
+        groups: async () => (await client.getChats()).filter((one) => one.isGroup).map(groupModel),
+        group: async ({ group_id: id }) => groupModel(await group(id)),
+        group_create: async ({ title, participants }) => {
+            const made = await client.createGroup(title, participants, { autoSendInviteV4: false });
+            if (typeof made === 'string') throw new Refused('failed', made);
+            return { id: made.gid._serialized, participants: made.participants };
+        },
+        group_add: async ({ group_id: id, participants }) => {
+            const results = await (await group(id)).addParticipants(participants, { autoSendInviteV4: false });
+            if (typeof results === 'string') throw new Refused('not_allowed', results);
+            return results;
+        },
+        group_remove: async ({ group_id: id, participants }) => (await group(id)).removeParticipants(participants),
+        group_admin: async ({ group_id: id, participants, admin }) => {
+            const found = await group(id);
+            return admin ? found.promoteParticipants(participants) : found.demoteParticipants(participants);
+        },
+        group_title: async ({ group_id: id, title }) => allowed(await (await group(id)).setSubject(title)),
+        group_description: async ({ group_id: id, description }) => allowed(await (await group(id)).setDescription(description)),
+        group_invite: async ({ group_id: id, renew }) => {
+            const found = await group(id);
+            const code = renew ? await found.revokeInvite() : await found.getInviteCode();
+            return allowed(code) && code;
+        },
+        group_leave: async ({ group_id: id }) => (await group(id)).leave(),
+        pairing_code: ({ phone }) => client.requestPairingCode(phone),
+        logout: () => session.logout(),
+        stop: () => void setImmediate(() => session.leave('stopped')),
+    };
+
+    const BEFORE_READY = new Set(['pairing_code', 'stop']);
+
+    return async (op, args) => {
+        if (!Object.hasOwn(all, op)) throw new Refused('no_such_operation', `There is no operation ${op}.`);
+        if (session.leaving) throw new Refused('leaving', 'The bridge is closing.');
+        if (!session.ready && !BEFORE_READY.has(op)) throw new Refused('not_ready', 'WhatsApp Web is not ready.');
+        return all[op](args);
+    };
+}
+
+function allowed(done) {
+    if (!done) throw new Refused('not_allowed', 'WhatsApp does not let this account do that in this group.');
+    return done;
+}
+
+function groupModel(chat) {
+    const { participants = [], desc = null } = chat.groupMetadata ?? {};
+    return { id: chat.id._serialized, title: chat.name ?? '', description: desc, participants };
+}
+
+/** Runs one after the other what it is given. */
+export function queue() {
+    let last = Promise.resolve();
+    return (job) => {
+        const result = last.then(job);
+        last = result.catch(() => {});
+        return result;
+    };
+}

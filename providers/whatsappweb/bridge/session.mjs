@@ -1,0 +1,201 @@
+// One browser with one WhatsApp Web in it, from launch to exit. Any doubt about it ends the process; the parent starts another.
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { pulse, refreshQr, watchPasskeys, watchSends, watchSocket } from './page.mjs';
+import { unlock, wipe } from './profile.mjs';
+
+const CHROMIUM_ARGS = [
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+    '--disable-dev-shm-usage',
+];
+
+const CLOSING_MS = 5_000;
+
+// Everything else that whatsapp-web.js tells is about parts of WhatsApp that nobody asked for.
+const RAW = (model) => model?._data ?? model;
+const EVENTS = {
+    authenticated: () => ({}),
+    auth_failure: (reason) => ({ reason: String(reason) }),
+    code: (code) => ({ code }),
+    message_create: (message) => ({ message: RAW(message) }),
+    message_ack: (message, ack) => ({ message: RAW(message), ack }),
+    message_edit: (message, body) => ({ message: RAW(message), body }),
+    message_revoke_everyone: (message) => ({ message: RAW(message) }),
+    message_reaction: (reaction) => ({ reaction }),
+    group_update: (notification) => ({ notification }),
+};
+
+export class Session {
+    /**
+     * @param library the module whatsapp-web.js
+     * @param config {data, chromium, chromiumArgs, pulseMs, pulseLimitMs}
+     * @param channel where events go
+     * @param exit (code) => void
+     */
+    constructor(library, config, channel, exit) {
+        this.config = config;
+        this.channel = channel;
+        this.exit = exit;
+        this.profile = join(config.data, 'session');
+        this.leaving = false;
+        this.authenticated = false;
+        this.wasSynced = false;
+        this.ready = false;
+        this.client = new library.Client({
+            authStrategy: this.authStrategy(library),
+            // The default cache wants to write beside the program, and where it cannot, 'ready' never comes.
+            webVersionCache: { type: 'none' },
+            puppeteer: {
+                executablePath: config.chromium,
+                // A pipe instead of a port: nobody else can connect to it, and Chromium ends when this process does.
+                pipe: true,
+                headless: true,
+                handleSIGINT: false,
+                handleSIGTERM: false,
+                handleSIGHUP: false,
+                protocolTimeout: 120_000,
+                args: [...CHROMIUM_ARGS, ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []), ...config.chromiumArgs],
+            },
+        });
+    }
+
+    /** LocalAuth, which does not delete the profile under a running Chromium, and lets us in before the page is loaded. */
+    authStrategy(library) {
+        const strategy = new library.LocalAuth({ dataPath: this.config.data });
+        strategy.logout = async () => {};
+        strategy.afterBrowserInitialized = async () => {
+            if (!this.leaving) await this.pageOpened(this.client.pupPage);
+        };
+        return strategy;
+    }
+
+    async start() {
+        mkdirSync(this.profile, { recursive: true, mode: 0o700 });
+        unlock(this.profile);
+        this.forward();
+        try {
+            await this.client.initialize();
+        } catch (error) {
+            await this.leave(`not started: ${words(error)}`);
+            return;
+        }
+        await this.lookAfter();
+    }
+
+    forward() {
+        for (const [name, told] of Object.entries(EVENTS)) {
+            this.client.on(name, (...args) => this.channel.emit(name, told(...args)));
+        }
+        this.client.on('authenticated', () => {
+            this.authenticated = true;
+        });
+        this.client.on('qr', (content) => this.channel.emit('qr', { content }));
+        this.client.on('ready', () => this.becameReady());
+        this.client.on('disconnected', (reason) => {
+            const unlinked = reason === 'LOGOUT' || reason === 'UNPAIRED';
+            this.leave(unlinked ? 'logged_out' : `disconnected: ${reason}`, { wiping: unlinked });
+        });
+    }
+
+    async becameReady() {
+        try {
+            await this.client.pupPage.evaluate(watchSends);
+        } catch (error) {
+            await this.leave(`not ready: ${words(error)}`);
+            return;
+        }
+        this.ready = true;
+        const { wid, pushname, platform } = this.client.info;
+        const lid = await this.client.pupPage
+            .evaluate(() => window.require('WAWebUserPrefsMeUser').getMaybeMeLidUser()?._serialized ?? null)
+            .catch(() => null);
+        this.channel.emit('ready', { me: { id: wid._serialized, lid, name: pushname, platform } });
+    }
+
+    async pageOpened(page) {
+        // The library does not look at these: a renderer that is gone leaves its calls waiting for ever.
+        page.on('error', () => this.leave('page_crashed'));
+        page.on('close', () => this.leave('page_closed'));
+        this.client.pupBrowser.on('disconnected', () => this.leave('browser_gone'));
+        await page.exposeFunction('bridgePasskey', () => this.channel.emit('passkey'));
+        await page.exposeFunction('bridgeState', (state) => this.stateChanged(state));
+        await page.evaluateOnNewDocument(watchPasskeys);
+    }
+
+    stateChanged(state) {
+        this.channel.emit('state', { state });
+        if (state === 'UNPAIRED_IDLE') this.client.pupPage.evaluate(refreshQr).catch((error) => this.leave(`no new qr: ${words(error)}`));
+    }
+
+    /** Takes the pulse of the page until one is missing. */
+    async lookAfter() {
+        while (!this.leaving) {
+            try {
+                await within(this.client.pupPage.evaluate(watchSocket), this.config.pulseLimitMs);
+                const now = await within(this.client.pupPage.evaluate(pulse), this.config.pulseLimitMs);
+                await this.catchUp(now.synced);
+                this.channel.emit('pulse', now);
+            } catch (error) {
+                // Between two documents there is nothing to look at; what is really dead stays so.
+                if (!/context was destroyed|navigat/i.test(words(error))) {
+                    await this.leave(`no pulse: ${words(error)}`);
+                    return;
+                }
+            }
+            await new Promise((resolve) => setTimeout(resolve, this.config.pulseMs));
+        }
+    }
+
+    /** The library waits for a change of `hasSynced`; one that came before it listened would be missed for ever. */
+    async catchUp(synced) {
+        const missed = synced && this.wasSynced && !this.authenticated;
+        this.wasSynced = synced;
+        if (missed) await this.client.pupPage.evaluate(() => window.onAppStateHasSyncedEvent());
+    }
+
+    /** Unlinks this device. The answer goes out before the process ends. */
+    async logout() {
+        await this.client.pupPage.evaluate(() => window.require('WAWebSocketModel').Socket.logout());
+        setImmediate(() => this.leave('logged_out', { wiping: true }));
+    }
+
+    /** Once. Closes Chromium, so that it writes the login to disk, deletes the login if it is void, and exits. */
+    async leave(reason, { wiping = false } = {}) {
+        if (this.leaving) return;
+        this.leaving = true;
+        const browser = this.client.pupBrowser;
+        const chromium = browser?.process();
+        await within(Promise.resolve(browser?.close()), CLOSING_MS).catch(() => {});
+        if (chromium && chromium.exitCode === null && chromium.signalCode === null) {
+            const ended = new Promise((resolve) => chromium.once('exit', resolve));
+            chromium.kill('SIGKILL');
+            await within(ended, CLOSING_MS).catch(() => {});
+        }
+        if (wiping) wipe(this.profile);
+        this.channel.emit('exit', { reason });
+        this.exit(0);
+    }
+}
+
+export function words(error) {
+    return String(error?.message ?? error).split('\n')[0].slice(0, 200);
+}
+
+export async function within(promise, milliseconds) {
+    let timer;
+    const late = new Promise((_resolve, reject) => {
+        timer = setTimeout(() => reject(new Error(`no answer within ${milliseconds} ms`)), milliseconds);
+    });
+    try {
+        return await Promise.race([promise, late]);
+    } finally {
+        clearTimeout(timer);
+    }
+}

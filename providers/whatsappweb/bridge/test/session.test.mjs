@@ -1,0 +1,65 @@
+// The program as a whole over a library that misbehaves; with the real one it is tested from Python.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const BRIDGE = join(dirname(fileURLToPath(import.meta.url)), '..', 'bridge.mjs');
+
+/** Runs the bridge over a Client whose `initialize` is `body`, until it ends. */
+async function run(body) {
+    const folder = mkdtempSync(join(tmpdir(), 'bridge-'));
+    const library = join(folder, 'node_modules', 'whatsapp-web.js');
+    mkdirSync(library, { recursive: true });
+    writeFileSync(
+        join(library, 'index.js'),
+        `const { EventEmitter } = require('events');
+        exports.LocalAuth = class {};
+        exports.Client = class extends EventEmitter {
+            constructor(options) { super(); this.options = options; }
+            async initialize() { ${body} }
+        };`,
+    );
+    const env = { ...process.env, WA_MODULES: folder, WA_DATA: folder, WA_CHROMIUM: '/bin/false', WA_PULSE_MS: '50' };
+    const bridge = spawn(process.execPath, [BRIDGE], { env, stdio: ['pipe', 'pipe', 'pipe'] });
+    let text = '';
+    bridge.stdout.on('data', (chunk) => (text += chunk));
+    const code = await new Promise((resolve) => bridge.on('exit', resolve));
+    const lines = text.trim().split('\n').map(JSON.parse);
+    return { code, lines, exits: lines.filter(({ event }) => event === 'exit') };
+}
+
+test('a library that cannot start ends the bridge with its words, though they are no error', async () => {
+    const { code, exits } = await run(`throw 'auth timeout';`);
+    assert.equal(code, 0);
+    assert.deepEqual(exits.map(({ data }) => data.reason), ['not started: auth timeout']);
+});
+
+test('a rejection that nobody awaits and that means the end ends the bridge', async () => {
+    const { exits } = await run(`Promise.reject(new Error('Target closed')); await new Promise(() => setInterval(() => {}, 1000));`);
+    assert.deepEqual(exits.map(({ data }) => data.reason), ['library failed: Target closed']);
+});
+
+test('one that means nothing does not, and what the library prints stays out of the channel', async () => {
+    const { lines, exits } = await run(`
+        console.log('not JSON');
+        Promise.reject(new Error('window is not defined'));
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        this.emit('disconnected', 'CONFLICT');
+        this.emit('disconnected', 'browser');
+        await new Promise(() => setInterval(() => {}, 1000));`);
+    assert.deepEqual(lines.map(({ event }) => event), ['started', 'exit']);
+    assert.deepEqual(exits.map(({ data }) => data.reason), ['disconnected: CONFLICT']);
+});
+
+test('the page cache is off, and Chromium is spoken to by a pipe', async () => {
+    const { lines } = await run(`
+        const { webVersionCache, puppeteer } = this.options;
+        this.emit('code', JSON.stringify([webVersionCache.type, puppeteer.pipe]));
+        throw 'done';`);
+    assert.deepEqual(lines.find(({ event }) => event === 'code').data.code, '["none",true]');
+});

@@ -1,0 +1,379 @@
+"""Keeps one account's WhatsApp Web running: starts the bridge, and starts it again when it ends or stops being of use."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from providers.base import Deliver
+from providers.errors import LoggedOut, MessengerError, Unreachable
+from providers.models import ChatChanged, ChatKind, Event, InstanceState, MessageReceived, StateChanged
+from providers.text import clean_line
+from providers.whatsappweb import inbound
+from providers.whatsappweb.bridge_process import Bridge, BridgeEvent, BridgeRefused
+from providers.whatsappweb.echoes import Echoes, Pending
+from providers.whatsappweb.governor import Governor
+from providers.whatsappweb.ids import kind_of
+from providers.whatsappweb.inbound import Me
+from providers.whatsappweb.login import Login
+from providers.whatsappweb.machine import Machine
+from providers.whatsappweb.people import People
+from providers.whatsappweb.recovery import Missed, missed
+from providers.whatsappweb.seen import Seen
+from providers.whatsappweb.settings import WhatsAppWebSettings
+from providers.whatsappweb.timing import Timing
+
+logger = logging.getLogger(__name__)
+
+Json = dict[str, Any]
+
+# WhatsApp's states of the socket in which starting again cannot help, and what can.
+_HOPELESS = {
+    "TOS_BLOCK": "WhatsApp has blocked this number for breaking its terms of service. Open WhatsApp on the phone and ask for a review.",
+    "SMB_TOS_BLOCK": "WhatsApp has blocked this business number for breaking its terms of service. Open WhatsApp on the phone and ask for a review.",
+    "DEPRECATED_VERSION": "WhatsApp Web does not take this version any more. Update mcp-messenger.",
+    "PROXYBLOCK": "WhatsApp blocks the network of this machine.",
+}
+_CONFLICT = "WhatsApp Web of this login was opened somewhere else. It is taken back in a while."
+_UNLINKED = "This device was unlinked on the phone. Log in again."
+
+_DELIVERY_PAUSES = (0.2, 1, 5, 15, 30)
+
+
+class Connection:
+    """From start to stop. `run` ends by itself only when a person is needed."""
+
+    def __init__(self, machine: Machine, folder: Path, deliver: Deliver, settings: WhatsAppWebSettings, governor: Governor, timing: Timing) -> None:
+        self.state = StateChanged(state=InstanceState.STARTING)
+        self.echoes = Echoes()
+        self.people = People(self.ask)
+        self.me: Me | None = None
+        self._machine = machine
+        self._folder = folder
+        self._deliver = deliver
+        self._settings = settings
+        self._governor = governor
+        self._timing = timing
+        self._seen = Seen(folder)
+        self._login = Login()
+        self._bridge: Bridge | None = None
+        self._reason: str | None = None
+        self._logging_out = False
+        self._starts: deque[float] = deque()
+        self._heard = 0.0
+        self._ready_at = 0.0
+        self._loading_since: float | None = None
+        self._offline_since: float | None = None
+        self._newest_told = 0
+        self._untold = 0
+
+    # What others ask of it.
+
+    @property
+    def bridge(self) -> Bridge:
+        """Of a page that is logged in. Raises LoggedOut and Unreachable."""
+        if self.me is None and self.state.state in {InstanceState.QR_READY, InstanceState.LOGGED_OUT, InstanceState.ERROR}:
+            raise LoggedOut(f"This WhatsApp instance is not logged in; it is {self.state.state}.", hint="get_auth_status says what it needs.")
+        if self._bridge is None or self.me is None:
+            raise Unreachable("WhatsApp Web is being started.", maybe_sent=False, hint="Try again in a minute.")
+        return self._bridge
+
+    async def ask(self, op: str, args: Json | None = None) -> Any:
+        """Raises BridgeRefused and MessengerError."""
+        return await self.bridge.call(op, args, seconds=self._timing.call)
+
+    async def request_pairing_code(self, phone: str) -> str:
+        """Raises BridgeRefused and Unreachable. The code also arrives as a state."""
+        if self._bridge is None:
+            raise Unreachable("WhatsApp Web is being started.", maybe_sent=False, hint="Try again in a minute.")
+        return await self._bridge.call("pairing_code", {"phone": phone}, seconds=self._timing.call)
+
+    async def logout(self) -> None:
+        self._logging_out = True
+        try:
+            await self.ask("logout")
+        except Unreachable as error:
+            if not error.maybe_sent:
+                self._logging_out = False
+                raise
+        except BridgeRefused as refusal:
+            # The page goes away with the login, in the middle of its answer.
+            logger.info("Logging out of WhatsApp Web: %s", clean_line(refusal.words))
+
+    def sent(self, pending: Pending, raw: Json) -> None:
+        """A send was answered: its message is not news any more."""
+        self.echoes.sure(pending, inbound.id_of(raw))
+        self._seen.add(inbound.id_of(raw), raw["t"])
+
+    def restart(self, reason: str) -> None:
+        """The page is of no use any more."""
+        logger.warning("WhatsApp Web is started again: %s", reason)
+        self._reason = self._reason or reason
+        if self._bridge is not None:
+            self._bridge.close()
+
+    # Its life.
+
+    async def run(self) -> None:
+        """Until cancelled, or until a person is needed."""
+        try:
+            await self._tell(StateChanged(state=InstanceState.STARTING))
+            while (pause := await self._one_run()) is not None:  # noqa: ASYNC110  nothing tells when it would work again
+                await asyncio.sleep(pause)
+        except Exception:
+            logger.exception("The connection to WhatsApp Web broke down.")
+            await self._tell(StateChanged(state=InstanceState.ERROR, reason="The connection broke down; its log says why. Restart the instance."))
+
+    async def _one_run(self) -> float | None:
+        """One life of the bridge. Seconds until the next; None when there is to be none."""
+        self._reason, self.me = None, None
+        self._heard = self._loading_since = time.monotonic()
+        self._offline_since = None
+        self._untold = 0
+        self._login.begin()
+        self.echoes.forgive()
+        try:
+            bridge = self._bridge = await Bridge.start(self._machine, self._folder, self._timing.pulse)
+        except OSError as error:
+            return await self._after(f"not started: {error}")
+        watch = asyncio.create_task(self._watch())
+        reason = "it ended without a word"
+        try:
+            async for event in bridge.events():
+                if event.name == "exit":
+                    reason = event.data["reason"]
+                else:
+                    await self._take(event)
+        finally:
+            self._bridge, self.me = None, None
+            watch.cancel()
+            await bridge.stop()
+        return await self._after(reason if reason == "logged_out" else self._reason or reason)
+
+    async def _watch(self) -> None:
+        """Looks from outside: a page or a process that hangs does not say so."""
+        while True:
+            await asyncio.sleep(self._timing.pulse)
+            now = time.monotonic()
+            if now - self._heard > self._timing.silence:
+                self._kill("it gave no sign of life")
+            elif self._loading_since is not None and now - self._loading_since > self._timing.loading:
+                self._kill("WhatsApp Web did not load")
+
+    def _kill(self, reason: str) -> None:
+        self._reason = reason
+        if self._bridge is not None:
+            self._bridge.kill()
+
+    async def _after(self, reason: str) -> float | None:
+        """What the end of the bridge means."""
+        logger.info("WhatsApp Web ended: %s", clean_line(reason))
+        state = reason.removeprefix("disconnected: ")
+        if reason == "logged_out":
+            return await self._after_logout()
+        if state in _HOPELESS:
+            await self._tell(StateChanged(state=InstanceState.ERROR, reason=f"{_HOPELESS[state]} ({state})"))
+            return None
+        now = time.monotonic()
+        self._starts.append(now)
+        while self._starts[0] < now - self._timing.restart_window:
+            self._starts.popleft()
+        if len(self._starts) > self._timing.restarts:
+            words = f"WhatsApp Web ended {len(self._starts)} times in a row, last: {reason}. Restart the instance when the cause is gone."
+            await self._tell(StateChanged(state=InstanceState.ERROR, reason=words))
+            return None
+        is_conflict = state == "CONFLICT"
+        words = _CONFLICT if is_conflict else f"WhatsApp Web is started again: {reason}"
+        await self._tell(StateChanged(state=InstanceState.DEGRADED, reason=words))
+        pauses = self._timing.pauses
+        return pauses[-1] if is_conflict else pauses[min(len(self._starts), len(pauses)) - 1]
+
+    async def _after_logout(self) -> float | None:
+        self._seen.forget()
+        self._governor.logged_out()
+        self.people = People(self.ask)
+        if self._logging_out:
+            await self._tell(StateChanged(state=InstanceState.LOGGED_OUT, reason="Logged out by this side."))
+            return None
+        await self._tell(StateChanged(state=InstanceState.LOGGED_OUT, reason=_UNLINKED))
+        await self._tell(StateChanged(state=InstanceState.STARTING, reason=_UNLINKED))
+        return 0
+
+    # What the bridge tells.
+
+    async def _take(self, event: BridgeEvent) -> None:
+        """An event that cannot be read must not keep back those after it."""
+        self._heard = time.monotonic()
+        try:
+            await self._on(event)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            logger.warning("An event %s is not of WhatsApp's form and was left out: %s", event.name, type(error).__name__)
+        except (MessengerError, BridgeRefused) as error:
+            logger.warning("An event %s could not be followed: %s", event.name, clean_line(str(error)))
+
+    async def _on(self, event: BridgeEvent) -> None:
+        data = event.data
+        match event.name:
+            case "qr" | "code" | "passkey" | "state" | "authenticated" | "ready" | "pulse":
+                await self._on_login(event.name, data)
+            case "message_create":
+                await self._on_message(data["message"])
+            case "message_ack":
+                await self._on_ack(data["message"], data["ack"])
+            case "message_edit":
+                await self._hand_over(inbound.edit_of(data["message"], data["body"]))
+            case "message_revoke_everyone":
+                await self._hand_over(inbound.deletion_of(data["message"]))
+            case "message_reaction":
+                await self._hand_over(inbound.reaction_of(data["reaction"]))
+            case "group_update":
+                await self._on_group(data["notification"])
+            case _:
+                logger.debug("bridge: %s", event.name)
+
+    async def _on_login(self, name: str, data: Json) -> None:
+        match name:
+            case "qr":
+                self._loading_since = None
+                await self._tell(self._login.qr(data["content"]))
+            case "code":
+                await self._tell(self._login.pairing_code(data["code"]))
+            case "passkey":
+                await self._tell(self._login.passkey())
+            case "authenticated":
+                self._loading_since = time.monotonic()
+                if self.state.state is not InstanceState.DEGRADED:
+                    await self._tell(StateChanged(state=InstanceState.AUTHENTICATED))
+            case "ready":
+                await self._on_ready(data["me"])
+            case "state":
+                self._on_socket(data["state"])
+            case _:
+                await self._on_pulse(data)
+
+    async def _on_ready(self, told: Json) -> None:
+        self._loading_since = None
+        self._ready_at = time.time()
+        self.me = Me(told["id"], told["lid"], told["name"] or "")
+        self._governor.logged_in()
+        await self._tell(self._ready())
+        await self._catch_up()
+
+    def _ready(self) -> StateChanged:
+        return StateChanged(state=InstanceState.READY, account=None if self.me is None else self.me.account)
+
+    def _on_socket(self, socket: str) -> None:
+        if socket == "UNPAIRED_IDLE":
+            self._login.begin()
+        if socket == "CONNECTED":
+            self._offline_since = None
+        elif self._offline_since is None:
+            self._offline_since = time.monotonic()
+
+    async def _on_pulse(self, pulse: Json) -> None:
+        if self.me is None or self._reason is not None:
+            return
+        self._on_socket(pulse["state"])
+        if self._offline_since is not None and time.monotonic() - self._offline_since > self._timing.offline:
+            await self._tell(
+                StateChanged(state=InstanceState.DEGRADED, reason=f"WhatsApp Web has no connection ({pulse['state']}).", account=self.me.account)
+            )
+        elif self._offline_since is None and self.state.state is InstanceState.DEGRADED:
+            await self._tell(self._ready())
+            await self._catch_up()
+        elif self.echoes.overdue(self._timing.echo):
+            await self._useless("it does not show what it sends")
+        elif pulse["newest"] > self._newest_told and await self._catch_up():
+            self._untold += 1  # once may be a coincidence: its event can be under way
+            if self._untold > 1:
+                await self._useless("it holds messages that it did not tell of")
+
+    async def _useless(self, reason: str) -> None:
+        await self._tell(StateChanged(state=InstanceState.DEGRADED, reason=f"WhatsApp Web is started again: {reason}."))
+        self.restart(reason)
+
+    # Messages.
+
+    async def _on_message(self, raw: Json) -> None:
+        self._newest_told = max(self._newest_told, raw["t"])
+        if self.me is None or not inbound.is_message(raw) or inbound.id_of(raw) in self._seen:
+            return
+        if inbound.is_own(raw) and self.echoes.show(raw) is not None:
+            return
+        self._untold = 0
+        await self._deliver_message(raw, is_old=False)
+
+    async def _on_ack(self, raw: Json, ack: int) -> None:
+        if ack >= 1:
+            await self._settle(raw)
+        await self._hand_over(inbound.receipt_of(raw, ack))
+
+    async def _settle(self, raw: Json) -> None:
+        """A send whose answer did not come went out after all."""
+        pending = self.echoes.settle(inbound.id_of(raw)) if inbound.is_own(raw) else None
+        if pending is not None:
+            await self._deliver_message(raw, is_old=False, client_id=pending.client_id)
+
+    async def _on_group(self, notification: Json) -> None:
+        if notification["type"] == "subject":
+            self.people.rename(notification["chatId"], notification["body"])
+            await self._hand_over([ChatChanged(chat=await self.people.chat(notification["chatId"]))])
+
+    async def _deliver_message(self, raw: Json, *, is_old: bool, client_id: str | None = None) -> None:
+        assert self.me is not None
+        message = inbound.message_of(raw, self.me)
+        title = message.sender_name if kind_of(message.chat_id) is ChatKind.PRIVATE and not message.outgoing else ""
+        chat = await self.people.chat(message.chat_id, title=title)
+        phone = None if message.sender_id is None else await self.people.phone(message.sender_id)
+        sender = inbound.sender_of(message, phone)
+        await self._hand_over([MessageReceived(message=message, chat=chat, sender=sender, client_id=client_id, backfill=is_old)])
+        self._seen.add(message.id, raw["t"])
+
+    async def _catch_up(self) -> bool:
+        """What is there and was not told; whether there was anything new."""
+        chats: list[Json] = await self.ask("chats")
+        self.people.note(chats)
+        found = await missed(self.ask, chats, self._seen, self._ready_at, self._settings.backfill)
+        self._newest_told = max(self._newest_told, *(chat["t"] for chat in chats), 0)
+        for one in found:
+            await self._deliver_missed(one)
+        self._seen.begin()
+        return any(not one.is_old for one in found)
+
+    async def _deliver_missed(self, one: Missed) -> None:
+        raw = one.raw
+        try:
+            pending = self.echoes.show(raw) if inbound.is_own(raw) else None
+            if pending is not None and pending.is_sure is None:
+                return  # its answer is still to come
+            is_old = one.is_old or datetime.now(UTC).timestamp() - raw["t"] > self._timing.old
+            settled = self.echoes.settle(inbound.id_of(raw)) if raw.get("ack", 0) >= 1 else None
+            if pending is None or settled is not None:
+                await self._deliver_message(raw, is_old=is_old, client_id=settled and settled.client_id)
+            await self._hand_over(inbound.receipt_of(raw, raw.get("ack")))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            logger.warning("A missed message is not of WhatsApp's form and was left out: %s", type(error).__name__)
+
+    # Delivery.
+
+    async def _tell(self, state: StateChanged) -> None:
+        if state != self.state or state.state is InstanceState.STARTING:
+            self.state = state
+            await self._hand_over([state])
+
+    async def _hand_over(self, events: Sequence[Event]) -> None:
+        """Again and again until they are taken: WhatsApp does not bring them a second time."""
+        tries = 0
+        while events:
+            try:
+                await self._deliver(events)
+                return
+            except Exception as error:  # noqa: BLE001  a store that is away for a while must not end the receiving
+                pause = _DELIVERY_PAUSES[min(tries, len(_DELIVERY_PAUSES) - 1)]
+                logger.warning("Events of WhatsApp were not taken (%s); again in %g s.", type(error).__name__, pause)
+                tries += 1
+                await asyncio.sleep(pause)

@@ -1,0 +1,79 @@
+"""Keeps an account from what gets numbers blocked: writing to many strangers, above all from a fresh login.
+
+What it knows survives a restart in a file.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from providers.errors import Forbidden
+
+_FILE = "governor.json"
+_DAY = 86_400
+_WARM_UP_DAYS = 7
+_LOCK_SECONDS = _DAY
+
+_HINT = "People who wrote first can always be answered. WhatsApp blocks numbers that write to many strangers."
+
+
+class Governor:
+    def __init__(self, folder: Path, new_chats_per_day: int, clock: Callable[[], float] = time.time) -> None:
+        self._path = folder / _FILE
+        self._per_day = new_chats_per_day
+        self._clock = clock
+        self._since: float | None = None
+        self._opened: dict[str, float] = {}
+        self._locked_until = 0.0
+        self._load()
+
+    def _load(self) -> None:
+        try:
+            kept = json.loads(self._path.read_text())
+            self._since, self._opened, self._locked_until = kept["since"], dict(kept["opened"]), float(kept["locked_until"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return
+
+    @property
+    def allowance(self) -> int:
+        """New chats in 24 hours; in the first week after a login it grows day by day."""
+        days = 0 if self._since is None else int((self._clock() - self._since) // _DAY)
+        return self._per_day if days >= _WARM_UP_DAYS else -(-self._per_day * (days + 1) // (_WARM_UP_DAYS + 1))
+
+    def require(self, chat_id: str) -> None:
+        """Before a chat is begun. Raises Forbidden."""
+        now = self._clock()
+        if now < self._locked_until:
+            hours = (self._locked_until - now) / 3600
+            raise Forbidden(f"WhatsApp does not let this account begin new chats (463); it is not tried again for {hours:.0f} hours.", hint=_HINT)
+        opened = [at for id, at in self._opened.items() if id != chat_id and at > now - _DAY]
+        if len(opened) >= self.allowance:
+            raise Forbidden(f"{len(opened)} new chats were begun in 24 hours, and {self.allowance} are allowed now.", hint=_HINT)
+
+    def logged_in(self) -> None:
+        if self._since is None:
+            self._since = self._clock()
+            self._save()
+
+    def logged_out(self) -> None:
+        """The next login is a fresh one; what was begun today still counts."""
+        self._since = None
+        self._save()
+
+    def opened(self, chat_id: str) -> None:
+        now = self._clock()
+        self._opened = {id: at for id, at in self._opened.items() if at > now - _DAY}
+        self._opened.setdefault(chat_id, now)
+        self._save()
+
+    def locked(self) -> None:
+        """WhatsApp said 463."""
+        self._locked_until = self._clock() + _LOCK_SECONDS
+        self._save()
+
+    def _save(self) -> None:
+        fresh = self._path.with_suffix(".new")
+        fresh.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh.write_text(json.dumps({"since": self._since, "opened": self._opened, "locked_until": self._locked_until}))
+        fresh.replace(self._path)

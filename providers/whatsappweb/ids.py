@@ -1,0 +1,68 @@
+"""WhatsApp's ids. They are opaque but for their server: @c.us is a phone number, @lid hides one, @g.us is a group."""
+
+import re
+from collections.abc import Collection
+from typing import Any, cast
+
+from providers.errors import NotFound
+from providers.models import ChatKind
+
+_ID = re.compile(r"[\w-]+@(c\.us|g\.us|lid|newsletter|broadcast)", re.ASCII)
+_MESSAGE_ID = re.compile(r"(?:true|false)_([\w-]+@[a-z.]+)_\w+(?:_[\w:@.-]+)?", re.ASCII)
+_PHONE = re.compile(r"(?:\+|00)?([0-9]{7,15})")
+_PUNCTUATION = re.compile(r"[\s().\-/]")
+_OTHER_NAME = "@s.whatsapp.net"
+
+_KINDS = {"c.us": ChatKind.PRIVATE, "lid": ChatKind.PRIVATE, "g.us": ChatKind.GROUP, "newsletter": ChatKind.CHANNEL}
+
+
+def is_id(text: str) -> bool:
+    return _ID.fullmatch(text) is not None
+
+
+def require_chat(chat_id: str) -> str:
+    """Raises NotFound."""
+    if not is_id(chat_id):
+        raise NotFound(
+            f"'{chat_id[:64]}' is no chat of WhatsApp.", hint="list_chats has those there are; a phone number with its country code works too."
+        )
+    return chat_id
+
+
+def require_message(message_id: str) -> str:
+    """Raises NotFound."""
+    if not _MESSAGE_ID.fullmatch(message_id):
+        raise NotFound(f"'{message_id[:64]}' is no message of WhatsApp.", hint="get_messages has the ids.")
+    return message_id
+
+
+def kind_of(chat_id: str) -> ChatKind:
+    return _KINDS.get(chat_id.rpartition("@")[2], ChatKind.UNKNOWN)
+
+
+def address(to: str) -> str:
+    """A phone number as people write it into its chat's id; what is no number stays as it is."""
+    bare = to.strip().removesuffix(_OTHER_NAME)
+    number = _PHONE.fullmatch(_PUNCTUATION.sub("", bare))
+    return to if number is None else f"{number[1]}@c.us"
+
+
+def phone_of(id: str | None) -> str | None:
+    """The phone number, where the id is one."""
+    return f"+{id.removesuffix('@c.us')}" if id is not None and id.endswith("@c.us") else None
+
+
+def serialized(wid: object) -> str | None:
+    """Ids come as text or as an object with their parts."""
+    if isinstance(wid, dict):
+        return cast("dict[str, Any]", wid).get("_serialized")
+    return wid if isinstance(wid, str) else None
+
+
+def quoted_id(message: dict[str, Any], chat_id: str, own: Collection[str]) -> str | None:
+    """The id of the message that is replied to: WhatsApp tells its last part and who wrote it."""
+    stanza, author = message.get("quotedStanzaID"), serialized(message.get("quotedParticipant"))
+    if not stanza or author is None:
+        return None
+    end = f"_{author}" if kind_of(chat_id) is ChatKind.GROUP else ""
+    return f"{'true' if author in own else 'false'}_{chat_id}_{stanza}{end}"

@@ -1,0 +1,96 @@
+"""Drafts into what the bridge sends."""
+
+import base64
+from typing import Any
+
+from providers.errors import InvalidRequest
+from providers.models import Contact, Draft, MediaKind, SentMessage
+from providers.whatsappweb.ids import require_chat, require_message
+from providers.whatsappweb.inbound import chat_id_of, id_of, media_of, time_of
+
+Json = dict[str, Any]
+
+_OPTIONS = {
+    MediaKind.VOICE: {"sendAudioAsVoice": True},
+    MediaKind.DOCUMENT: {"sendMediaAsDocument": True},
+    MediaKind.STICKER: {"sendMediaAsSticker": True},
+}
+POLL_OPTIONS_MAX = 12
+
+
+def check_content(draft: Draft) -> None:
+    """What WhatsApp cannot show. Raises InvalidRequest."""
+    alone = (draft.location, draft.poll, draft.contact)
+    if draft.text and (any(part is not None for part in alone) or _shows_no_caption(draft)):
+        raise InvalidRequest(
+            "WhatsApp shows no text with a location, a poll, a contact, a sticker or a sound.", hint="Send the text as a message of its own."
+        )
+    if draft.poll is not None and len(draft.poll.options) > POLL_OPTIONS_MAX:
+        raise InvalidRequest(f"A poll of WhatsApp has at most {POLL_OPTIONS_MAX} options.", hint="Ask in two polls.")
+    if draft.contact is not None and not draft.contact.phone:
+        raise InvalidRequest("A contact card needs a phone number.", hint="Give the contact's phone.")
+    if draft.upload is not None and draft.upload.kind is MediaKind.STICKER and draft.upload.mime != "image/webp":
+        raise InvalidRequest("A sticker is a WebP picture.", hint="Convert it, or send it as an image.")
+
+
+def _shows_no_caption(draft: Draft) -> bool:
+    return draft.upload is not None and draft.upload.kind in {MediaKind.STICKER, MediaKind.VOICE, MediaKind.AUDIO}
+
+
+def send_args(draft: Draft) -> Json:
+    """Raises NotFound and InvalidRequest."""
+    args: Json = {"chat_id": require_chat(draft.chat_id), "reply_to": draft.reply_to and require_message(draft.reply_to)}
+    if draft.upload is not None:
+        upload = draft.upload
+        media = {"mime": upload.mime, "name": upload.name, "data": base64.b64encode(upload.content).decode(), "size": len(upload.content)}
+        return {**args, "media": media, "options": {**_OPTIONS.get(upload.kind, {}), **({"caption": draft.text} if draft.text else {})}}
+    if draft.location is not None:
+        return {**args, "location": draft.location.model_dump(mode="json")}
+    if draft.poll is not None:
+        return {**args, "poll": draft.poll.model_dump(mode="json")}
+    if draft.contact is not None:
+        return {**args, "text": vcard(draft.contact), "options": {"parseVCards": True}}
+    if not draft.text.strip():
+        raise InvalidRequest("The message is empty.", hint="Give it a text, a file, a poll, a location or a contact.")
+    return {**args, "text": draft.text}
+
+
+def content_of(draft: Draft) -> str:
+    """What tells a draft from another in the same chat, as `content_of_raw` says it of a message."""
+    if draft.upload is not None:
+        return f"file:{draft.text}"
+    if draft.location is not None:
+        return "location:"
+    if draft.poll is not None:
+        return f"poll:{draft.poll.question.strip()}"
+    return "card:" if draft.contact is not None else f"text:{draft.text}"
+
+
+def content_of_raw(raw: Json) -> str:
+    match raw["type"]:
+        case "chat":
+            return f"text:{raw.get('body') or ''}"
+        case "location":
+            return "location:"
+        case "poll_creation":
+            return f"poll:{raw.get('pollName') or ''}"
+        case "vcard":
+            return "card:"
+        case _:
+            return f"file:{raw.get('caption') or ''}"
+
+
+def sent_of(raw: Json) -> SentMessage:
+    return SentMessage(id=id_of(raw), at=time_of(raw), chat_id=chat_id_of(raw), media=media_of(raw))
+
+
+def vcard(contact: Contact) -> str:
+    """WhatsApp makes a number that can be written to of `waid`."""
+    phone = contact.phone or ""
+    digits = "".join(filter(str.isdigit, phone))
+    name = _escaped(contact.name or phone)
+    return "\n".join(["BEGIN:VCARD", "VERSION:3.0", f"N:;{name};;;", f"FN:{name}", f"TEL;type=CELL;waid={digits}:{phone}", "END:VCARD"])
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace(",", "\\,").replace(";", "\\;")

@@ -1,0 +1,325 @@
+"""WhatsApp Web behind the port: a linked device of a person's account."""
+
+import asyncio
+import base64
+import binascii
+import random
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from providers.base import Deliver, Provider, Settings, Surroundings
+from providers.errors import Forbidden, InvalidRequest, LoggedOut, NotFound, Unreachable
+from providers.models import (
+    Capability,
+    Chat,
+    ChatKind,
+    Contact,
+    Download,
+    Draft,
+    Group,
+    GroupChange,
+    InstanceState,
+    Limits,
+    Media,
+    Message,
+    Rate,
+    SentMessage,
+    StateChanged,
+    TextFormat,
+)
+from providers.text import clean_line
+from providers.whatsappweb import groups
+from providers.whatsappweb.bridge_process import BridgeRefused
+from providers.whatsappweb.connection import Connection
+from providers.whatsappweb.echoes import Pending
+from providers.whatsappweb.errors import REACH_OUT_LOCK, bridge_errors, from_bridge, send_refusal
+from providers.whatsappweb.governor import Governor
+from providers.whatsappweb.ids import address, kind_of, phone_of, require_chat, require_message, serialized
+from providers.whatsappweb.inbound import id_of, is_message, message_of
+from providers.whatsappweb.machine import Machine, NotInstalled, find_machine
+from providers.whatsappweb.outbound import check_content, send_args, sent_of
+from providers.whatsappweb.settings import WhatsAppWebSettings
+from providers.whatsappweb.timing import Timing
+
+Json = dict[str, Any]
+
+_HISTORY_MAX = 5000
+
+
+class WhatsAppWebProvider(Provider):
+    """Unofficial: WhatsApp may block a number that is used like this. The governor keeps it from what is known to lead there."""
+
+    name = "whatsappweb"
+    title = "WhatsApp Web"
+    capabilities = frozenset(
+        {
+            Capability.REPLY,
+            Capability.MEDIA,
+            Capability.DOWNLOAD,
+            Capability.POLL,
+            Capability.LOCATION,
+            Capability.CONTACT,
+            Capability.EDIT,
+            Capability.DELETE,
+            Capability.REACT,
+            Capability.TYPING,
+            Capability.MARK_READ,
+            Capability.RECEIPTS,
+            Capability.CHATS,
+            Capability.CONTACTS,
+            Capability.HISTORY,
+            Capability.GROUPS,
+            Capability.GROUP_ADMIN,
+            Capability.QR_LOGIN,
+            Capability.PAIRING_CODE,
+            Capability.LOGOUT,
+        }
+    )
+    limits: ClassVar[Limits] = Limits(
+        max_text=65_536,
+        max_caption=1024,
+        max_upload=64 * 2**20,  # WhatsApp takes documents of 2 GB; more than this does not go through the browser's pipe in one piece
+        max_photo=16 * 2**20,
+        max_download=64 * 2**20,
+        overall_rate=Rate(count=20, seconds=60),
+        chat_rate=Rate(count=5, seconds=10),
+    )
+    settings_type = WhatsAppWebSettings
+
+    def __init__(self, settings: Settings, surroundings: Surroundings, *, machine: Machine | None = None, timing: Timing | None = None) -> None:
+        super().__init__(settings, surroundings)
+        self._settings = WhatsAppWebSettings.model_validate(settings)
+        self._machine = machine
+        self._timing = timing or Timing()
+        self._governor = Governor(surroundings.data_dir, self._settings.new_chats_per_day)
+        self._at_rest = StateChanged(state=InstanceState.CREATED)
+        self._connection: Connection | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    @classmethod
+    def address(cls, to: str) -> str:
+        return address(to)
+
+    @property
+    def state(self) -> StateChanged:
+        return self._at_rest if self._connection is None else self._connection.state
+
+    async def start(self, deliver: Deliver) -> None:
+        await self.stop()
+        try:
+            machine = self._machine or find_machine()
+        except NotInstalled as missing:
+            self._at_rest = StateChanged(state=InstanceState.ERROR, reason=f"{missing.detail} {missing.hint}")
+            await deliver([self._at_rest])
+            return
+        self._connection = Connection(machine, self.surroundings.data_dir, deliver, self._settings, self._governor, self._timing)
+        self._task = asyncio.create_task(self._connection.run())
+
+    async def stop(self) -> None:
+        task = self._task
+        self._task = self._connection = None
+        self._at_rest = StateChanged(state=InstanceState.STOPPED)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+
+    @property
+    def _linked(self) -> Connection:
+        """Raises LoggedOut and Unreachable."""
+        if self._connection is None:
+            raise Unreachable("This WhatsApp instance is not running.", maybe_sent=False, hint="Call start_instance, then try again.")
+        _ = self._connection.bridge
+        return self._connection
+
+    async def _ask(self, op: str, args: Json | None = None) -> Any:
+        with bridge_errors():
+            return await self._linked.ask(op, args)
+
+    def check(self, draft: Draft) -> None:
+        super().check(draft)
+        check_content(draft)
+        if self._connection is not None and self._is_new(self._connection, draft.chat_id):
+            self._governor.require(draft.chat_id)
+
+    def _is_new(self, connection: Connection, chat_id: str) -> bool:
+        """Whether it would begin a chat with somebody. Before the login nobody knows."""
+        return connection.me is not None and kind_of(chat_id) is ChatKind.PRIVATE and not connection.people.knows(chat_id)
+
+    async def send(self, draft: Draft) -> SentMessage:
+        """A send that WhatsApp does not answer in time may still go out: Unreachable says so, and its echo settles it."""
+        args = send_args(draft)
+        connection = self._linked
+        is_new = self._is_new(connection, draft.chat_id)
+        if is_new:
+            self._governor.require(draft.chat_id)
+        await asyncio.sleep(random.uniform(0, self._timing.jitter))  # noqa: S311  not a secret
+        pending = connection.echoes.expect(draft)
+        answer = await self._send(connection, pending, {**args, "answer_ms": round(1000 * self._timing.answer)})
+        self._judge(connection, pending, answer)
+        connection.sent(pending, answer["message"])
+        if is_new:
+            self._governor.opened(draft.chat_id)
+        return sent_of(answer["message"])
+
+    async def _send(self, connection: Connection, pending: Pending, args: Json) -> Json:
+        try:
+            return await connection.bridge.call("send", args, seconds=self._timing.call + self._timing.answer)
+        except BridgeRefused as refusal:
+            if refusal.begun:
+                connection.echoes.unsure(pending)
+            else:
+                connection.echoes.drop(pending)
+            raise from_bridge(refusal) from refusal
+        except (Unreachable, asyncio.CancelledError):
+            connection.echoes.unsure(pending)
+            raise
+
+    def _judge(self, connection: Connection, pending: Pending, answered: Json) -> None:
+        """Raises what WhatsApp's answer to the send means."""
+        answer, ack = answered["answer"], answered["ack"] or 0
+        if answer is None and ack < 1:
+            connection.echoes.unsure(pending, id_of(answered["message"]))
+            raise Unreachable("WhatsApp did not answer in time; the message may still go out.", maybe_sent=True, hint="Wait: its echo will tell.")
+        if ack < 0 or (answer is not None and answer.get("messageSendResult") != "OK"):
+            connection.echoes.drop(pending)
+            refusal: Json = answer or {}
+            if refusal.get("errorCode") == REACH_OUT_LOCK:
+                self._governor.locked()
+            raise send_refusal(refusal.get("errorCode"), refusal.get("messageSendResult") or "refused")
+
+    async def list_chats(self) -> Sequence[Chat]:
+        connection = self._linked
+        raws: list[Json] = await self._ask("chats")
+        connection.people.note(raws)
+        newest_first = sorted(raws, key=lambda chat: -chat["t"])
+        return [Chat(id=raw["id"], kind=kind_of(raw["id"]), title=raw["title"] or "", phone=phone_of(raw["id"])) for raw in newest_first]
+
+    async def list_contacts(self) -> Sequence[Contact]:
+        raws: list[Json] = await self._ask("contacts")
+        people = ((serialized(raw["id"]), raw) for raw in raws if raw.get("isUser") and not raw.get("isMe"))
+        return [Contact(id=id, name=raw.get("name") or raw.get("pushname") or "", phone=phone_of(id)) for id, raw in people if id]
+
+    async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
+        connection, wanted = self._linked, limit if before is None else limit + 50
+        require_chat(chat_id)
+        while True:
+            raws: list[Json] = await self._ask("messages", {"chat_id": chat_id, "limit": wanted})
+            end = len(raws) if before is None else next((index for index, raw in enumerate(raws) if id_of(raw) == before), None)
+            if len(raws) < wanted or wanted >= _HISTORY_MAX or (end is not None and end >= limit):
+                break
+            wanted *= 2
+        if end is None:
+            raise NotFound(f"The message {before} is not in this chat.", hint="get_messages has the ids.")
+        if connection.me is None:
+            raise Unreachable("WhatsApp Web is being started.", maybe_sent=False, hint="Try again in a minute.")
+        me = connection.me
+        return [message_of(raw, me) for raw in reversed(raws[max(0, end - limit) : end]) if is_message(raw)]
+
+    async def edit(self, chat_id: str, message_id: str, text: str, format: TextFormat) -> None:
+        self.check_lengths(Draft(client_id=message_id, chat_id=chat_id, text=text))
+        await self._ask("edit", {"message_id": require_message(message_id), "text": text})
+
+    async def delete(self, chat_id: str, message_id: str) -> None:
+        await self._ask("delete", {"message_id": require_message(message_id)})
+
+    async def react(self, chat_id: str, message_id: str, emoji: str | None) -> None:
+        await self._ask("react", {"message_id": require_message(message_id), "emoji": emoji})
+
+    async def set_typing(self, chat_id: str, typing: bool) -> None:
+        """Shown for 25 s."""
+        await self._ask("typing", {"chat_id": require_chat(chat_id), "typing": typing})
+
+    async def mark_read(self, chat_id: str, message_id: str) -> None:
+        """WhatsApp marks the whole chat."""
+        require_message(message_id)
+        await self._ask("mark_read", {"chat_id": require_chat(chat_id)})
+
+    async def download(self, media: Media) -> Download:
+        limit = self.limits.max_download
+        if media.size is not None and limit is not None and media.size > limit:
+            raise InvalidRequest(f"The file has {media.size} bytes; at most {limit} are fetched.", hint="Ask for a smaller file.")
+        file: Json = await self._ask("download", {"message_id": require_message(media.ref)})
+        try:
+            content = base64.b64decode(file["data"], validate=True)
+        except binascii.Error:
+            raise Unreachable("WhatsApp Web handed out a broken file.", maybe_sent=False, hint="Try again.") from None
+        mime = media.mime or file["mime"] or "application/octet-stream"
+        return Download(content=content, mime=mime, name=clean_line(media.name or file["name"] or f"{media.kind}"))
+
+    async def list_groups(self) -> Sequence[Group]:
+        raws: list[Json] = await self._ask("groups")
+        return [groups.group_of(raw, self._own_ids) for raw in raws if any(serialized(one["id"]) in self._own_ids for one in raw["participants"])]
+
+    @property
+    def _own_ids(self) -> frozenset[str]:
+        me = self._linked.me
+        return frozenset() if me is None else me.ids
+
+    async def _group(self, group_id: str) -> Group:
+        return groups.group_of(await self._ask("group", {"group_id": groups.require_group(group_id)}), self._own_ids)
+
+    async def create_group(self, title: str, participants: Sequence[str]) -> GroupChange:
+        title = clean_line(title)
+        if not title or len(title) > groups.TITLE_MAX:
+            raise InvalidRequest(f"A group's title has 1 to {groups.TITLE_MAX} characters.", hint="Give it a shorter title.")
+        people = groups.writable(participants)
+        made: Json = await self._ask("group_create", {"title": title, "participants": people})
+        with bridge_errors():
+            results = await groups.results(self._linked.ask, made["participants"], participants)
+        return GroupChange(group=await self._group(made["id"]), results=results)
+
+    async def add_participants(self, group_id: str, participants: Sequence[str]) -> GroupChange:
+        people = groups.writable(participants)
+        told: Json = await self._ask("group_add", {"group_id": groups.require_group(group_id), "participants": people}) if people else {}
+        with bridge_errors():
+            results = await groups.results(self._linked.ask, told, participants)
+        return GroupChange(group=await self._group(group_id), results=results)
+
+    async def remove_participants(self, group_id: str, participants: Sequence[str]) -> GroupChange:
+        return await self._change_members("group_remove", group_id, participants, {})
+
+    async def set_admin(self, group_id: str, participants: Sequence[str], admin: bool) -> GroupChange:
+        return await self._change_members("group_admin", group_id, participants, {"admin": admin})
+
+    async def _change_members(self, op: str, group_id: str, participants: Sequence[str], more: Json) -> GroupChange:
+        """WhatsApp Web says nothing of those who are not in the group, so it is looked up first."""
+        with bridge_errors():
+            found = await groups.members(self._linked.ask, await self._group(group_id), participants)
+        inside = [id for id in found.values() if id is not None]
+        if inside:
+            await self._ask(op, {"group_id": group_id, "participants": inside, **more})
+        return GroupChange(group=await self._group(group_id), results=groups.membership(found))
+
+    async def update_group(self, group_id: str, title: str | None, description: str | None) -> Group:
+        groups.require_group(group_id)
+        if title is not None:
+            await self._ask("group_title", {"group_id": group_id, "title": clean_line(title)})
+        if description is not None:
+            await self._ask("group_description", {"group_id": group_id, "description": description})
+        return await self._group(group_id)
+
+    async def invite_link(self, group_id: str) -> str:
+        return f"https://chat.whatsapp.com/{await self._ask('group_invite', {'group_id': groups.require_group(group_id), 'renew': False})}"
+
+    async def leave_group(self, group_id: str) -> None:
+        await self._ask("group_leave", {"group_id": groups.require_group(group_id)})
+
+    async def request_pairing_code(self, phone: str) -> str:
+        """Eight letters and digits, for three minutes; WhatsApp then shows the next one by itself."""
+        number = address(phone).removesuffix("@c.us")
+        if not number.isdigit():
+            raise InvalidRequest("The phone number is not 7 to 15 digits.", hint="Give it with its country code, such as +15550199.")
+        connection = self._connection
+        if connection is None:
+            raise Unreachable("This WhatsApp instance is not running.", maybe_sent=False, hint="Call start_instance, then try again.")
+        if connection.me is not None:
+            raise Forbidden("This WhatsApp instance is logged in already.", hint="Log out first, then start it.")
+        with bridge_errors():
+            code = await connection.request_pairing_code(number)
+        return f"{code[:4]}-{code[4:]}"
+
+    async def logout(self) -> None:
+        connection = self._linked
+        if connection.state.state is InstanceState.LOGGED_OUT:
+            raise LoggedOut("Nobody is logged in.")
+        await connection.logout()

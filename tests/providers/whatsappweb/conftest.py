@@ -1,0 +1,107 @@
+"""A local web.whatsapp.com with two people on it, and providers in a real Chromium that are stopped when the test is over."""
+
+import dataclasses
+import json
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from providers.base import Surroundings
+from providers.models import InstanceState, MessageReceived
+from providers.whatsappweb.machine import Machine
+from providers.whatsappweb.provider import WhatsAppWebProvider
+from providers.whatsappweb.settings import WhatsAppWebSettings
+from providers.whatsappweb.timing import Timing
+from tests.providers.harness import Inbox
+from tests.providers.whatsappweb import machine
+from tests.providers.whatsappweb.person import WhatsAppHarness, log_in
+from tests.providers.whatsappweb.waiting import until
+from tests.standins.whatsapp_web import Account, WhatsAppStandIn
+
+QUICK = Timing(pulse=0.3, answer=10, call=30, echo=2, offline=1, pauses=(0.05,), jitter=0)
+
+_FEWER_PROCESSES = ["--no-zygote", "--in-process-gpu", "--disable-site-isolation-trials"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One after the other, where the runner groups them; the first one may have to fetch the modules."""
+    for item in items:
+        if "whatsappweb" in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group("whatsappweb"))
+            item.add_marker(pytest.mark.timeout(600))
+
+
+@pytest.fixture
+async def whatsapp() -> AsyncIterator[WhatsAppStandIn]:
+    machine.modules()
+    async with WhatsAppStandIn() as whatsapp:
+        yield whatsapp
+
+
+@pytest.fixture
+def agent(whatsapp: WhatsAppStandIn) -> Account:
+    return whatsapp.account("15550100", "Agent")
+
+
+@pytest.fixture
+def ann(whatsapp: WhatsAppStandIn) -> Account:
+    return whatsapp.account("15550101", "Ann")
+
+
+class WhatsAppInbox(Inbox):
+    def received(self) -> list[MessageReceived]:
+        return [event for event in self.events if isinstance(event, MessageReceived)]
+
+
+class Station:
+    """Makes providers. What they deliver is in `inbox`."""
+
+    def __init__(self, whatsapp: WhatsAppStandIn, folder: Path) -> None:
+        self.whatsapp = whatsapp
+        self.inbox = WhatsAppInbox()
+        self.folder = folder
+        self._made: list[WhatsAppWebProvider] = []
+
+    @property
+    def machine(self) -> Machine:
+        args = json.dumps([*self.whatsapp.chromium_args, *_FEWER_PROCESSES])
+        return Machine(machine.node(), machine.chromium(), machine.modules(), args)
+
+    def make(self, name: str = "instance", timing: Timing = QUICK, **settings: object) -> WhatsAppWebProvider:
+        surroundings = Surroundings(name, ssl.create_default_context(), self.folder / name)
+        provider = WhatsAppWebProvider(WhatsAppWebSettings.model_validate(settings), surroundings, machine=self.machine, timing=timing)
+        self._made.append(provider)
+        return provider
+
+    async def start(self, name: str = "instance", timing: Timing = QUICK, **settings: object) -> WhatsAppWebProvider:
+        provider = self.make(name, timing, **settings)
+        await provider.start(self.inbox.deliver)
+        return provider
+
+    async def ready(self, account: Account, name: str = "instance", timing: Timing = QUICK, **settings: object) -> WhatsAppWebProvider:
+        provider = await self.start(name, timing, **settings)
+        await log_in(provider, account)
+        await until(lambda: provider.state.state is InstanceState.READY)
+        return provider
+
+    def patient(self, **changes: float) -> Timing:
+        """The tests' timing, but for these."""
+        return dataclasses.replace(QUICK, **changes)
+
+    async def stop(self) -> None:
+        for provider in self._made:
+            await provider.stop()
+
+
+@pytest.fixture
+async def station(whatsapp: WhatsAppStandIn, tmp_path: Path) -> AsyncIterator[Station]:
+    station = Station(whatsapp, tmp_path)
+    yield station
+    await station.stop()
+
+
+@pytest.fixture
+def harness(station: Station, agent: Account, ann: Account) -> WhatsAppHarness:
+    return WhatsAppHarness(station, agent, ann)

@@ -1,0 +1,173 @@
+"""What breaks in a WhatsApp Web that is driven by a program, and what becomes of it here."""
+
+import dataclasses
+from pathlib import Path
+
+import psutil
+import pytest
+
+from providers.models import InstanceState
+from providers.whatsappweb.bridge_process import Bridge
+from tests.providers.harness import Running
+from tests.providers.whatsappweb.conftest import QUICK, Station
+from tests.providers.whatsappweb.person import WhatsAppHarness
+from tests.providers.whatsappweb.waiting import until
+from tests.standins.whatsapp_web import Account, WhatsAppStandIn
+
+pytestmark = pytest.mark.anyio
+
+
+def browser_of(station: Station) -> list[psutil.Process]:
+    """The processes that work in the instance's profile."""
+    profile = str(station.folder / "instance" / "session")
+    return [process for process in psutil.process_iter(["cmdline"]) if any(profile in word for word in process.info["cmdline"] or ())]
+
+
+async def comes_back(station: Station) -> None:
+    """Degraded, and then ready, by itself."""
+    await station.inbox.state(InstanceState.DEGRADED)
+    await until(lambda: station.inbox.states()[-1] is InstanceState.READY)
+
+
+async def test_a_killed_browser_is_started_again_and_nothing_is_missed(station: Station, agent: Account, ann: Account) -> None:
+    await (await station.ready(agent)).stop()  # which writes the login to disk; a browser that is killed right after linking may have no time to
+    await station.ready(agent)
+    station.inbox.events.clear()
+    for process in browser_of(station):
+        process.kill()
+    ann.writes(agent, "are you there?")
+    await comes_back(station)
+    event = await station.inbox.message("are you there?")
+    assert not event.backfill
+
+
+async def test_a_page_that_hangs_is_started_again(station: Station, agent: Account, ann: Account) -> None:
+    await station.ready(agent)
+    agent.hang()
+    ann.writes(agent, "hello?")
+    await comes_back(station)
+    await station.inbox.message("hello?")
+
+
+async def test_a_killed_bridge_leaves_no_browser_behind(station: Station, agent: Account) -> None:
+    await station.ready(agent)
+    browser = browser_of(station)
+    bridge = browser[0].parent()
+    assert bridge is not None
+    assert "bridge.mjs" in " ".join(bridge.cmdline())
+    bridge.kill()
+    await until(lambda: not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in browser))
+    await comes_back(station)
+
+
+async def test_a_bridge_whose_parent_is_gone_closes_its_browser_and_ends(station: Station, tmp_path: Path) -> None:
+    bridge = await Bridge.start(station.machine, station.folder / "instance", 0.3)
+    names = [event.name async for event in until_qr(bridge)]
+    assert names[-1] == "qr"
+    family = psutil.Process(bridge.pid).children(recursive=True)
+    assert family
+    bridge.close()  # all that is left of a parent that was killed is the end of its pipe
+    last = [event async for event in bridge.events()][-1]
+    assert (last.name, last.data) == ("exit", {"reason": "parent_gone"})
+    await until(lambda: not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in family))
+    await bridge.stop()
+
+
+async def until_qr(bridge: Bridge):
+    async for event in bridge.events():
+        yield event
+        if event.name == "qr":
+            return
+
+
+async def test_nothing_is_written_beside_the_login(station: Station, agent: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library's page cache writes into the working folder, and where it cannot, it never becomes ready."""
+    read_only = tmp_path / "read-only"
+    read_only.mkdir(mode=0o500)
+    monkeypatch.chdir(read_only)
+    await station.ready(agent)
+    assert not list(read_only.iterdir())
+    assert not list(station.folder.rglob(".wwebjs_cache"))
+
+
+async def test_a_stale_lock_of_a_killed_container_does_not_keep_it_from_starting(station: Station, agent: Account) -> None:
+    session = station.folder / "instance" / "session"
+    session.mkdir(parents=True)
+    (session / "SingletonLock").symlink_to("another-machine-4711")
+    await station.ready(agent)
+    assert not (session / "SingletonLock").is_symlink() or "another-machine" not in str((session / "SingletonLock").readlink())
+
+
+async def test_a_page_that_does_not_show_what_it_sends_is_started_again(harness: WhatsAppHarness, station: Station, agent: Account) -> None:
+    provider = await station.ready(agent)
+    agent.mute()
+    await station.whatsapp.settled()
+    await provider.send(Running(harness, provider, station.inbox).draft("hello"))
+    degraded = await station.inbox.state(InstanceState.DEGRADED)
+    assert "does not show what it sends" in (degraded.reason or "")
+    await comes_back(station)
+
+
+async def test_messages_that_the_page_does_not_tell_of_are_found_and_it_is_started_again(station: Station, agent: Account, ann: Account) -> None:
+    await station.ready(agent)
+    agent.mute()
+    await station.whatsapp.settled()
+    ann.sends(agent, "chat", {"body": "one"}, t=4_000_000_000)
+    await station.inbox.message("one")
+    ann.sends(agent, "chat", {"body": "two"}, t=4_000_000_001)
+    await station.inbox.message("two")
+    degraded = await station.inbox.state(InstanceState.DEGRADED)
+    assert "did not tell" in (degraded.reason or "")
+    await comes_back(station)
+    assert [event.message.text for event in station.inbox.received()] == ["one", "two"]
+
+
+async def test_offline_it_is_degraded_and_back_online_it_has_what_it_missed(
+    station: Station, whatsapp: WhatsAppStandIn, agent: Account, ann: Account
+) -> None:
+    await station.ready(agent)
+    whatsapp.is_down = True
+    whatsapp.pages[0].hang_up()
+    degraded = await station.inbox.state(InstanceState.DEGRADED)
+    assert "no connection" in (degraded.reason or "")
+    ann.writes(agent, "while you were away")
+    whatsapp.is_down = False
+    await comes_back(station)
+    await station.inbox.message("while you were away")
+
+
+async def test_opened_elsewhere_is_said_and_taken_back(station: Station, agent: Account) -> None:
+    await station.ready(agent)
+    agent.say_state("CONFLICT")
+    degraded = await station.inbox.state(InstanceState.DEGRADED)
+    assert "somewhere else" in (degraded.reason or "")
+    await comes_back(station)
+
+
+@pytest.mark.parametrize(("socket", "words"), [("TOS_BLOCK", "blocked this number"), ("DEPRECATED_VERSION", "Update")])
+async def test_what_only_a_person_can_mend_is_an_error_and_not_tried_again(station: Station, agent: Account, socket: str, words: str) -> None:
+    provider = await station.ready(agent)
+    agent.say_state(socket)
+    error = await station.inbox.state(InstanceState.ERROR)
+    assert words in (error.reason or "")
+    await until(lambda: not browser_of(station))
+    assert provider.state is error
+
+
+async def test_a_browser_that_never_starts_is_an_error_in_the_end(station: Station) -> None:
+    timing = dataclasses.replace(QUICK, restarts=2)
+    provider = station.make(timing=timing)
+    provider._machine = dataclasses.replace(station.machine, chromium="/bin/false")
+    await provider.start(station.inbox.deliver)
+    error = await station.inbox.state(InstanceState.ERROR)
+    assert "3 times in a row" in (error.reason or "")
+    assert station.inbox.states().count(InstanceState.DEGRADED) == 1
+
+
+async def test_a_machine_without_a_browser_says_what_to_install(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WHATSAPP_MODULES", "/nowhere")
+    provider = station.make()
+    provider._machine = None
+    await provider.start(station.inbox.deliver)
+    error = await station.inbox.state(InstanceState.ERROR)
+    assert "make whatsapp" in (error.reason or "")

@@ -1,0 +1,103 @@
+"""Linking: QR codes, pairing codes, passkeys, and being unlinked."""
+
+from datetime import timedelta
+
+import pytest
+
+from providers.errors import InvalidRequest
+from providers.models import InstanceState, Need, QrCode, StateChanged
+from tests.providers.harness import Inbox
+from tests.providers.whatsappweb.conftest import Station
+from tests.providers.whatsappweb.person import log_in
+from tests.providers.whatsappweb.waiting import until
+from tests.standins.whatsapp_web import Account, WhatsAppStandIn
+
+pytestmark = pytest.mark.anyio
+
+
+async def shown(inbox: Inbox, sequence: int) -> QrCode:
+    event = await inbox.wait(StateChanged, lambda event: event.qr is not None and event.qr.sequence == sequence)
+    assert event.qr is not None
+    return event.qr
+
+
+async def test_qr_codes_are_numbered_and_the_first_one_lasts_longer(station: Station, whatsapp: WhatsAppStandIn) -> None:
+    await station.start()
+    first = await shown(station.inbox, 1)
+    whatsapp.renew_ref(whatsapp.pages[0])
+    second = await shown(station.inbox, 2)
+    assert first.expires_at - first.issued_at == timedelta(seconds=60)
+    assert second.expires_at - second.issued_at == timedelta(seconds=20)
+    assert first.content != second.content
+
+
+async def test_an_idle_page_shows_a_new_code_by_itself(station: Station, whatsapp: WhatsAppStandIn, agent: Account) -> None:
+    provider = await station.start()
+    await shown(station.inbox, 1)
+    whatsapp.idle(whatsapp.pages[0])
+    renewed = await shown(station.inbox, 2)
+    assert renewed.expires_at - renewed.issued_at == timedelta(seconds=60)
+    agent.scan(renewed.content)
+    await until(lambda: provider.state.state is InstanceState.READY)
+
+
+async def test_a_pairing_code_links_the_phone_of_that_number(station: Station, agent: Account) -> None:
+    provider = await station.start()
+    await shown(station.inbox, 1)
+    code = await provider.request_pairing_code("+1 555-0100")
+    state = await station.inbox.wait(StateChanged, lambda event: event.pairing_code is not None)
+    assert (state.state, state.needs, state.pairing_code) == (InstanceState.QR_READY, Need.PAIRING_CODE, code)
+    agent.enter_code(code.replace("-", ""))
+    await until(lambda: provider.state.state is InstanceState.READY)
+    assert (await provider.account()).phone == "+15550100"
+
+
+async def test_a_pairing_code_needs_a_phone_number(station: Station) -> None:
+    provider = await station.start()
+    await shown(station.inbox, 1)
+    with pytest.raises(InvalidRequest):
+        await provider.request_pairing_code("Ann")
+
+
+async def test_a_demanded_passkey_is_a_need_of_its_own(station: Station, agent: Account) -> None:
+    agent.wants_passkey = True
+    provider = await station.start()
+    agent.scan((await shown(station.inbox, 1)).content)
+    state = await station.inbox.wait(StateChanged, lambda event: event.needs is Need.PASSKEY)
+    assert state.state is InstanceState.QR_READY
+    assert "passkey" in (state.reason or "")
+    agent.wants_passkey = False
+    await log_in(provider, agent)
+    await until(lambda: provider.state.state is InstanceState.READY)
+
+
+async def test_a_page_that_synced_before_anybody_listened_becomes_ready(station: Station, whatsapp: WhatsAppStandIn, agent: Account) -> None:
+    await (await station.ready(agent)).stop()
+    whatsapp.syncs_early = True
+    await station.ready(agent)
+
+
+async def test_unlinked_on_the_phone_it_shows_a_new_code_and_the_next_login_lasts(station: Station, agent: Account) -> None:
+    """The library deletes the login under the running browser, and what is linked then is lost with the next restart."""
+    provider = await station.ready(agent)
+    agent.unlink()
+    told = await station.inbox.state(InstanceState.LOGGED_OUT)
+    assert "unlinked" in (told.reason or "")
+    await log_in(provider, agent)
+    await until(lambda: provider.state.state is InstanceState.READY)
+    await provider.stop()
+    inbox = Inbox()
+    again = station.make()
+    await again.start(inbox.deliver)
+    await inbox.state(InstanceState.READY)
+    assert InstanceState.QR_READY not in inbox.states()
+
+
+async def test_logged_out_by_this_side_the_device_is_gone_and_no_code_is_shown(station: Station, agent: Account) -> None:
+    provider = await station.ready(agent)
+    assert agent.devices
+    await provider.logout()
+    await station.inbox.state(InstanceState.LOGGED_OUT)
+    assert not agent.devices
+    assert not (station.folder / "instance" / "session").exists()
+    assert station.inbox.states()[-1] is InstanceState.LOGGED_OUT

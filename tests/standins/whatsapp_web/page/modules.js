@@ -1,0 +1,126 @@
+// The modules of WhatsApp Web that whatsapp-web.js asks for, by name. One that is not here is told to the server, and fails the test.
+
+const getters = (names) => Object.fromEntries(Object.entries(names).map(([name, field]) => [name, (contact) => contact[field]]));
+const isMe = (contact) => [me.pn?._serialized, me.lid?._serialized].includes(contact.id._serialized);
+const other = (wid) => (aliases.has(String(wid)) ? new Wid(aliases.get(String(wid))) : undefined);
+const links = (text) => [...String(text ?? '').matchAll(/https?:\/\/\S+/g)].map(([href]) => ({ href }));
+
+const linking = {
+    setPairingType(type) {
+        if (type !== 'ALT_DEVICE_LINKING') throw new Error(`pairing type ${type}`);
+    },
+    initializeAltDeviceLinking: async () => {},
+    startAltLinkingFlow: (phone, notify) => wire.call('alt_link', { phone, notify }),
+};
+
+const MODULES = {
+    WAWebSocketModel: { Socket },
+    WAWebCmd: { Cmd },
+    WAWebConnModel: { Conn },
+    WAWebOfflineHandler: { OfflineMessageHandler: { getOfflineDeliveryProgress: () => 100 } },
+    WAWebAltDeviceLinkingApi: linking,
+    WABase64: { encodeB64: (bytes) => btoa(String.fromCharCode(...bytes)) },
+    WAWebCompanionRegClientUtils: { DEVICE_PLATFORM: '1' },
+    WAWebAdvSignatureApi: {},
+    WAWebUserPrefsInfoStore: { waNoiseInfo: { get: async () => ({ staticKeyPair: { pubKey: new Uint8Array(32).fill(1) } }) } },
+    WAWebSignalStoreApi: { waSignalStore: { getRegistrationInfo: async () => ({ identityKeyPair: { pubKey: new Uint8Array(32).fill(2) } }) } },
+    WAWebUserPrefsMultiDevice: { getADVSecretKey: () => 'QURWLVNFQ1JFVC1PRi1BLVNUQU5ELUlO' },
+    WAWebUserPrefsMeUser: { getMaybeMePnUser: () => me.pn, getMaybeMeLidUser: () => me.lid },
+    WAWebCollections: {
+        Msg: Object.assign(Msg, { getMessagesById }),
+        Chat: Object.assign(Chat, { find }),
+        Contact: Object.assign(Contact, { find: async (wid) => Contact.get(wid) ?? new Model({ id: widOf(wid), name: '', pushname: '' }) }),
+        Blocklist,
+        BusinessProfile: { find: async () => ({}) },
+        GroupMetadata: { update: (id) => refresh(id).catch(() => Chat.get(id)) }, // of a group that was left, what was known stays
+    },
+    WAWebSyncGatingUtils: {},
+    WAWebCallCollection: {},
+    WAWebBackendJobsCommon: {},
+    WAWebE2EProtoUtils: {},
+    WAWebAddonReactionTableMode: { reactionTableMode: { bulkUpsert() {} } },
+    WAWebAddonPollVoteTableMode: { pollVoteTableMode: { bulkUpsert() {} } },
+    WALinkify: { findLinks: links, findLink: (text) => links(text)[0] },
+    WAWebWidFactory: { createWid: (text) => new Wid(text), createWidFromWidLike: widOf, asUserWidOrThrow: widOf },
+    WAWebFindChatAction: { findOrCreateLatestChat: async (wid) => ({ chat: await find(wid) }) },
+    WAWebLidMigrationUtils: { toPn: (id) => other(id._serialized ?? id) ?? null },
+    WAWebApiContact: {
+        getAlternateUserWid: other,
+        getPhoneNumber: other,
+        getCurrentLid: other,
+    },
+    WAWebContactGetters: {
+        getIsMe: isMe,
+        getIsUser: (contact) => contact.id.isUser(),
+        getIsGroup: (contact) => contact.id.isGroup(),
+        getIsWAContact: () => true,
+        getUserid: (contact) => contact.id.user,
+        ...getters({
+            getVerifiedName: 'verifiedName', getVerifiedLevel: 'verifiedLevel', getStatusMute: 'statusMute', getName: 'name',
+            getShortName: 'shortName', getPushname: 'pushname', getIsEnterprise: 'isEnterprise',
+        }),
+    },
+    WAWebFrontendContactGetters: { getIsMyContact: () => true },
+    WAWebChatLoadMessages: { loadEarlierMsgs },
+    WAWebChatGetters: { getIsNewsletter: () => false, getIsBroadcast: () => false },
+    WAWebMsgKey: MsgKey,
+    WAWebGetEphemeralFieldsMsgActionsUtils: { getEphemeralFields: () => ({}) },
+    WAWebSendMsgChatAction: { addAndSendMsgToChat },
+    WAWebStreamModel: { Stream: { markAvailable() {}, markUnavailable() {} } },
+    WAWebUpdateUnreadChatAction: {
+        sendSeen: async ({ chat }) => {
+            await wire.call('seen', { chat: String(chat.id) });
+            chat.set({ unreadCount: 0 });
+        },
+    },
+    WAWebMsgReply: { canReplyMsg: () => true },
+    WAWebMediaOpaqueData: OpaqueData,
+    WAWebPrepRawMedia: { prepRawMedia },
+    WAWebMediaStorage: { getOrCreateMediaObject: (filehash) => mediaObjects.get(filehash) },
+    WAWebMmsMediaTypes: { msgToMediaType: ({ type }) => type, castToV4: (type) => type },
+    WAWebMediaDataUtils: { shouldUseMediaCache: () => false },
+    WAWebMediaMmsV4Upload: { uploadMedia },
+    WAWebDownloadManager: { downloadManager: { downloadAndMaybeDecrypt } },
+    WAWebMsgActionCapability: capability,
+    WAWebSendMessageEditAction: { sendMessageEdit },
+    WAWebSendReactionMsgAction: { sendReactionToMsg: (msg, emoji) => wire.call('react', { key: msg.id.id, emoji }) },
+    WAWebChatStateBridge: {
+        sendChatStateComposing: (wid) => wire.call('typing', { chat: String(wid), typing: true }),
+        sendChatStatePaused: (wid) => wire.call('typing', { chat: String(wid), typing: false }),
+    },
+    WAWebQueryExistsJob: {
+        async queryWidExists(wid) {
+            const { contact } = await wire.call('exists', { id: String(wid) });
+            if (!contact) return null;
+            takeContact(contact);
+            return { wid: new Wid(contact.pn) };
+        },
+    },
+    WAWebGroupCreateJob: { createGroup },
+    WAWebGroupQueryJob: {
+        queryAndUpdateGroupMetadataById: ({ id }) => refresh(id),
+        resetGroupInviteCode: (wid) => wire.call('group_invite', { id: String(wid), renew: true }),
+    },
+    WASmaxGroupsAddParticipantsRPC: { sendAddParticipantsRPC },
+    WAWebWidToJid: { widToGroupJid: String, widToUserJid: String },
+    WAWebModifyParticipantsGroupAction: participantActions,
+    WAWebGroupModifyInfoJob: {
+        setGroupSubject: (wid, title) => wire.call('group_title', { id: String(wid), title }),
+        setGroupDescription: (wid, description) => wire.call('group_description', { id: String(wid), description }),
+    },
+    WAWebVcardParsingUtils: { parseVcard: (text) => ({ name: /^FN:(.*)$/m.exec(text)[1] }) },
+    WAWebVcardGetNameFromParsed: { vcardGetNameFromParsed: ({ name }) => name },
+    WAWebUploadManager: { encryptAndUpload },
+    WAWebStartMediaUploadQpl: { startMediaUploadQpl: () => ({}) },
+    WAWebExitGroupAction: { sendExitGroup: (chat) => wire.call('group_leave', { id: String(chat.id) }) },
+    WAWebMexFetchGroupInviteCodeJob: { fetchMexGroupInviteCode: (id) => wire.call('group_invite', { id, renew: false }) },
+};
+
+window.missing = [];
+window.require = (name) => {
+    if (Object.hasOwn(MODULES, name)) return MODULES[name];
+    window.missing.push(name);
+    wire.call('missing', { name });
+    throw new Error(`Requiring unknown module "${name}"`);
+};
+window.Debug = { VERSION: '2.3000.1030000000' };

@@ -1,0 +1,132 @@
+// What the page knows: its socket, its chats, messages and contacts.
+
+const Socket = Object.assign(new Model({ state: 'OPENING', hasSynced: false }), {
+    async logout() {
+        await wire.call('logout');
+        unlinked('logout');
+    },
+    reconnect() {},
+    takeover: () => wire.call('takeover'),
+});
+
+const Cmd = Object.assign(new Emitter(), {
+    refreshQR: () => wire.call('refresh_ref'),
+    async sendRevokeMsgs(chat, { list }) {
+        for (const msg of list) {
+            await wire.call('revoke', { key: msg.id.id });
+            msg.set({ type: 'revoked', body: '' });
+        }
+    },
+});
+
+const Conn = Object.assign(new Model({ ref: '', pushname: '', platform: 'android' }), {});
+const Chat = new Collection();
+const Contact = new Collection();
+const Msg = new Collection();
+const Blocklist = new Collection();
+const me = { pn: undefined, lid: undefined };
+const aliases = new Map();
+
+/** What the server tells of a message into what WhatsApp Web has of one. */
+function messageModel(told, isNewMsg) {
+    const remote = new Wid(told.remote);
+    const participant = widOf(told.participant);
+    const from = widOf(told.from);
+    const attributes = {
+        ...told.fields,
+        id: new MsgKey({ from, to: remote, id: told.key, participant, selfDir: told.from_me ? 'out' : 'in' }),
+        from,
+        to: widOf(told.to),
+        author: participant,
+        notifyName: told.name,
+        ack: told.ack,
+        t: told.t,
+        type: told.type,
+        self: told.from_me ? 'out' : 'in',
+        isNewMsg,
+    };
+    return withBehaviour(new Model(attributes));
+}
+
+function withBehaviour(msg) {
+    if (msg.directPath) msg.mediaData = { mediaStage: 'RESOLVED' };
+    return Object.assign(msg, {
+        unsafe: () => msg,
+        canReply: () => true,
+        msgContextInfo: () => ({
+            quotedMsg: { type: msg.type, body: msg.body },
+            quotedStanzaID: msg.id.id,
+            quotedParticipant: msg.author ?? (msg.id.fromMe ? me.pn : msg.from),
+        }),
+        downloadMedia: async () => {},
+    });
+}
+
+function keep(msg) {
+    msg.collection = Msg;
+    const chat = Chat.get(msg.id.remote);
+    chat.msgs.add(Msg.get(msg.id) ?? msg);
+    return Msg.add(msg);
+}
+
+function chatModel(told) {
+    const chat = new Model({ id: new Wid(told.id), formattedTitle: told.title, name: told.title, t: told.t, unreadCount: told.unread });
+    Object.assign(chat, { msgs: new Collection(), mute: { expiration: 0 }, lastReceivedKey: undefined });
+    chat.msgs.muted = true;
+    if (told.group) chat.groupMetadata = groupMetadata(told.group);
+    chat.iAmAdmin = () => chat.groupMetadata.participants.get(me.lid)?.isAdmin ?? chat.groupMetadata.participants.get(me.pn)?.isAdmin ?? false;
+    return chat;
+}
+
+function takeChat(told) {
+    const known = Chat.get(told.id);
+    if (known === undefined) return Chat.add(chatModel(told));
+    if (told.group) Object.assign(known.groupMetadata, groupMetadata(told.group));
+    known.set({ formattedTitle: told.title, name: told.title, t: told.t, unreadCount: told.unread });
+    return known;
+}
+
+function takeContact(told) {
+    aliases.set(told.pn, told.lid);
+    aliases.set(told.lid, told.pn);
+    if (Contact.get(told.id)) return;
+    Contact.add(new Model({ id: new Wid(told.id), name: told.name, pushname: told.name, phoneNumber: undefined, isBusiness: false }));
+}
+
+/** Everything that the server knows of this account, and the newest messages of each chat. */
+async function sync() {
+    const told = await wire.call('sync');
+    Object.assign(me, { pn: new Wid(told.me.pn), lid: new Wid(told.me.lid) });
+    Conn.set({ pushname: told.me.name });
+    aliases.set(told.me.pn, told.me.lid);
+    aliases.set(told.me.lid, told.me.pn);
+    told.contacts.forEach(takeContact);
+    told.chats.forEach(takeChat);
+    told.messages.forEach((one) => keep(messageModel(one, false)));
+}
+
+const find = async (wid) => {
+    const found = Chat.get(wid);
+    if (found) return found;
+    return takeChat(await wire.call('open_chat', { id: String(wid) }));
+};
+
+/** A message that came, or was written on another device of this account. */
+wire.on('message', ({ chat, contact, message }) => {
+    if (contact) takeContact(contact);
+    takeChat(chat);
+    if (!Msg.get(messageModel(message, true).id)) keep(messageModel(message, true));
+});
+wire.on('chat', takeChat);
+wire.on('ack', ({ key, ack }) => byKey(key)?.set({ ack }));
+wire.on('edit', ({ key, body, at }) => byKey(key)?.set({ body, latestEditSenderTimestampMs: at }));
+wire.on('revoke', ({ key }) => byKey(key)?.set({ type: 'revoked', body: '' }));
+wire.on('reaction', ({ message, by, emoji, t }) => {
+    const parent = messageModel(message, false).id;
+    const author = new Wid(by);
+    const id = new MsgKey({ from: author, to: parent.remote, id: `R${parent.id}`, selfDir: 'in' });
+    const row = { id, reactionParentKey: parent, reactionTimestamp: t * 1000, author, from: author, reactionText: emoji, ack: 1 };
+    window.require('WAWebAddonReactionTableMode').reactionTableMode.bulkUpsert([row]);
+});
+
+const byKey = (key) => Msg.getModelsArray().find((msg) => msg.id.id === key);

@@ -1,0 +1,330 @@
+"""The server: HTTPS for the page and its files, a web socket for what the page asks and is told."""
+
+import asyncio
+import json
+import mimetypes
+import secrets
+import string
+from collections.abc import Callable, Coroutine
+from itertools import count
+from pathlib import Path
+from typing import Self
+
+from aiohttp import WSMsgType, web
+
+from tests.standins.whatsapp_web import calls, certificate
+from tests.standins.whatsapp_web.accounts import Account
+from tests.standins.whatsapp_web.posts import Group, Json, Pair, Post
+from tests.standins.whatsapp_web.refusal import Refusal, no_such_user, not_yours
+
+_STATIC = Path(__file__).parent / "page"
+_MEDIA_MAX = 16 * 2**20
+_DOCUMENT_MAX = 100 * 2**20
+
+
+class Page:
+    """One open page of WhatsApp Web."""
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self.account: Account | None = None
+        self.device: str | None = None
+        self.ref: str | None = None
+        self.pairing: tuple[str, str] | None = None
+        """Number and code, where the person links by them."""
+        self.untaken: set[int] = set()
+        """Pushes that the page has not worked off yet."""
+        self._socket = socket
+        self._numbers = count(1)
+        self._sending = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def push(self, name: str, data: Json | None = None) -> None:
+        number = next(self._numbers)
+        self.untaken.add(number)
+        # As it is now: what is told of may change before it is written.
+        self._later(self._write(json.dumps({"push": name, "number": number, "data": data or {}})))
+
+    async def answer(self, message: Json) -> None:
+        await self._write(json.dumps(message))
+
+    async def _write(self, text: str) -> None:
+        async with self._sending:
+            if not self._socket.closed:
+                await self._socket.send_str(text)
+
+    def hang_up(self) -> None:
+        self._later(self._close())
+
+    async def _close(self) -> None:
+        await self._socket.close()
+
+    def _later(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+class WhatsAppStandIn:
+    """Runs in the caller's event loop on 127.0.0.1. Leaving it fails when the page was asked for a module it does not have."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.accounts: list[Account] = []
+        self.groups: list[Group] = []
+        self.posts: list[Post] = []
+        self.pages: list[Page] = []
+        self.files: dict[str, bytes] = {}
+        self.violations: list[str] = []
+        self.calls: list[tuple[str, Json]] = []
+        self.held: list[tuple[Page, Json]] = []
+        """Sends of accounts that are slow."""
+        self.syncs_early = False
+        """The page has synced before anybody listens for it."""
+        self.is_down = False
+        """No page gets a connection."""
+        self._missed: dict[str, list[Json]] = {}
+        self._pairs: dict[frozenset[Account], Pair] = {}
+        self._refs = count(1)
+        self._news = asyncio.Event()
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        app = web.Application(client_max_size=2 * _DOCUMENT_MAX)
+        app.add_routes(
+            [
+                web.get("/", self._index),
+                web.get("/static/{name}", self._static),
+                web.get("/wire", self._wire),
+                web.post("/media", self._upload),
+                web.get("/media/{number}", self._download),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=certificate.server_context())
+        await site.start()
+        self.port = self._runner.addresses[0][1]
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for page in self.pages:
+            page.hang_up()
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if kind is None:
+            assert not self.violations, self.violations
+
+    @property
+    def chromium_args(self) -> list[str]:
+        return certificate.chromium_args(self.port)
+
+    def account(self, number: str, name: str, *, by_lid: bool = False) -> Account:
+        """`by_lid`: others see its lid in place of its number."""
+        account = Account(self, number, name, by_lid=by_lid)
+        self.accounts.append(account)
+        return account
+
+    def group(self, title: str, members: list[Account], admins: list[Account] | None = None) -> Group:
+        group = Group(f"1203630{len(self.groups):011d}@g.us", title, list(members), set(admins if admins is not None else members[:1]))
+        self.groups.append(group)
+        self.tell_chat(group)
+        return group
+
+    async def until(self, happened: Callable[[], bool], seconds: float = 20) -> None:
+        """Waits for something that the stand-in can see."""
+        async with asyncio.timeout(seconds):
+            while not happened():
+                self._news.clear()
+                await self._news.wait()
+
+    async def settled(self) -> None:
+        """Until every open page has worked off what it was told."""
+        await self.until(lambda: not any(page.untaken for page in self.pages))
+
+    def changed(self) -> None:
+        self._news.set()
+
+    # The other side of the wire.
+
+    async def _index(self, request: web.Request) -> web.StreamResponse:
+        return web.FileResponse(_STATIC / "index.html")
+
+    async def _static(self, request: web.Request) -> web.StreamResponse:
+        name = request.match_info["name"]
+        return web.FileResponse(_STATIC / name, headers={"Content-Type": mimetypes.guess_type(name)[0] or "text/plain"})
+
+    async def _upload(self, request: web.Request) -> web.Response:
+        content = await request.read()
+        limit = _DOCUMENT_MAX if request.query["type"] == "document" else _MEDIA_MAX
+        if len(content) > limit:
+            return web.Response(status=413)
+        return web.json_response({"path": self.keep_file(content)})
+
+    async def _download(self, request: web.Request) -> web.Response:
+        content = self.files.get(request.path)
+        return web.Response(status=404) if content is None else web.Response(body=content)
+
+    async def _wire(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(max_msg_size=0)
+        if self.is_down:
+            return web.Response(status=503)  # type: ignore[return-value]
+        await socket.prepare(request)
+        page = Page(socket)
+        self.pages.append(page)
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    await self._hear(page, message.json())
+        finally:
+            self.pages.remove(page)
+            self.changed()
+        return socket
+
+    async def _hear(self, page: Page, said: Json) -> None:
+        if "taken" in said:
+            page.untaken.discard(said["taken"])
+            self.changed()
+        elif said["op"] == "send" and page.account is not None and page.account.is_slow:
+            self.held.append((page, said))
+            self.changed()
+        else:
+            await self._answer(page, said)
+
+    async def _answer(self, page: Page, call: Json) -> None:
+        self.calls.append((call["op"], call["args"]))
+        try:
+            result = calls.CALLS[call["op"]](self, page, **call["args"])
+            await page.answer({"id": call["id"], "result": result})
+        except Refusal as refusal:
+            await page.answer({"id": call["id"], "refusal": refusal.words, "status": refusal.status})
+        self.changed()
+
+    # Linking.
+
+    def new_ref(self, page: Page) -> str:
+        page.ref = f"2@ref{next(self._refs)}"
+        return page.ref
+
+    def renew_ref(self, page: Page) -> None:
+        """As after 60 s and then every 20 s."""
+        page.push("ref", {"ref": self.new_ref(page)})
+
+    def idle(self, page: Page) -> None:
+        """Nobody scanned for a while: the page waits for a click."""
+        page.ref = None
+        page.push("state", {"state": "UNPAIRED_IDLE"})
+
+    def new_code(self, page: Page, phone: str) -> str:
+        code = "".join(secrets.choice(string.ascii_uppercase) for _ in range(8))
+        page.pairing = (phone, code)
+        return code
+
+    async def release(self) -> None:
+        """Sends of slow accounts are taken after all."""
+        held, self.held = self.held, []
+        for page, said in held:
+            await self._answer(page, said)
+
+    def link(self, page: Page, account: Account) -> None:
+        device = f"device-{secrets.token_hex(4)}"
+        account.devices.add(device)
+        page.account, page.device, page.ref, page.pairing = account, device, None, None
+        page.push("paired", {"device": device, "early": self.syncs_early})
+        self.changed()
+
+    def owner_of(self, device: str | None) -> Account | None:
+        return next((account for account in self.accounts if device in account.devices), None)
+
+    def missed_by(self, device: str) -> list[Json]:
+        return self._missed.pop(device, [])
+
+    # Messages.
+
+    def pair(self, one: Account, other: Account) -> Pair:
+        return self._pairs.setdefault(frozenset({one, other}), Pair([one, other]))
+
+    def find_account(self, address: str) -> Account:
+        found = next((account for account in self.accounts if address in {account.pn, account.lid}), None)
+        if found is None:
+            raise no_such_user()
+        return found
+
+    def find_place(self, account: Account, chat: str) -> Group | Pair:
+        if chat.endswith("@g.us"):
+            group = next((group for group in self.groups if group.id == chat), None)
+            if group is None or account not in group.members:
+                raise not_yours()
+            return group
+        return self.pair(account, self.find_account(chat))
+
+    def find_post(self, account: Account, key: str) -> Post:
+        post = next((post for post in self.posts if post.key == key and account in post.place.members), None)
+        if post is None:
+            raise Refusal(404, "item-not-found")
+        return post
+
+    def posts_in(self, place: Group | Pair) -> list[Post]:
+        return [post for post in self.posts if post.place is place]
+
+    def posts_between(self, one: Account, other: Account) -> list[Post]:
+        return self.posts_in(self.pair(one, other))
+
+    def places_of(self, account: Account) -> list[Group | Pair]:
+        return [place for place in [*self._pairs.values(), *self.groups] if account in place.members]
+
+    def keep_file(self, content: bytes) -> str:
+        path = f"/media/{len(self.files) + 1}"
+        self.files[path] = content
+        return path
+
+    def spread(self, post: Post, *, origin: Page | None = None) -> None:
+        """To every device of everybody in the chat, but the one it was written on."""
+        if any(one is not post.author and one.online for one in post.place.members) and origin is None:
+            post.ack = 2
+        self.posts.append(post)
+        for member in post.place.members:
+            contact = None if member is post.author else post.author.contact()
+            news: Json = {"chat": calls.chat_view(self, member, post.place), "contact": contact, "message": post.view(member)}
+            there = {page.device for page in member.pages}
+            for device in member.devices - there:
+                self._missed.setdefault(device, []).append(news)
+            for page in member.pages:
+                if page is not origin:
+                    page.push("message", news)
+        self.changed()
+
+    def tell_chat(self, group: Group) -> None:
+        for member in group.members:
+            member.push("chat", calls.chat_view(self, member, group))
+        self.changed()
+
+    def acknowledge(self, post: Post, ack: int) -> None:
+        if ack > post.ack:
+            post.ack = ack
+            post.author.push("ack", {"key": post.key, "ack": ack})
+        self.changed()
+
+    def edit(self, post: Post, text: str, *, origin: Page | None = None) -> None:
+        post.fields["body"] = text
+        self._tell_all(post, "edit", {"key": post.key, "body": text, "at": post.t * 1000 + 1000}, origin)
+
+    def revoke(self, post: Post, *, origin: Page | None = None) -> None:
+        post.deleted = True
+        self._tell_all(post, "revoke", {"key": post.key}, origin)
+
+    def react(self, account: Account, post: Post, emoji: str) -> None:
+        if emoji:
+            post.reactions[account] = emoji
+        else:
+            post.reactions.pop(account, None)
+        for member in post.place.members:
+            by = account.lid if isinstance(post.place, Group) else account.pn if member is account else account.address
+            member.push("reaction", {"message": post.view(member), "by": by, "emoji": emoji, "t": post.t + 1})
+        self.changed()
+
+    def _tell_all(self, post: Post, name: str, data: Json, origin: Page | None) -> None:
+        for member in post.place.members:
+            for page in member.pages:
+                if page is not origin:
+                    page.push(name, data)
+        self.changed()
