@@ -6,7 +6,7 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 from db.database import Database
-from db.inbound import LOCK, LOG_LOCK, TELL
+from db.inbound import DUE, LOCK, LOG_LOCK, TELL
 from db.json import jsonb
 
 QUEUE: LiteralString = """
@@ -124,8 +124,10 @@ LOGGED: LiteralString = (
     logged AS (
         INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
         SELECT nextval('event_numbers'), instance_id, %(type)s, chat_id, id, %(data)s FROM changed
-        RETURNING id
-    )
+        RETURNING id, instance_id, chat_id
+    ),"""
+    + DUE
+    + """
     SELECT id, """
     + TELL
     + " AS told FROM logged"

@@ -20,12 +20,14 @@ from mcp_messenger.config import Config
 from mcp_messenger.delivery.feed import POLL_WITH_WAKEUPS, POLL_WITHOUT_WAKEUPS, Feed
 from mcp_messenger.delivery.inbound import Inbound
 from mcp_messenger.delivery.outbox import Outbox
+from mcp_messenger.delivery.webhooks import Webhooks
 from mcp_messenger.instances.logbook import Logbook
 from mcp_messenger.instances.memory import Memory
 from mcp_messenger.instances.remote import Calls
 from mcp_messenger.instances.supervisor import Supervisor
 from mcp_messenger.limiter import Limiter
 from mcp_messenger.metrics import Metrics
+from mcp_messenger.network import NetworkPolicy
 from mcp_messenger.vault import Vault
 from providers.base import Surroundings
 
@@ -46,6 +48,7 @@ class App:
     feed: Feed
     inbound: Inbound
     outbox: Outbox
+    webhooks: Webhooks
     supervisor: Supervisor
     calls: Calls
     memory: Memory
@@ -74,8 +77,9 @@ def build(config: Config) -> App:
     metrics = Metrics()
     inbound = Inbound(database, feed, metrics)
     outbox = Outbox(database, feed, inbound, metrics)
+    webhooks = Webhooks(database, vault=vault, policy=NetworkPolicy(allowed_networks=config.allowed_networks), tls=tls)
     memory = Memory(time.monotonic)
-    feed.listeners.append(memory)
+    feed.listeners += [webhooks, memory]
 
     def surroundings(instance_id: UUID) -> Surroundings:
         return Surroundings(str(instance_id), tls(), config.data_dir / "instances" / str(instance_id), config.public_url)
@@ -93,7 +97,9 @@ def build(config: Config) -> App:
     calls = Calls(database, feed, supervisor)
     feed.listeners.append(calls)
     limiter = Limiter(database, config.rate_limit)
-    return App(config, database, feed, inbound, outbox, supervisor, calls, memory, Logbook(), limiter, metrics, vault, tls, time.monotonic())
+    return App(
+        config, database, feed, inbound, outbox, webhooks, supervisor, calls, memory, Logbook(), limiter, metrics, vault, tls, time.monotonic()
+    )
 
 
 def _tls() -> ssl.SSLContext:
@@ -113,7 +119,7 @@ async def running(config: Config, *, quiet: float = 0.0) -> AsyncGenerator[App]:
         try:
             # Providers are stopped by the supervisor while inbound still writes what they deliver.
             async with (
-                _at_work(app, app.feed.run, app.inbound.run, app.memory.run, app.limiter.run),
+                _at_work(app, app.feed.run, app.inbound.run, app.memory.run, app.limiter.run, app.webhooks.run),
                 _at_work(app, app.supervisor.run, app.calls.run),
             ):
                 yield app

@@ -5,7 +5,7 @@ ApplicationError
 +-- NotAllowed            the credentials are valid, but do not reach that far
 |   +-- ReadOnly          nothing may be changed here
 +-- WrongHost, WrongOrigin    the request was meant for another server, or comes from a foreign page
-+-- NoSuchInstance, NoSuchChat, NoSuchMessage
++-- NoSuchInstance, NoSuchChat, NoSuchMessage, NoSuchDelivery
 +-- Conflict              the state of things does not allow it now
 |   +-- IdempotencyConflict   the idempotency key belongs to another request
 |   +-- NotReady          the instance is in the wrong state
@@ -100,6 +100,15 @@ class NoSuchMessage(ApplicationError):
 
     def __init__(self, message_id: str) -> None:
         super().__init__(f"No message {quoted(message_id)}; call get_messages.")
+
+
+class NoSuchDelivery(ApplicationError):
+    """There is no such delivery that has ended."""
+
+    code = "delivery_not_found"
+
+    def __init__(self, delivery_id: str) -> None:
+        super().__init__(f"No delivery {quoted(delivery_id)} that has ended; call list_deliveries.")
 
 
 class Conflict(ApplicationError):

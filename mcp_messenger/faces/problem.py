@@ -35,6 +35,7 @@ STATUS: Mapping[str, int] = MappingProxyType(
         "instance_not_found": 404,
         "chat_not_found": 404,
         "message_not_found": 404,
+        "delivery_not_found": 404,
         "conflict": 409,
         "idempotency_conflict": 422,
         "not_ready": 409,
