@@ -24,6 +24,13 @@ DUE: LiteralString = """
         SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )"""
+# The agent hears a little later: people write in bursts, and an echo may turn out to be our own.
+TO_AGENT: LiteralString = """
+    asked AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target, run_at)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'agno', now() + interval '1.5 seconds'
+        FROM logged JOIN message_instances i ON i.id = logged.instance_id WHERE i.agno_enable AND i.agent_id <> '' ORDER BY logged.id
+    )"""
 # What is known of a chat is not forgotten when somebody tells less of it.
 KNOWN_CHAT: LiteralString = """
             kind = CASE WHEN excluded.kind = 'unknown' THEN chats.kind ELSE excluded.kind END,
@@ -97,6 +104,8 @@ APPEND_MESSAGES: LiteralString = (
         WHERE id = heard.instance_id AND (last_activity_at IS NULL OR last_activity_at < now() - interval '10 seconds')
     ),"""
     + DUE
+    + ","
+    + TO_AGENT
     + """
     SELECT input.position, fresh.message_id, (SELECT max(id) FROM logged) AS event_id, """
     + TELL

@@ -183,6 +183,7 @@ DELETE: LiteralString = """
         calls AS (DELETE FROM calls USING gone WHERE instance_id = gone.id),
         deliveries AS (DELETE FROM deliveries USING gone WHERE instance_id = gone.id),
         endpoints AS (DELETE FROM delivery_endpoints USING gone WHERE instance_id = gone.id),
+        taken AS (DELETE FROM agent_chats USING gone WHERE instance_id = gone.id),
         events AS (DELETE FROM events USING gone WHERE instance_id = gone.id),
         statuses AS (DELETE FROM status_history USING gone WHERE instance_id = gone.id),
         codes AS (DELETE FROM qr_codes USING gone WHERE instance_id = gone.id),

@@ -14,8 +14,8 @@ QUEUE: LiteralString = """
         SELECT id, content->>'fingerprint' AS fingerprint FROM messages
         WHERE instance_id = %(instance_id)s AND idempotency_key = %(idempotency_key)s
     ), queued AS (
-        INSERT INTO messages (instance_id, chat_id, outgoing, status, kind, body, reply_to, content, idempotency_key)
-        SELECT %(instance_id)s, %(chat_id)s, true, 'queued', %(kind)s, %(body)s, %(reply_to)s, %(content)s, %(idempotency_key)s
+        INSERT INTO messages (instance_id, chat_id, outgoing, status, kind, body, reply_to, content, idempotency_key, queued)
+        SELECT %(instance_id)s, %(chat_id)s, true, 'queued', %(kind)s, %(body)s, %(reply_to)s, %(content)s, %(idempotency_key)s, true
         WHERE NOT EXISTS (SELECT FROM known)
         ON CONFLICT (instance_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
         RETURNING id, content->>'fingerprint' AS fingerprint

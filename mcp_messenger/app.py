@@ -17,6 +17,8 @@ import anyio.abc
 from db.database import Database
 from db.errors import StoreUnavailable
 from mcp_messenger.config import Config
+from mcp_messenger.delivery.agents import Agents
+from mcp_messenger.delivery.agno import AgentOs
 from mcp_messenger.delivery.feed import POLL_WITH_WAKEUPS, POLL_WITHOUT_WAKEUPS, Feed
 from mcp_messenger.delivery.inbound import Inbound
 from mcp_messenger.delivery.outbox import Outbox
@@ -49,6 +51,7 @@ class App:
     inbound: Inbound
     outbox: Outbox
     webhooks: Webhooks
+    agents: Agents
     supervisor: Supervisor
     calls: Calls
     memory: Memory
@@ -95,11 +98,32 @@ def build(config: Config) -> App:
         only=UUID(config.instance_id) if config.instance_id else None,
     )
     calls = Calls(database, feed, supervisor)
-    feed.listeners.append(calls)
+    agents = Agents(database, outbox=outbox, supervisor=supervisor, calls=calls, agent_os=_agent_os(config), quiet=config.quiet_hours)
+    feed.listeners += [calls, agents]
     limiter = Limiter(database, config.rate_limit)
     return App(
-        config, database, feed, inbound, outbox, webhooks, supervisor, calls, memory, Logbook(), limiter, metrics, vault, tls, time.monotonic()
+        config,
+        database,
+        feed,
+        inbound,
+        outbox,
+        webhooks,
+        agents,
+        supervisor,
+        calls,
+        memory,
+        Logbook(),
+        limiter,
+        metrics,
+        vault,
+        tls,
+        time.monotonic(),
     )
+
+
+def _agent_os(config: Config) -> AgentOs | None:
+    key = config.agno_key
+    return None if config.agno_url is None else AgentOs(config.agno_url, None if key is None else key.get_secret_value())
 
 
 def _tls() -> ssl.SSLContext:
@@ -120,7 +144,7 @@ async def running(config: Config, *, quiet: float = 0.0) -> AsyncGenerator[App]:
             # Providers are stopped by the supervisor while inbound still writes what they deliver.
             async with (
                 _at_work(app, app.feed.run, app.inbound.run, app.memory.run, app.limiter.run, app.webhooks.run),
-                _at_work(app, app.supervisor.run, app.calls.run),
+                _at_work(app, app.supervisor.run, app.calls.run, app.agents.run),
             ):
                 yield app
         finally:

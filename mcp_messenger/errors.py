@@ -13,6 +13,7 @@ ApplicationError
 +-- InvalidInput          an argument cannot be used
 |   +-- PayloadTooLarge
 +-- FetchRefused, FetchFailed     a URL may not be fetched, or could not be
++-- AgentFailed           an agent gave no answer
 +-- VaultError            a stored secret cannot be read
 +-- BodyTooSlow, TookTooLong      a request, or what it asks for, was given up
 +-- InternalError         what nobody foresaw
@@ -185,6 +186,17 @@ class FetchFailed(ApplicationError):
 
     code = "fetch_failed"
     next_step = "Check that the URL works without a login, or send the file itself."
+
+
+class AgentFailed(ApplicationError):
+    """The agent gave no answer. `status` is what its server answered, if it did."""
+
+    code = "agent_failed"
+    next_step = "Check MCP_MESSENGER_AGNO_URL, MCP_MESSENGER_AGNO_KEY and the instance's agent_id; it is tried again."
+
+    def __init__(self, detail: str = "", *, status: int | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
 
 
 class VaultError(ApplicationError):

@@ -44,6 +44,7 @@ STATUS: Mapping[str, int] = MappingProxyType(
         "payload_too_large": 413,
         "fetch_refused": 422,
         "fetch_failed": 502,
+        "agent_failed": 502,
         "vault_error": 500,
         "body_too_slow": 408,
         "took_too_long": 504,

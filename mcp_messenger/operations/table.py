@@ -1,6 +1,7 @@
 """Everything that can be done, one row each. The MCP tools and the REST routes are made from it."""
 
 from mcp_messenger.operations import (
+    agents,
     catching_up,
     chats,
     diagnostics,
@@ -108,6 +109,12 @@ OPERATIONS: tuple[Operation, ...] = (
               "Mark a chat as read.", SENDING, WRITE, idempotent=True),
     Operation("set_typing", "POST", f"{I}/chats/{{chat_id}}/typing", sending.SetTyping, Nothing, sending.set_typing,
               "Show or end the typing sign.", SENDING, WRITE, idempotent=True),
+
+    # agents
+    Operation("get_chat_agent", "GET", f"{I}/chats/{{chat_id}}/agent", agents.OfAgentChat, agents.ChatAgent, agents.get_chat_agent,
+              "Whether the instance's own agent answers in a chat.", EXTRAS, open_world=False),
+    Operation("set_chat_agent", "PUT", f"{I}/chats/{{chat_id}}/agent", agents.SetChatAgent, agents.ChatAgent, agents.set_chat_agent,
+              "Hand a chat to a person, pause the instance's own agent there, or give it back.", EXTRAS, WRITE, idempotent=True, open_world=False),
 
     # groups
     Operation("list_groups", "GET", f"{I}/groups", OfInstance, groups.GroupList, groups.list_groups,
