@@ -82,7 +82,7 @@ def build(config: Config) -> App:
     outbox = Outbox(database, feed, inbound, metrics)
     webhooks = Webhooks(database, vault=vault, policy=NetworkPolicy(allowed_networks=config.allowed_networks), tls=tls)
     memory = Memory(time.monotonic)
-    feed.listeners += [webhooks, memory]
+    feed.listeners.append(memory)
 
     def surroundings(instance_id: UUID) -> Surroundings:
         return Surroundings(str(instance_id), tls(), config.data_dir / "instances" / str(instance_id), config.public_url)
@@ -99,7 +99,8 @@ def build(config: Config) -> App:
     )
     calls = Calls(database, feed, supervisor)
     agents = Agents(database, outbox=outbox, supervisor=supervisor, calls=calls, agent_os=_agent_os(config), quiet=config.quiet_hours)
-    feed.listeners += [calls, agents]
+    feed.listeners.append(calls)
+    feed.growth += [webhooks.wake, agents.wake]
     limiter = Limiter(database, config.rate_limit)
     return App(
         config,

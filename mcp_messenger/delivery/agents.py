@@ -20,11 +20,9 @@ from db.agents import TARGET
 from db.database import Database
 from db.deliveries import Claimed
 from db.errors import StoreUnavailable
-from db.events import EventRow
 from db.instances import InstanceRow
 from db.messages import MessageRow
 from mcp_messenger.delivery.agno import AgentOs
-from mcp_messenger.delivery.feed import Listener
 from mcp_messenger.delivery.guards import BOT_WINDOW, WINDOW, Quiet, Situation, judge
 from mcp_messenger.delivery.outbox import Outbox
 from mcp_messenger.errors import AgentFailed, IdempotencyConflict
@@ -70,7 +68,7 @@ class Burst:
         return f"{self.row.id}:{self.chat_id}"
 
 
-class Agents(Listener):
+class Agents:
     def __init__(
         self,
         database: Database,
@@ -92,7 +90,8 @@ class Agents(Listener):
         self._running = 0
         self._wake = anyio.Event()
 
-    def instance_changed(self, instance_id: UUID, rows: list[EventRow]) -> None:
+    def wake(self) -> None:
+        """There may be something to answer."""
         self._wake.set()
 
     async def run(self) -> None:

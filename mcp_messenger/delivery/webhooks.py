@@ -23,10 +23,8 @@ from db import deliveries, history, messages
 from db.database import Database
 from db.deliveries import Claimed, Settled
 from db.errors import StoreUnavailable
-from db.events import EventRow
 from db.messages import MessageRow
 from mcp_messenger.delivery.endpoint import PREFIX, Endpoint, endpoint_of
-from mcp_messenger.delivery.feed import Listener
 from mcp_messenger.delivery.payload import Data, Payload, QrPart, payload_of
 from mcp_messenger.delivery.post import Outcome, post
 from mcp_messenger.errors import VaultError
@@ -86,7 +84,7 @@ class Ended:
         return Settled(claimed.id, claimed.lease_until, "pending", delay, outcome.error)
 
 
-class Webhooks(Listener):
+class Webhooks:
     def __init__(self, database: Database, *, vault: Callable[[], Vault], policy: NetworkPolicy, tls: Callable[[], ssl.SSLContext]) -> None:
         self._database = database
         self._vault = vault
@@ -98,9 +96,6 @@ class Webhooks(Listener):
         self._ended: list[Ended] = []
         self._cut_short: list[Claimed] = []
         self._wake = anyio.Event()
-
-    def instance_changed(self, instance_id: UUID, rows: list[EventRow]) -> None:
-        self._wake.set()
 
     def wake(self) -> None:
         """There may be something to deliver."""
