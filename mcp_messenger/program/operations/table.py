@@ -65,8 +65,15 @@ RUNS: Mapping[str, Callable[..., Awaitable[Output]]] = {
     "get_logs": diagnostics.get_logs,
 }
 
-LEFT_TO_THE_MANAGER = frozenset({"update_instance", "delete_instance", "rotate_api_key", "get_api_key_history", "get_credentials", "set_credentials"})
-"""Of an instance, and nothing that it can do itself: its settings, its key and its being there come from outside."""
+LEFT_TO_THE_MANAGER = frozenset(
+    {
+        *("update_instance", "delete_instance", "rotate_api_key", "get_api_key_history", "get_credentials", "set_credentials"),
+        *("list_deliveries", "retry_delivery", "retry_dead_deliveries", "replay_events", "test_webhook", "rotate_webhook_secret"),
+        *("get_chat_agent", "set_chat_agent"),
+    }
+)
+"""Of an instance, and nothing that it can do itself: its settings, its key and its being there come from outside, and who gets its
+events is seen to there."""
 
 
 def _alone(row: Operation, run: Callable[..., Awaitable[Any]]) -> Operation:
