@@ -1,5 +1,6 @@
 """Sends: what the caller reads, what stays in the store, and that nothing goes out twice, in the wrong order or too fast."""
 
+import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -12,12 +13,15 @@ import pytest
 from mcp_messenger.app import App
 from mcp_messenger.caller import ADMIN
 from mcp_messenger.delivery import outbox
+from mcp_messenger.delivery.pace import Pace
 from mcp_messenger.errors import IdempotencyConflict
 from mcp_messenger.operations import sending
 from mcp_messenger.operations.instances import CreateInstance, create_instance
 from mcp_messenger.operations.sending import SendAnswer, SendMessage
 from providers import errors
+from providers.models import Limits, Rate
 from providers.sandbox.provider import SandboxProvider
+from providers.telegram.provider import TelegramProvider
 from tests.postgres import execute
 from tests.running import ready_sandbox, running_app, until_status
 from tests.standins.telegram_bot_api import StandInBot, TelegramStandIn
@@ -268,22 +272,29 @@ async def test_telegram_s_flood_control_is_obeyed(database_url: str, tmp_path: P
         assert (texts(bot, ann), texts(bot, bob)) == (["hello"], ["hello"])
 
 
-async def test_a_long_wait_for_the_rate_is_spent_in_the_queue(database_url: str, tmp_path: Path) -> None:
+async def test_a_long_wait_for_the_rate_is_spent_in_the_queue(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = TelegramProvider.limits.model_copy(update={"group_rate": Rate(count=2, seconds=120)})
+    monkeypatch.setattr(TelegramProvider, "limits", slow)
     async with telegram_bot(database_url, tmp_path) as (app, instance_id, _, bot):
         team = bot.group("Team")
         bot.user_writes(team, "welcome", by=bot.person("Ann"))
         await until(lambda: rows(database_url, "SELECT 1 FROM chats WHERE kind = 'group'"))
         async with anyio.create_task_group() as tasks:
-            for number in range(21):
+            for number in range(3):
                 tasks.start_soon(send, app, instance_id, str(team), str(number))
             await until(lambda: rows(database_url, "SELECT 1 FROM messages WHERE status = 'queued' AND error->>'code' = 'paced'"))
-            assert len(texts(bot, team)) == 20
-            attempts, epoch, wait = rows(database_url, "SELECT attempts, claimed_epoch, extract(epoch FROM not_before - now())::float8 FROM outbox")[
-                0
-            ]
+            assert len(texts(bot, team)) == 2
+            ((attempts, epoch, wait),) = rows(
+                database_url, "SELECT attempts, claimed_epoch, extract(epoch FROM not_before - now())::float8 FROM outbox"
+            )
             assert (attempts, epoch) == (0, None)
-            assert 0.5 < wait <= 3
-        assert len(texts(bot, team)) == 21
+            assert 1 < wait <= 60
+            held = app.supervisor.get(UUID(instance_id))
+            assert held is not None
+            held.pace = Pace(Limits(max_text=4096), time.monotonic)
+            execute(database_url, "UPDATE outbox SET not_before = now()")
+            held.wake_outbox()
+        assert sorted(texts(bot, team)) == ["0", "1", "2"]
 
 
 async def test_a_group_that_moved_while_we_wrote(database_url: str, tmp_path: Path) -> None:
