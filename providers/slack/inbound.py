@@ -52,8 +52,8 @@ class Identity:
         if self.team is None or payload.get("is_ext_shared_channel"):
             return True
         authorizations: list[Json] = payload.get("authorizations") or []
-        teams = {payload.get("team_id"), payload.get("context_team_id"), (payload.get("team") or {}).get("id")}
-        teams |= {authorization.get("team_id") for authorization in authorizations}
+        team: Json = payload.get("team") or {}
+        teams = {payload.get("team_id"), payload.get("context_team_id"), team.get("id"), *(one.get("team_id") for one in authorizations)}
         return self.team in teams or teams == {None}
 
 
