@@ -7,11 +7,12 @@ import logging
 import ssl
 from typing import Any, cast
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from pydantic import SecretStr
 from slack_sdk.web.async_client import AsyncWebClient
+
+from providers.proxies import proxy_for
 
 Json = dict[str, Any]
 
@@ -89,19 +90,10 @@ class SlackClient(AsyncWebClient):
 def connect(token: SecretStr, base_url: str, tls: ssl.SSLContext) -> SlackClient:
     """A client that opens its connections when they are needed. Needs a running event loop."""
     connector = aiohttp.TCPConnector(ssl=tls, limit=_POOL_SIZE)
-    session = aiohttp.ClientSession(connector=connector, timeout=_SECONDS, proxy=_proxy(base_url), cookie_jar=aiohttp.DummyCookieJar())
+    # With trust_env aiohttp would take passwords from a .netrc along with the proxy.
+    session = aiohttp.ClientSession(connector=connector, timeout=_SECONDS, proxy=proxy_for(base_url), cookie_jar=aiohttp.DummyCookieJar())
     return SlackClient(token, base_url, tls, session)
 
 
 def _as_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
-
-
-def _proxy(url: str) -> str | None:
-    """From the environment: aiohttp would take passwords from a .netrc along with it."""
-    parts = urlsplit(url)
-    if proxy_bypass(parts.hostname or ""):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy

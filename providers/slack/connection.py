@@ -75,7 +75,7 @@ class Connection:
         self._pause = 0.0
         self._is_open = False
         self._untaken = 0
-        """Envelopes that are not stored yet."""
+        """What Slack told, or is known to have dropped, and is not stored yet."""
         self._missed = False
         self._doubt = asyncio.Event()
         """Set when the token may have been revoked."""
@@ -274,9 +274,11 @@ class Connection:
     async def _read_what_was_held_back(self) -> None:
         """Slack drops an app's events for the rest of a minute that has too many."""
         logger.warning("Slack drops events of this app for a minute; they are read from history.")
+        self._untaken += 1
         await asyncio.sleep(self._timing.held_back_seconds)
         self._missed = True
         self._catch_up()
+        self._untaken -= 1
 
     async def _read_back(self, since: float) -> None:
         assert self._translator is not None

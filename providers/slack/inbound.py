@@ -53,8 +53,7 @@ class Identity:
             return True
         authorizations: list[Json] = payload.get("authorizations") or []
         team: Json = payload.get("team") or {}
-        teams = {payload.get("team_id"), payload.get("context_team_id"), team.get("id")}
-        teams |= {authorization.get("team_id") for authorization in authorizations}
+        teams = {payload.get("team_id"), payload.get("context_team_id"), team.get("id"), *(one.get("team_id") for one in authorizations)}
         return self.team in teams or teams == {None}
 
 

@@ -3,14 +3,15 @@
 import ssl
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import quote
 
 import httpx
 from pydantic import SecretStr
 from telegram import Bot
 from telegram.error import BadRequest
 from telegram.request import HTTPXRequest
+
+from providers.proxies import proxy_for
 
 # httpx logs every URL at info level, and Bot shows its token in its repr: both get this instead.
 _PLACEHOLDER = "_TOKEN_"
@@ -58,17 +59,8 @@ class BotClient(Bot):
 
 def connect(token: SecretStr, base_url: str, tls: ssl.SSLContext) -> BotClient:
     """A client that opens its connections when they are needed."""
-    transport = _TokenTransport(token, tls, _proxy(base_url))
+    # httpx looks into the environment only when it makes the transport itself.
+    transport = _TokenTransport(token, tls, proxy_for(base_url))
     request = _Request(read_timeout=30, write_timeout=30, connect_timeout=10, pool_timeout=10, httpx_kwargs={"transport": transport})
     base = base_url.rstrip("/")
     return BotClient(_PLACEHOLDER, f"{base}/bot", f"{base}/file/bot", request=request, get_updates_request=request)
-
-
-def _proxy(url: str) -> str | None:
-    """From the environment: httpx looks there only when it makes the transport itself."""
-    parts = urlsplit(url)
-    if proxy_bypass(parts.hostname or ""):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    return f"http://{proxy}" if proxy and "://" not in proxy else proxy

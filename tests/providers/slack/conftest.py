@@ -21,7 +21,7 @@ QUICK = Timing(
     heartbeat_seconds=5,
     check_seconds=0.02,
     position_seconds=0.02,
-    overlap_seconds=0.001,
+    overlap_seconds=30,
     share_pauses=(0.01,) * 5,
     held_back_seconds=0.01,
 )

@@ -301,6 +301,19 @@ async def test_a_deleted_file_is_not_found(station: Station) -> None:
         await station.make().download(Media(kind=MediaKind.DOCUMENT, ref=file.id))
 
 
+async def test_goes_through_the_proxy_of_the_environment(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", station.slack.url().removeprefix("http://"))
+    await station.make(base_url="http://slack.example/api").send(draft(station))
+    assert posted(station) == ["hello"]
+
+
+async def test_goes_past_the_proxy_where_the_environment_says_so(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    await station.make().send(draft(station))
+    assert posted(station) == ["hello"]
+
+
 async def test_names_that_may_not_be_asked_for_do_not_hold_a_message_up(station: Station) -> None:
     station.slack.scopes -= {"users:read", "im:read"}
     station.inbox = Inbox()
