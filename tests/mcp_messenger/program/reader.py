@@ -21,7 +21,7 @@ from providers.telegram.settings import TelegramSettings
 from tests.mcp_messenger.program.process import KEY, QUICK
 
 
-async def main(address: str, token: str, bot_api: str, file: str, dies: str | None = None) -> None:
+async def main(address: str, token: str, bot_api: str, file: str, dies: str) -> None:
     async def endpoint() -> str:
         return address
 
@@ -29,10 +29,10 @@ async def main(address: str, token: str, bot_api: str, file: str, dies: str | No
         taken = [event.message.text for event in events if isinstance(event, MessageReceived)]
         if taken and dies == "before":
             os.kill(os.getpid(), signal.SIGKILL)
-        with Path(file).open("a", encoding="utf-8") as store:
-            store.writelines(f"{text}\n" for text in taken)
-            store.flush()
-            os.fsync(store.fileno())
+        with Path(file).open("a", encoding="utf-8") as kept:
+            kept.writelines(f"{text}\n" for text in taken)
+            kept.flush()
+            os.fsync(kept.fileno())
         if taken and dies == "after":
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -44,4 +44,5 @@ async def main(address: str, token: str, bot_api: str, file: str, dies: str | No
 
 
 if __name__ == "__main__":
-    anyio.run(main, *sys.argv[1:])
+    where, bot, api, store, *point = sys.argv[1:]
+    anyio.run(main, where, bot, api, store, "".join(point))
