@@ -3,6 +3,7 @@
 import re
 
 from mcp_messenger.config import SETTINGS
+from mcp_messenger.program.settings import SETTINGS as ALONE
 from tests.readme import README, generated
 
 
@@ -18,12 +19,13 @@ def test_its_links_lead_somewhere() -> None:
 
 
 def test_every_variable_that_is_read_is_documented() -> None:
-    documented = {setting.name for setting in SETTINGS}
+    documented = {setting.name for setting in (*SETTINGS, *ALONE)}
     source = "\n".join(path.read_text(encoding="utf-8") for path in (README.parent / "mcp_messenger").rglob("*.py"))
     mentioned = set(re.findall(r"\bMCP_MESSENGER_[A-Z_]+[A-Z]\b", source))
-    settings = (README.parent / "mcp_messenger" / "config.py").read_text(encoding="utf-8")
+    files = ("config.py", "program/settings.py")
+    settings = "\n".join((README.parent / "mcp_messenger" / file).read_text(encoding="utf-8") for file in files)
     assert mentioned <= documented
-    assert {f"MCP_MESSENGER_{name}" for name in re.findall(r'get\("([A-Z_]+)"', settings)} <= documented
+    assert {f"MCP_MESSENGER_{name}" for name in re.findall(r'(?<!environ\.)get\("([A-Z_]+)"', settings)} <= documented
 
 
 def test_its_make_targets_exist() -> None:

@@ -176,8 +176,10 @@ class RemoteProvider(RemotePort, Provider):
                 await self._say(deliver, StateChanged(state=InstanceState.DEGRADED, reason=reason, account=self._state.account))
                 return
             except MessengerError as error:
-                log.warning("the program cannot be used: %s", error.detail, extra={"instance_id": self.surroundings.instance_id})
-                self._state = self._out_of_reach(error)
+                state = self._out_of_reach(error)
+                if state != self._state:
+                    log.warning("the program cannot be used: %s", error.detail, extra={"instance_id": self.surroundings.instance_id})
+                self._state = state
             except Exception:
                 # A store that is away for a while must not end the receiving; nothing was confirmed.
                 log.exception("events were not taken; they are asked for again", extra={"instance_id": self.surroundings.instance_id})

@@ -1,6 +1,7 @@
 """The file of the spool: SQLite, by one thread, so that no write holds up the event loop."""
 
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -79,6 +80,8 @@ class SpoolFile:
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Nobody else's to read, nor what SQLite lays beside it.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
             connection = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=1.0)
             try:
                 connection.row_factory = sqlite3.Row
@@ -90,7 +93,6 @@ class SpoolFile:
             except BaseException:
                 connection.close()
                 raise
-            self.path.chmod(0o600)
             self._connection = connection
         return self._connection
 

@@ -62,7 +62,7 @@ class Doorkeeper:
         return Caller(user_id="local", instance_id=self._program.instance_id)
 
     def _is_own_token(self, given: str) -> bool:
-        token: object = getattr(self._program.runner.settings, "token", None) if self._program.cls.name == "telegram" else None
+        token: object = getattr(self._program.runner.settings, "token", None)
         return isinstance(token, SecretStr) and hmac.compare_digest(given.encode(), token.get_secret_value().encode())
 
 

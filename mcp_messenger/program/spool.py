@@ -13,10 +13,10 @@ from pydantic import TypeAdapter
 
 from mcp_messenger.program import ledger
 from mcp_messenger.program.archive import keep, keep_error, text_of
-from mcp_messenger.program.database import SpoolFile
+from mcp_messenger.program.database import SpoolFile, SpoolUnavailable
 from mcp_messenger.program.facts import fact, set_fact
 from mcp_messenger.program.protocol import Numbered
-from providers.models import Event, MessageReceived, StateChanged
+from providers.models import Event, InstanceState, MessageReceived, StateChanged
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +55,7 @@ class Spool:
         self._bounds = bounds
         self._has_reader = has_reader
         self._is_open = False
+        self._last_state: StateChanged | None = None
         self._states: dict[int, StateChanged] = {}
         self._since_trim = 0
         self._grown = anyio.Event()
@@ -90,12 +91,18 @@ class Spool:
             await self.open()
         states = await self.file.write(lambda db: self._append(db, events))
         self._states |= states
+        if states:
+            self._last_state = states[max(states)]
         for stale in sorted(self._states)[:-STATES_KEPT]:
             del self._states[stale]
         self.wake()
         self._since_trim += len(events)
         if self._since_trim >= TRIM_EVERY:
-            await self.trim()
+            try:
+                await self.trim()
+            except SpoolUnavailable as error:
+                # These events are on the disk all the same.
+                log.warning("the spool was not kept to its bounds: %s", error.detail)
 
     def _append(self, db: sqlite3.Connection, events: Sequence[Event]) -> dict[int, StateChanged]:
         states: dict[int, StateChanged] = {}
@@ -133,7 +140,14 @@ class Spool:
         lost = await self.file.write(self._trim)
         if lost:
             log.error("%d events went unread: more had gathered than the spool keeps", lost)
-            self.wake()
+            await self._tell_loss(lost)
+
+    async def _tell_loss(self, lost: int) -> None:
+        """As a state that is over at once: a manager writes such a one down among the errors of the instance."""
+        if self._last_state is not None:
+            reason = f"{lost} events went unread: more had gathered than the spool keeps."
+            degraded = StateChanged(state=InstanceState.DEGRADED, reason=reason, account=self._last_state.account)
+            await self.append([degraded, self._last_state])
 
     def _trim(self, db: sqlite3.Connection) -> int:
         bounds, horizon = self._bounds, text_of(datetime.now(UTC) - self._bounds.age)

@@ -16,6 +16,7 @@ from providers.errors import Unreachable
 from providers.models import Draft, InstanceState, MessageReceived, SentMessage, StateChanged
 from providers.telegram.settings import TelegramSettings
 from tests.mcp_messenger.program.process import Managed, managed
+from tests.program import ROOT
 from tests.providers.harness import Inbox
 from tests.standins.telegram_bot_api import StandInBot, TelegramStandIn
 
@@ -187,6 +188,28 @@ async def test_events_wait_for_a_manager_that_died(account: Account, tmp_path: P
         assert delivered(second) == ["two", "three", "four"]
         assert received(first, second) == ["four", "one", "three", "two"]
         await again.detach()
+
+
+@pytest.mark.parametrize(("dies", "taken_by_the_first"), [("before", 0), ("after", 1)])
+async def test_a_manager_that_is_killed_while_it_takes_something(dies: str, taken_by_the_first: int, account: Account, tmp_path: Path) -> None:
+    """What it had stored and not confirmed comes a second time, for a store that knows it; what it had not stored comes for the first."""
+    async with managed("telegram", tmp_path) as program:
+        store = tmp_path / "store.txt"
+        store.touch()
+        command = [sys.executable, "-m", "tests.mcp_messenger.program.reader", program.url, account.bot.token, account.telegram.url, str(store)]
+        async with await anyio.open_process([*command, dies], cwd=ROOT) as doomed:
+            await account.telegram.until_called(account.bot, "getUpdates")
+            account.bot.user_writes(account.ann, "first")
+            with anyio.fail_after(30):
+                assert await doomed.wait() == -signal.SIGKILL
+        assert store.read_text().splitlines() == ["first"] * taken_by_the_first
+        account.bot.user_writes(account.ann, "second")
+        async with await anyio.open_process(command, cwd=ROOT) as successor:
+            with anyio.fail_after(30):
+                while "second" not in store.read_text():  # noqa: ASYNC110 - it is of another process
+                    await anyio.sleep(0.05)
+            successor.kill()
+        assert store.read_text().splitlines() == ["first"] * taken_by_the_first + ["first", "second"]
 
 
 async def _confirmed(program: Managed) -> None:
