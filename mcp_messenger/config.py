@@ -130,7 +130,7 @@ SETTINGS = (
     Setting(PREFIX + "CONTAINER_MEMORY", "memory limit of an instance container (1g)"),
     Setting(PREFIX + "CONTAINER_CPUS", "processor limit of an instance container (1)"),
     Setting(PREFIX + "CONTAINER_PIDS", "process limit of an instance container (512)"),
-    Setting("DOCKER_HOST", "the engine's address; DOCKER_TLS_VERIFY and DOCKER_CERT_PATH too (as the docker command finds it)"),
+    Setting(container_config.ENGINE, "the engine's address; DOCKER_TLS_VERIFY and DOCKER_CERT_PATH too (as the docker command finds it)"),
     Setting(PREFIX + "LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR (INFO)"),
     Setting(PREFIX + "LOG_JSON", "1: logs as JSON lines"),
     Setting(PREFIX + "ENVIRONMENT", "a name that /health repeats (development)"),
@@ -169,7 +169,7 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         log_json=_flag("LOG_JSON", get("LOG_JSON")),
         environment=get("ENVIRONMENT", "development"),
         trust_gateway=_flag("TRUST_GATEWAY", get("TRUST_GATEWAY")),
-        containers=container_config.from_environment(get, environ.get("DOCKER_HOST", "").strip() or None),
+        containers=container_config.from_environment(get, environ.get(container_config.ENGINE, "").strip() or None),
     )
 
 

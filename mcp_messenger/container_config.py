@@ -7,6 +7,8 @@ from pathlib import Path
 
 from mcp_messenger.errors import InvalidInput
 
+ENGINE = "DOCKER_HOST"
+"""The variable that the docker command reads too."""
 UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
 LEAST_MEMORY = 64 * 2**20
 """Bytes below which no instance starts."""

@@ -18,7 +18,7 @@ import psutil
 
 from mcp_messenger.caller import ADMIN
 from mcp_messenger.instances.runtimes.keeper import answers
-from mcp_messenger.instances.runtimes.spec import INSTALLATION, spec_for
+from mcp_messenger.instances.runtimes.spec import INSTALLATION, labels_of, spec_for
 from mcp_messenger.operations.instances import ListInstances, list_instances
 from tests.benchmarks.figures import Figure, at_most, interleaved
 from tests.benchmarks.store import fresh_store
@@ -137,4 +137,5 @@ def _make(here: Site, engine: Any, instance_id: UUID) -> None:
     spec = spec_for(
         config, installation=UUID(here.installation), instance_id=instance_id, image_id=image_id, mode="sandbox-api", api_key="fake", types=["api"]
     )
+    engine.create_volume(spec.name, labels=labels_of(spec.installation, instance_id))
     engine.create_container(**spec.arguments(engine, None))
