@@ -90,6 +90,9 @@ export class Session {
     }
 
     forward() {
+        // The library closes the browser itself in some states. Closed from two sides at once, Chromium loses the login
+        // that it had not written yet.
+        this.client.destroy = async () => {};
         for (const [name, told] of Object.entries(EVENTS)) {
             this.client.on(name, (...args) => this.channel.emit(name, told(...args)));
         }
@@ -171,17 +174,21 @@ export class Session {
         if (this.leaving) return;
         this.leaving = true;
         const browser = this.client.pupBrowser;
-        const chromium = browser?.process();
         await within(Promise.resolve(browser?.close()), CLOSING_MS).catch(() => {});
-        if (chromium && chromium.exitCode === null && chromium.signalCode === null) {
-            const ended = new Promise((resolve) => chromium.once('exit', resolve));
-            chromium.kill('SIGKILL');
-            await within(ended, CLOSING_MS).catch(() => {});
-        }
+        await ended(browser?.process());
         if (wiping) wipe(this.profile);
         this.channel.emit('exit', { reason });
         this.exit(0);
     }
+}
+
+/** Chromium writes the login to disk until its end, also when the answer to the asking failed. */
+async function ended(chromium) {
+    const isOver = () => !chromium || chromium.exitCode !== null || chromium.signalCode !== null;
+    if (isOver()) return;
+    const over = new Promise((resolve) => chromium.once('exit', resolve));
+    await within(over, CLOSING_MS).catch(() => chromium.kill('SIGKILL'));
+    if (!isOver()) await within(over, CLOSING_MS).catch(() => {});
 }
 
 export function words(error) {
