@@ -10,10 +10,10 @@ from providers.meta.whatsapp_official.ids import recipient_of
 from providers.models import Choice, Contact, Draft, Location, MediaKind, TemplateUse
 
 # Our own words in `extra`; everything else in there is Meta's.
-BUTTON = "button"
-PREVIEW = "preview_url"
+_BUTTON = "button"
+_PREVIEW = "preview_url"
 
-TYPES = {
+_TYPES = {
     MediaKind.IMAGE: "image",
     MediaKind.VIDEO: "video",
     MediaKind.AUDIO: "audio",
@@ -22,20 +22,65 @@ TYPES = {
     MediaKind.STICKER: "sticker",
 }
 # What `extra` may hold in place of a text: a file by its id or link, or what the port has no field for.
-EXTRA_TYPES = frozenset({*TYPES.values(), "template", "interactive", "contacts"})
-UNCAPTIONED = frozenset({"audio", "sticker", "contacts", "interactive", "template"})
+_EXTRA_TYPES = frozenset({*_TYPES.values(), "template", "interactive", "contacts"})
+_UNCAPTIONED = frozenset({"audio", "sticker", "location", "contacts", "template"})
+
+# What a draft says itself: `extra` must not turn it into something that was not checked.
+_SAID_BY_DRAFT = frozenset(
+    {"messaging_product", "recipient_type", "to", "recipient", "type", "text", "location", "context", "biz_opaque_callback_data"}
+)
+
+_MB = 1024 * 1024
+_SIZES = {
+    MediaKind.IMAGE: 5 * _MB,
+    MediaKind.VIDEO: 16 * _MB,
+    MediaKind.AUDIO: 16 * _MB,
+    MediaKind.VOICE: 16 * _MB,
+    MediaKind.STICKER: 500 * 1024,
+}
 
 _BUTTONS_MAX = 3
 _BUTTON_TITLE = 20
 _ROWS_MAX = 10
 _ROW_TITLE = 24
 _ROW_DESCRIPTION = 72
-CHOICES_TEXT_MAX = 1024
+_CHOICES_TEXT_MAX = 1024
+
+
+def check_content(draft: Draft) -> None:
+    """Refuse what WhatsApp would refuse, or show without a part of it."""
+    if said_twice := _SAID_BY_DRAFT & draft.extra.keys():
+        raise InvalidRequest(f"extra may not hold {', '.join(sorted(said_twice))}.", hint="Use the fields of the message itself.")
+    kinds = _kinds_of(draft)
+    if len(kinds) > 1:
+        raise InvalidRequest(f"A message of WhatsApp is one of {', '.join(sorted(kinds))}.", hint="Send several messages.")
+    if draft.text and (kinds & _UNCAPTIONED or "interactive" in draft.extra):
+        raise InvalidRequest(
+            "WhatsApp shows no text with a location, a contact, a template, a voice message or a sticker.",
+            hint="Send the text as a message of its own; send_template and send_choices send those without extra.",
+        )
+    if draft.upload is not None:
+        _check_size(draft.upload.kind, len(draft.upload.content))
+    if draft.choices:
+        _check_choices(draft)
+
+
+def _kinds_of(draft: Draft) -> set[str]:
+    """What a draft is besides a text, in Meta's words."""
+    fields = {"location": draft.location, "contacts": draft.contact, "template": draft.template, "interactive": draft.choices or None}
+    kinds = {kind for kind, content in fields.items() if content is not None} | (_EXTRA_TYPES & draft.extra.keys())
+    return kinds | ({_TYPES[draft.upload.kind]} if draft.upload is not None else set[str]())
+
+
+def _check_size(kind: MediaKind, size: int) -> None:
+    limit = _SIZES.get(kind)
+    if limit is not None and size > limit:
+        raise InvalidRequest(f"The file has {size} bytes; WhatsApp takes {limit} for {kind}.", hint="Send it as a document, or a smaller one.")
 
 
 async def message_of(graph: GraphClient, number: str, draft: Draft) -> Json:
     """The body of the call that sends it. A file is uploaded first; nothing was sent when that fails."""
-    extra = {name: value for name, value in draft.extra.items() if name not in {BUTTON, PREVIEW, SPLIT}}
+    extra = {name: value for name, value in draft.extra.items() if name not in {_BUTTON, _PREVIEW, SPLIT}}
     recipient = recipient_of(draft.chat_id)
     kind, content = await _content(graph, number, draft)
     if more := part(extra, kind):
@@ -63,11 +108,11 @@ async def _content(graph: GraphClient, number: str, draft: Draft) -> tuple[str, 
         return "template", _template(draft.template)
     if draft.choices:
         return "interactive", _interactive(draft)
-    if given := EXTRA_TYPES & draft.extra.keys():
+    if given := _EXTRA_TYPES & draft.extra.keys():
         kind = min(given)
         content = draft.extra[kind]
-        return kind, {**content, "caption": draft.text} if draft.text and kind not in UNCAPTIONED else content
-    return "text", {"body": draft.text, PREVIEW: bool(draft.extra.get(PREVIEW, True))}
+        return kind, {**content, "caption": draft.text} if draft.text and kind not in _UNCAPTIONED else content
+    return "text", {"body": draft.text, _PREVIEW: bool(draft.extra.get(_PREVIEW, True))}
 
 
 async def _upload(graph: GraphClient, number: str, draft: Draft) -> tuple[str, Json]:
@@ -81,7 +126,7 @@ async def _upload(graph: GraphClient, number: str, draft: Draft) -> tuple[str, J
         content["filename"] = upload.name
     if upload.kind is MediaKind.VOICE:
         content["voice"] = True
-    return TYPES[upload.kind], content
+    return _TYPES[upload.kind], content
 
 
 def _location(place: Location) -> Json:
@@ -105,25 +150,25 @@ def _template(use: TemplateUse) -> Json:
     return content
 
 
-def are_buttons(choices: tuple[Choice, ...]) -> bool:
+def _are_buttons(choices: tuple[Choice, ...]) -> bool:
     return len(choices) <= _BUTTONS_MAX and all(len(one.title) <= _BUTTON_TITLE and not one.description for one in choices)
 
 
 def _interactive(draft: Draft) -> Json:
     body = {"text": draft.text}
-    if are_buttons(draft.choices):
+    if _are_buttons(draft.choices):
         buttons = [{"type": "reply", "reply": {"id": one.id, "title": one.title}} for one in draft.choices]
         return {"type": "button", "body": body, "action": {"buttons": buttons}}
     rows = [{"id": one.id, "title": one.title} | ({"description": one.description} if one.description else {}) for one in draft.choices]
-    return {"type": "list", "body": body, "action": {"button": draft.extra.get(BUTTON, "Choose"), "sections": [{"rows": rows}]}}
+    return {"type": "list", "body": body, "action": {"button": draft.extra.get(_BUTTON, "Choose"), "sections": [{"rows": rows}]}}
 
 
-def check_choices(draft: Draft) -> None:
-    if len(draft.text) > CHOICES_TEXT_MAX:
-        raise InvalidRequest(f"A text with choices has at most {CHOICES_TEXT_MAX} characters.", hint="Send the text as a message of its own before.")
+def _check_choices(draft: Draft) -> None:
+    if len(draft.text) > _CHOICES_TEXT_MAX:
+        raise InvalidRequest(f"A text with choices has at most {_CHOICES_TEXT_MAX} characters.", hint="Send the text as a message of its own before.")
     if len(draft.choices) > _ROWS_MAX:
         raise InvalidRequest(f"WhatsApp shows at most {_ROWS_MAX} choices.", hint="Ask in two steps.")
-    if are_buttons(draft.choices):
+    if _are_buttons(draft.choices):
         return
     for one in draft.choices:
         if len(one.title) > _ROW_TITLE or len(one.description or "") > _ROW_DESCRIPTION:

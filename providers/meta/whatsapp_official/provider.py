@@ -15,7 +15,7 @@ from providers.meta.recent import Recent
 from providers.meta.webhooks import readable
 from providers.meta.whatsapp_official.ids import phone_of, recipient_of
 from providers.meta.whatsapp_official.inbound import Inbound
-from providers.meta.whatsapp_official.outbound import EXTRA_TYPES, TYPES, UNCAPTIONED, check_choices, message_of
+from providers.meta.whatsapp_official.outbound import check_content, message_of
 from providers.meta.whatsapp_official.settings import WhatsAppOfficialSettings
 from providers.meta.whatsapp_official.templates import TEMPLATE_FIELDS, template_of
 from providers.models import (
@@ -27,27 +27,13 @@ from providers.models import (
     Event,
     Limits,
     Media,
-    MediaKind,
     MessageReceived,
     Rate,
     SentMessage,
     Template,
 )
 
-# What a draft says itself: `extra` must not turn it into something that was not checked.
-_SAID_BY_DRAFT = frozenset(
-    {"messaging_product", "recipient_type", "to", "recipient", "type", "text", "location", "context", "biz_opaque_callback_data"}
-)
-
 _MB = 1024 * 1024
-_SIZES = {
-    MediaKind.IMAGE: 5 * _MB,
-    MediaKind.VIDEO: 16 * _MB,
-    MediaKind.AUDIO: 16 * _MB,
-    MediaKind.VOICE: 16 * _MB,
-    MediaKind.STICKER: 500 * 1024,
-}
-
 _TEMPLATES_PAGE = 100
 
 
@@ -104,27 +90,7 @@ class WhatsAppOfficialProvider(MetaProvider):
 
     def check(self, draft: Draft) -> None:
         super().check(draft)
-        if said_twice := _SAID_BY_DRAFT & draft.extra.keys():
-            raise InvalidRequest(f"extra may not hold {', '.join(sorted(said_twice))}.", hint="Use the fields of the message itself.")
-        if len(EXTRA_TYPES & draft.extra.keys()) > 1:
-            raise InvalidRequest("extra may hold one kind of content.", hint="Send several messages.")
-        kinds = {kind for kind in EXTRA_TYPES if kind in draft.extra}
-        if draft.upload is not None:
-            kinds.add(TYPES[draft.upload.kind])
-            self._check_kind(draft.upload.kind, len(draft.upload.content))
-        alone = draft.location is not None or draft.contact is not None or draft.template is not None or bool(kinds & UNCAPTIONED)
-        if draft.text and alone:
-            raise InvalidRequest(
-                "WhatsApp shows no text with a location, a contact, a template, a voice message or a sticker.",
-                hint="Send the text as a message of its own; send_template and send_choices send those without extra.",
-            )
-        if draft.choices:
-            check_choices(draft)
-
-    def _check_kind(self, kind: MediaKind, size: int) -> None:
-        limit = _SIZES.get(kind)
-        if limit is not None and size > limit:
-            raise InvalidRequest(f"The file has {size} bytes; WhatsApp takes {limit} for {kind}.", hint="Send it as a document, or a smaller one.")
+        check_content(draft)
 
     async def send(self, draft: Draft) -> SentMessage:
         """The mark goes with the first message: what Meta tells of it settles a send whose answer was lost."""

@@ -128,6 +128,28 @@ async def test_groups_are_told_in_the_group(station: Numbers) -> None:
     assert (said.message.chat_id, said.message.kind, said.message.text) == (chat.chat.id, MessageKind.SYSTEM, "Group create.")
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"type": "button", "button": {"payload": "STOP", "text": "Stop"}}, {"chosen": "STOP", "text": "Stop"}),
+        ({"type": "interactive", "interactive": {"type": "list_reply", "list_reply": {"id": "a", "title": "A"}}}, {"chosen": "a", "text": "A"}),
+        ({"type": "interactive", "interactive": {"type": "nfm_reply", "nfm_reply": {"body": "Sent"}}}, {"kind": "unknown", "text": "Sent"}),
+        ({"type": "location", "location": {"latitude": 1, "longitude": 2, "name": "Here"}}, {"kind": "location", "text": ""}),
+        ({"type": "contacts", "contacts": [{"name": {"formatted_name": "Bob"}}]}, {"kind": "contact", "text": "Bob"}),
+        ({"type": "sticker", "sticker": {"id": "1", "mime_type": "image/webp"}}, {"kind": "media", "text": ""}),
+        ({"type": "request_welcome"}, {"kind": "unknown", "text": "A message of the type request_welcome."}),
+        ({"type": "unsupported", "errors": [{"code": 131051, "title": "Not supported"}]}, {"kind": "unknown", "text": "Not supported"}),
+    ],
+)
+async def test_each_type_of_content(station: Numbers, content: dict[str, Any], expected: dict[str, str]) -> None:
+    provider = await station.start()
+    message = {"from": "16505551234", "id": "wamid.T", "timestamp": "1750269342", **content}
+    await station.bring(provider, station.account.delivery({"messages": [message]}))
+    said = told(station)[0].message
+    assert {name: getattr(said, name) for name in expected} == expected
+    assert said.raw == message
+
+
 async def test_a_person_without_a_number_is_known_by_the_scoped_id_until_it_is_shown(station: Numbers) -> None:
     provider, number = await station.start(), station.account
     ann = number.person("Ann")

@@ -98,7 +98,7 @@ async def test_a_link_preview_can_be_left_out(station: Numbers) -> None:
     assert [body["text"]["preview_url"] for body in station.account.sent] == [True, False]
 
 
-@pytest.mark.parametrize("extra", [{"to": "1"}, {"text": {"body": "other"}}, {"type": "template"}, {"context": {}}, {"image": {}, "video": {}}])
+@pytest.mark.parametrize("extra", [{"to": "1"}, {"text": {"body": "other"}}, {"type": "template"}, {"context": {}}])
 async def test_extra_does_not_turn_a_message_into_another(station: Numbers, extra: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest, match="extra may"):
         station.make().check(station.draft("16505551234", "x", extra=extra))
@@ -117,6 +117,21 @@ async def test_extra_does_not_turn_a_message_into_another(station: Numbers, extr
 async def test_no_text_is_dropped_silently(station: Numbers, fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest, match="no text"):
         station.make().check(station.draft("16505551234", "and this", **fields))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"extra": {"image": {}, "video": {}}},
+        {"upload": upload(MediaKind.IMAGE), "extra": {"video": {"id": "1"}}},
+        {"upload": upload(MediaKind.IMAGE), "text": "x", "choices": (Choice(id="a", title="A"),)},
+        {"location": Location(latitude=1, longitude=2), "contact": Contact(id="", name="Ann", phone="+1")},
+        {"template": TemplateUse(name="hello_world", language="en_US"), "extra": {"interactive": {}}},
+    ],
+)
+async def test_a_message_is_of_one_kind(station: Numbers, fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest, match="is one of"):
+        station.make().check(station.draft("16505551234", **fields))
 
 
 def choices(count: int, title: str = "Yes", description: str | None = None) -> tuple[Choice, ...]:

@@ -150,6 +150,8 @@ class WhatsAppNumber(Account):
         return {"success": True}
 
     def _recipient(self, body: Json) -> Person:
+        if ("to" in body) == ("recipient" in body):
+            raise bad_parameter("The parameter to is required.")
         if "to" in body and not re.fullmatch(r"\d{5,15}", body["to"]):
             raise bad_parameter("Invalid parameter", details="to is no phone number")
         if "recipient" in body and not re.fullmatch(r"[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}", body["recipient"]):
