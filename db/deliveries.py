@@ -289,6 +289,9 @@ GIVE_UP: LiteralString = """
     UPDATE deliveries SET status = 'dead', done_at = now(), lease_until = NULL,
         last_error = concat_ws(' ', last_error, 'Given up: it has waited for too long.')
     WHERE status = 'pending' AND created_at < now() - make_interval(secs => %(wait)s) AND (lease_until IS NULL OR lease_until < now())"""
+# A failure that was noted in the moment in which the instance was deleted.
+ORPHANS: LiteralString = """
+    DELETE FROM delivery_endpoints p WHERE NOT EXISTS (SELECT FROM message_instances i WHERE i.id = p.instance_id)"""
 CLEAN: LiteralString = """
     DELETE FROM deliveries WHERE id IN (
         SELECT id FROM deliveries WHERE status <> 'pending'
@@ -300,5 +303,6 @@ CLEAN: LiteralString = """
 async def tidy(database: Database, *, wait: float, done: float, dead: float, limit: int = 5000) -> None:
     """Give up what has waited so many seconds; forget what has been done, or dead, for so many."""
     await database.execute(GIVE_UP, {"wait": wait})
+    await database.execute(ORPHANS)
     while await database.execute(CLEAN, {"done": done, "dead": dead, "limit": limit}) == limit:
         pass
