@@ -17,6 +17,20 @@ FENCE: LiteralString = """ WHERE %(epoch)s::bigint IS NULL OR EXISTS (
         SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)"""
 FENCED_LOCK: LiteralString = "guard AS MATERIALIZED (" + LOCK + FENCE + ")"
 TELL: LiteralString = "(SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0)"
+# Who is told of the events of `logged`, by the instance's row as it is in this moment.
+DUE: LiteralString = """
+    due AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )"""
+# The agent hears a little later: people write in bursts, and an echo may turn out to be our own.
+TO_AGENT: LiteralString = """
+    asked AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target, run_at)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'agno', now() + interval '1.5 seconds'
+        FROM logged JOIN message_instances i ON i.id = logged.instance_id WHERE i.agno_enable AND i.agent_id <> '' ORDER BY logged.id
+    )"""
 # What is known of a chat is not forgotten when somebody tells less of it.
 KNOWN_CHAT: LiteralString = """
             kind = CASE WHEN excluded.kind = 'unknown' THEN chats.kind ELSE excluded.kind END,
@@ -44,7 +58,7 @@ APPEND_MESSAGES: LiteralString = (
             position int, instance_id uuid, epoch bigint, chat_id text, platform_id text, outgoing boolean, sender_id text, sender_name text,
             kind text, body text, reply_to text, thread_id text, content jsonb, raw jsonb, sent_at timestamptz, backfill boolean,
             chat_kind text, chat_title text, chat_username text, chat_phone text,
-            contact_name text, contact_username text, contact_phone text, contact_is_bot boolean, targets text[])
+            contact_name text, contact_username text, contact_phone text, contact_is_bot boolean)
         WHERE row.epoch IS NULL OR EXISTS (
             SELECT FROM leases WHERE leases.instance_id = row.instance_id AND leases.epoch = row.epoch)
     ),
@@ -83,17 +97,16 @@ APPEND_MESSAGES: LiteralString = (
         INSERT INTO events (id, instance_id, type, chat_id, message_id)
         SELECT nextval('event_numbers'), instance_id, 'message', chat_id, message_id
         FROM (SELECT * FROM fresh WHERE NOT backfill ORDER BY position) AS news
-        RETURNING id, message_id
+        RETURNING id, instance_id, chat_id
     ),
     active AS (
         UPDATE message_instances SET last_activity_at = now() FROM (SELECT DISTINCT instance_id FROM fresh WHERE NOT backfill) AS heard
         WHERE id = heard.instance_id AND (last_activity_at IS NULL OR last_activity_at < now() - interval '10 seconds')
-    ),
-    due AS (
-        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
-        SELECT logged.id, fresh.instance_id, fresh.chat_id, target
-        FROM logged JOIN fresh USING (message_id), unnest(fresh.targets) AS target
-    )
+    ),"""
+    + DUE
+    + ","
+    + TO_AGENT
+    + """
     SELECT input.position, fresh.message_id, (SELECT max(id) FROM logged) AS event_id, """
     + TELL
     + """ AS told
@@ -116,12 +129,10 @@ LOGGED: LiteralString = (
     logged AS (
         INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
         SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
-        RETURNING id, message_id, chat_id
-    ),
-    due AS (
-        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
-        SELECT logged.id, %(instance_id)s, logged.chat_id, target FROM logged, unnest(%(targets)s::text[]) AS target
-    )
+        RETURNING id, instance_id, chat_id
+    ),"""
+    + DUE
+    + """
     SELECT (SELECT max(id) FROM logged) AS event_id, """
     + TELL
     + " AS told FROM guard"
@@ -223,7 +234,7 @@ async def change(database: Database, statement: LiteralString, params: dict[str,
 
 
 def _complete(params: dict[str, Any]) -> dict[str, Any]:
-    return {"chat_id": None, "data": jsonb({}), "targets": [], **params}
+    return {"chat_id": None, "data": jsonb({}), **params}
 
 
 MIGRATED: LiteralString = (

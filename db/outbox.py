@@ -6,7 +6,7 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 from db.database import Database
-from db.inbound import LOCK, LOG_LOCK, TELL
+from db.inbound import DUE, LOCK, LOG_LOCK, TELL
 from db.json import jsonb
 
 QUEUE: LiteralString = """
@@ -14,8 +14,8 @@ QUEUE: LiteralString = """
         SELECT id, content->>'fingerprint' AS fingerprint FROM messages
         WHERE instance_id = %(instance_id)s AND idempotency_key = %(idempotency_key)s
     ), queued AS (
-        INSERT INTO messages (instance_id, chat_id, outgoing, status, kind, body, reply_to, content, idempotency_key)
-        SELECT %(instance_id)s, %(chat_id)s, true, 'queued', %(kind)s, %(body)s, %(reply_to)s, %(content)s, %(idempotency_key)s
+        INSERT INTO messages (instance_id, chat_id, outgoing, status, kind, body, reply_to, content, idempotency_key, queued)
+        SELECT %(instance_id)s, %(chat_id)s, true, 'queued', %(kind)s, %(body)s, %(reply_to)s, %(content)s, %(idempotency_key)s, true
         WHERE NOT EXISTS (SELECT FROM known)
         ON CONFLICT (instance_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
         RETURNING id, content->>'fingerprint' AS fingerprint
@@ -124,8 +124,10 @@ LOGGED: LiteralString = (
     logged AS (
         INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
         SELECT nextval('event_numbers'), instance_id, %(type)s, chat_id, id, %(data)s FROM changed
-        RETURNING id
-    )
+        RETURNING id, instance_id, chat_id
+    ),"""
+    + DUE
+    + """
     SELECT id, """
     + TELL
     + " AS told FROM logged"

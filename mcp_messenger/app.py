@@ -17,9 +17,12 @@ import anyio.abc
 from db.database import Database
 from db.errors import StoreUnavailable
 from mcp_messenger.config import Config
+from mcp_messenger.delivery.agents import Agents
+from mcp_messenger.delivery.agno import AgentOs
 from mcp_messenger.delivery.feed import POLL_WITH_WAKEUPS, POLL_WITHOUT_WAKEUPS, Feed
 from mcp_messenger.delivery.inbound import Inbound
 from mcp_messenger.delivery.outbox import Outbox
+from mcp_messenger.delivery.webhooks import Webhooks
 from mcp_messenger.instances.logbook import Logbook
 from mcp_messenger.instances.memory import Memory
 from mcp_messenger.instances.remote import Calls
@@ -29,6 +32,7 @@ from mcp_messenger.instances.runtimes.process import ProcessRuntime
 from mcp_messenger.instances.supervisor import Supervisor
 from mcp_messenger.limiter import Limiter
 from mcp_messenger.metrics import Metrics
+from mcp_messenger.network import NetworkPolicy
 from mcp_messenger.vault import Vault
 from providers.base import Surroundings
 
@@ -49,6 +53,8 @@ class App:
     feed: Feed
     inbound: Inbound
     outbox: Outbox
+    webhooks: Webhooks
+    agents: Agents
     supervisor: Supervisor
     calls: Calls
     memory: Memory
@@ -83,6 +89,7 @@ def build(config: Config) -> App:
     metrics = Metrics()
     inbound = Inbound(database, feed, metrics)
     outbox = Outbox(database, feed, inbound, metrics)
+    webhooks = Webhooks(database, vault=vault, policy=NetworkPolicy(allowed_networks=config.allowed_networks), tls=tls)
     memory = Memory(time.monotonic)
     feed.listeners.append(memory)
 
@@ -104,9 +111,34 @@ def build(config: Config) -> App:
     if docker is not None:
         docker.changed = supervisor.wake
     calls = Calls(database, feed, supervisor)
+    agents = Agents(database, outbox=outbox, supervisor=supervisor, calls=calls, agent_os=_agent_os(config), quiet=config.quiet_hours)
     feed.listeners.append(calls)
+    feed.growth += [webhooks.wake, agents.wake]
     limiter = Limiter(database, config.rate_limit)
-    return App(config, database, feed, inbound, outbox, supervisor, calls, memory, Logbook(), limiter, metrics, docker, vault, tls, time.monotonic())
+    return App(
+        config,
+        database,
+        feed,
+        inbound,
+        outbox,
+        webhooks,
+        agents,
+        supervisor,
+        calls,
+        memory,
+        Logbook(),
+        limiter,
+        metrics,
+        docker,
+        vault,
+        tls,
+        time.monotonic(),
+    )
+
+
+def _agent_os(config: Config) -> AgentOs | None:
+    key = config.agno_key
+    return None if config.agno_url is None else AgentOs(config.agno_url, None if key is None else key.get_secret_value())
 
 
 def _tls() -> ssl.SSLContext:
@@ -127,8 +159,8 @@ async def running(config: Config, *, quiet: float = 0.0) -> AsyncGenerator[App]:
             # Providers are stopped by the supervisor while inbound still writes what they deliver.
             beside = [] if app.docker is None else [app.docker.run]
             async with (
-                _at_work(app, app.feed.run, app.inbound.run, app.memory.run, app.limiter.run, *beside),
-                _at_work(app, app.supervisor.run, app.calls.run),
+                _at_work(app, app.feed.run, app.inbound.run, app.memory.run, app.limiter.run, app.webhooks.run, *beside),
+                _at_work(app, app.supervisor.run, app.calls.run, app.agents.run),
             ):
                 yield app
         finally:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import time
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from pydantic import SecretStr
 
 from mcp_messenger import container_config
 from mcp_messenger.container_config import ContainerConfig
+from mcp_messenger.delivery.guards import Quiet
 from mcp_messenger.errors import InvalidInput
 from mcp_messenger.rate import Rate, parse_rate
 
@@ -34,6 +36,9 @@ class Config:
     allowed_hosts: tuple[str, ...] = ()
     allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
     media_roots: tuple[Path, ...] = ()
+    agno_url: str | None = None
+    agno_key: SecretStr | None = None
+    quiet_hours: Quiet | None = None
     toolsets: tuple[str, ...] = ("default",)
     read_only: bool = False
     rate_limit: Rate | None = RATE_LIMIT
@@ -107,6 +112,9 @@ SETTINGS = (
     Setting(
         PREFIX + "MEDIA_ROOTS", "folders that files may be sent from, separated by the platform's path separator; unset: media in the data folder"
     ),
+    Setting(PREFIX + "AGNO_URL", "AgentOS whose agents answer for instances with agno_enable and agent_id, such as http://127.0.0.1:7777"),
+    Setting(PREFIX + "AGNO_KEY", "key of that AgentOS (its OS_SECURITY_KEY)"),
+    Setting(PREFIX + "QUIET_HOURS", "hours of the day in UTC in which no agent answers, such as 22:00-06:00; it answers afterwards"),
     Setting(PREFIX + "TOOLSETS", "tool sets to show, separated by commas (default)"),
     Setting(PREFIX + "READ_ONLY", "1: only tools that change nothing"),
     Setting(PREFIX + "RATE_LIMIT", "calls that each key (or address without one) may make over HTTP, such as 600/min; 0: no limit (6000/min)"),
@@ -147,7 +155,10 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         admin_token=secret(PREFIX + "ADMIN_TOKEN"),
         host=get("HOST", "127.0.0.1"),
         port=_port(get("PORT", "3000")),
-        public_url=_url(get("PUBLIC_URL").rstrip("/")),
+        public_url=_url("PUBLIC_URL", get("PUBLIC_URL").rstrip("/")),
+        agno_url=_url("AGNO_URL", get("AGNO_URL").rstrip("/")),
+        agno_key=secret(PREFIX + "AGNO_KEY"),
+        quiet_hours=_quiet(get("QUIET_HOURS")),
         allowed_hosts=_names(get("ALLOWED_HOSTS")),
         allowed_networks=_networks(get("ALLOW_NETWORKS")),
         media_roots=_paths(get("MEDIA_ROOTS")),
@@ -184,13 +195,25 @@ def _port(value: str) -> int:
     return int(value)
 
 
-def _url(value: str) -> str | None:
+def _quiet(value: str) -> Quiet | None:
+    if not value:
+        return None
+    start, dash, end = value.partition("-")
+    try:
+        if not dash:
+            raise ValueError
+        return Quiet(time.fromisoformat(start.strip()), time.fromisoformat(end.strip()))
+    except ValueError:
+        raise InvalidInput(f"{PREFIX}QUIET_HOURS is {value!r}.", hint="Give two times of the day in UTC, such as 22:00-06:00.") from None
+
+
+def _url(name: str, value: str) -> str | None:
     try:
         parts = urlsplit(value)
     except ValueError:
         parts = urlsplit("")
     if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
-        raise InvalidInput(f"{PREFIX}PUBLIC_URL is {value!r}, which is no address.", hint="Give one such as https://bot.example.")
+        raise InvalidInput(f"{PREFIX}{name} is {value!r}, which is no address.", hint="Give one such as https://bot.example.")
     return value or None
 
 

@@ -5,7 +5,7 @@ ApplicationError
 +-- NotAllowed            the credentials are valid, but do not reach that far
 |   +-- ReadOnly          nothing may be changed here
 +-- WrongHost, WrongOrigin    the request was meant for another server, or comes from a foreign page
-+-- NoSuchInstance, NoSuchChat, NoSuchMessage
++-- NoSuchInstance, NoSuchChat, NoSuchMessage, NoSuchDelivery
 +-- Conflict              the state of things does not allow it now
 |   +-- IdempotencyConflict   the idempotency key belongs to another request
 |   +-- NotReady          the instance is in the wrong state
@@ -16,6 +16,7 @@ ApplicationError
 +-- InvalidInput          an argument cannot be used
 |   +-- PayloadTooLarge
 +-- FetchRefused, FetchFailed     a URL may not be fetched, or could not be
++-- AgentFailed           an agent gave no answer
 +-- VaultError            a stored secret cannot be read
 +-- BodyTooSlow, TookTooLong      a request, or what it asks for, was given up
 +-- InternalError         what nobody foresaw
@@ -114,6 +115,15 @@ class NoSuchMessage(ApplicationError):
         super().__init__(f"No message {quoted(message_id)}; call get_messages.")
 
 
+class NoSuchDelivery(ApplicationError):
+    """There is no such delivery that has ended."""
+
+    code = "delivery_not_found"
+
+    def __init__(self, delivery_id: str) -> None:
+        super().__init__(f"No delivery {quoted(delivery_id)} that has ended; call list_deliveries.")
+
+
 class Conflict(ApplicationError):
     """The present state does not allow this."""
 
@@ -207,6 +217,17 @@ class FetchFailed(ApplicationError):
 
     code = "fetch_failed"
     next_step = "Check that the URL works without a login, or send the file itself."
+
+
+class AgentFailed(ApplicationError):
+    """The agent gave no answer. `status` is what its server answered, if it did."""
+
+    code = "agent_failed"
+    next_step = "Check MCP_MESSENGER_AGNO_URL, MCP_MESSENGER_AGNO_KEY and the instance's agent_id; it is tried again."
+
+    def __init__(self, detail: str = "", *, status: int | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
 
 
 class VaultError(ApplicationError):

@@ -87,9 +87,20 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
     def __init__(self, policy: NetworkPolicy, *, tls: ssl.SSLContext, resolve: Resolve | None = None) -> None:
         super().__init__(verify=tls, trust_env=False)
         # httpx has no argument for a network backend; the pool made above has not connected anywhere.
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls, max_connections=100, max_keepalive_connections=20, keepalive_expiry=5.0, network_backend=_Guard(policy, resolve)
-        )
+        self._pool = guarded_pool(policy, tls=tls, resolve=resolve)
+
+
+def guarded_pool(
+    policy: NetworkPolicy, *, tls: ssl.SSLContext, resolve: Resolve | None = None, connections: int = 100
+) -> httpcore.AsyncConnectionPool:
+    """Connections that go through the guard, for who needs no more of httpx. Requests raise FetchRefused too."""
+    return httpcore.AsyncConnectionPool(
+        ssl_context=tls,
+        max_connections=connections,
+        max_keepalive_connections=connections // 5,
+        keepalive_expiry=5.0,
+        network_backend=_Guard(policy, resolve),
+    )
 
 
 class _Guard(httpcore.AsyncNetworkBackend):

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import uvicorn
 from pydantic import SecretStr
+from starlette.types import ASGIApp
 
 from db import instances
 from mcp_messenger.app import App, running
@@ -40,8 +41,14 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def serving(app: App, listener: socket.socket | None = None) -> AsyncGenerator[str]:
     """The HTTP face of the application in this very loop; gives its address, without a slash at the end."""
+    async with serving_asgi(http_app(app), listener) as url:
+        yield url
+
+
+@asynccontextmanager
+async def serving_asgi(asgi: ASGIApp, listener: socket.socket | None = None) -> AsyncGenerator[str]:
     with listener or socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(http_app(app), log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(asgi, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1)
         server = _Server(config)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve, [listener])

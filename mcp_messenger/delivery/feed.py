@@ -2,6 +2,7 @@
 
 import logging
 from collections import defaultdict
+from collections.abc import Callable
 from uuid import UUID
 
 import anyio
@@ -27,11 +28,15 @@ class Feed:
         self._waiting: defaultdict[UUID | None, set[anyio.Event]] = defaultdict(set)
         self.poll_every = POLL_WITHOUT_WAKEUPS
         self.listeners: list[Listener] = []
+        self.growth: list[Callable[[], None]] = []
+        """Called as soon as something is known to be new, before it is read: for who looks elsewhere than in the log."""
 
     def grew(self, event_id: int | None = None) -> None:
         """There is something new in the log."""
         if event_id is None or event_id > self._last:
             self._grown.set()
+        for told in self.growth:
+            told()
 
     async def run(self) -> None:
         begun = False

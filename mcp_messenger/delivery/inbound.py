@@ -39,8 +39,6 @@ class Source:
 
     instance_id: UUID
     epoch: int | None
-    targets: tuple[str, ...] = ()
-    """Who gets the events besides the log: webhook, agno."""
 
 
 @dataclass
@@ -159,7 +157,7 @@ class Inbound:
         return self._told(await store.change(self._database, statement, self._complete(source, event, params)))
 
     def _complete(self, source: Source, event: Event, params: dict[str, Any]) -> dict[str, Any]:
-        return {"instance_id": source.instance_id, "epoch": source.epoch, "type": event.type, "targets": list(source.targets), **params}
+        return {"instance_id": source.instance_id, "epoch": source.epoch, "type": event.type, **params}
 
     def _told(self, changed: store.Changed | None) -> int | None:
         if changed is None:
@@ -234,7 +232,6 @@ def message_row(source: Source, event: MessageReceived) -> dict[str, Any]:
         "contact_username": sender.username if sender else None,
         "contact_phone": sender.phone if sender else None,
         "contact_is_bot": sender.is_bot if sender else False,
-        "targets": [] if message.outgoing else list(source.targets),
     }
 
 

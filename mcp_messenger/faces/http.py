@@ -13,6 +13,7 @@ from mcp_messenger.app import App
 from mcp_messenger.faces.aliases import add_aliases
 from mcp_messenger.faces.allowance import RateLimitFields
 from mcp_messenger.faces.docs import add_docs
+from mcp_messenger.faces.event_webhooks import describe_webhooks
 from mcp_messenger.faces.guard import MAX_BODY, BodyLimit, HostGuard, SecurityHeaders
 from mcp_messenger.faces.mcp_http import McpEndpoints
 from mcp_messenger.faces.metrics import add_metrics
@@ -58,6 +59,7 @@ def unguarded(app: App) -> FastAPI:
         Route("/api/v1/instances/{instance_id}/mcp", endpoints.one),
         Route("/", RedirectResponse("/docs")),
     ]
+    describe_webhooks(api)
     add_docs(api)
     add_problems(api)
     return api

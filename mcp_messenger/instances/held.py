@@ -49,7 +49,7 @@ class Held:
 
     @property
     def source(self) -> Source:
-        return Source(self.row.id, self.epoch, targets_of(self.row))
+        return Source(self.row.id, self.epoch)
 
     def wake_outbox(self) -> None:
         self.outgoing.set()
@@ -60,9 +60,3 @@ class Held:
             self.stopping = True
             self.scope.deadline = anyio.current_time() + within
             self.wake_outbox()
-
-
-def targets_of(row: InstanceRow) -> tuple[str, ...]:
-    """Who gets the instance's events besides the log."""
-    webhook = ("webhook",) if (row.api_webhook_schema or {}).get("enabled") else ()
-    return webhook + (("agno",) if row.agno_enable and row.agent_id else ())

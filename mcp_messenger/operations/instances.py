@@ -4,19 +4,21 @@ import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Any, Literal, cast
 from uuid import UUID, uuid4
 
 import anyio.to_thread
-from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from db import deliveries, secrets
 from db import instances as store
-from db import secrets
 from db.instances import InstanceRow
 from mcp_messenger.app import App
 from mcp_messenger.caller import Caller, instance_of
+from mcp_messenger.delivery.webhook_config import WebhookConfig
+from mcp_messenger.delivery.webhooks import TARGET
 from mcp_messenger.errors import InvalidInput, NotAllowed, NotAvailable
-from mcp_messenger.instances import classes, credentials
+from mcp_messenger.instances import classes, credentials, webhook_secrets
 from mcp_messenger.operations import cursor as cursors
 from mcp_messenger.operations.operation import Cursor, Input, Limit, Nothing, OfInstance, Output
 from mcp_messenger.operations.views import InstanceView, instance_view
@@ -30,37 +32,6 @@ log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 20.0
 KEY_PREFIX_SHOWN = 7
-
-
-class WebhookFilters(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    allowGroups: bool = True  # noqa: N815 - the users' spelling
-    allowPrivate: bool = True  # noqa: N815
-    allowedNumbers: list[str] | None = Field(default=None, max_length=1000)  # noqa: N815
-
-
-class WebhookConfig(BaseModel):
-    """Where events of the instance are posted to."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    enabled: bool = False
-    url: AnyHttpUrl | None = None
-    filters: WebhookFilters = WebhookFilters()
-    events: list[Annotated[str, Field(max_length=64)]] | None = Field(default=None, max_length=50)
-    secret: str | None = Field(default=None, repr=False, max_length=512, min_length=16)
-
-    @model_validator(mode="after")
-    def _has_url(self) -> Self:
-        if self.url is not None and (self.url.username or self.url.password):
-            raise ValueError("a webhook url holds no user name and no password; set a secret instead")
-        if self.enabled and self.url is None:
-            raise ValueError("an enabled webhook needs a url")
-        return self
-
-    def public(self) -> dict[str, Any]:
-        return self.model_dump(mode="json", exclude={"secret"}, exclude_none=True)
 
 
 FLAT_CREDENTIALS = frozenset(
@@ -115,8 +86,16 @@ class InstanceAnswer(Output):
     limits: Limits | None = None
 
 
-class CreatedInstance(InstanceAnswer):
-    hidden = frozenset({"api_key"})
+class UpdatedInstance(InstanceAnswer):
+    """`webhook_secret` is there when it was made by this call, and never again."""
+
+    hidden = frozenset({"webhook_secret"})
+
+    webhook_secret: str | None = Field(default=None, repr=False)
+
+
+class CreatedInstance(UpdatedInstance):
+    hidden = frozenset({"api_key", "webhook_secret"})
 
     api_key: str | None = Field(default=None, repr=False)
 
@@ -131,9 +110,8 @@ async def create_instance(app: App, caller: Caller, args: CreateInstance) -> Cre
     _require_admin_for(cls.settings_type, caller, args.credentials)
     settings = credentials.validated(cls.settings_type, args.provider, args.credentials)
     instance_id, vault = uuid4(), app.vault()
-    secret = credentials.secret_part(settings)
-    if args.api_webhook_schema is not None and args.api_webhook_schema.secret:
-        secret["webhook_secret_out"] = args.api_webhook_schema.secret
+    for_webhook, webhook_secret = webhook_secrets.sealed_part(args.api_webhook_schema, has_secret=False)
+    secret = {**credentials.secret_part(settings), **for_webhook}
     api_key = new_api_key()
     row = await store.create(
         app.database,
@@ -153,7 +131,7 @@ async def create_instance(app: App, caller: Caller, args: CreateInstance) -> Cre
         ),
     )
     app.supervisor.wake()
-    return CreatedInstance(**dict(await _answer(app, row)), api_key=api_key)
+    return CreatedInstance(**dict(await _answer(app, row)), api_key=api_key, webhook_secret=webhook_secret)
 
 
 def _runtime_for(app: App, cls: type[Provider], wanted: str | None) -> str:
@@ -253,7 +231,7 @@ class UpdateInstance(OfInstance):
     api_webhook_schema: WebhookConfig | None = None
 
 
-async def update_instance(app: App, caller: Caller, args: UpdateInstance) -> InstanceAnswer:
+async def update_instance(app: App, caller: Caller, args: UpdateInstance) -> UpdatedInstance:
     caller.require_owner()
     row = await instance_of(app.database, caller, args.instance_id)
     public: dict[str, Any] | None = None
@@ -266,6 +244,7 @@ async def update_instance(app: App, caller: Caller, args: UpdateInstance) -> Ins
         changed = {name: value for name, value in credentials.secret_part(settings).items() if name in args.credentials}
         await credentials.store(app.database, app.vault(), row.id, changed)
         public = credentials.public_part(settings)
+    webhook_secret = await webhook_secrets.keep(app.database, app.vault(), row.id, args.api_webhook_schema)
     updated = await store.update(
         app.database,
         row.id,
@@ -276,10 +255,10 @@ async def update_instance(app: App, caller: Caller, args: UpdateInstance) -> Ins
         stream=args.stream,
         api_webhook_schema=args.api_webhook_schema.public() if args.api_webhook_schema else None,
     )
-    if args.api_webhook_schema and args.api_webhook_schema.secret:
-        await credentials.store(app.database, app.vault(), row.id, {"webhook_secret_out": args.api_webhook_schema.secret})
+    if args.api_webhook_schema is not None:
+        await deliveries.resume(app.database, row.id, TARGET)
     app.supervisor.refresh(updated or row)
-    return await _answer(app, updated or row)
+    return UpdatedInstance(**dict(await _answer(app, updated or row)), webhook_secret=webhook_secret)
 
 
 class DeleteInstance(OfInstance):

@@ -5,14 +5,13 @@ from typing import Any
 
 from pydantic import Field
 
-from db import instances as store
 from db import secrets
 from mcp_messenger.app import App
 from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import Conflict
 from mcp_messenger.instances import credentials
 from mcp_messenger.operations.diagnostics import Cleared, History
-from mcp_messenger.operations.instances import KEY_PREFIX_SHOWN, UpdateInstance, WebhookConfig, sealed_key, update_instance
+from mcp_messenger.operations.instances import KEY_PREFIX_SHOWN, UpdateInstance, sealed_key, update_instance
 from mcp_messenger.operations.operation import Input, OfInstance, Output
 from mcp_messenger.vault import masked, new_api_key
 
@@ -127,29 +126,3 @@ async def create_user_token(app: App, caller: Caller, args: CreateToken) -> User
 async def revoke_user_tokens(app: App, caller: Caller, args: CreateToken) -> Cleared:
     caller.require_admin()
     return Cleared(cleared=await secrets.revoke_tokens(app.database, args.user_id))
-
-
-class WebhookAnswer(Output):
-    enabled: bool = False
-    url: str | None = None
-    events: list[str] | None = None
-    filters: dict[str, Any] = {}
-
-
-async def get_webhook(app: App, caller: Caller, args: OfInstance) -> WebhookAnswer:
-    row = await instance_of(app.database, caller, args.instance_id)
-    return WebhookAnswer.model_validate(row.api_webhook_schema or {})
-
-
-class SetWebhook(WebhookConfig, OfInstance):
-    enabled: bool  # pyright: ignore[reportGeneralTypeIssues] - who sets it says so; who creates an instance need not
-
-
-async def set_webhook(app: App, caller: Caller, args: SetWebhook) -> WebhookAnswer:
-    row = await instance_of(app.database, caller, args.instance_id)
-    config = WebhookConfig.model_validate(args.model_dump(exclude={"instance_id"}))
-    updated = await store.update(app.database, row.id, api_webhook_schema=config.public())
-    if config.secret:
-        await credentials.store(app.database, app.vault(), row.id, {"webhook_secret_out": config.secret})
-    app.supervisor.refresh(updated or row)
-    return await get_webhook(app, caller, OfInstance(instance_id=args.instance_id))

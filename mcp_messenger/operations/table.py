@@ -1,6 +1,7 @@
 """Everything that can be done, one row each. The MCP tools and the REST routes are made from it."""
 
 from mcp_messenger.operations import (
+    agents,
     catching_up,
     chats,
     diagnostics,
@@ -14,6 +15,7 @@ from mcp_messenger.operations import (
     resources,
     sending,
     waiting,
+    webhooks,
 )
 from mcp_messenger.operations.operation import REST_ONLY, Effect, Input, Nothing, OfInstance, Operation, Toolset
 
@@ -31,7 +33,7 @@ OPERATIONS: tuple[Operation, ...] = (
               "Your instances with provider and status.", INSTANCES, open_world=False),
     Operation("get_instance", "GET", I, OfInstance, instances.InstanceAnswer, instances.get_instance,
               "One instance: status and why, account, what its messenger can do, limits.", INSTANCES, open_world=False),
-    Operation("update_instance", "PATCH", I, instances.UpdateInstance, instances.InstanceAnswer, instances.update_instance,
+    Operation("update_instance", "PATCH", I, instances.UpdateInstance, instances.UpdatedInstance, instances.update_instance,
               "Change settings of an instance; a restart applies credentials.", EXTRAS, WRITE, idempotent=True, open_world=False),
     Operation("delete_instance", "DELETE", I, instances.DeleteInstance, Nothing, instances.delete_instance,
               "Remove an instance with its login and secrets; messages stay unless purge.", INSTANCES, DESTROY, idempotent=True),
@@ -109,6 +111,12 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("set_typing", "POST", f"{I}/chats/{{chat_id}}/typing", sending.SetTyping, Nothing, sending.set_typing,
               "Show or end the typing sign.", SENDING, WRITE, idempotent=True),
 
+    # agents
+    Operation("get_chat_agent", "GET", f"{I}/chats/{{chat_id}}/agent", agents.OfAgentChat, agents.ChatAgent, agents.get_chat_agent,
+              "Whether the instance's own agent answers in a chat.", EXTRAS, open_world=False),
+    Operation("set_chat_agent", "PUT", f"{I}/chats/{{chat_id}}/agent", agents.SetChatAgent, agents.ChatAgent, agents.set_chat_agent,
+              "Hand a chat to a person, pause the instance's own agent there, or give it back.", EXTRAS, WRITE, idempotent=True, open_world=False),
+
     # groups
     Operation("list_groups", "GET", f"{I}/groups", OfInstance, groups.GroupList, groups.list_groups,
               "Groups with their participants.", GROUPS),
@@ -162,6 +170,16 @@ OPERATIONS: tuple[Operation, ...] = (
               "Whether an instance is connected, and what is wrong.", DIAGNOSTICS, open_world=False),
     Operation("get_logs", "GET", f"{I}/logs", diagnostics.GetLogs, diagnostics.LogLines, diagnostics.get_logs,
               "Newest log lines of an instance.", DIAGNOSTICS, open_world=False),
+    Operation("list_deliveries", "GET", f"{I}/deliveries", webhooks.ListDeliveries, webhooks.DeliveryList, webhooks.list_deliveries,
+              "What became of events that were to be posted to the webhook, newest first.", DIAGNOSTICS, open_world=False),
+    Operation("retry_delivery", "POST", f"{I}/deliveries/{{delivery_id}}/retry", webhooks.OfDelivery, webhooks.Retried, webhooks.retry_delivery,
+              "Deliver an event again.", DIAGNOSTICS, WRITE),
+    Operation("retry_dead_deliveries", "POST", f"{I}/deliveries/retry-dead", OfInstance, webhooks.Retried, webhooks.retry_dead_deliveries,
+              "Deliver all events again that were given up.", DIAGNOSTICS, WRITE, idempotent=True),
+    Operation("replay_events", "POST", f"{I}/webhook/replay", webhooks.ReplayEvents, webhooks.Replayed, webhooks.replay_events,
+              "Deliver the events after a cursor to the webhook again.", DIAGNOSTICS, WRITE),
+    Operation("test_webhook", "POST", f"{I}/webhook/test", OfInstance, webhooks.WebhookTest, webhooks.test_webhook,
+              "Post a test event to the webhook, and say what it answered.", DIAGNOSTICS, WRITE, idempotent=True),
     Operation("get_resources", "GET", "/resources", Input, resources.Resources, resources.get_resources,
               "Processor, memory and disk of the machine.", DIAGNOSTICS, open_world=False),
     Operation("get_performance", "GET", "/resources/performance", Input, resources.Performance, resources.get_performance,
@@ -188,10 +206,12 @@ OPERATIONS: tuple[Operation, ...] = (
               "Which secrets are set, masked; reveal shows them to the owner and is recorded.", INSTANCES, faces=REST_ONLY),
     Operation("set_credentials", "PUT", f"{I}/credentials", keys.SetCredentials, keys.CredentialList, keys.set_credentials,
               "Change secrets; a restart applies them.", INSTANCES, WRITE, faces=REST_ONLY),
-    Operation("get_webhook", "GET", f"{I}/webhook", OfInstance, keys.WebhookAnswer, keys.get_webhook,
+    Operation("get_webhook", "GET", f"{I}/webhook", OfInstance, webhooks.WebhookAnswer, webhooks.get_webhook,
               "Where events of the instance are posted to.", INSTANCES, faces=REST_ONLY),
-    Operation("set_webhook", "PUT", f"{I}/webhook", keys.SetWebhook, keys.WebhookAnswer, keys.set_webhook,
+    Operation("set_webhook", "PUT", f"{I}/webhook", webhooks.SetWebhook, webhooks.WebhookAnswer, webhooks.set_webhook,
               "Set where events of the instance are posted to.", INSTANCES, WRITE, faces=REST_ONLY),
+    Operation("rotate_webhook_secret", "POST", f"{I}/webhook/rotate-secret", OfInstance, webhooks.NewSecret, webhooks.rotate_webhook_secret,
+              "A new secret for the webhook; for a day events are signed with both.", INSTANCES, WRITE, faces=REST_ONLY),
     Operation("create_user_token", "POST", "/tokens", keys.CreateToken, keys.UserToken, keys.create_user_token,
               "A token that reaches one user's instances only.", INSTANCES, WRITE, faces=REST_ONLY, status=201),
     Operation("revoke_user_tokens", "DELETE", "/tokens/{user_id}", keys.CreateToken, diagnostics.Cleared, keys.revoke_user_tokens,

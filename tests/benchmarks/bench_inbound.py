@@ -111,7 +111,7 @@ async def product(store: Store) -> AsyncGenerator[tuple[App, Source]]:
             instance_id = uuid.uuid4()
             await app.database.execute(INSTANCE, {"id": instance_id})
             epochs = await leases.acquire(app.database, app.supervisor.owner, ["swarm"])
-            yield app, Source(instance_id, epochs[instance_id], ("webhook",))
+            yield app, Source(instance_id, epochs[instance_id])
 
 
 async def measure() -> list[Figure]:

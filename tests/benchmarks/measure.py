@@ -6,7 +6,7 @@ import anyio
 
 from tests.benchmarks.figures import Figure
 
-BENCHMARKS = ("stdio", "inbound", "reading", "tokens", "rest", "mcp_http", "send", "docker")
+BENCHMARKS = ("stdio", "inbound", "reading", "tokens", "rest", "mcp_http", "send", "docker", "webhooks")
 """bench_embedded and bench_telegram_bots are programs of their own: they start servers under conditions that these do not share."""
 
 

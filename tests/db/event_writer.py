@@ -39,7 +39,7 @@ def message(instance_id: UUID, platform_id: str, position: int) -> dict[str, obj
     texts = {"chat_id": "ann", "sender_name": "", "kind": "text", "body": "in", "chat_kind": "private", "chat_title": "Ann"}
     flags = {"outgoing": False, "backfill": False, "contact_is_bot": False}
     of_row = {"instance_id": str(instance_id), "epoch": None, "platform_id": platform_id, "position": position}
-    return {**dict.fromkeys(names), **texts, **flags, **of_row, "sent_at": NOON.isoformat(), "content": {}, "targets": []}
+    return {**dict.fromkeys(names), **texts, **flags, **of_row, "sent_at": NOON.isoformat(), "content": {}}
 
 
 async def write_all(url: str, instance_id: UUID, name: str, count: int) -> None:

@@ -437,17 +437,15 @@ async def test_a_store_that_goes_away_is_told_and_what_is_given_again_is_stored_
     assert rows(desk.url, "SELECT platform_id FROM messages ORDER BY id") == [("1",), ("2",)]
 
 
-async def test_each_new_message_waits_for_those_who_get_it(desk: Desk) -> None:
-    wired = Source(desk.source.instance_id, desk.source.epoch, ("webhook", "agno"))
-    await desk.inbound.deliver(wired, [received("1"), received("2", outgoing=True), received("1")])
-    await desk.inbound.deliver(wired, [MessageEdited(chat_id="ann", message_id="1", text="x", at=NOON)])
-    due = "SELECT target, type FROM deliveries JOIN events ON events.id = event_id ORDER BY deliveries.id"
-    assert sorted(rows(desk.url, due)) == [
-        ("agno", "message"),
-        ("agno", "message_edited"),
-        ("webhook", "message"),
-        ("webhook", "message_edited"),
-    ]
+async def test_every_event_waits_for_a_webhook_that_is_on_as_the_instance_is_set_at_that_moment(desk: Desk) -> None:
+    await desk.deliver(received("0"))
+    execute(desk.url, """UPDATE message_instances SET api_webhook_schema = '{"enabled": true}'""")
+    await desk.deliver(received("1"), received("2", outgoing=True), received("1"), received("old", backfill=True))
+    await desk.deliver(MessageEdited(chat_id="ann", message_id="1", text="x", at=NOON))
+    execute(desk.url, """UPDATE message_instances SET api_webhook_schema = '{"enabled": "no"}'""")
+    await desk.deliver(received("3"))
+    due = "SELECT target, type, platform_id FROM deliveries d JOIN events e ON e.id = event_id JOIN messages m ON m.id = message_id ORDER BY d.id"
+    assert rows(desk.url, due) == [("webhook", "message", "1"), ("webhook", "message", "2"), ("webhook", "message_edited", "1")]
 
 
 async def test_hundreds_of_deliveries_share_their_commits(desk: Desk) -> None:

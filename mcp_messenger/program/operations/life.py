@@ -3,10 +3,12 @@
 from datetime import UTC, datetime
 
 from mcp_messenger.caller import Caller
+from mcp_messenger.delivery.webhook_config import WebhookConfig
 from mcp_messenger.errors import NotReady
 from mcp_messenger.operations import instances as asked
 from mcp_messenger.operations import keys as asked_keys
 from mcp_messenger.operations import login as asked_login
+from mcp_messenger.operations import webhooks as asked_webhooks
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.operations.views import InstanceView
 from mcp_messenger.program import facts
@@ -114,11 +116,11 @@ async def get_current_api_key(program: Program, caller: Caller, args: OfInstance
     return asked_keys.ApiKey(id=str(program.instance_id), prefix=value[: asked.KEY_PREFIX_SHOWN], created_at=program.key.created_at, api_key=value)
 
 
-async def get_webhook(program: Program, caller: Caller, args: OfInstance) -> asked_keys.WebhookAnswer:
-    return asked_keys.WebhookAnswer.model_validate(await facts.webhook(program.file) or {})
+async def get_webhook(program: Program, caller: Caller, args: OfInstance) -> asked_webhooks.WebhookAnswer:
+    return asked_webhooks.WebhookAnswer.model_validate(await facts.webhook(program.file) or {})
 
 
-async def set_webhook(program: Program, caller: Caller, args: asked_keys.SetWebhook) -> asked_keys.WebhookAnswer:
-    config = asked.WebhookConfig.model_validate(args.model_dump(exclude={"instance_id"}))
+async def set_webhook(program: Program, caller: Caller, args: asked_webhooks.SetWebhook) -> asked_webhooks.WebhookAnswer:
+    config = WebhookConfig.model_validate(args.model_dump(exclude={"instance_id"}))
     await facts.set_webhook(program.file, config.public())
     return await get_webhook(program, caller, OfInstance(instance_id=args.instance_id))

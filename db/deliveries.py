@@ -1,0 +1,308 @@
+"""What is to be told to others of the event log. The row is the job: claimed for a while, and settled.
+
+The rows are written with their events, in the same statements (db/inbound.py, db/outbox.py).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, LiteralString
+from uuid import UUID
+
+from db.database import Database
+from db.json import jsonb
+
+# The instances that have something waiting, by jumping from one to the next in the index.
+LINES: LiteralString = """
+    line (instance_id) AS (
+        (SELECT instance_id FROM deliveries WHERE status = 'pending' AND target = %(target)s ORDER BY instance_id LIMIT 1)
+        UNION ALL
+        SELECT (SELECT d.instance_id FROM deliveries d WHERE d.status = 'pending' AND d.target = %(target)s AND d.instance_id > line.instance_id
+            ORDER BY d.instance_id LIMIT 1)
+        FROM line WHERE line.instance_id IS NOT NULL
+    )"""
+# In random order, so that those at the end of the alphabet are not starved; one at a time where an endpoint was in trouble.
+OPEN: LiteralString = """
+    open AS MATERIALIZED (
+        SELECT line.instance_id,
+            CASE WHEN p.failures >= %(breaker)s THEN 1 ELSE %(each)s END - coalesce(busy.count, 0) AS room
+        FROM line LEFT JOIN delivery_endpoints p ON p.instance_id = line.instance_id AND p.target = %(target)s
+            LEFT JOIN unnest(%(busy)s::uuid[], %(counts)s::int[]) AS busy (instance_id, count) ON busy.instance_id = line.instance_id
+        WHERE line.instance_id IS NOT NULL AND (p.paused_until IS NULL OR p.paused_until <= now())
+        ORDER BY random()
+    )"""
+CLAIM: LiteralString = (
+    "WITH RECURSIVE "
+    + LINES
+    + ", "
+    + OPEN
+    + """, due AS MATERIALIZED (
+        SELECT first.id FROM open CROSS JOIN LATERAL (
+            SELECT d.id FROM deliveries d
+            WHERE d.status = 'pending' AND d.target = %(target)s AND d.instance_id = open.instance_id
+              AND d.run_at <= now() AND (d.lease_until IS NULL OR d.lease_until <= now())
+              AND d.id = (
+                SELECT e.id FROM deliveries e WHERE e.status = 'pending' AND e.target = d.target AND e.instance_id = d.instance_id
+                  AND coalesce(e.chat_id, '') = coalesce(d.chat_id, '') ORDER BY e.event_id, e.id LIMIT 1)
+            ORDER BY d.event_id, d.id LIMIT greatest(0, open.room) FOR UPDATE SKIP LOCKED
+        ) AS first LIMIT %(limit)s
+    ), claimed AS (
+        UPDATE deliveries SET attempts = attempts + 1, lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
+        WHERE id = ANY(ARRAY(SELECT id FROM due))
+        RETURNING id, event_id, instance_id, chat_id, attempts, lease_until, created_at
+    )
+    SELECT claimed.id, claimed.event_id, claimed.instance_id, claimed.chat_id, claimed.attempts, claimed.lease_until, claimed.created_at,
+        e.type, e.data, e.at, e.message_id, c.kind AS chat_kind, c.title AS chat_title, c.username AS chat_username, c.phone AS chat_phone
+    FROM claimed LEFT JOIN events e ON e.id = claimed.event_id
+        LEFT JOIN chats c ON c.instance_id = claimed.instance_id AND c.id = claimed.chat_id
+    ORDER BY claimed.event_id, claimed.id"""
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A delivery that is ours until `lease_until`, with its event (whose `type` is None when it is not there any more) and its chat."""
+
+    id: int
+    event_id: int
+    instance_id: UUID
+    chat_id: str | None
+    attempts: int
+    """With this one."""
+    lease_until: datetime
+    created_at: datetime
+    type: str | None
+    data: dict[str, Any] | None
+    at: datetime | None
+    message_id: int | None
+    chat_kind: str | None
+    chat_title: str | None
+    chat_username: str | None
+    chat_phone: str | None
+
+
+async def claim(database: Database, target: str, *, limit: int, each: int, busy: Mapping[UUID, int], breaker: int, lease: float) -> list[Claimed]:
+    """The next deliveries that are due, the first of each chat, at most `each` of an instance (less those that are `busy` here).
+
+    An instance with so many failures as `breaker` gets one. Who does not settle within `lease` seconds has lost them.
+    """
+    return await database.all(
+        Claimed,
+        CLAIM,
+        {
+            "target": target,
+            "limit": limit,
+            "each": each,
+            "busy": list(busy),
+            "counts": list(busy.values()),
+            "breaker": breaker,
+            "lease": lease,
+        },
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a delivery: done, dead, or pending again in `delay` seconds."""
+
+    id: int
+    lease_until: datetime
+    status: str
+    delay: float = 0.0
+    error: str | None = None
+
+    def row(self) -> dict[str, Any]:
+        return {"id": self.id, "lease": self.lease_until.isoformat(), "status": self.status, "delay": self.delay, "error": self.error}
+
+
+# An endpoint that has taken something is not in trouble any more.
+SETTLE: LiteralString = """
+    WITH recovered AS (DELETE FROM delivery_endpoints WHERE target = %(target)s AND instance_id = ANY(%(working)s))
+    UPDATE deliveries SET status = s.status, run_at = now() + make_interval(secs => s.delay), lease_until = NULL, last_error = s.error,
+        done_at = CASE WHEN s.status <> 'pending' THEN now() END
+    FROM jsonb_to_recordset(%(rows)s) AS s (id bigint, lease timestamptz, status text, delay float8, error text)
+    WHERE deliveries.id = s.id AND deliveries.lease_until = s.lease
+    RETURNING deliveries.id"""
+
+
+async def settle(database: Database, target: str, settled: Sequence[Settled], *, working: Sequence[UUID]) -> set[int]:
+    """Write down what became of them; the endpoints of `working` are well.
+
+    A delivery that is missing in the answer is gone, or somebody else has claimed it meanwhile.
+    """
+    params = {"target": target, "rows": jsonb([one.row() for one in settled]), "working": list(working)}
+    return {row[0] for row in await database.rows(SETTLE, params)}
+
+
+GIVE_BACK: LiteralString = """
+    UPDATE deliveries SET lease_until = NULL, attempts = attempts - 1
+    FROM unnest(%(ids)s::bigint[], %(leases)s::timestamptz[]) AS ours (id, lease) WHERE deliveries.id = ours.id AND lease_until = ours.lease"""
+
+
+async def give_back(database: Database, claimed: Sequence[Claimed]) -> None:
+    """They were not tried after all."""
+    await database.execute(GIVE_BACK, {"ids": [one.id for one in claimed], "leases": [one.lease_until for one in claimed]})
+
+
+DROP: LiteralString = "DELETE FROM deliveries WHERE id = ANY(%(ids)s)"
+
+
+async def drop(database: Database, ids: Sequence[int]) -> None:
+    """Nobody wants them."""
+    await database.execute(DROP, {"ids": list(ids)})
+
+
+END: LiteralString = "DELETE FROM deliveries WHERE instance_id = ANY(%(ids)s) AND target = %(target)s AND status = 'pending'"
+
+
+async def end(database: Database, instance_ids: Sequence[UUID], target: str) -> None:
+    """Their target is switched off, or they are gone: what waits is not delivered any more."""
+    await database.execute(END, {"ids": list(instance_ids), "target": target})
+
+
+RESUME: LiteralString = """
+    WITH gone AS (DELETE FROM delivery_endpoints WHERE instance_id = %(id)s AND target = %(target)s)
+    SELECT pg_notify('mcp_messenger_events', '')"""
+
+
+async def resume(database: Database, instance_id: UUID, target: str) -> None:
+    """The endpoint is another, or was mended: forget its failures, and wake who delivers."""
+    await database.rows(RESUME, {"id": instance_id, "target": target})
+
+
+# From the threshold on each failure that comes after a pause makes the next one, twice as long.
+FAILED: LiteralString = """
+    INSERT INTO delivery_endpoints AS p (instance_id, target, failures, pauses, paused_until)
+    SELECT id, %(target)s, %(count)s, CASE WHEN %(count)s >= %(breaker)s THEN 1 ELSE 0 END,
+        CASE WHEN %(count)s >= %(breaker)s THEN now() + make_interval(secs => %(pause)s) END
+    FROM message_instances WHERE id = %(id)s
+    ON CONFLICT (instance_id, target) DO UPDATE SET
+        failures = least(1000000, p.failures + %(count)s),
+        pauses = p.pauses + CASE WHEN p.failures + %(count)s >= %(breaker)s AND coalesce(p.paused_until <= now(), true) THEN 1 ELSE 0 END,
+        paused_until = CASE WHEN p.failures + %(count)s >= %(breaker)s AND coalesce(p.paused_until <= now(), true)
+            THEN now() + make_interval(secs => least(%(longest)s, %(pause)s * 2 ^ least(p.pauses, 20))) ELSE p.paused_until END
+    RETURNING pauses"""
+
+
+async def failed(database: Database, instance_id: UUID, target: str, *, count: int, breaker: int, pause: float, longest: float) -> bool:
+    """Count failures of an endpoint in a row; whether it is left alone for a while by now."""
+    params = {"id": instance_id, "target": target, "count": count, "breaker": breaker, "pause": pause, "longest": longest}
+    return (await database.value(FAILED, params) or 0) > 0
+
+
+PAUSE: LiteralString = """
+    INSERT INTO delivery_endpoints AS p (instance_id, target, paused_until)
+    SELECT id, %(target)s, now() + make_interval(secs => %(seconds)s) FROM message_instances WHERE id = %(id)s
+    ON CONFLICT (instance_id, target) DO UPDATE SET paused_until = greatest(p.paused_until, excluded.paused_until)"""
+
+
+async def pause(database: Database, instance_id: UUID, target: str, seconds: float) -> None:
+    """The endpoint asked to be left alone for so long."""
+    await database.execute(PAUSE, {"id": instance_id, "target": target, "seconds": seconds})
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An instance as its events are told to others, with the secrets that begin with the prefix asked for."""
+
+    id: UUID
+    provider: str
+    api_webhook_schema: dict[str, Any] | None
+    fields: list[str]
+    sealed: list[bytes]
+    rotated_at: list[datetime]
+
+
+ENDPOINTS: LiteralString = """
+    SELECT i.id, i.provider, i.api_webhook_schema, s.fields, s.sealed, s.rotated_at
+    FROM message_instances i, LATERAL (
+        SELECT coalesce(array_agg(field), '{}') AS fields, coalesce(array_agg(sealed), '{}') AS sealed,
+            coalesce(array_agg(rotated_at), '{}') AS rotated_at
+        FROM instance_secrets WHERE instance_id = i.id AND starts_with(field, %(prefix)s)
+    ) AS s
+    WHERE i.id = ANY(%(ids)s)"""
+
+
+async def endpoints(database: Database, instance_ids: Sequence[UUID], *, prefix: str) -> dict[UUID, Endpoint]:
+    """As they are now; those that are gone are missing."""
+    return {row.id: row for row in await database.all(Endpoint, ENDPOINTS, {"ids": list(instance_ids), "prefix": prefix})}
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRow:
+    id: int
+    event_id: int
+    chat_id: str | None
+    target: str
+    status: str
+    attempts: int
+    run_at: datetime
+    last_error: str | None
+    created_at: datetime
+    done_at: datetime | None
+    type: str | None
+
+
+LIST: LiteralString = """
+    SELECT d.id, d.event_id, d.chat_id, d.target, d.status, d.attempts, d.run_at, d.last_error, d.created_at, d.done_at, e.type
+    FROM deliveries d LEFT JOIN events e ON e.id = d.event_id
+    WHERE d.instance_id = %(instance_id)s AND (%(status)s::text IS NULL OR d.status = %(status)s) AND d.id < %(before)s
+    ORDER BY d.id DESC LIMIT %(limit)s"""
+
+
+async def listing(database: Database, instance_id: UUID, *, status: str | None, before: int, limit: int) -> list[DeliveryRow]:
+    """Newest first, those whose number is below `before`."""
+    return await database.all(DeliveryRow, LIST, {"instance_id": instance_id, "status": status, "before": before, "limit": limit})
+
+
+RETRY: LiteralString = """
+    UPDATE deliveries SET status = 'pending', attempts = 0, run_at = now(), created_at = now(), lease_until = NULL, done_at = NULL
+    WHERE instance_id = %(instance_id)s AND status = ANY(%(from)s) AND (%(id)s::bigint IS NULL OR id = %(id)s)"""
+
+
+async def retry(database: Database, instance_id: UUID, delivery_id: int) -> bool:
+    """Begin a delivery anew that is dead or done. False: there is none with this number."""
+    return await database.execute(RETRY, {"instance_id": instance_id, "id": delivery_id, "from": ["dead", "done"]}) > 0
+
+
+async def retry_dead(database: Database, instance_id: UUID) -> int:
+    """Begin all dead ones anew; how many."""
+    return await database.execute(RETRY, {"instance_id": instance_id, "id": None, "from": ["dead"]})
+
+
+REPLAY: LiteralString = """
+    INSERT INTO deliveries (event_id, instance_id, chat_id, target)
+    SELECT id, instance_id, chat_id, %(target)s FROM events e
+    WHERE instance_id = %(instance_id)s AND id > %(after)s
+      AND NOT EXISTS (SELECT FROM deliveries d WHERE d.status = 'pending' AND d.target = %(target)s AND d.instance_id = e.instance_id
+        AND d.event_id = e.id)
+    ORDER BY id LIMIT %(limit)s RETURNING event_id"""
+
+
+async def replay(database: Database, instance_id: UUID, target: str, *, after: int, limit: int) -> list[int]:
+    """Deliver events anew that are newer than the cursor, but those that wait already; the events' numbers."""
+    params = {"instance_id": instance_id, "target": target, "after": after, "limit": limit}
+    return sorted(row[0] for row in await database.rows(REPLAY, params))
+
+
+GIVE_UP: LiteralString = """
+    UPDATE deliveries SET status = 'dead', done_at = now(), lease_until = NULL,
+        last_error = concat_ws(' ', last_error, 'Given up: it has waited for too long.')
+    WHERE status = 'pending' AND created_at < now() - make_interval(secs => %(wait)s) AND (lease_until IS NULL OR lease_until < now())"""
+# A failure that was noted in the moment in which the instance was deleted.
+ORPHANS: LiteralString = """
+    DELETE FROM delivery_endpoints p WHERE NOT EXISTS (SELECT FROM message_instances i WHERE i.id = p.instance_id)"""
+CLEAN: LiteralString = """
+    DELETE FROM deliveries WHERE id IN (
+        SELECT id FROM deliveries WHERE status <> 'pending'
+          AND done_at < now() - make_interval(secs => CASE status WHEN 'done' THEN %(done)s ELSE %(dead)s END)
+          AND done_at < now() - make_interval(secs => %(done)s)
+        ORDER BY done_at LIMIT %(limit)s)"""
+
+
+async def tidy(database: Database, *, wait: float, done: float, dead: float, limit: int = 5000) -> None:
+    """Give up what has waited so many seconds; forget what has been done, or dead, for so many."""
+    await database.execute(GIVE_UP, {"wait": wait})
+    await database.execute(ORPHANS)
+    while await database.execute(CLEAN, {"done": done, "dead": dead, "limit": limit}) == limit:
+        pass

@@ -1,0 +1,284 @@
+"""Posts events to the instances' webhooks: each at least once, those of a chat in their order.
+
+A delivery is a row, claimed for a while. Whoever dies with it in hand loses it to another when that time is over, so its receiver may get
+it twice, with the same webhook-id. Several processes share the work.
+"""
+
+import logging
+import random
+import ssl
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+import anyio
+import anyio.abc
+
+from db import deliveries, history, messages
+from db.database import Database
+from db.deliveries import Claimed, Settled
+from db.errors import StoreUnavailable
+from db.messages import MessageRow
+from mcp_messenger.delivery.endpoint import PREFIX, Endpoint, endpoint_of
+from mcp_messenger.delivery.payload import Data, Payload, QrPart, payload_of
+from mcp_messenger.delivery.post import Outcome, post
+from mcp_messenger.errors import VaultError
+from mcp_messenger.network import NetworkPolicy
+from mcp_messenger.vault import Vault
+
+if TYPE_CHECKING:
+    import httpcore
+
+log = logging.getLogger(__name__)
+
+TARGET = "webhook"
+AT_ONCE = 64
+AT_ONCE_OF_ONE = 32
+POLL = 1.0
+LEASE = 60.0
+ATTEMPTS = 12
+FIRST_DELAY, FACTOR, LONGEST_DELAY = 5.0, 3.0, 6 * 3600.0
+"""Seconds: 5 s, 15 s, 45 s, ... 6 h; twelve attempts take about a day."""
+BREAKER = 5
+"""Failures in a row after which an endpoint is left alone, first for PAUSE seconds, then twice as long each time."""
+PAUSE, LONGEST_PAUSE = 15.0, 900.0
+DRAIN = 5.0
+"""Seconds that what is under way gets when this process stops."""
+TIDY_EVERY = 60.0
+WAIT_MAX, KEEP_DONE, KEEP_DEAD = 3 * 86_400.0, 86_400.0, 30 * 86_400.0
+
+
+BROKEN = Outcome(None, "something broke on the server; its log says what")
+
+
+def delay_after(attempts: int) -> float:
+    """Seconds until the next attempt; a fifth more or less, so that not all come back at once."""
+    delay = min(LONGEST_DELAY, FIRST_DELAY * FACTOR ** (attempts - 1))
+    return delay * random.uniform(0.8, 1.2)  # noqa: S311 - nobody gains by guessing it
+
+
+@dataclass(frozen=True)
+class Ended:
+    """An attempt that is over."""
+
+    claimed: Claimed
+    outcome: Outcome
+
+    @property
+    def is_failure(self) -> bool:
+        """Of the endpoint, and not only of this delivery."""
+        return self.outcome.error is not None and not self.outcome.is_final
+
+    def settled(self) -> Settled:
+        claimed, outcome = self.claimed, self.outcome
+        if outcome.error is None:
+            return Settled(claimed.id, claimed.lease_until, "done")
+        if outcome.is_final or claimed.attempts >= ATTEMPTS:
+            return Settled(claimed.id, claimed.lease_until, "dead", error=outcome.error)
+        delay = delay_after(claimed.attempts) if outcome.retry_after is None else outcome.retry_after
+        return Settled(claimed.id, claimed.lease_until, "pending", delay, outcome.error)
+
+
+class Webhooks:
+    def __init__(self, database: Database, *, vault: Callable[[], Vault], policy: NetworkPolicy, tls: Callable[[], ssl.SSLContext]) -> None:
+        self._database = database
+        self._vault = vault
+        self._policy = policy
+        self._tls = tls
+        self._pool: httpcore.AsyncConnectionPool | None = None
+        self._busy: Counter[UUID] = Counter()
+        self._scopes: set[anyio.CancelScope] = set()
+        self._ended: list[Ended] = []
+        self._cut_short: list[Claimed] = []
+        self._wake = anyio.Event()
+
+    def wake(self) -> None:
+        """There may be something to deliver."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        async with AsyncExitStack() as stack:
+            self._pool = await stack.enter_async_context(self._connections())
+            async with anyio.create_task_group() as posts:
+                posts.start_soon(self._tidy)
+                try:
+                    while True:
+                        await self._look(posts)
+                finally:
+                    await self._drain()
+
+    def _connections(self) -> "httpcore.AsyncConnectionPool":
+        from mcp_messenger.fetch import guarded_pool
+
+        return guarded_pool(self._policy, tls=self._tls(), connections=5 * AT_ONCE)
+
+    async def _look(self, posts: anyio.abc.TaskGroup) -> None:
+        self._wake = anyio.Event()
+        found = False
+        try:
+            await self._settle()
+            found = await self._claim(posts)
+        except StoreUnavailable as error:
+            log.warning("deliveries unreadable: %s", error)
+        except Exception:
+            # A statement that was cancelled, or the like: the next one may succeed.
+            log.exception("deliveries unreadable")
+        if not found:
+            with anyio.move_on_after(POLL):
+                await self._wake.wait()
+
+    async def _claim(self, posts: anyio.abc.TaskGroup) -> bool:
+        """Whether there was something that is not wanted, so that there may be more at once."""
+        room = AT_ONCE - len(self._scopes)
+        if room <= 0:
+            return False
+        claimed = await deliveries.claim(self._database, TARGET, limit=room, each=AT_ONCE_OF_ONE, busy=self._busy, breaker=BREAKER, lease=LEASE)
+        if not claimed:
+            return False
+        wanted = await self._wanted(claimed)
+        for one, endpoint, message in wanted:
+            scope = anyio.CancelScope(shield=True)
+            self._scopes.add(scope)
+            self._busy[one.instance_id] += 1
+            posts.start_soon(self._deliver, one, endpoint, message, scope)
+        return len(wanted) < len(claimed)
+
+    async def _wanted(self, claimed: Sequence[Claimed]) -> list[tuple[Claimed, Endpoint, MessageRow | None]]:
+        ids = [one.message_id for one in claimed if one.message_id is not None]
+        found = {message.id: message for message in await messages.by_ids(self._database, ids)} if ids else {}
+        rows = await deliveries.endpoints(self._database, list({one.instance_id for one in claimed}), prefix=PREFIX)
+        endpoints: dict[UUID, Endpoint | None] = {}
+        locked: dict[UUID, Outcome] = {}
+        for id, row in rows.items():
+            try:
+                endpoints[id] = endpoint_of(row, self._vault())
+            except VaultError as error:
+                locked[id] = Outcome(None, error.detail)
+        wanted: list[tuple[Claimed, Endpoint, MessageRow | None]] = []
+        ended: set[UUID] = set()
+        unwanted: list[int] = []
+        for one in claimed:
+            endpoint, message = endpoints.get(one.instance_id), found.get(one.message_id or 0)
+            if one.instance_id in locked:
+                self._ended.append(Ended(one, locked[one.instance_id]))
+            elif endpoint is None:
+                ended.add(one.instance_id)
+            elif one.type is None or not endpoint.config.wants(one, message):
+                unwanted.append(one.id)
+            else:
+                wanted.append((one, endpoint, message))
+        if ended:
+            await deliveries.end(self._database, list(ended), TARGET)
+        if unwanted:
+            await deliveries.drop(self._database, unwanted)
+        return wanted
+
+    async def _deliver(self, claimed: Claimed, endpoint: Endpoint, message: MessageRow | None, scope: anyio.CancelScope) -> None:
+        outcome: Outcome | None = None
+        try:
+            with scope:
+                payload = payload_of(claimed, endpoint.provider, message, await self._qr(claimed, endpoint))
+                outcome = await self._post(endpoint, payload)
+        except Exception:
+            log.exception("a delivery broke", extra={"instance_id": str(claimed.instance_id)})
+            outcome = BROKEN
+        finally:
+            self._scopes.discard(scope)
+            self._busy[claimed.instance_id] -= 1
+            if not self._busy[claimed.instance_id]:
+                del self._busy[claimed.instance_id]
+            if outcome is None:
+                self._cut_short.append(claimed)
+            else:
+                self._ended.append(Ended(claimed, outcome))
+            self._wake.set()
+
+    async def _post(self, endpoint: Endpoint, payload: Payload) -> Outcome:
+        assert self._pool is not None
+        return await post(self._pool, endpoint, payload.id, payload.text())
+
+    async def _qr(self, claimed: Claimed, endpoint: Endpoint) -> QrPart | None:
+        sequence = (claimed.data or {}).get("sequence")
+        if claimed.type != "state" or sequence is None:
+            return None
+        code = await history.current_qr(self._database, claimed.instance_id)
+        if code is None or code.sequence != sequence or code.sealed is None or code.expires_at <= datetime.now(UTC):
+            return QrPart(sequence=sequence)
+        content = None
+        if endpoint.config.names_qr:
+            content = self._vault().unseal(code.sealed, row=str(claimed.instance_id), field=f"qr/{code.sequence}")
+        return QrPart(sequence=sequence, expires_at=code.expires_at, content=content)
+
+    async def _settle(self) -> None:
+        """What has ended is written down before more is begun; it is kept for the next time while the store is away."""
+        ended = list(self._ended)
+        if not ended:
+            return
+        working = {one.claimed.instance_id for one in ended if not one.is_failure}
+        settled = [one.settled() for one in ended]
+        # First of all, so that nobody goes there again before it is known.
+        await self._note_failures([one for one in ended if one.is_failure and one.claimed.instance_id not in working])
+        written = await deliveries.settle(self._database, TARGET, settled, working=list(working))
+        del self._ended[: len(ended)]
+        dead = {
+            (one.claimed.instance_id, one.outcome.error)
+            for one, how in zip(ended, settled, strict=True)
+            if how.status == "dead" and how.id in written
+        }
+        for instance_id, error in dead:
+            await history.record_error(self._database, instance_id, "webhook_dead", f"An event could not be delivered: {error}.")
+
+    async def _note_failures(self, failures: Sequence[Ended]) -> None:
+        counts = Counter(one.claimed.instance_id for one in failures)
+        last = {one.claimed.instance_id: one.outcome for one in failures}
+        for instance_id, count in counts.items():
+            outcome = last[instance_id]
+            if outcome.retry_after is not None:
+                await deliveries.pause(self._database, instance_id, TARGET, outcome.retry_after)
+            elif await deliveries.failed(self._database, instance_id, TARGET, count=count, breaker=BREAKER, pause=PAUSE, longest=LONGEST_PAUSE):
+                await history.record_error(self._database, instance_id, "webhook_down", f"The webhook is left alone for a while: {outcome.error}.")
+
+    async def _drain(self) -> None:
+        """What is under way gets a little time; what has not ended by then is given back, for another process or another day."""
+        with anyio.move_on_after(3 * DRAIN, shield=True):
+            for scope in self._scopes:
+                scope.deadline = anyio.current_time() + DRAIN
+            while self._scopes:
+                self._wake = anyio.Event()
+                await self._wake.wait()
+            try:
+                await self._settle()
+                if self._cut_short:
+                    await deliveries.give_back(self._database, self._cut_short)
+            except StoreUnavailable as error:
+                log.warning("deliveries not settled: %s", error)
+
+    async def _tidy(self) -> None:
+        while True:
+            try:
+                await deliveries.tidy(self._database, wait=WAIT_MAX, done=KEEP_DONE, dead=KEEP_DEAD)
+            except StoreUnavailable as error:
+                log.warning("deliveries not tidied: %s", error)
+            except Exception:
+                log.exception("deliveries not tidied")
+            await anyio.sleep(TIDY_EVERY)
+
+    async def test(self, endpoint: Endpoint) -> tuple[Outcome, float]:
+        """Post an event of the type test now; what came of it, and the milliseconds it took."""
+        payload = Payload(
+            type="test",
+            id=f"test_{uuid4().hex}",
+            timestamp=datetime.now(UTC),
+            instance_id=str(endpoint.instance_id),
+            provider=endpoint.provider,
+            data=Data(),
+        )
+        began = time.perf_counter()
+        async with self._connections() as pool:
+            outcome = await post(pool, endpoint, payload.id, payload.text())
+        return outcome, (time.perf_counter() - began) * 1000

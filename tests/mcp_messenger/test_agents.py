@@ -1,0 +1,262 @@
+"""Agents that answer: a run for each burst, one answer, and none where a person, a loop or the night stands in the way."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import anyio
+import pytest
+from pydantic import SecretStr
+
+from db import instances as instance_rows
+from mcp_messenger.app import App
+from mcp_messenger.caller import ADMIN
+from mcp_messenger.config import from_environment
+from mcp_messenger.delivery.guards import Quiet
+from mcp_messenger.delivery.inbound import Source
+from mcp_messenger.errors import InvalidInput
+from mcp_messenger.operations.agents import ChatAgent, OfAgentChat, SetChatAgent, get_chat_agent, set_chat_agent
+from providers.models import Chat, ChatKind, Contact, Media, MediaKind, Message, MessageReceived
+from tests.postgres import execute
+from tests.running import ready_sandbox, running_app
+from tests.standins.agent_os import AgentOsStandIn, agent_os
+from tests.stored import one, rows, until
+
+pytestmark = pytest.mark.anyio
+
+ANN = Chat(id="ann", kind=ChatKind.PRIVATE, title="Ann")
+TEAM = Chat(id="team", kind=ChatKind.GROUP, title="Team")
+ANSWERS = "SELECT body FROM messages WHERE outgoing AND queued ORDER BY id"
+
+
+@dataclass
+class Desk:
+    """A sandbox instance whose agent is on; what people write is delivered by hand."""
+
+    app: App
+    url: str
+    instance_id: str
+    agents: AgentOsStandIn
+    written: list[str] = field(default_factory=list[str])
+
+    async def write(self, text: str, *, chat: Chat = ANN, is_bot: bool = False, **of_message: Any) -> None:
+        sender = Contact(id="ann", name="Ann", is_bot=is_bot)
+        self.written.append(text)
+        told = {"id": f"w{len(self.written)}", "chat_id": chat.id, "at": datetime.now(UTC), "text": text, "sender_id": "ann", **of_message}
+        event = MessageReceived(message=Message.model_validate(told), chat=chat, sender=None if told.get("outgoing") else sender)
+        await self.app.inbound.deliver(Source(UUID(self.instance_id), None), [event])
+
+    def answers(self) -> list[str]:
+        return [row[0] for row in rows(self.url, ANSWERS)]
+
+    def reasons(self) -> list[tuple[str, str | None]]:
+        return rows(self.url, "SELECT status, last_error FROM deliveries WHERE target = 'agno' ORDER BY event_id")
+
+    def hasten(self) -> None:
+        """What time would do."""
+        execute(self.url, "UPDATE deliveries SET run_at = now() WHERE status = 'pending'")
+
+    async def mode(self, mode: str, minutes: int | None = None) -> ChatAgent:
+        args = {"instance_id": self.instance_id, "chat_id": "ann", "mode": mode, "minutes": minutes}
+        return await set_chat_agent(self.app, ADMIN, SetChatAgent.model_validate(args))
+
+    async def current(self) -> ChatAgent:
+        return await get_chat_agent(self.app, ADMIN, OfAgentChat(instance_id=self.instance_id, chat_id="ann"))
+
+
+@asynccontextmanager
+async def opened(database_url: str, folder: Path, stand_in: AgentOsStandIn, **config: Any) -> AsyncGenerator[Desk]:
+    async with running_app(database_url, folder, agno_url=stand_in.url, **config) as app:
+        instance_id = await ready_sandbox(app, persona="human")
+        await instance_rows.update(app.database, UUID(instance_id), agno_enable=True, agent_id="helper")
+        yield Desk(app, database_url, instance_id, stand_in)
+
+
+@pytest.fixture
+async def desk(database_url: str, tmp_path: Path) -> AsyncGenerator[Desk]:
+    async with agent_os() as stand_in, opened(database_url, tmp_path, stand_in) as desk:
+        yield desk
+
+
+async def test_what_comes_in_is_answered_once_in_a_session_of_its_chat(desk: Desk) -> None:
+    await desk.write("hello")
+    await until(lambda: desk.answers() == ["agent: hello"])
+    await until(lambda: one(desk.url, "SELECT status FROM messages WHERE queued") in {"sent", "delivered", "read"})
+    await desk.write("again")
+    await until(lambda: desk.answers() == ["agent: hello", "agent: again"])
+    first, second = desk.agents.runs
+    assert first.session_id == second.session_id == first.user_id == second.user_id == f"{desk.instance_id}:ann"
+    await until(lambda: [status for status, _ in desk.reasons()] == ["done", "done"])
+
+
+async def test_a_burst_is_one_run(desk: Desk) -> None:
+    for text in ("one", "two", "three"):
+        await desk.write(text)
+    await until(lambda: desk.answers() == ["agent: one\ntwo\nthree"])
+    assert len(desk.agents.runs) == 1
+    await until(lambda: [status for status, _ in desk.reasons()] == ["done"] * 3)
+
+
+async def test_a_file_goes_along(desk: Desk) -> None:
+    missing = Media(kind=MediaKind.DOCUMENT, ref="nowhere", name="plan.pdf")
+    await desk.write("look", media=(missing,), kind="media")
+    await until(lambda: desk.agents.runs)
+    assert desk.agents.runs[0].message.startswith("look\n[a file that could not be fetched: plan.pdf")
+
+
+async def test_an_agent_that_is_down_is_an_error_of_the_instance_and_is_tried_again(desk: Desk) -> None:
+    desk.agents.broken = 503
+    await desk.write("hello")
+    await until(lambda: rows(desk.url, "SELECT 1 FROM instance_errors"))
+    assert rows(desk.url, "SELECT code, message FROM instance_errors") == [("agent_failed", "AgentOS answered 503: broken.")]
+    desk.agents.broken = None
+    desk.hasten()
+    await until(lambda: desk.answers() == ["agent: hello"])
+
+
+async def test_half_an_answer_is_none(desk: Desk) -> None:
+    desk.agents.breaks_off = True
+    await desk.write("hello")
+    await until(lambda: rows(desk.url, "SELECT 1 FROM instance_errors"))
+    assert desk.answers() == []
+    desk.agents.breaks_off = False
+    desk.hasten()
+    await until(lambda: desk.answers() == ["agent: hello"])
+
+
+async def test_what_is_too_old_is_not_answered_any_more(desk: Desk) -> None:
+    await desk.write("long ago", at=datetime(2026, 1, 1, tzinfo=UTC))
+    await until(lambda: desk.reasons() == [("dead", "It was not answered within 24 h.")])
+    assert desk.agents.runs == []
+
+
+async def test_a_crash_after_the_answer_was_queued_does_not_answer_twice(desk: Desk) -> None:
+    await desk.write("hello")
+    await until(lambda: [status for status, _ in desk.reasons()] == ["done"])
+    # As it would be after a kill between the two.
+    execute(desk.url, "UPDATE deliveries SET status = 'pending', lease_until = now() - interval '1 second'")
+    await until(lambda: [status for status, _ in desk.reasons()] == ["done"])
+    assert desk.answers() == ["agent: hello"]
+    assert len(desk.agents.runs) == 1
+
+
+async def test_what_was_running_when_the_server_stopped_is_run_again(database_url: str, tmp_path: Path) -> None:
+    async with agent_os(gate=anyio.Event()) as stand_in:
+        async with opened(database_url, tmp_path, stand_in) as desk:
+            await desk.write("hello")
+            await until(lambda: stand_in.runs)
+        assert rows(database_url, "SELECT status, lease_until FROM deliveries") == [("pending", None)]
+        stand_in.gate = None
+        async with running_app(database_url, tmp_path, agno_url=stand_in.url):
+            await until(lambda: rows(database_url, ANSWERS) == [("agent: hello",)])
+        assert len(stand_in.runs) == 2
+
+
+async def test_the_owners_own_message_pauses_the_agent_in_that_chat(desk: Desk) -> None:
+    await desk.write("I take care of it", outgoing=True, sender_id=None)
+    await until(lambda: [status for status, _ in desk.reasons()] == ["done"])
+    current = await desk.current()
+    assert (current.mode, current.reason) == ("paused", "The owner wrote there.")
+    await desk.write("thank you")
+    await until(lambda: [status for status, _ in desk.reasons()] == ["done", "done"])
+    assert desk.agents.runs == []
+    await desk.mode("agent")
+    await desk.write("are you there?")
+    await until(lambda: desk.answers() == ["agent: are you there?"])
+
+
+async def test_the_agents_own_answer_starts_nothing_and_pauses_nothing(desk: Desk) -> None:
+    await desk.write("hello")
+    await until(lambda: one(desk.url, "SELECT count(*) FROM messages WHERE queued AND status IN ('sent', 'delivered', 'read')") == 1)
+    assert (await desk.current()).mode == "agent"
+    assert one(desk.url, "SELECT count(*) FROM deliveries WHERE target = 'agno'") == 1
+
+
+async def test_an_answer_is_not_sent_when_the_owner_wrote_meanwhile(desk: Desk) -> None:
+    desk.agents.gate = anyio.Event()
+    await desk.write("hello")
+    await until(lambda: desk.agents.runs)
+    await desk.write("I am here", outgoing=True, sender_id=None)
+    desk.agents.gate.set()
+    await until(lambda: desk.reasons()[0] == ("done", "A person took over."))
+    assert desk.answers() == []
+
+
+async def test_a_chat_that_a_person_took_over_stays_theirs(desk: Desk) -> None:
+    assert (await desk.mode("human")).mode == "human"
+    await desk.write("hello")
+    await until(lambda: desk.reasons() == [("done", "The chat is with a person: human.")])
+    await desk.write("me", outgoing=True, sender_id=None)
+    await until(lambda: [status for status, _ in desk.reasons()] == ["done", "done"])
+    assert (await desk.current()).mode == "human"
+    assert (await desk.mode("paused", 5)).until is not None
+    execute(desk.url, "UPDATE agent_chats SET until = now() - interval '1 second'")
+    assert (await desk.current()).mode == "agent"
+
+
+async def test_in_a_group_only_who_mentions_it_is_answered(desk: Desk) -> None:
+    await desk.write("hello all", chat=TEAM)
+    await until(lambda: [status for status, _ in desk.reasons()] == ["done"])
+    assert desk.agents.runs == []
+    await desk.write("@robo hello", chat=TEAM, mentions_me=True)
+    await until(lambda: desk.agents.runs)
+    assert desk.agents.runs[0].message == "Ann: @robo hello"
+
+
+async def test_two_bots_do_not_talk_for_ever(desk: Desk) -> None:
+    for turn in range(5):
+        await desk.write(f"beep {turn}", is_bot=True)
+        await until(lambda turn=turn: len(desk.answers()) == turn + 1)
+    await desk.write("beep again", is_bot=True)
+    await until(lambda: desk.reasons()[-1] == ("done", "Another bot has had its answers for this hour."))
+    assert len(desk.agents.runs) == 5
+
+
+async def test_a_chat_that_goes_round_and_round_cools_down(desk: Desk) -> None:
+    answered = (
+        "INSERT INTO messages (instance_id, chat_id, outgoing, status, idempotency_key, queued) "
+        f"SELECT '{desk.instance_id}', 'ann', true, 'sent', 'agno:' || -n, true FROM generate_series(1, 20) n"
+    )
+    execute(desk.url, answered)
+    await desk.write("and again")
+    await until(lambda: [status for status, _ in desk.reasons()] == ["done"])
+    assert ((await desk.current()).mode, desk.agents.runs) == ("paused", [])
+
+
+async def test_at_night_it_waits_for_the_morning(database_url: str, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    quiet = Quiet(time((now.hour - 1) % 24), time((now.hour + 2) % 24))
+    async with agent_os() as stand_in, opened(database_url, tmp_path, stand_in, quiet_hours=quiet) as desk:
+        await desk.write("are you awake?")
+        await until(lambda: one(database_url, "SELECT run_at > now() + interval '50 minutes' FROM deliveries"))
+        assert stand_in.runs == []
+
+
+def test_quiet_hours_go_over_midnight() -> None:
+    quiet = Quiet(time(22), time(6))
+    assert quiet.wait(datetime(2026, 5, 4, 23, tzinfo=UTC)) == 7 * 3600
+    assert quiet.wait(datetime(2026, 5, 4, 5, 30, tzinfo=UTC)) == 1800
+    assert quiet.wait(datetime(2026, 5, 4, 6, tzinfo=UTC)) == 0
+    assert Quiet(time(12), time(14)).wait(datetime(2026, 5, 4, 13, tzinfo=UTC)) == 3600
+
+
+def test_quiet_hours_that_cannot_be_read() -> None:
+    assert from_environment({"MCP_MESSENGER_QUIET_HOURS": "22:00-06:00"}).quiet_hours == Quiet(time(22), time(6))
+    for value in ("22:00", "25:00-06:00", "night"):
+        with pytest.raises(InvalidInput, match="QUIET_HOURS"):
+            from_environment({"MCP_MESSENGER_QUIET_HOURS": value})
+
+
+async def test_the_key_is_sent_and_a_wrong_one_is_said(database_url: str, tmp_path: Path) -> None:
+    async with agent_os(key="not-a-real-key") as stand_in:
+        async with opened(database_url, tmp_path, stand_in, agno_key=SecretStr("wrong")) as desk:
+            await desk.write("hello")
+            await until(lambda: rows(database_url, "SELECT message FROM instance_errors"))
+            assert rows(database_url, "SELECT message FROM instance_errors") == [("AgentOS answered 401: Invalid authentication token.",)]
+        desk.hasten()
+        async with running_app(database_url, tmp_path, agno_url=stand_in.url, agno_key=SecretStr("not-a-real-key")):
+            await until(lambda: rows(database_url, ANSWERS) == [("agent: hello",)])
