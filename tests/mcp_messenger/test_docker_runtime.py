@@ -121,10 +121,11 @@ async def test_a_manager_that_comes_back_adopts_what_runs(database_url: str, tmp
         instance_id = await contained(here)
         first = await here.inspect(instance_id)
     async with site(database_url, tmp_path, engine, image=image) as here:
+        # The store says ready from before.
+        await until(lambda: (held := here.app.supervisor.get(UUID(instance_id))) is not None and held.provider.state.state == "ready")
         await until_status(here.app, instance_id, "ready")
         again = await here.inspect(instance_id)
         assert (again["Id"], again["State"]["StartedAt"]) == (first["Id"], first["State"]["StartedAt"])
-        await until(lambda: here.app.supervisor.get(UUID(instance_id)) is not None)
         sent = await send_message(here.app, ADMIN, send_to_ann(instance_id, "still there?"))
         assert sent.status == "sent"
 
