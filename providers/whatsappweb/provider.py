@@ -195,9 +195,10 @@ class WhatsAppWebProvider(Provider):
         return [Chat(id=raw["id"], kind=kind_of(raw["id"]), title=raw["title"] or "", phone=phone_of(raw["id"])) for raw in newest_first]
 
     async def list_contacts(self) -> Sequence[Contact]:
+        """WhatsApp Web lists a person by number and by lid; the library tells the number of both where it is known."""
         raws: list[Json] = await self._ask("contacts")
-        people = ((serialized(raw["id"]), raw) for raw in raws if raw.get("isUser") and not raw.get("isMe"))
-        return [Contact(id=id, name=raw.get("name") or raw.get("pushname") or "", phone=phone_of(id)) for id, raw in people if id]
+        people = {serialized(raw["id"]): raw for raw in raws if raw.get("isUser") and not raw.get("isMe")}
+        return [Contact(id=id, name=raw.get("name") or raw.get("pushname") or "", phone=phone_of(id)) for id, raw in people.items() if id]
 
     async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
         connection, wanted = self._linked, limit if before is None else limit + 50
