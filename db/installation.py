@@ -5,15 +5,10 @@ from uuid import UUID
 
 from db.database import Database
 
-OURSELVES = UUID(int=0)
-"""The instance that stands for the installation in the table of leases: held for ever, by whoever uses the database."""
-
 IDENTIFY: LiteralString = """
-    INSERT INTO leases (instance_id, owner, expires_at) VALUES (%(ourselves)s, gen_random_uuid(), 'infinity')
-    ON CONFLICT (instance_id) DO UPDATE SET expires_at = 'infinity'
-    RETURNING owner"""
+    INSERT INTO installation DEFAULT VALUES ON CONFLICT (singleton) DO UPDATE SET singleton = excluded.singleton RETURNING id"""
 
 
 async def identify(database: Database) -> UUID:
     """Made at the first call; the same for ever, also in a copy of the database."""
-    return await database.value(IDENTIFY, {"ourselves": OURSELVES})
+    return await database.value(IDENTIFY)

@@ -1,0 +1,3 @@
+DROP TABLE IF EXISTS public.installation;
+
+DELETE FROM public.schema_migrations WHERE version = '007_installation';
