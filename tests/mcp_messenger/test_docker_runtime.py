@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import anyio
 import httpx
 import pytest
 
@@ -26,9 +27,11 @@ from mcp_messenger.operations.instances import (
 from mcp_messenger.operations.keys import get_current_api_key, rotate_api_key
 from mcp_messenger.operations.operation import Input, OfInstance
 from mcp_messenger.operations.sending import SendMessage, send_message
+from mcp_messenger.operations.views import InstanceView
 from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
 from mcp_messenger.program import protocol
 from tests.docker_engine import CODE, contained, exec_in, site
+from tests.mcp_messenger.program.messengers import SETTINGS
 from tests.running import running_app, serving, until, until_status
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
@@ -189,3 +192,22 @@ async def test_where_there_is_no_docker_runtime_it_is_refused(database_url: str,
         for runtime in ("docker", "swarm"):
             with pytest.raises(NotAvailable, match=f"The runtime {runtime} is not available"):
                 await create_instance(app, ADMIN, CreateInstance.model_validate({"provider": "sandbox", "runtime": runtime}))
+
+
+async def test_every_messenger_runs_in_a_container(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:
+    async with site(database_url, tmp_path, engine, image=image) as here:
+        made = [
+            (await create_instance(here.app, ADMIN, CreateInstance(provider=provider, runtime="docker", credentials=settings))).instance_id
+            for provider, settings in SETTINGS.items()
+        ]
+        for instance_id, provider in zip(made, SETTINGS, strict=True):
+            of = OfInstance(instance_id=instance_id)
+            with anyio.fail_after(120):
+                while (view := (await get_instance(here.app, ADMIN, of)).instance).container != "running" or not _has_spoken(view):  # noqa: ASYNC110 - a container tells of itself through the store
+                    await anyio.sleep(0.2)
+            assert (view.status == "ready") == (provider == "sandbox"), (provider, view.status_reason)
+
+
+def _has_spoken(view: InstanceView) -> bool:
+    """The platform's own trouble has been told, not that of a container on its way."""
+    return view.status in {"ready", "error"} or (view.status in {"starting", "degraded"} and "container" not in (view.status_reason or "container"))
