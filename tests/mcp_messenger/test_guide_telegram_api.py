@@ -250,8 +250,9 @@ def test_webhook(guide: Guide) -> None:
     before, changed = guide.each(WEBHOOK)
     assert before.status == 200
     assert changed.status == 200
-    assert changed.json["secret"].startswith("whsec_")
-    assert {**changed.json, "secret": None} == guide.each(WEBHOOK)[0].json
+    # A messenger alone posts nothing, so it has nothing to sign with.
+    assert changed.json["secret"] is None
+    assert changed.json == guide.each(WEBHOOK)[0].json
     assert (changed.json["enabled"], changed.json["url"]) == (True, "https://your-webhook-url.com/telegram")
     assert changed.json["events"] == ["message", "callback_query"]
     off = """curl -X PUT http://localhost:$TELEGRAM_API_PORT/api/v1/webhook -H "Authorization: Bearer $TELEGRAM_BOT_TOKEN" \
