@@ -89,7 +89,8 @@ def build(config: Config) -> App:
     metrics = Metrics()
     inbound = Inbound(database, feed, metrics)
     outbox = Outbox(database, feed, inbound, metrics)
-    webhooks = Webhooks(database, vault=vault, policy=NetworkPolicy(allowed_networks=config.allowed_networks), tls=tls)
+    policy = NetworkPolicy(allowed_networks=config.allowed_networks)
+    webhooks = Webhooks(database, vault=vault, policy=policy, tls=tls, metrics=metrics)
     memory = Memory(time.monotonic)
     feed.listeners.append(memory)
 

@@ -34,7 +34,7 @@ class Metrics:
         self.sends.setdefault(instance_id, Histogram()).observe(seconds)
 
     def delivered(self, instance_id: UUID, target: str, outcome: str, seconds: float) -> None:
-        """`outcome` is done, retry or dead."""
+        """`outcome` is done, pending (it is tried again) or dead."""
         self.deliveries.setdefault((instance_id, target, outcome), Histogram()).observe(seconds)
 
     def forget(self, instance_id: UUID) -> None:

@@ -28,7 +28,10 @@ from mcp_messenger.delivery.endpoint import PREFIX, Endpoint, endpoint_of
 from mcp_messenger.delivery.payload import Data, Payload, QrPart, payload_of
 from mcp_messenger.delivery.post import Outcome, post
 from mcp_messenger.errors import VaultError
+from mcp_messenger.instances import codes
+from mcp_messenger.metrics import Metrics
 from mcp_messenger.network import NetworkPolicy
+from mcp_messenger.tracing import span
 from mcp_messenger.vault import Vault
 
 if TYPE_CHECKING:
@@ -85,8 +88,11 @@ class Ended:
 
 
 class Webhooks:
-    def __init__(self, database: Database, *, vault: Callable[[], Vault], policy: NetworkPolicy, tls: Callable[[], ssl.SSLContext]) -> None:
+    def __init__(
+        self, database: Database, *, vault: Callable[[], Vault], policy: NetworkPolicy, tls: Callable[[], ssl.SSLContext], metrics: Metrics
+    ) -> None:
         self._database = database
+        self._metrics = metrics
         self._vault = vault
         self._policy = policy
         self._tls = tls
@@ -183,7 +189,8 @@ class Webhooks:
         try:
             with scope:
                 payload = payload_of(claimed, endpoint.provider, message, await self._qr(claimed, endpoint))
-                outcome = await self._post(endpoint, payload)
+                with span("webhook", instance_id=claimed.instance_id, event_id=claimed.event_id, message_id=claimed.message_id):
+                    outcome = await self._post(endpoint, payload)
         except Exception:
             log.exception("a delivery broke", extra={"instance_id": str(claimed.instance_id)})
             outcome = BROKEN
@@ -209,10 +216,8 @@ class Webhooks:
         code = await history.current_qr(self._database, claimed.instance_id)
         if code is None or code.sequence != sequence or code.sealed is None or code.expires_at <= datetime.now(UTC):
             return QrPart(sequence=sequence)
-        content = None
-        if endpoint.config.names_qr:
-            content = self._vault().unseal(code.sealed, row=str(claimed.instance_id), field=f"qr/{code.sequence}")
-        return QrPart(sequence=sequence, expires_at=code.expires_at, content=content)
+        current = codes.unsealed(self._vault(), claimed.instance_id, code) if endpoint.config.names_qr else None
+        return QrPart(sequence=sequence, expires_at=code.expires_at, content=current and current.qr)
 
     async def _settle(self) -> None:
         """What has ended is written down before more is begun; it is kept for the next time while the store is away."""
@@ -221,6 +226,7 @@ class Webhooks:
             return
         working = {one.claimed.instance_id for one in ended if not one.is_failure}
         settled = [one.settled() for one in ended]
+        self._count(ended, settled)
         # First of all, so that nobody goes there again before it is known.
         await self._note_failures([one for one in ended if one.is_failure and one.claimed.instance_id not in working])
         written = await deliveries.settle(self._database, TARGET, settled, working=list(working))
@@ -232,6 +238,12 @@ class Webhooks:
         }
         for instance_id, error in dead:
             await history.record_error(self._database, instance_id, "webhook_dead", f"An event could not be delivered: {error}.")
+
+    def _count(self, ended: Sequence[Ended], settled: Sequence[Settled]) -> None:
+        now = datetime.now(UTC)
+        for one, how in zip(ended, settled, strict=True):
+            began = one.claimed.at or one.claimed.created_at
+            self._metrics.delivered(one.claimed.instance_id, TARGET, how.status, max(0.0, (now - began).total_seconds()))
 
     async def _note_failures(self, failures: Sequence[Ended]) -> None:
         counts = Counter(one.claimed.instance_id for one in failures)

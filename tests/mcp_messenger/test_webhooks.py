@@ -194,7 +194,7 @@ async def test_the_states_are_posted_with_the_qr_code_only_for_who_asks_for_it_b
     await desk.until_posted(1)
     state = desk.receiver.posted[0].payload["data"]["state"]
     assert (state["status"], state["needs"], state["qr"]["sequence"]) == ("qr_ready", "qr", 1)
-    assert len(state["qr"]["content"]) > 8
+    assert state["qr"]["content"].startswith(("sandbox:", "http://127.0.0.1:"))
     assert "reason" not in state
     shy = Desk(desk.app, desk.url, made.instance_id, desk.receiver)
     await shy.set(events=["state"])
@@ -542,3 +542,11 @@ async def test_the_time_of_a_signature_is_in_utc_wherever_the_server_stands(desk
     monkeypatch.undo()
     if hasattr(time, "tzset"):
         time.tzset()
+
+
+async def test_what_became_of_deliveries_is_counted(desk: Desk) -> None:
+    await desk.set()
+    await desk.deliver(received("m1", "hello"))
+    await until(lambda: desk.statuses() == ["done"])
+    counted = desk.app.metrics.deliveries
+    assert {(target, outcome): sum(one.counts) for (_, target, outcome), one in counted.items()} == {("webhook", "done"): 1}
