@@ -48,6 +48,9 @@ ARGUMENTS: dict[str, Any] = {
     "phone": "+15550199",
     "choices": [{"id": "a", "title": "A"}],
     "template": "hello",
+    "mode": "human",
+    "delivery_id": "1",
+    "after": "0",
     "language": "en",
     "provider": "sandbox",
 }

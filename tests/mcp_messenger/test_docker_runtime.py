@@ -45,7 +45,7 @@ async def test_an_instance_in_a_container_sends_and_gets_answers(database_url: s
     async with site(database_url, tmp_path, engine, image=image) as here:
         instance_id = await contained(here)
         sent = await send_message(here.app, ADMIN, send_to_ann(instance_id, "hello in there"))
-        assert sent.status == "sent"
+        assert sent.status in {"sent", "delivered", "read"}
         replies = await wait_for_reply(here.app, ADMIN, WaitForReply(instance_id=instance_id, message_id=sent.message_id, timeout=20))
         assert "hello in there" in replies.replies[0].text
         view = (await get_instance(here.app, ADMIN, OfInstance(instance_id=instance_id))).instance
@@ -130,7 +130,7 @@ async def test_a_manager_that_comes_back_adopts_what_runs(database_url: str, tmp
         again = await here.inspect(instance_id)
         assert (again["Id"], again["State"]["StartedAt"]) == (first["Id"], first["State"]["StartedAt"])
         sent = await send_message(here.app, ADMIN, send_to_ann(instance_id, "still there?"))
-        assert sent.status == "sent"
+        assert sent.status in {"sent", "delivered", "read"}
 
 
 async def test_other_limits_make_another_container_with_the_same_login(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:

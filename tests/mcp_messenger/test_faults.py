@@ -120,42 +120,44 @@ async def test_another_process_takes_over_within_15_s_and_who_comes_back_late_is
 ) -> None:
     bot = telegram.add_bot()
     ann = bot.person("Ann")
-    async with peer(database_url, tmp_path) as sleeper, peer(database_url, tmp_path) as successor:
+    async with peer(database_url, tmp_path) as sleeper:
         instance_id = await telegram_instance(sleeper, telegram, bot)
-        assert await successor.call("held") == []
-        sleeper.signal(signal.SIGSTOP)
-        began = time.monotonic()
-        # The answer to the sleeper's long poll: it lies in its socket until it wakes up.
-        bot.user_writes(ann, "hello")
-        with anyio.fail_after(15):
-            await until(lambda: rows(database_url, "SELECT 1 FROM messages"))
-        record_property("taken_over_after", round(time.monotonic() - began, 1))
-        sleeper.signal(signal.SIGCONT)
-        with anyio.fail_after(10):
-            await sleeper.until_it_holds()
-        assert await successor.call("held") == [instance_id]
-        bot.user_writes(ann, "again")
-        await until(lambda: one(database_url, "SELECT count(*) FROM messages") == 2)
-        # It asks the one who holds it now.
-        answer = await sleeper.call("send_message", instance_id=instance_id, to=str(ann), message="hi")
-        assert answer["status"] == "sent"
-        assert texts(bot) == ["hi"]
-        assert one(database_url, "SELECT count(*) FROM events WHERE type = 'message'") == 3
-        assert one(database_url, "SELECT epoch FROM leases") == 2
+        async with peer(database_url, tmp_path) as successor:
+            assert await successor.call("held") == []
+            sleeper.signal(signal.SIGSTOP)
+            began = time.monotonic()
+            # The answer to the sleeper's long poll: it lies in its socket until it wakes up.
+            bot.user_writes(ann, "hello")
+            with anyio.fail_after(15):
+                await until(lambda: rows(database_url, "SELECT 1 FROM messages"))
+            record_property("taken_over_after", round(time.monotonic() - began, 1))
+            sleeper.signal(signal.SIGCONT)
+            with anyio.fail_after(10):
+                await sleeper.until_it_holds()
+            assert await successor.call("held") == [instance_id]
+            bot.user_writes(ann, "again")
+            await until(lambda: one(database_url, "SELECT count(*) FROM messages") == 2)
+            # It asks the one who holds it now.
+            answer = await sleeper.call("send_message", instance_id=instance_id, to=str(ann), message="hi")
+            assert answer["status"] == "sent"
+            assert texts(bot) == ["hi"]
+            assert one(database_url, "SELECT count(*) FROM events WHERE type = 'message'") == 3
+            assert one(database_url, "SELECT epoch FROM leases") == 2
 
 
 async def test_a_kill_is_noticed_within_15_s(database_url: str, tmp_path: Path, record_property: Any) -> None:
-    async with peer(database_url, tmp_path) as doomed, peer(database_url, tmp_path) as successor:
+    async with peer(database_url, tmp_path) as doomed:
         credentials = {"auto_scan": True, "page": False}
         instance_id = (await doomed.call("create_instance", provider="sandbox", credentials=credentials))["instance_id"]
         await doomed.until_ready(instance_id)
-        doomed.signal(signal.SIGKILL)
-        began = time.monotonic()
-        await successor.tell("send_message", instance_id=instance_id, to="ann", message="hello")
-        with anyio.fail_after(15):
-            await successor.until_it_holds(instance_id)
-            await until(lambda: one(database_url, "SELECT status FROM messages WHERE outgoing") in {"sent", "delivered", "read"})
-        record_property("taken_over_after", round(time.monotonic() - began, 1))
+        async with peer(database_url, tmp_path) as successor:
+            doomed.signal(signal.SIGKILL)
+            began = time.monotonic()
+            await successor.tell("send_message", instance_id=instance_id, to="ann", message="hello")
+            with anyio.fail_after(15):
+                await successor.until_it_holds(instance_id)
+                await until(lambda: one(database_url, "SELECT status FROM messages WHERE outgoing") in {"sent", "delivered", "read"})
+            record_property("taken_over_after", round(time.monotonic() - began, 1))
 
 
 async def test_who_stops_in_order_hands_over_at_once(database_url: str, tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ async def test_the_same_wrong_call_gets_the_same_refusal(app: App, url: str) -> 
         await both.same_refusal("window_closed", "send_message", instance_id=instance, to="window-closed", message="x")
         await both.same_refusal("invalid_request", "send_message", instance_id=instance, to="ann", message="x" * 5000)
         await both.same_refusal("fetch_refused", "send_media", instance_id=instance, to="ann", source="http://127.0.0.1:9/x.png")
-        await both.same_refusal("not_available", "create_instance", provider="whatsappweb")
+        await both.same_refusal("not_available", "create_instance", provider="sandbox", runtime="swarm")
         await both.same_refusal("invalid_input", "create_instance", provider="pigeon")
         await both.same_refusal("invalid_input", "list_chats", instance_id=instance, cursor="nonsense")
         await call(both.client, "send_message", instance_id=instance, to="ann", message="x", idempotency_key="one")
