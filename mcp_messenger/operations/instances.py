@@ -48,9 +48,9 @@ FLAT_CREDENTIALS = frozenset(
 class CreateInstance(Input):
     quiet = frozenset({"type_instance", "runtime", "agent_id", "agno_enable", "stream", "api_webhook_schema", "user_id"})
 
-    provider: str = Field(description="telegram, or sandbox to rehearse without an account", max_length=64)
+    provider: str = Field(description="e.g. whatsappweb, telegram, slack; sandbox rehearses without an account", max_length=64)
     user_id: str = Field(default="local", min_length=1, max_length=128, description="whose it is")
-    credentials: dict[str, Any] = Field(default_factory=dict, description='provider settings, e.g. {"token": "..."} for telegram', repr=False)
+    credentials: dict[str, Any] = Field(default_factory=dict, description='settings of the messenger, e.g. {"token": "..."} for telegram; an error names them', repr=False)
     type_instance: list[Literal["api", "mcp"]] = Field(default=["api"], min_length=1, max_length=2)
     runtime: Literal["process", "docker", "swarm"] | None = None
     agent_id: str | None = Field(default=None, max_length=128)
