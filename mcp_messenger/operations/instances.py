@@ -50,7 +50,9 @@ class CreateInstance(Input):
 
     provider: str = Field(description="e.g. whatsappweb, telegram, slack; sandbox rehearses without an account", max_length=64)
     user_id: str = Field(default="local", min_length=1, max_length=128, description="whose it is")
-    credentials: dict[str, Any] = Field(default_factory=dict, description='settings of the messenger, e.g. {"token": "..."} for telegram; an error names them', repr=False)
+    credentials: dict[str, Any] = Field(
+        default_factory=dict, description='settings of the messenger, e.g. {"token": "..."} for telegram; an error names them', repr=False
+    )
     type_instance: list[Literal["api", "mcp"]] = Field(default=["api"], min_length=1, max_length=2)
     runtime: Literal["process", "docker", "swarm"] | None = None
     agent_id: str | None = Field(default=None, max_length=128)
