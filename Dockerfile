@@ -1,7 +1,8 @@
 # The manager and the instances that it runs in containers are this one image: `docker build --target runtime -t mcp-messenger .`
 # PYTHON_IMAGE may be any Debian image with Python 3.11-3.14 and venv. A messenger that needs more than Python is a stage on top of
-# `runtime`, chosen by --target and MCP_MESSENGER_DOCKER_TARGET.
+# `runtime`: `docker build --target whatsapp -t mcp-messenger-whatsapp .` adds Node.js and a browser (NODE_IMAGE is of the same Debian).
 ARG PYTHON_IMAGE=python:3.13-slim
+ARG NODE_IMAGE=node:22-slim
 
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /app
@@ -43,3 +44,22 @@ LABEL org.opencontainers.image.title="mcp-messenger" \
     org.opencontainers.image.revision="${REVISION}"
 ENTRYPOINT ["mcp-messenger"]
 CMD ["serve"]
+
+FROM ${NODE_IMAGE} AS bridge
+WORKDIR /bridge
+COPY providers/whatsappweb/bridge/package.json providers/whatsappweb/bridge/package-lock.json providers/whatsappweb/bridge/.npmrc ./
+RUN PUPPETEER_SKIP_DOWNLOAD=1 npm ci --omit=dev && cp "$(command -v node)" /bridge/node
+
+FROM runtime AS whatsapp
+USER root
+ARG BROWSER_PACKAGE=chromium
+RUN apt-get update && apt-get install -y --no-install-recommends "${BROWSER_PACKAGE}" fonts-liberation && rm -rf /var/lib/apt/lists/*
+COPY --from=bridge /bridge/node /usr/local/bin/node
+COPY --from=bridge /bridge/node_modules /opt/whatsapp/node_modules
+# The container itself is the browser's sandbox: it has no rights that Chromium could give up.
+ENV WHATSAPP_MODULES=/opt/whatsapp \
+    WA_CHROMIUM_ARGS='["--no-sandbox"]'
+USER 10001:10001
+
+# The last stage is what is built when none is named.
+FROM runtime

@@ -38,10 +38,12 @@ async def acquire(
     return {row[0]: row[1] for row in await database.rows(ACQUIRE, params)}
 
 
+# A renewal that is under way when the lease is released must not bring it back.
 RENEW: LiteralString = """
     WITH ours AS MATERIALIZED (
         SELECT leases.instance_id FROM leases
         JOIN unnest(%(ids)s::uuid[], %(epochs)s::bigint[]) AS mine (id, epoch) ON leases.instance_id = mine.id AND leases.epoch = mine.epoch
+        WHERE leases.expires_at > '-infinity'
         ORDER BY leases.instance_id FOR UPDATE OF leases
     )
     UPDATE leases SET expires_at = now() + make_interval(secs => %(ttl)s) FROM ours WHERE leases.instance_id = ours.instance_id

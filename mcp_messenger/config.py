@@ -169,7 +169,7 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         log_json=_flag("LOG_JSON", get("LOG_JSON")),
         environment=get("ENVIRONMENT", "development"),
         trust_gateway=_flag("TRUST_GATEWAY", get("TRUST_GATEWAY")),
-        containers=container_config.from_environment(get, environ.get(container_config.ENGINE, "").strip() or None),
+        containers=container_config.from_environment(get, environ.get(container_config.ENGINE, "").strip() or None, environ),
     )
 
 

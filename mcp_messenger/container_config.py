@@ -24,7 +24,7 @@ class ContainerConfig:
     build_from: Path | None = None
     """A folder with the Dockerfile, for an image that is missing; without one it is pulled."""
     target: str = "runtime"
-    """The stage of the Dockerfile that is built."""
+    """The stage of the Dockerfile that is built for messengers that need no other."""
     build_args: Mapping[str, str] = field(default_factory=dict[str, str])
     network: str | None = None
     """Instances are reached by name on it: for a manager that is in a container itself."""
@@ -33,9 +33,19 @@ class ContainerConfig:
     memory: int = 2**30
     cpus: float = 1.0
     pids: int = 512
+    environ: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    """Of this process, for the variables that a messenger has passed on."""
+
+    def image_of(self, stage: str) -> tuple[str, str]:
+        """The name of the image that has this stage of the Dockerfile, and the stage: mcp-messenger:latest, mcp-messenger-whatsapp:latest."""
+        if stage == "runtime":
+            return self.image, self.target
+        host, slash, rest = self.image.rpartition("/")
+        name, colon, tag = rest.partition(":")
+        return f"{host}{slash}{name}-{stage}{colon}{tag}", stage
 
 
-def from_environment(get: Callable[[str], str], engine: str | None) -> ContainerConfig:
+def from_environment(get: Callable[[str], str], engine: str | None, environ: Mapping[str, str]) -> ContainerConfig:
     """`get` gives a variable by its name without the prefix, "" where it is not set. Raises InvalidInput naming the variable."""
     network = get("DOCKER_NETWORK") or None
     return ContainerConfig(
@@ -50,6 +60,7 @@ def from_environment(get: Callable[[str], str], engine: str | None) -> Container
         memory=_memory(get("CONTAINER_MEMORY") or "1g"),
         cpus=_positive("CONTAINER_CPUS", get("CONTAINER_CPUS") or "1"),
         pids=int(_positive("CONTAINER_PIDS", get("CONTAINER_PIDS") or "512")),
+        environ=environ,
     )
 
 

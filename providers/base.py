@@ -96,6 +96,10 @@ class Provider(ABC):
     settings_type: ClassVar[type[Settings]]
     default_runtime: ClassVar[str] = "process"
     """Where an instance runs when nobody says: "docker" for one that brings a browser, say, where a Docker engine is."""
+    image_stage: ClassVar[str] = "runtime"
+    """The stage of the Dockerfile that has what it needs in a container."""
+    passed_on: ClassVar[tuple[str, ...]] = ()
+    """Variables of the manager's environment that its containers are given too. No secrets: an engine shows them."""
 
     def __init__(self, settings: Settings, surroundings: Surroundings) -> None:
         self.surroundings = surroundings

@@ -35,7 +35,8 @@ OLD = 24 * 3600
 """Seconds after which an image of former sources is removed."""
 CODE = "sandbox-fake-access-code"
 LOCAL_PYTHON = "local/python:3.13-slim"
-"""A base image for machines that reach no registry."""
+LOCAL_NODE = "local/node:22-slim"
+"""Base images for machines that reach no registry."""
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +64,7 @@ def base_arguments(engine: Any) -> dict[str, str]:
         engine.inspect_image(LOCAL_PYTHON)
     except docker.errors.NotFound:
         return {}
-    return {"PYTHON_IMAGE": LOCAL_PYTHON}
+    return {"PYTHON_IMAGE": LOCAL_PYTHON, "NODE_IMAGE": LOCAL_NODE}
 
 
 @pytest.fixture(scope="session")
@@ -72,15 +73,22 @@ def image(engine: Any) -> str:
     return build_image(engine)
 
 
-def build_image(engine: Any) -> str:
-    name = f"{REPOSITORY}:{_content()}"
+@pytest.fixture(scope="session")
+def whatsapp_image(engine: Any) -> str:
+    """The name from which the name of the image with a browser is derived; that one is there too, with the lighter browser."""
+    build_image(engine, "whatsapp", BROWSER_PACKAGE="chromium-headless-shell")
+    return f"{REPOSITORY}:{_content()}"
+
+
+def build_image(engine: Any, stage: str = "runtime", **arguments: str) -> str:
+    name, _ = ContainerConfig(image=f"{REPOSITORY}:{_content()}").image_of(stage)
     with exclusive(Path(tempfile.gettempdir()) / "mcp-messenger-test-image.lock", timeout=600):
         for one in engine.images(REPOSITORY):
             if one["Created"] < time.time() - OLD:
                 engine.remove_image(one["Id"], force=True)
         if not engine.images(name):
-            arguments = [f"--build-arg={key}={value}" for key, value in base_arguments(engine).items()]
-            command = ["docker", "build", "-q", "-t", name, "--target", "runtime", *arguments, "."]
+            given = [f"--build-arg={key}={value}" for key, value in {**base_arguments(engine), **arguments}.items()]
+            command = ["docker", "build", "-q", "-t", name, "--target", stage, *given, "."]
             env = {**os.environ, "DOCKER_BUILDKIT": "0"}
             built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=env, check=False)
             assert built.returncode == 0, built.stdout + built.stderr

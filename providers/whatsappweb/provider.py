@@ -85,6 +85,9 @@ class WhatsAppWebProvider(Provider):
         chat_rate=Rate(count=5, seconds=10),
     )
     settings_type = WhatsAppWebSettings
+    default_runtime = "docker"
+    image_stage = "whatsapp"
+    passed_on = ("WA_CHROMIUM_ARGS",)
 
     def __init__(self, settings: Settings, surroundings: Surroundings, *, machine: Machine | None = None, timing: Timing | None = None) -> None:
         super().__init__(settings, surroundings)

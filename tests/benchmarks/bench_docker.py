@@ -134,8 +134,8 @@ async def _listings(here: Site, engine: Any, database_url: str) -> tuple[float, 
 def _make(here: Site, engine: Any, instance_id: UUID) -> None:
     config = here.app.config.containers
     image_id = engine.inspect_image(config.image)["Id"]
-    spec = spec_for(
-        config, installation=UUID(here.installation), instance_id=instance_id, image_id=image_id, mode="sandbox-api", api_key="fake", types=["api"]
-    )
+    installation = UUID(here.installation)
+    of: dict[str, Any] = {"installation": installation, "instance_id": instance_id, "image_id": image_id}
+    spec = spec_for(config, **of, mode="sandbox-api", api_key="fake", types=["api"], passed_on={})
     engine.create_volume(spec.name, labels=labels_of(spec.installation, instance_id))
     engine.create_container(**spec.arguments(engine, None))

@@ -126,3 +126,20 @@ async def test_renewing_locks_in_the_order_of_the_ids(database: Database, databa
             with psycopg.connect(database_url) as another:
                 another.execute("SELECT 1 FROM leases WHERE instance_id = %s FOR UPDATE NOWAIT", [high])
             somebody.rollback()
+
+
+async def test_a_renewal_under_way_does_not_bring_back_what_is_given_up(database: Database, database_url: str) -> None:
+    instance_id = await new_instance(database)
+    held = await acquire(database, A)
+    renewed: list[set[UUID]] = []
+
+    async def renew() -> None:
+        renewed.append(await leases.renew(database, held))
+
+    async with await psycopg.AsyncConnection.connect(database_url) as releasing, anyio.create_task_group() as tasks:
+        await releasing.execute("UPDATE leases SET expires_at = '-infinity'")
+        tasks.start_soon(renew)
+        await until(lambda: rows(database_url, WAITING))
+        await releasing.commit()
+    assert renewed == [set()]
+    assert await leases.holder(database, instance_id) is None

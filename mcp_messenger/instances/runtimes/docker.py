@@ -211,6 +211,7 @@ class DockerRuntime(Runtime):
                 mode=mode,
                 api_key=api_key,
                 types=row.type_instance,
+                passed_on={name: value for name, value in site.config.environ.items() if name in cls.passed_on},
             )
 
         had_login = row.account is not None and row.id not in self._discarded
@@ -219,7 +220,7 @@ class DockerRuntime(Runtime):
             cls,
             settings,
             surroundings,
-            keeper_of=lambda provider: Keeper(site, row.id, spec_of, provider.trouble_changed, had_login=had_login),
+            keeper_of=lambda provider: Keeper(site, row.id, cls.image_stage, spec_of, provider.trouble_changed, had_login=had_login),
             on_stop=self._forget,
             api_key=SecretStr(api_key),
         )

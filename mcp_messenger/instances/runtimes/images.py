@@ -1,4 +1,4 @@
-"""The image of the instances: found, or else built from the checkout or pulled, once for all who wait for it."""
+"""The images of the instances: found, or else built from the checkout or pulled, once for all who wait for one."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
@@ -26,37 +26,66 @@ class Preparing(NotReady):
 
 
 class Images:
+    """One for each stage of the Dockerfile that some messenger needs."""
+
     def __init__(self, engine: Engine, config: ContainerConfig, moved: Callable[[], None]) -> None:
         """`moved` is called when there is something new to say."""
         self._engine = engine
         self._config = config
+        self._moved = moved
+        self._images: dict[str, _Image] = {}
+        self._added = anyio.Event()
+
+    async def id(self, stage: str) -> str:
+        """Raises Preparing while it is on its way, and why it cannot be had once; who asks again has it tried again."""
+        image = self._images.get(stage)
+        if image is None:
+            image = self._images[stage] = _Image(self._engine, self._config, stage, self._moved)
+            self._added.set()
+        return await image.id()
+
+    async def run(self) -> None:
+        """Fetch them whenever they are wanted, until cancelled."""
+        begun: set[str] = set()
+        async with anyio.create_task_group() as group:
+            while True:
+                self._added = anyio.Event()
+                for stage in self._images.keys() - begun:
+                    group.start_soon(self._images[stage].run)
+                    begun.add(stage)
+                await self._added.wait()
+
+
+class _Image:
+    def __init__(self, engine: Engine, config: ContainerConfig, stage: str, moved: Callable[[], None]) -> None:
+        self._engine = engine
+        self._config = config
+        self._name, self._target = config.image_of(stage)
         self._moved = moved
         self._wanted = anyio.Event()
         self._progress: str | None = None
         self._trouble: EngineRefused | EngineAway | None = None
 
     async def id(self) -> str:
-        """Raises Preparing while it is on its way, and why it cannot be had once; who asks again has it tried again."""
         try:
-            found = await self._engine.call(lambda api: api.inspect_image(self._config.image))
+            found = await self._engine.call(lambda api: api.inspect_image(self._name))
             return found["Id"]
         except NoSuchThing:
             trouble, self._trouble = self._trouble, None
             if trouble is not None:
                 raise trouble from None
-            self._progress = self._progress or f"The image {self._config.image} is missing and is being fetched."
+            self._progress = self._progress or f"The image {self._name} is missing and is being fetched."
             self._wanted.set()
             raise Preparing(self._progress) from None
 
     async def run(self) -> None:
-        """Fetch it whenever it is wanted, until cancelled."""
         while True:
             await self._wanted.wait()
             try:
                 await self._fetch()
-                log.info("image %s is there", self._config.image)
+                log.info("image %s is there", self._name)
             except (EngineAway, EngineRefused) as error:
-                log.warning("image %s cannot be had: %s", self._config.image, error.detail)
+                log.warning("image %s cannot be had: %s", self._name, error.detail)
                 self._trouble = error
             self._progress = None
             self._wanted = anyio.Event()
@@ -65,10 +94,10 @@ class Images:
     async def _fetch(self) -> None:
         config = self._config
         if config.build_from is None:
-            repository, _, tag = config.image.partition(":") if "/" not in config.image else _split(config.image)
+            repository, _, tag = self._name.partition(":") if "/" not in self._name else _split(self._name)
             await self._follow("pulled", lambda api: api.pull(repository, tag or "latest", stream=True, decode=True))
             return
-        options = {"path": str(config.build_from), "tag": config.image, "buildargs": dict(config.build_args), "target": config.target}
+        options = {"path": str(config.build_from), "tag": self._name, "buildargs": dict(config.build_args), "target": self._target}
         await self._follow("built", lambda api: api.build(**options, rm=True, forcerm=True, decode=True, timeout=STEP_WITHIN))
 
     async def _follow(self, how: str, begin: Callable[[Any], Iterable[Mapping[str, Any]]]) -> None:
@@ -76,8 +105,8 @@ class Images:
             async for item in items:
                 if item.get("error"):
                     raise EngineRefused(
-                        f"The image {self._config.image} could not be {how}: {clean_line(item['error'])}",
-                        hint="Build it yourself with 'docker build -t mcp-messenger .', or name another in MCP_MESSENGER_DOCKER_IMAGE.",
+                        f"The image {self._name} could not be {how}: {clean_line(item['error'])}",
+                        hint=f"Build it yourself with 'docker build --target {self._target} -t {self._name} .', or set MCP_MESSENGER_DOCKER_IMAGE.",
                     )
                 self._say(how, item)
 
@@ -86,7 +115,7 @@ class Images:
         # Of a build only the steps: what they print is of no use here.
         if not line or (how == "built" and not line.startswith("Step ")):
             return
-        self._progress = f"The image {self._config.image} is being {how}: {line[:120]}"
+        self._progress = f"The image {self._name} is being {how}: {line[:120]}"
         self._moved()
 
 

@@ -71,14 +71,16 @@ class Keeper:
         self,
         site: Site,
         instance_id: UUID,
+        stage: str,
         spec_of: Callable[[str], Spec],
         told: Callable[[StateChanged | None], Awaitable[None]],
         *,
         had_login: bool,
     ) -> None:
-        """`had_login`: a volume that is missing is a login lost, and not one that never was."""
+        """`stage` is of the Dockerfile. `had_login`: a volume that is missing is a login lost, and not one that never was."""
         self._site = site
         self._instance_id = instance_id
+        self._stage = stage
         self._spec_of = spec_of
         self._told = told
         self._had_login = had_login
@@ -176,7 +178,7 @@ class Keeper:
 
     async def _look(self) -> None:
         site = self._site
-        spec = self._spec_of(await site.images.id())
+        spec = self._spec_of(await site.images.id(self._stage))
         found = await self._find()
         if found is not None and found.listed.spec != spec.digest:
             log.info("container of an outdated specification is replaced", extra=self._extra)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
@@ -94,6 +94,7 @@ def spec_for(
     mode: str,
     api_key: str,
     types: Sequence[str],
+    passed_on: Mapping[str, str],
 ) -> Spec:
     """No secret is in it: the key is there as its digest, and everything else is told to the instance once it runs."""
     environment = {
@@ -109,7 +110,7 @@ def spec_for(
         instance_id=instance_id,
         image_id=image_id,
         command=["--mode", mode, "--host", "0.0.0.0", "--api-port", str(PORT)],  # noqa: S104 - within the container
-        environment=environment,
+        environment={**passed_on, **environment},
         network=config.network,
         is_published=config.ports is not None,
         memory=config.memory,

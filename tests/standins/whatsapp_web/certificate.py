@@ -21,11 +21,11 @@ def server_context() -> ssl.SSLContext:
     return context
 
 
-def chromium_args(port: int) -> list[str]:
+def chromium_args(host: str, port: int) -> list[str]:
     """The name leads here, and this one key is trusted; all else is as in production."""
     key = x509.load_pem_x509_certificate(_leaf().cert_chain_pems[0].bytes()).public_key()
     spki = hashlib.sha256(key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).digest()
     return [
-        f"--host-resolver-rules=MAP web.whatsapp.com 127.0.0.1:{port}, MAP * ~NOTFOUND",
+        f"--host-resolver-rules=MAP web.whatsapp.com {host}:{port}, MAP * ~NOTFOUND",
         f"--ignore-certificate-errors-spki-list={base64.b64encode(spki).decode()}",
     ]

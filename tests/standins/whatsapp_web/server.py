@@ -67,7 +67,8 @@ class Page:
 class WhatsAppStandIn:
     """Runs in the caller's event loop on 127.0.0.1. Leaving it fails when the page was asked for a module it does not have."""
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        self._host = host
         self.port = 0
         self.accounts: list[Account] = []
         self.groups: list[Group] = []
@@ -101,7 +102,7 @@ class WhatsAppStandIn:
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=certificate.server_context())
+        site = web.TCPSite(self._runner, self._host, 0, ssl_context=certificate.server_context())
         await site.start()
         self.port = self._runner.addresses[0][1]
         return self
@@ -116,7 +117,7 @@ class WhatsAppStandIn:
 
     @property
     def chromium_args(self) -> list[str]:
-        return certificate.chromium_args(self.port)
+        return certificate.chromium_args(self._host, self.port)
 
     def account(self, number: str, name: str, *, by_lid: bool = False) -> Account:
         """`by_lid`: others see its lid in place of its number."""

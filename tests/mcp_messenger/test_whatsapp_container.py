@@ -1,0 +1,96 @@
+"""WhatsApp Web in a container of its own: the real library and a real browser, by a real engine, with a phone that a test holds."""
+
+import ipaddress
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from mcp_messenger.caller import ADMIN
+from mcp_messenger.operations import login
+from mcp_messenger.operations.instances import (
+    CreateInstance,
+    ProcessInstance,
+    create_instance,
+    get_instance,
+    process_instance,
+    start_instance,
+    stop_instance,
+)
+from mcp_messenger.operations.login import QrAnswer
+from mcp_messenger.operations.operation import OfInstance
+from mcp_messenger.operations.sending import SendMessage, send_message
+from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
+from providers.errors import MessengerError
+from tests.docker_engine import Site, site
+from tests.running import until
+from tests.standins.whatsapp_web import WhatsAppStandIn
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
+
+PATIENCE = 90.0
+
+
+@pytest.fixture
+async def whatsapp(engine: Any) -> AsyncIterator[WhatsAppStandIn]:
+    """Where containers reach it: on the bridge of the engine's own network."""
+    subnet = ipaddress.ip_network(engine.inspect_network("bridge")["IPAM"]["Config"][0]["Subnet"])
+    async with WhatsAppStandIn(str(next(subnet.hosts()))) as whatsapp:
+        yield whatsapp
+
+
+async def until_state(here: Site, instance_id: str, state: str) -> None:
+    with anyio.fail_after(PATIENCE):
+        while (await get_instance(here.app, ADMIN, OfInstance(instance_id=instance_id))).status != state:  # noqa: ASYNC110 - a container tells
+            await anyio.sleep(0.1)
+
+
+async def qr_of(here: Site, instance_id: str) -> QrAnswer:
+    with anyio.fail_after(PATIENCE):
+        while True:
+            try:
+                return await login.get_qr(here.app, ADMIN, OfInstance(instance_id=instance_id))
+            except MessengerError:
+                await anyio.sleep(0.1)
+
+
+async def test_an_account_in_a_container_keeps_its_login(
+    database_url: str, tmp_path: Path, engine: Any, whatsapp_image: str, whatsapp: WhatsAppStandIn
+) -> None:
+    agent, ann = whatsapp.account("15550100", "Agent"), whatsapp.account("15550101", "Ann")
+    environ = {"WA_CHROMIUM_ARGS": json.dumps(["--no-sandbox", *whatsapp.chromium_args])}
+    async with site(database_url, tmp_path, engine, image=whatsapp_image, environ=environ) as here:
+        await until(lambda: here.docker.away is None)
+        made = await create_instance(here.app, ADMIN, CreateInstance(provider="whatsappweb"))
+        assert made.instance.runtime == "docker", "where an engine is, the browser runs in a container"
+        instance_id, of = made.instance_id, OfInstance(instance_id=made.instance_id)
+        agent.scan((await qr_of(here, instance_id)).qr)
+        await until_state(here, instance_id, "ready")
+
+        sent = await send_message(here.app, ADMIN, SendMessage.model_validate({"instance_id": instance_id, "number": "15550101", "message": "Hi"}))
+        assert sent.status in {"sent", "delivered", "read"}
+        ann.writes(agent, "Hi yourself")
+        waited = await wait_for_reply(here.app, ADMIN, WaitForReply(instance_id=instance_id, message_id=sent.message_id, timeout=60))
+        assert [reply.text for reply in waited.replies] == ["Hi yourself"]
+
+        await stop_instance(here.app, ADMIN, of)
+        ann.writes(agent, "Are you there?")
+        await start_instance(here.app, ADMIN, of)
+        await until_state(here, instance_id, "ready")
+        await until(lambda: [post.text for post in whatsapp.posts][-1] == "Are you there?")
+
+        container = (await here.inspect(instance_id))["Id"]
+        await here.ask("kill", container, "SIGKILL")
+        await here.ask("remove_container", container, force=True)
+        with anyio.fail_after(PATIENCE):
+            while True:
+                view = (await get_instance(here.app, ADMIN, of)).instance
+                if view.container == "running" and view.status == "ready" and (await here.inspect(instance_id))["Id"] != container:
+                    break
+                await anyio.sleep(0.2)
+
+        await process_instance(here.app, ADMIN, ProcessInstance(instance_id=instance_id, force_recreate=True))
+        assert (await qr_of(here, instance_id)).qr, "thrown away on purpose: a new code"
