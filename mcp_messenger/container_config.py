@@ -33,7 +33,7 @@ class ContainerConfig:
     memory: int = 2**30
     cpus: float = 1.0
     pids: int = 512
-    environ: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    environ: Mapping[str, str] = field(default_factory=dict[str, str], repr=False, compare=False)
     """Of this process, for the variables that a messenger has passed on."""
 
     def image_of(self, stage: str) -> tuple[str, str]:

@@ -17,7 +17,6 @@ from mcp_messenger.faces.event_webhooks import describe_webhooks
 from mcp_messenger.faces.guard import MAX_BODY, BodyLimit, HostGuard, SecurityHeaders
 from mcp_messenger.faces.mcp_http import McpEndpoints
 from mcp_messenger.faces.metrics import add_metrics
-from mcp_messenger.faces.qr_page import add_qr_page
 from mcp_messenger.faces.rest import Routes, add_problems, caller_of_request
 from mcp_messenger.faces.streams import add_events, add_health, add_logs, add_platform_webhooks, instance_log_events
 from mcp_messenger.operations.operation import Application
@@ -46,7 +45,6 @@ def unguarded(app: App) -> FastAPI:
     routes.add_all()
     add_logs(routes, partial(instance_log_events, app))
     add_events(routes, app)
-    add_qr_page(routes)
     add_aliases(routes)
     # Not included as routers: FastAPI looks through all routes of an included one at every request.
     api.router.routes += routes.router.routes

@@ -22,7 +22,6 @@ from mcp_messenger.faces.guard import BodyLimit, HostGuard, SecurityHeaders
 from mcp_messenger.faces.http import SMALL_BODY, WITH_FILES
 from mcp_messenger.faces.mcp import MessengerServer
 from mcp_messenger.faces.mcp_http import caller_of, gate, headers_of
-from mcp_messenger.faces.qr_page import add_qr_page
 from mcp_messenger.faces.rest import Routes, add_problems
 from mcp_messenger.faces.streams import add_logs
 from mcp_messenger.program.manager import Manager
@@ -80,7 +79,6 @@ def program_app(program: Program, manager: Manager) -> ASGIApp:
     routes = Routes(APIRouter(prefix=PREFIX), program, caller_of_request, str(program.instance_id), ROWS)
     routes.add_all()
     add_logs(routes)
-    add_qr_page(routes)
     add_aliases(routes)
     api.router.routes += [*manager.routes(), *mcp, *routes.router.routes, Route("/health", _health(program)), _platform_webhooks(program)]
     add_docs(api)
