@@ -9,7 +9,8 @@ from pydantic import Field
 from mcp_messenger.app import App
 from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import InvalidInput
-from mcp_messenger.faces.rest import PICTURE, Routes
+from mcp_messenger.faces.qr_page import PAGE, SVG, drawing, login_page
+from mcp_messenger.faces.rest import PICTURE, Answer, Routes
 from mcp_messenger.operations import instances, sending
 from mcp_messenger.operations.operation import REST_ONLY, Effect, Input, InstanceId, Nothing, OfInstance, Operation, Output, PlatformId, Toolset
 from mcp_messenger.operations.table import BY_NAME, I
@@ -19,11 +20,11 @@ from providers.models import TextFormat
 
 @dataclass(frozen=True)
 class Alias:
-    """`operation` under another `path`; `as_picture` where that path stands for its picture."""
+    """`operation` under another `path`; `media` where that path stands for a picture or a page of it."""
 
     operation: str
     path: str
-    as_picture: bool = False
+    media: str | None = None
 
     @property
     def name(self) -> str:
@@ -34,7 +35,9 @@ _NOT_IN_NAMES = str.maketrans({"{": None, "}": None, "-": "_", ".": "_"})
 
 OF_INSTANCE = (
     Alias("get_qr", f"{I}/current-qr"),
-    Alias("get_qr", f"{I}/qr.png", as_picture=True),
+    Alias("get_qr", f"{I}/qr.png", PICTURE),
+    Alias("get_qr", f"{I}/qr.svg", SVG),
+    Alias("get_auth_status", f"{I}/qr-page", PAGE),
     Alias("get_auth_status", f"{I}/status"),
     Alias("get_account", f"{I}/telegram/me"),
     Alias("get_account", f"{I}/telegram/account"),
@@ -49,6 +52,9 @@ OF_INSTANCE = (
     Alias("stop_instance", f"{I}/telegram/polling/stop"),
     Alias("get_instance_health", f"{I}/telegram/polling/status"),
 )
+
+SHOWN: dict[str, Callable[[Routes, Operation], Answer]] = {SVG: drawing, PAGE: login_page}
+"""How an alias answers that is neither JSON nor the row's own picture."""
 
 OF_MANAGER = (Alias("list_instances", "/multi-provider/instances"),)
 
@@ -172,8 +178,9 @@ def add_aliases(routes: Routes) -> None:
     for alias in (*OF_INSTANCE, *OF_MANAGER):
         row = routes.row(alias.operation)
         if row is not None:
-            media = (PICTURE,) if alias.as_picture else ()
-            routes.add(row, alias.path, name=alias.name, as_picture=alias.as_picture, media=media)
+            answer = SHOWN[alias.media](routes, row) if alias.media in SHOWN else None
+            media = (alias.media,) if alias.media else ()
+            routes.add(row, alias.path, name=alias.name, answer=answer, as_picture=alias.media == PICTURE, media=media)
     for spelling in SPELLINGS:
         row = routes.row(spelling.operation)
         if row is not None:

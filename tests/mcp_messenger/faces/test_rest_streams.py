@@ -219,7 +219,7 @@ async def test_the_qr_code_as_text_and_picture(client: httpx.AsyncClient, waitin
 
 async def test_without_a_qr_code_the_state_is_said(app: App, client: httpx.AsyncClient) -> None:
     instance_id = await ready_sandbox(app)
-    for path in ("qr", "current-qr", "qr.png"):
+    for path in ("qr", "current-qr", "qr.png", "qr.svg"):
         answer = await client.get(f"/instances/{instance_id}/{path}")
         assert (answer.status_code, answer.json()["code"]) == (409, "not_ready")
         assert "the instance is ready" in answer.json()["detail"]
