@@ -7,7 +7,7 @@ import anyio
 from tests.benchmarks.figures import Figure
 
 BENCHMARKS = ("stdio", "inbound", "reading", "tokens", "rest", "mcp_http", "send", "webhooks", "docker", "whatsapp")
-"""bench_embedded and bench_telegram_bots are programs of their own: they start servers under conditions that these do not share."""
+"""bench_embedded, bench_telegram_bots and bench_whatsapp_containers are programs of their own: they start servers under conditions that these do not share."""
 
 
 def measure(name: str) -> list[Figure]:

@@ -1,0 +1,91 @@
+"""What WhatsApp Web's containers take, with the real library and a real browser against the stand-in; needs a Docker engine.
+
+python -m tests.benchmarks.bench_whatsapp_containers [--instances 1] [--browser chromium-headless-shell]
+"""
+
+import argparse
+import ipaddress
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import anyio
+import docker
+
+from mcp_messenger.caller import ADMIN
+from mcp_messenger.operations.instances import CreateInstance, create_instance, get_instance
+from mcp_messenger.operations.login import get_qr
+from mcp_messenger.operations.operation import OfInstance
+from providers.errors import MessengerError
+from tests.benchmarks.figures import Figure, at_most, table
+from tests.benchmarks.store import fresh_store
+from tests.docker_engine import SOCKET, Site, build_image, site
+from tests.running import until
+from tests.standins.whatsapp_web import WhatsAppStandIn
+
+IDLE = 10.0
+"""Seconds that a browser gets to come to rest."""
+
+
+async def linked(here: Site, whatsapp: WhatsAppStandIn, number: int) -> tuple[str, float]:
+    """A new instance that is ready, and the seconds to its first QR code."""
+    account = whatsapp.account(f"1555{number:04d}", f"Agent {number}")
+    began = time.monotonic()
+    made = await create_instance(here.app, ADMIN, CreateInstance(provider="whatsappweb"))
+    of = OfInstance(instance_id=made.instance_id)
+    with anyio.fail_after(120):
+        while True:
+            try:
+                code = await get_qr(here.app, ADMIN, of)
+                break
+            except MessengerError:
+                await anyio.sleep(0.05)
+        seconds = time.monotonic() - began
+        account.scan(code.qr)
+        while (await get_instance(here.app, ADMIN, of)).status != "ready":  # noqa: ASYNC110 - a container tells of itself through the store
+            await anyio.sleep(0.05)
+    return made.instance_id, seconds
+
+
+def megabytes(engine: Any, name: str) -> float:
+    """As the engine counts what a container uses: without what the kernel can drop at once."""
+    memory = engine.stats(name, stream=False)["memory_stats"]
+    of = memory.get("stats", {})
+    return (memory["usage"] - of.get("total_inactive_file", of.get("inactive_file", 0))) / 1e6
+
+
+async def measure(instances: int, browser: str) -> list[Figure]:
+    engine = docker.DockerClient(f"unix://{SOCKET}", version="auto", timeout=60).api
+    name = build_image(engine, "whatsapp", BROWSER_PACKAGE=browser).replace("-whatsapp:", ":")
+    subnet = ipaddress.ip_network(engine.inspect_network("bridge")["IPAM"]["Config"][0]["Subnet"])
+    with tempfile.TemporaryDirectory() as folder:
+        async with fresh_store() as store, WhatsAppStandIn(str(next(subnet.hosts()))) as whatsapp:
+            environ = {"WA_CHROMIUM_ARGS": json.dumps(["--no-sandbox", *whatsapp.chromium_args])}
+            async with site(store.url, Path(folder), engine, image=name, environ=environ) as here:
+                await until(lambda: here.docker.away is None)
+                made = [await linked(here, whatsapp, number) for number in range(instances)]
+                await anyio.sleep(IDLE)
+                used = [await anyio.to_thread.run_sync(megabytes, engine, here.name(str(UUID(instance_id)))) for instance_id, _ in made]
+    return [
+        Figure(f"WhatsApp Web in a container ({browser}), {instances} side by side: each at idle", max(used), "MB", target=at_most(300)),
+        Figure("the same, all of them", sum(used), "MB"),
+        Figure("the same, created to QR code", statistics.median(seconds for _, seconds in made), "s"),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--instances", type=int, default=1)
+    parser.add_argument(
+        "--browser", default="chromium-headless-shell", help="Debian's package; another one than the tests' needs their image removed"
+    )
+    options = parser.parse_args()
+    print(table(anyio.run(measure, options.instances, options.browser)))
+
+
+if __name__ == "__main__":
+    main()
