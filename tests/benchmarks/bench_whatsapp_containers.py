@@ -80,9 +80,7 @@ async def measure(instances: int, browser: str) -> list[Figure]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--instances", type=int, default=1)
-    parser.add_argument(
-        "--browser", default="chromium-headless-shell", help="Debian's package; another one than the tests' needs their image removed"
-    )
+    parser.add_argument("--browser", default="chromium-headless-shell", help="Debian's package; for another one remove the tests' image first")
     options = parser.parse_args()
     print(table(anyio.run(measure, options.instances, options.browser)))
 
