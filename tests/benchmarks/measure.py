@@ -7,7 +7,7 @@ import anyio
 from tests.benchmarks.figures import Figure
 
 BENCHMARKS = ("stdio", "inbound", "reading", "tokens", "rest", "mcp_http", "send", "webhooks", "docker", "whatsapp")
-"""bench_embedded, bench_telegram_bots and bench_whatsapp_containers are programs of their own: they start servers under conditions that these do not share."""
+"""bench_embedded, bench_telegram_bots and bench_whatsapp_containers are programs of their own: their conditions are not those of the others."""
 
 
 def measure(name: str) -> list[Figure]:
