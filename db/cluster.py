@@ -178,10 +178,14 @@ class Cluster:
 
 def private_folder(path: Path, account: Account) -> Path:
     """Make a folder that only the account may enter. Raises EmbeddedFailed when somebody else made it."""
-    if not os.path.lexists(path):
-        path.mkdir(mode=0o700, parents=True)
-        account.give(path)
+    # Another program may make it at the same moment; whose it is, is looked at below.
+    with suppress(FileExistsError):
+        if not os.path.lexists(path):
+            path.mkdir(mode=0o700, parents=True)
+            account.give(path)
     if sys.platform != "win32":
+        if path.lstat().st_uid == os.geteuid() and not path.is_symlink():
+            account.give(path)
         found = path.lstat()
         if path.is_symlink() or found.st_uid != account.owner or found.st_mode & 0o077:
             raise EmbeddedFailed(
