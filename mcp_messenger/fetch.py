@@ -1,4 +1,4 @@
-"""The one guard through which URLs given by users are reached.
+"""The guard through which what is at URLs given by users is fetched; delivery/connections.py has that of webhooks.
 
 Host names are resolved once, every address is checked, and the connection goes to a checked address, so a name that changes its
 address between the check and the connection gains nothing. TLS still verifies the host name.
@@ -87,20 +87,9 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
     def __init__(self, policy: NetworkPolicy, *, tls: ssl.SSLContext, resolve: Resolve | None = None) -> None:
         super().__init__(verify=tls, trust_env=False)
         # httpx has no argument for a network backend; the pool made above has not connected anywhere.
-        self._pool = guarded_pool(policy, tls=tls, resolve=resolve)
-
-
-def guarded_pool(
-    policy: NetworkPolicy, *, tls: ssl.SSLContext, resolve: Resolve | None = None, connections: int = 100
-) -> httpcore.AsyncConnectionPool:
-    """Connections that go through the guard, for who needs no more of httpx. Requests raise FetchRefused too."""
-    return httpcore.AsyncConnectionPool(
-        ssl_context=tls,
-        max_connections=connections,
-        max_keepalive_connections=connections // 5,
-        keepalive_expiry=5.0,
-        network_backend=_Guard(policy, resolve),
-    )
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=tls, max_connections=100, max_keepalive_connections=20, keepalive_expiry=5.0, network_backend=_Guard(policy, resolve)
+        )
 
 
 class _Guard(httpcore.AsyncNetworkBackend):

@@ -15,6 +15,7 @@ from mcp_messenger.vault import Vault
 
 if TYPE_CHECKING:
     from standardwebhooks import Webhook
+    from yarl import URL
 
 SECRET = "webhook_secret_out"  # noqa: S105 - a name
 FORMER_SECRET = "webhook_secret_out_former"  # noqa: S105
@@ -32,9 +33,14 @@ class Endpoint:
     secrets: tuple[str, ...] = field(repr=False)
     headers: dict[str, str] = field(repr=False)
 
-    @property
-    def url(self) -> str:
-        return str(self.config.url)
+    @cached_property
+    def target(self) -> "URL":
+        """Where to post to, as it was set. Raises FetchRefused where that is no place for it."""
+        from yarl import URL
+
+        from mcp_messenger.fetch import checked_url
+
+        return URL(str(checked_url(str(self.config.url))), encoded=True)
 
     @cached_property
     def _signers(self) -> "tuple[Webhook, ...]":

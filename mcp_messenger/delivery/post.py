@@ -6,18 +6,15 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-import anyio
-
+from mcp_messenger.delivery.connections import SECONDS
 from mcp_messenger.delivery.endpoint import Endpoint
 from mcp_messenger.errors import FetchRefused
 from mcp_messenger.version import __version__
 from providers.text import clean_line
 
 if TYPE_CHECKING:
-    import httpcore
+    import aiohttp
 
-SECONDS = 15.0
-"""For connecting, sending and the whole answer."""
 ANSWER_MAX = 64 * 1024
 """Bytes of an answer that are read, so that its connection can be used again."""
 FINAL = frozenset({400, 401, 403, 404, 410, 422})
@@ -36,9 +33,9 @@ class Outcome:
     retry_after: float | None = None
 
 
-async def post(pool: "httpcore.AsyncConnectionPool", endpoint: Endpoint, webhook_id: str, body: str) -> Outcome:
+async def post(session: "aiohttp.ClientSession", endpoint: Endpoint, webhook_id: str, body: str) -> Outcome:
     """Post these very bytes, signed. Redirects are not followed."""
-    import httpcore
+    import aiohttp
 
     at = datetime.now(UTC)
     headers = {
@@ -50,45 +47,41 @@ async def post(pool: "httpcore.AsyncConnectionPool", endpoint: Endpoint, webhook
         "webhook-signature": endpoint.signature(webhook_id, at, body),
     }
     try:
-        with anyio.fail_after(SECONDS):
-            return await _exchange(pool, endpoint.url, headers, body.encode())
+        return await _exchange(session, endpoint, headers, body.encode())
     except TimeoutError:
         return Outcome(None, f"no answer within {SECONDS:g} s")
     except FetchRefused as error:
         return Outcome(None, error.detail, is_final=True)
-    except (httpcore.NetworkError, httpcore.TimeoutException, httpcore.RemoteProtocolError) as error:
+    except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError) as error:
         return Outcome(None, clean_line(str(error)) or type(error).__name__)
-    except (httpcore.ProtocolError, httpcore.UnsupportedProtocol) as error:
-        # Its words may quote a header.
+    except aiohttp.ClientError as error:
+        # Its words may quote the URL, or a header.
         return Outcome(None, type(error).__name__)
 
 
-async def _exchange(pool: "httpcore.AsyncConnectionPool", url: str, headers: Mapping[str, str], body: bytes) -> Outcome:
-    from mcp_messenger.fetch import checked_url
-
-    target = checked_url(url)
-    timeout = {"connect": SECONDS, "read": SECONDS, "write": SECONDS, "pool": SECONDS}
-    async with pool.stream("POST", str(target), headers=list(headers.items()), content=body, extensions={"timeout": timeout}) as response:
+async def _exchange(session: "aiohttp.ClientSession", endpoint: Endpoint, headers: Mapping[str, str], body: bytes) -> Outcome:
+    skipped = ("Accept", "Accept-Encoding")
+    async with session.post(endpoint.target, headers=headers, data=body, allow_redirects=False, skip_auto_headers=skipped) as response:
         size = 0
-        async for chunk in response.aiter_stream():
+        async for chunk in response.content.iter_any():
             size += len(chunk)
             if size > ANSWER_MAX:
                 break
-        return outcome_of(response.status, dict(response.headers))
+        return outcome_of(response.status, response.headers)
 
 
-def outcome_of(status: int, headers: Mapping[bytes, bytes]) -> Outcome:
+def outcome_of(status: int, headers: Mapping[str, str]) -> Outcome:
+    """The names of `headers` are found in any case."""
     if 200 <= status < 300:
         return Outcome(status)
     error = f"answered {status}" + (", and redirects are not followed" if 300 <= status < 400 else "")
-    by_name = {name.lower(): value for name, value in headers.items()}
-    wait = _seconds(by_name.get(b"retry-after", b"")) if status in ASKS_TO_WAIT else None
+    wait = _seconds(headers.get("Retry-After", "")) if status in ASKS_TO_WAIT else None
     return Outcome(status, error, is_final=status in FINAL, retry_after=wait)
 
 
-def _seconds(value: bytes) -> float | None:
+def _seconds(value: str) -> float | None:
     """Of a Retry-After header: a number of seconds, or a date."""
-    text = value.decode("latin-1").strip()
+    text = value.strip()
     if text.isascii() and text.isdecimal():
         return min(LONGEST_WAIT, float(text[:9]))
     try:

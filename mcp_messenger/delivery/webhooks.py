@@ -10,7 +10,7 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -24,6 +24,7 @@ from db.database import Database
 from db.deliveries import Claimed, Settled
 from db.errors import StoreUnavailable
 from db.messages import MessageRow
+from mcp_messenger.delivery.connections import connections
 from mcp_messenger.delivery.endpoint import PREFIX, Endpoint, endpoint_of
 from mcp_messenger.delivery.payload import Data, Payload, QrPart, payload_of
 from mcp_messenger.delivery.post import Outcome, post
@@ -35,7 +36,7 @@ from mcp_messenger.tracing import span
 from mcp_messenger.vault import Vault
 
 if TYPE_CHECKING:
-    import httpcore
+    import aiohttp
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,8 @@ class Webhooks:
         self._vault = vault
         self._policy = policy
         self._tls = tls
-        self._pool: httpcore.AsyncConnectionPool | None = None
+        self._opened = AsyncExitStack()
+        self._session: aiohttp.ClientSession | None = None
         self._busy: Counter[UUID] = Counter()
         self._scopes: set[anyio.CancelScope] = set()
         self._ended: list[Ended] = []
@@ -108,8 +110,8 @@ class Webhooks:
         self._wake.set()
 
     async def run(self) -> None:
-        async with AsyncExitStack() as stack:
-            self._pool = await stack.enter_async_context(self._connections())
+        async with AsyncExitStack() as opened:
+            self._opened = opened
             async with anyio.create_task_group() as posts:
                 posts.start_soon(self._tidy)
                 try:
@@ -118,10 +120,8 @@ class Webhooks:
                 finally:
                     await self._drain()
 
-    def _connections(self) -> "httpcore.AsyncConnectionPool":
-        from mcp_messenger.fetch import guarded_pool
-
-        return guarded_pool(self._policy, tls=self._tls(), connections=5 * AT_ONCE)
+    def _connections(self) -> AbstractAsyncContextManager["aiohttp.ClientSession"]:
+        return connections(self._policy, tls=self._tls(), at_once=AT_ONCE)
 
     async def _look(self, posts: anyio.abc.TaskGroup) -> None:
         self._wake = anyio.Event()
@@ -147,6 +147,9 @@ class Webhooks:
         if not claimed:
             return False
         wanted = await self._wanted(claimed)
+        if wanted and self._session is None:
+            # Only now: what it imports would hold up the start of every process.
+            self._session = await self._opened.enter_async_context(self._connections())
         for one, endpoint, message in wanted:
             scope = anyio.CancelScope(shield=True)
             self._scopes.add(scope)
@@ -206,8 +209,8 @@ class Webhooks:
             self._wake.set()
 
     async def _post(self, endpoint: Endpoint, payload: Payload) -> Outcome:
-        assert self._pool is not None
-        return await post(self._pool, endpoint, payload.id, payload.text())
+        assert self._session is not None
+        return await post(self._session, endpoint, payload.id, payload.text())
 
     async def _qr(self, claimed: Claimed, endpoint: Endpoint) -> QrPart | None:
         sequence = (claimed.data or {}).get("sequence")
@@ -291,6 +294,6 @@ class Webhooks:
             data=Data(),
         )
         began = time.perf_counter()
-        async with self._connections() as pool:
-            outcome = await post(pool, endpoint, payload.id, payload.text())
+        async with self._connections() as session:
+            outcome = await post(session, endpoint, payload.id, payload.text())
         return outcome, (time.perf_counter() - began) * 1000

@@ -14,8 +14,8 @@ from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import anyio
-import httpcore
 import httpx
 
 from mcp_messenger.app import App
@@ -86,12 +86,13 @@ class Bench:
         """The same POSTs with nothing around them."""
         begun: dict[str, float] = {}
         body = b"x" * 700
-        async with httpcore.AsyncConnectionPool(max_connections=64) as pool:
+        async with aiohttp.ClientSession() as session:
 
             async def send(number: int) -> None:
                 begun[str(number)] = time.monotonic()
                 headers = {"Content-Type": "application/json", "webhook-id": str(number)}
-                await pool.request("POST", f"{self.receiver}/hook", headers=list(headers.items()), content=body)
+                async with session.post(f"{self.receiver}/hook", headers=headers, data=body) as response:
+                    await response.read()
 
             await at_rate(send)
         return [(at - begun[id]) * 1000 for id, at in (await self.came(RATE * SECONDS)).items()]
