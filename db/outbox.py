@@ -128,7 +128,8 @@ LOGGED: LiteralString = (
     ),"""
     + DUE
     + """
-    SELECT id, """
+    SELECT id, EXISTS (
+        SELECT FROM outbox WHERE outbox.instance_id = logged.instance_id AND claimed_epoch IS NULL AND message_id <> %(id)s) AS more, """
     + TELL
     + " AS told FROM logged"
 )
@@ -174,8 +175,18 @@ ABSORB_ECHO: LiteralString = """
     SELECT status, error, content FROM echo"""
 
 
-async def sent(database: Database, instance_id: UUID, message_id: int, *, platform_id: str, sent_at: datetime, content: dict[str, Any]) -> int | None:
-    """The message went out; the number of its event, None when that was known already."""
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """`more`: something else of the instance waits to be claimed. What is queued later wakes its owner by itself."""
+
+    event_id: int
+    more: bool
+
+
+async def sent(
+    database: Database, instance_id: UUID, message_id: int, *, platform_id: str, sent_at: datetime, content: dict[str, Any]
+) -> Settled | None:
+    """The message went out. None: that was known already."""
     from psycopg.errors import UniqueViolation
 
     params: dict[str, Any] = {
@@ -197,17 +208,17 @@ async def sent(database: Database, instance_id: UUID, message_id: int, *, platfo
             status, error, echoed = (await (await connection.execute(ABSORB_ECHO, params)).fetchall())[0]
             lived = {"status": status, "error": error and jsonb(error), "content": jsonb({**echoed, **content})}
             rows = await (await connection.execute(SENT, {**params, **lived})).fetchall()
-    if not rows or rows[0][0] is None:
+    if not rows:
         await database.execute(LEARN_CONTENT, params)
-    return rows[0][0] if rows else None
+    return Settled(rows[0][0], rows[0][1]) if rows else None
 
 
-async def ended(database: Database, message_id: int, status: str, error: dict[str, Any]) -> int | None:
-    """The message failed, or its fate is unknown; `error` holds code and message. The number of the event."""
+async def ended(database: Database, message_id: int, status: str, error: dict[str, Any]) -> Settled | None:
+    """The message failed, or its fate is unknown; `error` holds code and message. None: its fate was known already."""
     rows = await database.rows(
         ENDED, {"id": message_id, "status": status, "error": jsonb(error), "type": "receipt", "data": jsonb({"status": status, **error})}
     )
-    return rows[0][0] if rows else None
+    return Settled(rows[0][0], rows[0][1]) if rows else None
 
 
 REQUEUE: LiteralString = (

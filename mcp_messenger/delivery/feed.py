@@ -24,6 +24,7 @@ class Feed:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._last = 0
+        self._heard = 0
         self._grown = anyio.Event()
         self._waiting: defaultdict[UUID | None, set[anyio.Event]] = defaultdict(set)
         self.poll_every = POLL_WITHOUT_WAKEUPS
@@ -32,9 +33,12 @@ class Feed:
         """Called as soon as something is known to be new, before it is read: for who looks elsewhere than in the log."""
 
     def grew(self, event_id: int | None = None) -> None:
-        """There is something new in the log."""
-        if event_id is None or event_id > self._last:
-            self._grown.set()
+        """There is something new in the log. Events are numbered as they are committed, so who has heard of one has heard of those before it."""
+        if event_id is not None and event_id <= self._heard:
+            # The wake-up for what this very process wrote.
+            return
+        self._heard = event_id or self._heard
+        self._grown.set()
         for told in self.growth:
             told()
 

@@ -169,16 +169,16 @@ class Inbound:
     async def _settle_echo(self, source: Source, event: MessageReceived) -> None:
         """The platform shows us our own message with our nonce: whatever became of the answer to our call, it went out."""
         nonce = event.client_id or ""
-        event_id = None
+        settled = None
         if nonce.isascii() and nonce.isdecimal() and int(nonce) < 2**63:
             message = event.message
             content = content_of(message)
-            event_id = await outbox.sent(self._database, source.instance_id, int(nonce), platform_id=message.id, sent_at=message.at, content=content)
-        if event_id is None:
+            settled = await outbox.sent(self._database, source.instance_id, int(nonce), platform_id=message.id, sent_at=message.at, content=content)
+        if settled is None:
             # Settled already, and then it is stored; or the nonce is another program's.
             await self._append(source, [event])
         else:
-            self._feed.grew(event_id)
+            self._feed.grew(settled.event_id)
 
     async def _book(self, source: Source, receipt: ReceiptChanged) -> None:
         """A receipt can overtake the answer to the send that it is for. It is kept before it is tried, or it could be missed in between."""

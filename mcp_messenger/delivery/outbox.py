@@ -35,6 +35,7 @@ SOON = 0.05
 RETRY_STORE_AFTER = 1.0
 PATIENCE = 1.0
 """A wait up to this long is sat out; a longer one goes back to the queue, so that a crash meanwhile leaves it surely unsent."""
+LOOK_EVERY = 1.0
 ATTEMPTS = 12
 REFUSALS = 4
 """So often the store may refuse what settles a send: a statement may have been cancelled."""
@@ -93,9 +94,15 @@ class Outbox:
         _require_same(row, fingerprint_of(stored_draft(draft), draft.upload), idempotency_key)
         return row.id
 
-    async def wait_settled(self, instance_id: UUID, message_id: int, seconds: float) -> MessageRow:
-        """The message when its fate is known, or as it is when the time is over. Raises NoSuchMessage when it is purged meanwhile."""
+    async def wait_settled(self, instance_id: UUID, message_id: int, seconds: float, *, since_queued: anyio.Event | None = None) -> MessageRow:
+        """The message when its fate is known, or as it is when the time is over. Raises NoSuchMessage when it is purged meanwhile.
+
+        `since_queued` is of a waiter from before it was queued: until that is set, there is nothing to see.
+        """
         deadline = anyio.current_time() + seconds
+        if since_queued is not None:
+            with anyio.move_on_after(min(LOOK_EVERY, seconds)):
+                await since_queued.wait()
         while True:
             async with self._feed.waiter(instance_id) as grown:
                 row = await messages.get(self._database, instance_id, message_id)
@@ -104,7 +111,7 @@ class Outbox:
                 if row.status in SETTLED or anyio.current_time() >= deadline:
                     return row
                 # A message that goes back to the queue makes no event: look again now and then.
-                with anyio.move_on_after(min(1.0, deadline - anyio.current_time())):
+                with anyio.move_on_after(min(LOOK_EVERY, deadline - anyio.current_time())):
                     await grown.wait()
 
     async def run(self, held: Held) -> None:
@@ -128,12 +135,14 @@ class Outbox:
 
     async def _settle_stranded(self, held: Held) -> None:
         for message_id in await outbox.stranded(self._database, held.row.id, epoch=held.epoch):
-            await self._end(held.row.id, message_id, "unknown", "interrupted", "The server stopped while this was being sent; it may have arrived.")
+            await self._end(held, message_id, "unknown", "interrupted", "The server stopped while this was being sent; it may have arrived.")
 
     async def _claim_and_send(self, held: Held, sends: anyio.abc.TaskGroup) -> float:
         """Seconds until there may be more to send."""
+        held.look_again = held.look_again or held.sending > 0
         under_way = await outbox.claim(self._database, held.row.id, epoch=held.epoch)
         for claimed in under_way:
+            held.sending += 1
             sends.start_soon(self._send, held, claimed)
         if under_way:
             # The end of each wakes us; what comes due meanwhile waits no longer than this.
@@ -146,7 +155,7 @@ class Outbox:
             try:
                 draft, kind = draft_of(claimed), ChatKind(claimed.draft["chat_kind"])
             except (KeyError, ValueError):
-                await self._end(held.row.id, claimed.message_id, "failed", "invalid_request", "This version cannot read what was queued.")
+                await self._end(held, claimed.message_id, "failed", "invalid_request", "This version cannot read what was queued.")
                 return
             while (delay := held.pace.delay(claimed.chat_id, kind)) > 0:
                 if delay > PATIENCE or held.stopping:
@@ -158,7 +167,7 @@ class Outbox:
             # It stays claimed, and blocks its chat, until the next owner settles it as unknown; the other sends go on.
             log.exception("a send could not be settled", extra={"instance_id": str(held.row.id), "message_id": claimed.message_id})
         finally:
-            held.wake_outbox()
+            held.sending -= 1
 
     async def _send_now(self, held: Held, claimed: outbox.Claimed, draft: Draft) -> None:
         message_id = claimed.message_id
@@ -171,17 +180,17 @@ class Outbox:
             await self._again(held, claimed, error, error.retry_after)
         except Unreachable as error:
             if error.maybe_sent:
-                await self._end(held.row.id, message_id, "unknown", error.code, error.detail)
+                await self._end(held, message_id, "unknown", error.code, error.detail)
             else:
                 await self._again(held, claimed, error, min(LONGEST_DELAY, 2.0 ** (claimed.attempts + 1)))
         except (StoreUnavailable, ApplicationError) as error:
             # Ours and not the platform's: what the provider delivered meanwhile was not taken.
-            await self._end(held.row.id, message_id, "unknown", error.code, error.detail)
+            await self._end(held, message_id, "unknown", error.code, error.detail)
         except MessengerError as error:
-            await self._end(held.row.id, message_id, "failed", error.code, error.detail)
+            await self._end(held, message_id, "failed", error.code, error.detail)
         except Exception:
             log.exception("send failed unexpectedly", extra={"instance_id": str(held.row.id), "message_id": message_id})
-            await self._end(held.row.id, message_id, "unknown", "internal_error", "Something broke while this was being sent; it may have arrived.")
+            await self._end(held, message_id, "unknown", "internal_error", "Something broke while this was being sent; it may have arrived.")
         else:
             self._metrics.messages[held.row.id, "sent"] += 1
             self._metrics.sent(held.row.id, time.monotonic() - began)
@@ -195,24 +204,31 @@ class Outbox:
             content["parts"] = list(sent.parts)
 
         async def settle() -> None:
-            event_id = await outbox.sent(self._database, held.row.id, message_id, platform_id=sent.id, sent_at=sent.at, content=content)
-            self._feed.grew(event_id)
+            self._settled(held, await outbox.sent(self._database, held.row.id, message_id, platform_id=sent.id, sent_at=sent.at, content=content))
             await self._inbound.settled(held.row.id, sent.id)
 
         await self._surely(settle)
 
-    async def _end(self, instance_id: UUID, message_id: int, status: str, code: str, message: str) -> None:
-        self._metrics.messages[instance_id, status] += 1
+    async def _end(self, held: Held, message_id: int, status: str, code: str, message: str) -> None:
+        self._metrics.messages[held.row.id, status] += 1
 
         async def settle() -> None:
-            self._feed.grew(await outbox.ended(self._database, message_id, status, {"code": code, "message": message}))
+            self._settled(held, await outbox.ended(self._database, message_id, status, {"code": code, "message": message}))
 
         await self._surely(settle)
+
+    def _settled(self, held: Held, settled: outbox.Settled | None) -> None:
+        """Who waits for it is told, and the next of the chat may go."""
+        if settled is not None:
+            self._feed.grew(settled.event_id)
+        if settled is None or settled.more or held.look_again:
+            held.look_again = False
+            held.wake_outbox()
 
     async def _again(self, held: Held, claimed: outbox.Claimed, error: MessengerError, delay: float) -> None:
         attempts = claimed.attempts + 1
         if attempts >= ATTEMPTS:
-            await self._end(held.row.id, claimed.message_id, "failed", error.code, f"Given up after {attempts} attempts: {error.detail}")
+            await self._end(held, claimed.message_id, "failed", error.code, f"Given up after {attempts} attempts: {error.detail}")
         else:
             await self._requeue(held, claimed, delay, error.code, error.detail, tried=True)
 
@@ -221,6 +237,7 @@ class Outbox:
 
         async def settle() -> None:
             await outbox.requeue(self._database, claimed.message_id, epoch=held.epoch, delay=delay, tried=tried, error=error)
+            held.wake_outbox()
 
         await self._surely(settle)
 

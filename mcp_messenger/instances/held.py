@@ -44,6 +44,9 @@ class Held:
     scope: anyio.CancelScope = field(default_factory=_shielded)
     stopping: bool = False
     outgoing: anyio.Event = field(default_factory=anyio.Event)
+    sending: int = 0
+    look_again: bool = False
+    """Somebody asked for a look at the outbox while something was being sent, whose chat that look had to pass over."""
     became_ready: anyio.Event = field(default_factory=anyio.Event)
     stopped: anyio.Event = field(default_factory=anyio.Event)
 

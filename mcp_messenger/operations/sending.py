@@ -192,12 +192,14 @@ async def _send(
         **content,
     )
     message_id = await app.outbox.known(row.id, draft, args.idempotency_key)
-    if message_id is None:
-        (await checker(app, row)).check(draft)
-        _require_sendable(app, row)
+    if message_id is not None:
+        return answer(await app.outbox.wait_settled(row.id, message_id, WAIT_FOR_PLATFORM))
+    (await checker(app, row)).check(draft)
+    _require_sendable(app, row)
+    async with app.feed.waiter(row.id) as grown:
         message_id = await app.outbox.queue(row.id, draft, kind=kind, idempotency_key=args.idempotency_key)
         await app.supervisor.wake_outbox(row.id)
-    return answer(await app.outbox.wait_settled(row.id, message_id, WAIT_FOR_PLATFORM))
+        return answer(await app.outbox.wait_settled(row.id, message_id, WAIT_FOR_PLATFORM, since_queued=grown))
 
 
 async def chat_of(app: App, row: InstanceRow, to: str) -> tuple[str, ChatKind]:

@@ -61,9 +61,9 @@ class Desk:
 
     async def sent(self, message_id: int, platform_id: str) -> int | None:
         instance_id = self.source.instance_id
-        event_id = await outbox.sent(self.database, instance_id, message_id, platform_id=platform_id, sent_at=NOON, content={})
+        settled = await outbox.sent(self.database, instance_id, message_id, platform_id=platform_id, sent_at=NOON, content={})
         await self.inbound.settled(instance_id, platform_id)
-        return event_id
+        return settled and settled.event_id
 
     def message(self, platform_id: str) -> dict[str, Any]:
         return self._row("SELECT * FROM messages WHERE platform_id = %s", platform_id)
