@@ -20,11 +20,13 @@ import anyio.abc
 from anyio.streams.buffered import BufferedByteReceiveStream
 from pydantic import SecretStr
 
+import db.agents
 import db.inbound
 import db.outbox
 from mcp_messenger.app import App, running
 from mcp_messenger.caller import ADMIN
 from mcp_messenger.config import Config
+from mcp_messenger.delivery.agno import AgentOs
 from mcp_messenger.operations.table import BY_NAME
 from providers.errors import MessengerError
 from providers.telegram.provider import TelegramProvider
@@ -41,6 +43,9 @@ POINTS: dict[str, tuple[Any, str, bool]] = {
     "after the settling": (db.outbox, "sent", False),
     "before storing": (db.inbound, "append_messages", True),
     "after storing": (db.inbound, "append_messages", False),
+    "after the question's claim": (db.agents, "take", False),
+    "after the run": (AgentOs, "run", False),
+    "before the question's end": (db.agents, "end", True),
 }
 """What is called there, and whether to die before it is called or when it has given something."""
 
@@ -75,12 +80,13 @@ def say(line: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-async def main(database_url: str, data_dir: str, point: str | None = None) -> None:
-    if point is not None:
+async def main(database_url: str, data_dir: str, point: str, agno_url: str) -> None:
+    if point:
         die_at(point)
     # What it posts and fetches in tests is on this machine.
     here = (IPv4Network("127.0.0.0/8"),)
-    async with running(Config(data_dir=Path(data_dir), database_url=SecretStr(database_url), allowed_networks=here)) as app:
+    config = Config(data_dir=Path(data_dir), database_url=SecretStr(database_url), allowed_networks=here, agno_url=agno_url or None)
+    async with running(config) as app:
         await app.database.started()
         async with anyio.create_task_group() as tasks:
             while line := await anyio.to_thread.run_sync(sys.stdin.readline):
@@ -153,10 +159,10 @@ class Peer:
 
 
 @asynccontextmanager
-async def peer(database_url: str, data_dir: Path, *, dies: str | None = None) -> AsyncGenerator[Peer]:
-    """Killed at the end, if it still runs."""
+async def peer(database_url: str, data_dir: Path, *, dies: str = "", agno_url: str = "") -> AsyncGenerator[Peer]:
+    """Killed at the end, if it still runs. `dies` is one of POINTS."""
     log = data_dir / f"peer-{os.urandom(3).hex()}.log"
-    command = [sys.executable, "-m", "tests.peer", database_url, str(data_dir), *([dies] if dies else [])]
+    command = [sys.executable, "-m", "tests.peer", database_url, str(data_dir), dies, agno_url]
     with log.open("w") as stderr:
         process = await anyio.open_process(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
     async with process, anyio.create_task_group() as tasks:
@@ -171,4 +177,4 @@ async def peer(database_url: str, data_dir: Path, *, dies: str | None = None) ->
 
 
 if __name__ == "__main__":
-    anyio.run(main, sys.argv[1], sys.argv[2], sys.argv[3] if len(sys.argv) > 3 else None)
+    anyio.run(main, *sys.argv[1:])

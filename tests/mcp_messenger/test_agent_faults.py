@@ -1,0 +1,105 @@
+"""Processes that die while an agent answers: a new one answers each question, once."""
+
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.peer import Peer, peer
+from tests.postgres import execute
+from tests.standins.agent_os import AgentOsStandIn, agent_os
+from tests.standins.telegram_bot_api import StandInBot, TelegramStandIn
+from tests.stored import one, rows, until
+
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL and SIGSTOP")]
+
+TIME_PASSES = (
+    "UPDATE leases SET expires_at = now() - interval '1 second'",
+    "UPDATE deliveries SET lease_until = now() - interval '1 second' WHERE lease_until IS NOT NULL",
+)
+"""What time would do after a kill."""
+
+
+@dataclass
+class Scene:
+    """Ann's chat with a bot whose agent answers, and the processes that come and go."""
+
+    database_url: str
+    folder: Path
+    bot: StandInBot
+    ann: int
+    telegram: TelegramStandIn
+    agents: AgentOsStandIn
+    instance_id: str = ""
+
+    def peer(self, dies: str = "") -> AbstractAsyncContextManager[Peer]:
+        return peer(self.database_url, self.folder, dies=dies, agno_url=self.agents.url)
+
+    async def begin(self, process: Peer, *, stream: bool = False) -> None:
+        credentials = {"token": self.bot.token, "base_url": self.telegram.url}
+        made = await process.call(
+            "create_instance", provider="telegram", credentials=credentials, agno_enable=True, agent_id="helper", stream=stream
+        )
+        self.instance_id = made["instance_id"]
+        await process.until_ready(self.instance_id)
+        await self.telegram.until_called(self.bot, "getUpdates")
+
+    def write(self, text: str) -> None:
+        self.bot.user_writes(self.ann, text)
+
+    def sees(self) -> list[str]:
+        """What stands in the chat now of what the bot wrote."""
+        posts = [message for (chat, _), message in sorted(self.bot.messages.items()) if chat == self.ann]
+        return [message["text"] for message in posts if message["from"]["id"] == self.bot.id]
+
+    async def until_answered(self) -> None:
+        await until(lambda: one(self.database_url, "SELECT count(*) > 0 AND bool_and(status = 'done') FROM deliveries WHERE target = 'agno'"))
+
+
+@pytest.fixture
+async def scene(database_url: str, tmp_path: Path) -> AsyncIterator[Scene]:
+    async with TelegramStandIn() as telegram, agent_os() as agents:
+        bot = telegram.add_bot()
+        yield Scene(database_url, tmp_path, bot, bot.person("Ann"), telegram, agents)
+
+
+async def succeeded(scene: Scene, answer: str, *, runs: int) -> None:
+    """A successor answers, and goes on to answer the next question."""
+    execute(scene.database_url, *TIME_PASSES)
+    async with scene.peer() as successor:
+        await successor.until_ready(scene.instance_id)
+        await scene.until_answered()
+        await until(lambda: scene.sees() == [answer])
+        assert len(scene.agents.runs) == runs
+        scene.write("and now?")
+        await until(lambda: scene.sees() == [answer, "agent: and now?"])
+    assert len(scene.bot.sent) == 2
+    assert rows(scene.database_url, "SELECT 1 FROM outbox") == []
+
+
+@pytest.mark.parametrize(
+    ("point", "runs"), [("after the question's claim", 1), ("after the run", 2), ("after the queue", 1), ("before the question's end", 1)]
+)
+async def test_a_kill_while_an_agent_answers(point: str, runs: int, scene: Scene) -> None:
+    async with scene.peer(point) as doomed:
+        await scene.begin(doomed)
+        scene.write("hello")
+        assert await doomed.ended() == -signal.SIGKILL
+    await succeeded(scene, "agent: hello", runs=runs)
+
+
+async def test_a_kill_while_the_agent_thinks(scene: Scene) -> None:
+    scene.agents.gate = anyio.Event()
+    async with scene.peer() as doomed:
+        await scene.begin(doomed)
+        scene.write("hello")
+        await until(lambda: scene.agents.runs)
+        doomed.signal(signal.SIGKILL)
+        await doomed.ended()
+    scene.agents.gate = None
+    await succeeded(scene, "agent: hello", runs=2)
