@@ -27,6 +27,7 @@ class InstanceRow:
     agent_id: str | None
     agno_enable: bool
     stream: bool
+    quiet_hours: str | None
     api_webhook_schema: dict[str, Any] | None
     last_activity_at: datetime | None
     created_at: datetime
@@ -35,9 +36,9 @@ class InstanceRow:
 
 INSERT: LiteralString = """
     INSERT INTO message_instances
-        (id, user_id, provider, type_instance, runtime, desired, settings, agent_id, agno_enable, stream, api_webhook_schema)
+        (id, user_id, provider, type_instance, runtime, desired, settings, agent_id, agno_enable, stream, quiet_hours, api_webhook_schema)
     VALUES (%(id)s, %(user_id)s, %(provider)s, %(type_instance)s, %(runtime)s, 'running', %(settings)s, %(agent_id)s, %(agno_enable)s,
-        %(stream)s, %(api_webhook_schema)s)"""
+        %(stream)s, %(quiet_hours)s, %(api_webhook_schema)s)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class NewInstance:
     agent_id: str | None
     agno_enable: bool
     stream: bool
+    quiet_hours: str | None
     api_webhook_schema: dict[str, Any] | None
     sealed: dict[str, bytes]
     key: secrets.NewKey
@@ -73,6 +75,7 @@ async def create(database: Database, new: NewInstance) -> InstanceRow:
                 "agent_id": new.agent_id,
                 "agno_enable": new.agno_enable,
                 "stream": new.stream,
+                "quiet_hours": new.quiet_hours,
                 "api_webhook_schema": None if new.api_webhook_schema is None else jsonb(new.api_webhook_schema),
             },
         )
@@ -131,7 +134,8 @@ UPDATE: LiteralString = """
     UPDATE message_instances SET
         type_instance = coalesce(%(type_instance)s, type_instance), settings = coalesce(%(settings)s, settings),
         agent_id = coalesce(%(agent_id)s, agent_id), agno_enable = coalesce(%(agno_enable)s, agno_enable),
-        stream = coalesce(%(stream)s, stream), api_webhook_schema = coalesce(%(api_webhook_schema)s, api_webhook_schema),
+        stream = coalesce(%(stream)s, stream), quiet_hours = nullif(coalesce(%(quiet_hours)s, quiet_hours), ''),
+        api_webhook_schema = coalesce(%(api_webhook_schema)s, api_webhook_schema),
         updated_at = now()
     WHERE id = %(id)s
     RETURNING *"""
@@ -146,9 +150,10 @@ async def update(
     agent_id: str | None = None,
     agno_enable: bool | None = None,
     stream: bool | None = None,
+    quiet_hours: str | None = None,
     api_webhook_schema: dict[str, Any] | None = None,
 ) -> InstanceRow | None:
-    """Change what is not None; the row as it is then, or None when there is no such instance."""
+    """Change what is not None; the row as it is then, or None when there is no such instance. `quiet_hours` "": the server's again."""
     return await database.one(
         InstanceRow,
         UPDATE,
@@ -159,6 +164,7 @@ async def update(
             "agent_id": agent_id,
             "agno_enable": agno_enable,
             "stream": stream,
+            "quiet_hours": quiet_hours,
             "api_webhook_schema": None if api_webhook_schema is None else jsonb(api_webhook_schema),
         },
     )

@@ -17,6 +17,7 @@ import anyio.abc
 from db.database import Database
 from db.errors import StoreUnavailable
 from mcp_messenger.config import Config
+from mcp_messenger.delivery.agent_answer import Ways
 from mcp_messenger.delivery.agents import Agents
 from mcp_messenger.delivery.agno import AgentOs
 from mcp_messenger.delivery.feed import POLL_WITH_WAKEUPS, POLL_WITHOUT_WAKEUPS, Feed
@@ -112,7 +113,8 @@ def build(config: Config) -> App:
     if docker is not None:
         docker.changed = supervisor.wake
     calls = Calls(database, feed, supervisor)
-    agents = Agents(database, outbox=outbox, supervisor=supervisor, calls=calls, agent_os=_agent_os(config), quiet=config.quiet_hours)
+    ways = Ways(database, outbox, inbound, supervisor)
+    agents = Agents(ways, calls=calls, agent_os=_agent_os(config), quiet=config.quiet_hours)
     feed.listeners.append(calls)
     feed.growth += [webhooks.wake, agents.wake]
     limiter = Limiter(database, config.rate_limit)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import time
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -11,7 +10,7 @@ from pydantic import SecretStr
 
 from mcp_messenger import container_config
 from mcp_messenger.container_config import ContainerConfig
-from mcp_messenger.delivery.guards import Quiet
+from mcp_messenger.delivery.quiet import Quiet, parse_quiet
 from mcp_messenger.errors import InvalidInput
 from mcp_messenger.rate import Rate, parse_rate
 
@@ -114,7 +113,10 @@ SETTINGS = (
     ),
     Setting(PREFIX + "AGNO_URL", "AgentOS whose agents answer for instances with agno_enable and agent_id, such as http://127.0.0.1:7777"),
     Setting(PREFIX + "AGNO_KEY", "key of that AgentOS (its OS_SECURITY_KEY)"),
-    Setting(PREFIX + "QUIET_HOURS", "hours of the day in UTC in which no agent answers, such as 22:00-06:00; it answers afterwards"),
+    Setting(
+        PREFIX + "QUIET_HOURS",
+        "hours of the day in which no agent answers, such as 22:00-06:00 Europe/Berlin (without a zone: UTC); it answers afterwards",
+    ),
     Setting(PREFIX + "TOOLSETS", "tool sets to show, separated by commas (default)"),
     Setting(PREFIX + "READ_ONLY", "1: only tools that change nothing"),
     Setting(PREFIX + "RATE_LIMIT", "calls that each key (or address without one) may make over HTTP, such as 600/min; 0: no limit (6000/min)"),
@@ -198,13 +200,10 @@ def _port(value: str) -> int:
 def _quiet(value: str) -> Quiet | None:
     if not value:
         return None
-    start, dash, end = value.partition("-")
     try:
-        if not dash:
-            raise ValueError
-        return Quiet(time.fromisoformat(start.strip()), time.fromisoformat(end.strip()))
-    except ValueError:
-        raise InvalidInput(f"{PREFIX}QUIET_HOURS is {value!r}.", hint="Give two times of the day in UTC, such as 22:00-06:00.") from None
+        return parse_quiet(value)
+    except ValueError as error:
+        raise InvalidInput(f"{PREFIX}QUIET_HOURS is {value!r}: {error}.") from None
 
 
 def _url(name: str, value: str) -> str | None:

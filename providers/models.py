@@ -95,6 +95,8 @@ class Limits(Noun):
     overall_rate: Rate | None = None
     chat_rate: Rate | None = None
     group_rate: Rate | None = None
+    edit_pause: float = 3.0
+    """Least seconds between two edits of one message, where it can be edited: of an answer that is shown while it grows."""
 
 
 class ChatKind(StrEnum):

@@ -13,14 +13,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import anyio
 import anyio.abc
 from anyio.streams.buffered import BufferedByteReceiveStream
 from pydantic import SecretStr
 
-import db.agents
+import db.bursts
 import db.inbound
 import db.outbox
 from mcp_messenger.app import App, running
@@ -35,28 +35,32 @@ ROOT = Path(__file__).parent.parent
 PATIENCE = 40.0
 LINE_MAX = 1_000_000
 
-POINTS: dict[str, tuple[Any, str, bool]] = {
-    "before the queue": (db.outbox, "queue", True),
-    "after the queue": (db.outbox, "queue", False),
-    "after the claim": (db.outbox, "claim", False),
-    "after the platform": (TelegramProvider, "send", False),
-    "after the settling": (db.outbox, "sent", False),
-    "before storing": (db.inbound, "append_messages", True),
-    "after storing": (db.inbound, "append_messages", False),
-    "after the question's claim": (db.agents, "take", False),
-    "after the run": (AgentOs, "run", False),
-    "before the question's end": (db.agents, "end", True),
+When = Literal["before", "given", "after"]
+POINTS: dict[str, tuple[Any, str, When]] = {
+    "before the queue": (db.outbox, "queue", "before"),
+    "after the queue": (db.outbox, "queue", "given"),
+    "after the claim": (db.outbox, "claim", "given"),
+    "after the platform": (TelegramProvider, "send", "given"),
+    "after the settling": (db.outbox, "sent", "given"),
+    "before storing": (db.inbound, "append_messages", "before"),
+    "after storing": (db.inbound, "append_messages", "given"),
+    "after the question's claim": (db.bursts, "take", "given"),
+    "after the run": (AgentOs, "run", "given"),
+    "before it is shown": (db.bursts, "show", "after"),
+    "before an edit": (TelegramProvider, "edit", "before"),
+    "after an edit": (TelegramProvider, "edit", "after"),
+    "before the question's end": (db.bursts, "end", "before"),
 }
-"""What is called there, and whether to die before it is called or when it has given something."""
+"""What is called there, and whether to die before it is called, after, or when it has given something."""
 
 
 def die_at(point: str) -> None:
-    owner, name, before = POINTS[point]
+    owner, name, when = POINTS[point]
     act: Callable[..., Awaitable[Any]] = getattr(owner, name)
 
     async def deadly(*args: Any, **kwargs: Any) -> Any:
-        given = None if before else await act(*args, **kwargs)
-        if before or given:
+        given = None if when == "before" else await act(*args, **kwargs)
+        if given or when != "given":
             os.kill(os.getpid(), signal.SIGKILL)
         return given
 
@@ -177,4 +181,4 @@ async def peer(database_url: str, data_dir: Path, *, dies: str = "", agno_url: s
 
 
 if __name__ == "__main__":
-    anyio.run(main, *sys.argv[1:])
+    anyio.run(main, sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4])

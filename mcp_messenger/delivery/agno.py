@@ -1,7 +1,7 @@
 """A run of an agent on an AgentOS (Agno 3), as its events stream in."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +11,9 @@ import anyio
 from mcp_messenger.errors import AgentFailed
 from providers.models import Download
 from providers.text import clean_line
+
+Hear = Callable[[str], None]
+"""Takes all that the agent has said so far."""
 
 SECONDS = 240.0
 LINE_MAX = 4_000_000
@@ -23,8 +26,8 @@ class AgentOs:
     url: str
     key: str | None = field(default=None, repr=False)
 
-    async def run(self, agent_id: str, *, message: str, session: str, files: Sequence[Download] = ()) -> str:
-        """What the agent answers. Raises AgentFailed.
+    async def run(self, agent_id: str, *, message: str, session: str, files: Sequence[Download] = (), hear: Hear = lambda said: None) -> str:
+        """What the agent answers; meanwhile `hear` is told what there is of it. Raises AgentFailed.
 
         The session belongs to the user who began it, so the user is the same as the session: always sent, and never another.
         """
@@ -43,15 +46,15 @@ class AgentOs:
                     if response.status_code != 200:
                         await response.aread()
                         raise AgentFailed(f"AgentOS answered {response.status_code}: {_detail(response.content)}.", status=response.status_code)
-                    return await _answer(response)
+                    return await _answer(response, hear)
         except TimeoutError:
             raise AgentFailed(f"The agent did not answer within {SECONDS:g} s.") from None
         except httpx.HTTPError as error:
             raise AgentFailed(f"AgentOS does not answer: {clean_line(str(error)) or type(error).__name__}.") from error
 
 
-async def _answer(response: Any) -> str:
-    said: list[str] = []
+async def _answer(response: Any, hear: Hear) -> str:
+    said = ""
     async for line in response.aiter_lines():
         if not line.startswith("data:") or len(line) > LINE_MAX:
             continue
@@ -61,9 +64,10 @@ async def _answer(response: Any) -> str:
             raise AgentFailed("AgentOS sent something that is not JSON.") from None
         match event.get("event"):
             case "RunContent":
-                said.append(str(event.get("content") or ""))
+                said += str(event.get("content") or "")
+                hear(said)
             case "RunCompleted":
-                return str(event.get("content") or "".join(said))
+                return str(event.get("content") or said)
             case "RunError" | "RunCancelled":
                 raise AgentFailed(f"The run ended with {event['event']}: {clean_line(str(event.get('content') or ''))}.")
             case _:

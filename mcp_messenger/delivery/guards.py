@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime
 
-from db.agents import Asked, ChatMode
+from db.agents import ChatMode
+from db.bursts import Asked
 from db.messages import MessageRow
+from mcp_messenger.delivery.quiet import Quiet
 from providers.models import ChatKind
 
 SILENCE, LONGEST_BURST = 1.5, 10.0
@@ -17,25 +19,6 @@ RUNS_MAX = 20
 BOT_WINDOW = 3600.0
 BOT_RUNS_MAX = 5
 """So many answers an hour to another bot."""
-
-
-@dataclass(frozen=True)
-class Quiet:
-    """Hours of the day, in UTC, in which no agent answers; they may go over midnight."""
-
-    start: time
-    end: time
-
-    def wait(self, now: datetime) -> float:
-        """Seconds until they are over; 0 outside of them."""
-        here = now.astimezone(UTC)
-        if self.start == self.end:
-            return 0.0
-        inside = self.start <= here.time() < self.end if self.start < self.end else here.time() >= self.start or here.time() < self.end
-        if not inside:
-            return 0.0
-        end = datetime.combine(here.date(), self.end, UTC)
-        return ((end if end > here else end + timedelta(days=1)) - here).total_seconds()
 
 
 @dataclass(frozen=True)

@@ -4,17 +4,18 @@ import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 from uuid import UUID, uuid4
 
 import anyio.to_thread
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from db import deliveries, secrets
 from db import instances as store
 from db.instances import InstanceRow
 from mcp_messenger.app import App
 from mcp_messenger.caller import Caller, instance_of
+from mcp_messenger.delivery.quiet import parse_quiet
 from mcp_messenger.delivery.webhook_config import WebhookConfig
 from mcp_messenger.delivery.webhooks import TARGET
 from mcp_messenger.errors import InvalidInput, NotAllowed, NotAvailable
@@ -45,8 +46,21 @@ FLAT_CREDENTIALS = frozenset(
 """The providers' own fields that may stand beside the others, as they do in the guide."""
 
 
+def _readable(text: str) -> str:
+    if text:
+        parse_quiet(text)
+    return text
+
+
+QuietHours = Annotated[
+    str,
+    AfterValidator(_readable),
+    Field(max_length=64, description='when its agent is silent, e.g. "22:00-07:00 Europe/Berlin"; "off": never; "": as the server\'s'),
+]
+
+
 class CreateInstance(Input):
-    quiet = frozenset({"type_instance", "runtime", "agent_id", "agno_enable", "stream", "api_webhook_schema", "user_id"})
+    quiet = frozenset({"type_instance", "runtime", "agent_id", "agno_enable", "stream", "quiet_hours", "api_webhook_schema", "user_id"})
 
     provider: str = Field(description="e.g. whatsappweb, telegram, slack; sandbox rehearses without an account", max_length=64)
     user_id: str = Field(default="local", min_length=1, max_length=128, description="whose it is")
@@ -57,7 +71,8 @@ class CreateInstance(Input):
     runtime: Literal["process", "docker", "swarm"] | None = None
     agent_id: str | None = Field(default=None, max_length=128)
     agno_enable: bool = False
-    stream: bool = False
+    stream: bool = Field(default=False, description="the agent's answer is shown while it grows, where messages can be edited")
+    quiet_hours: QuietHours | None = None
     api_webhook_schema: WebhookConfig | None = None
 
     @model_validator(mode="before")
@@ -127,6 +142,7 @@ async def create_instance(app: App, caller: Caller, args: CreateInstance) -> Cre
             agent_id=args.agent_id,
             agno_enable=args.agno_enable,
             stream=args.stream,
+            quiet_hours=args.quiet_hours or None,
             api_webhook_schema=None if args.api_webhook_schema is None else args.api_webhook_schema.public(),
             sealed=credentials.sealed(vault, instance_id, secret),
             key=sealed_key(vault, instance_id, api_key),
@@ -230,6 +246,7 @@ class UpdateInstance(OfInstance):
     agent_id: str | None = Field(default=None, max_length=128)
     agno_enable: bool | None = None
     stream: bool | None = None
+    quiet_hours: QuietHours | None = None
     api_webhook_schema: WebhookConfig | None = None
 
 
@@ -255,6 +272,7 @@ async def update_instance(app: App, caller: Caller, args: UpdateInstance) -> Upd
         agent_id=args.agent_id,
         agno_enable=args.agno_enable,
         stream=args.stream,
+        quiet_hours=args.quiet_hours,
         api_webhook_schema=args.api_webhook_schema.public() if args.api_webhook_schema else None,
     )
     if args.api_webhook_schema is not None:

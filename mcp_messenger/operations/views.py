@@ -33,6 +33,7 @@ class InstanceView(Output):
     agent_id: str | None = None
     agno_enable: bool = False
     stream: bool = False
+    quiet_hours: str | None = None
     api_webhook_schema: dict[str, Any] | None = None
     last_activity: datetime | None = None
     created_at: datetime
@@ -56,6 +57,7 @@ def instance_view(row: InstanceRow, container: Listed | None = None) -> Instance
         agent_id=row.agent_id,
         agno_enable=row.agno_enable,
         stream=row.stream,
+        quiet_hours=row.quiet_hours,
         api_webhook_schema=row.api_webhook_schema,
         last_activity=row.last_activity_at,
         created_at=row.created_at,

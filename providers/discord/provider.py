@@ -87,6 +87,7 @@ class DiscordProvider(Provider):
         max_download=100 * 2**20,
         overall_rate=Rate(count=50, seconds=1),
         chat_rate=Rate(count=5, seconds=5),
+        edit_pause=2.0,
     )
     settings_type = DiscordSettings
 

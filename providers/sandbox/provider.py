@@ -72,7 +72,9 @@ class SandboxProvider(Provider):
     name = "sandbox"
     title = "Sandbox"
     capabilities = frozenset(Capability)
-    limits: ClassVar[Limits] = Limits(max_text=4096, max_caption=1024, max_upload=16 * 2**20, max_photo=8 * 2**20, max_download=16 * 2**20)
+    limits: ClassVar[Limits] = Limits(
+        max_text=4096, max_caption=1024, max_upload=16 * 2**20, max_photo=8 * 2**20, max_download=16 * 2**20, edit_pause=0.5
+    )
     settings_type = SandboxSettings
 
     def __init__(self, settings: Settings, surroundings: Surroundings, *, now: Now = utc_now, sleep: Sleep = anyio.sleep) -> None:

@@ -83,6 +83,7 @@ class WhatsAppWebProvider(Provider):
         max_download=64 * 2**20,
         overall_rate=Rate(count=20, seconds=60),
         chat_rate=Rate(count=5, seconds=10),
+        edit_pause=5.0,
     )
     settings_type = WhatsAppWebSettings
     default_runtime = "docker"

@@ -10,6 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from mcp_messenger.delivery.agent_text import MARK
 from tests.peer import Peer, peer
 from tests.postgres import execute
 from tests.standins.agent_os import AgentOsStandIn, agent_os
@@ -42,9 +43,7 @@ class Scene:
 
     async def begin(self, process: Peer, *, stream: bool = False) -> None:
         credentials = {"token": self.bot.token, "base_url": self.telegram.url}
-        made = await process.call(
-            "create_instance", provider="telegram", credentials=credentials, agno_enable=True, agent_id="helper", stream=stream
-        )
+        made = await process.call("create_instance", provider="telegram", credentials=credentials, agno_enable=True, agent_id="helper", stream=stream)
         self.instance_id = made["instance_id"]
         await process.until_ready(self.instance_id)
         await self.telegram.until_called(self.bot, "getUpdates")
@@ -68,23 +67,24 @@ async def scene(database_url: str, tmp_path: Path) -> AsyncIterator[Scene]:
         yield Scene(database_url, tmp_path, bot, bot.person("Ann"), telegram, agents)
 
 
-async def succeeded(scene: Scene, answer: str, *, runs: int) -> None:
-    """A successor answers, and goes on to answer the next question."""
+async def succeeded(scene: Scene, *answers: str, runs: int) -> None:
+    """A successor sees to it that these stand there, and goes on to answer the next question."""
     execute(scene.database_url, *TIME_PASSES)
     async with scene.peer() as successor:
         await successor.until_ready(scene.instance_id)
         await scene.until_answered()
-        await until(lambda: scene.sees() == [answer])
+        await until(lambda: scene.sees() == [*answers])
         assert len(scene.agents.runs) == runs
         scene.write("and now?")
-        await until(lambda: scene.sees() == [answer, "agent: and now?"])
-    assert len(scene.bot.sent) == 2
-    assert rows(scene.database_url, "SELECT 1 FROM outbox") == []
+        await until(lambda: len(scene.agents.runs) == runs + 1)
+        await scene.until_answered()
+        await until(lambda: len(scene.sees()) == len(answers) + 1)
+        await until(lambda: not rows(scene.database_url, "SELECT 1 FROM outbox"))
+    assert scene.sees()[:-1] == [*answers]
+    assert len(scene.bot.sent) == len(answers) + 1
 
 
-@pytest.mark.parametrize(
-    ("point", "runs"), [("after the question's claim", 1), ("after the run", 2), ("after the queue", 1), ("before the question's end", 1)]
-)
+@pytest.mark.parametrize(("point", "runs"), [("after the question's claim", 1), ("after the run", 2), ("after the queue", 1)])
 async def test_a_kill_while_an_agent_answers(point: str, runs: int, scene: Scene) -> None:
     async with scene.peer(point) as doomed:
         await scene.begin(doomed)
@@ -103,3 +103,49 @@ async def test_a_kill_while_the_agent_thinks(scene: Scene) -> None:
         await doomed.ended()
     scene.agents.gate = None
     await succeeded(scene, "agent: hello", runs=2)
+
+
+BEGINNING = "Once upon a time there was a fox."
+STORY = f"{BEGINNING} It lived in a wood, and there it stayed."
+HALF = len(BEGINNING.split())
+
+
+@pytest.mark.parametrize(
+    ("point", "runs", "answers"),
+    [
+        ("before it is shown", 2, (STORY,)),
+        ("after the queue", 2, (STORY,)),
+        # The beginning may have gone, and nobody can know where it stands: the answer is sent whole.
+        ("after the claim", 2, (STORY,)),
+        ("after the platform", 2, (BEGINNING + MARK, STORY)),
+        ("after the settling", 2, (STORY,)),
+        ("after an edit", 2, (STORY,)),
+    ],
+)
+async def test_a_kill_while_an_answer_grows(point: str, runs: int, answers: tuple[str, ...], scene: Scene) -> None:
+    scene.agents.answer = lambda message: STORY
+    scene.agents.pauses = {HALF: anyio.Event(), HALF + 3: anyio.Event()}
+    async with scene.peer(point) as doomed:
+        await scene.begin(doomed, stream=True)
+        scene.write("a story")
+        if point == "after an edit":
+            await until(lambda: scene.sees() == [BEGINNING + MARK])
+            scene.agents.pauses[HALF].set()
+        assert await doomed.ended() == -signal.SIGKILL
+    scene.agents.pauses = {}
+    await succeeded(scene, *answers, runs=runs)
+
+
+@pytest.mark.parametrize(("point", "runs"), [("after the run", 2), ("before an edit", 1), ("after an edit", 1), ("before the question's end", 1)])
+async def test_a_kill_when_an_answer_has_grown(point: str, runs: int, scene: Scene) -> None:
+    """Before and after its last edit; once it is kept, the agent is not asked again."""
+    scene.agents.answer = lambda message: STORY
+    scene.agents.pauses = {HALF: anyio.Event()}
+    async with scene.peer(point) as doomed:
+        await scene.begin(doomed, stream=True)
+        scene.write("a story")
+        await until(lambda: scene.sees() == [BEGINNING + MARK])
+        scene.agents.pauses[HALF].set()
+        assert await doomed.ended() == -signal.SIGKILL
+    scene.agents.pauses = {}
+    await succeeded(scene, STORY, runs=runs)

@@ -1,79 +1,22 @@
 """Agents that answer: a run for each burst, one answer, and none where a person, a loop or the night stands in the way."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import anyio
 import pytest
 from pydantic import SecretStr
 
-from db import instances as instance_rows
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN
-from mcp_messenger.config import from_environment
-from mcp_messenger.delivery.guards import Quiet
-from mcp_messenger.delivery.inbound import Source
-from mcp_messenger.errors import InvalidInput
-from mcp_messenger.operations.agents import ChatAgent, OfAgentChat, SetChatAgent, get_chat_agent, set_chat_agent
-from providers.models import Chat, ChatKind, Contact, Media, MediaKind, Message, MessageReceived
+from mcp_messenger.delivery.quiet import Quiet
+from providers.models import Media, MediaKind
+from tests.agent_desk import ANSWERS, TEAM, Desk, opened
 from tests.postgres import execute
-from tests.running import ready_sandbox, running_app
-from tests.standins.agent_os import AgentOsStandIn, agent_os
+from tests.running import running_app
+from tests.standins.agent_os import agent_os
 from tests.stored import one, rows, until
 
 pytestmark = pytest.mark.anyio
-
-ANN = Chat(id="ann", kind=ChatKind.PRIVATE, title="Ann")
-TEAM = Chat(id="team", kind=ChatKind.GROUP, title="Team")
-ANSWERS = "SELECT body FROM messages WHERE outgoing AND queued ORDER BY id"
-
-
-@dataclass
-class Desk:
-    """A sandbox instance whose agent is on; what people write is delivered by hand."""
-
-    app: App
-    url: str
-    instance_id: str
-    agents: AgentOsStandIn
-    written: list[str] = field(default_factory=list[str])
-
-    async def write(self, text: str, *, chat: Chat = ANN, is_bot: bool = False, **of_message: Any) -> None:
-        sender = Contact(id="ann", name="Ann", is_bot=is_bot)
-        self.written.append(text)
-        told = {"id": f"w{len(self.written)}", "chat_id": chat.id, "at": datetime.now(UTC), "text": text, "sender_id": "ann", **of_message}
-        event = MessageReceived(message=Message.model_validate(told), chat=chat, sender=None if told.get("outgoing") else sender)
-        await self.app.inbound.deliver(Source(UUID(self.instance_id), None), [event])
-
-    def answers(self) -> list[str]:
-        return [row[0] for row in rows(self.url, ANSWERS)]
-
-    def reasons(self) -> list[tuple[str, str | None]]:
-        return rows(self.url, "SELECT status, last_error FROM deliveries WHERE target = 'agno' ORDER BY event_id")
-
-    def hasten(self) -> None:
-        """What time would do."""
-        execute(self.url, "UPDATE deliveries SET run_at = now() WHERE status = 'pending'")
-
-    async def mode(self, mode: str, minutes: int | None = None) -> ChatAgent:
-        args = {"instance_id": self.instance_id, "chat_id": "ann", "mode": mode, "minutes": minutes}
-        return await set_chat_agent(self.app, ADMIN, SetChatAgent.model_validate(args))
-
-    async def current(self) -> ChatAgent:
-        return await get_chat_agent(self.app, ADMIN, OfAgentChat(instance_id=self.instance_id, chat_id="ann"))
-
-
-@asynccontextmanager
-async def opened(database_url: str, folder: Path, stand_in: AgentOsStandIn, **config: Any) -> AsyncGenerator[Desk]:
-    async with running_app(database_url, folder, agno_url=stand_in.url, **config) as app:
-        instance_id = await ready_sandbox(app, persona="human")
-        await instance_rows.update(app.database, UUID(instance_id), agno_enable=True, agent_id="helper")
-        yield Desk(app, database_url, instance_id, stand_in)
 
 
 @pytest.fixture
@@ -236,19 +179,26 @@ async def test_at_night_it_waits_for_the_morning(database_url: str, tmp_path: Pa
         assert stand_in.runs == []
 
 
-def test_quiet_hours_go_over_midnight() -> None:
-    quiet = Quiet(time(22), time(6))
-    assert quiet.wait(datetime(2026, 5, 4, 23, tzinfo=UTC)) == 7 * 3600
-    assert quiet.wait(datetime(2026, 5, 4, 5, 30, tzinfo=UTC)) == 1800
-    assert quiet.wait(datetime(2026, 5, 4, 6, tzinfo=UTC)) == 0
-    assert Quiet(time(12), time(14)).wait(datetime(2026, 5, 4, 13, tzinfo=UTC)) == 3600
+async def test_an_instances_own_quiet_hours_come_before_the_servers(database_url: str, tmp_path: Path) -> None:
+    always = Quiet(time(0), time(23, 59, 59))
+    async with agent_os() as stand_in, opened(database_url, tmp_path, stand_in, quiet_hours=always) as desk:
+        await desk.quiet_hours("off")
+        await desk.write("are you awake?")
+        await until(lambda: desk.answers() == ["agent: are you awake?"])
+        await desk.quiet_hours("")
+        await desk.write("and now?")
+        await until(lambda: one(database_url, "SELECT count(*) FROM deliveries WHERE run_at > now() + interval '1 minute'") == 1)
+        assert len(stand_in.runs) == 1
 
 
-def test_quiet_hours_that_cannot_be_read() -> None:
-    assert from_environment({"MCP_MESSENGER_QUIET_HOURS": "22:00-06:00"}).quiet_hours == Quiet(time(22), time(6))
-    for value in ("22:00", "25:00-06:00", "night"):
-        with pytest.raises(InvalidInput, match="QUIET_HOURS"):
-            from_environment({"MCP_MESSENGER_QUIET_HOURS": value})
+async def test_quiet_hours_that_another_computer_cannot_read_are_an_error_of_the_instance(desk: Desk) -> None:
+    execute(desk.url, "UPDATE message_instances SET quiet_hours = '22:00-07:00 Nowhere/Else'")
+    await desk.write("hello")
+    await until(lambda: rows(desk.url, "SELECT 1 FROM instance_errors"))
+    assert "Nowhere/Else" in one(desk.url, "SELECT message FROM instance_errors")
+    await desk.quiet_hours("off")
+    desk.hasten()
+    await until(lambda: desk.answers() == ["agent: hello"])
 
 
 async def test_the_key_is_sent_and_a_wrong_one_is_said(database_url: str, tmp_path: Path) -> None:

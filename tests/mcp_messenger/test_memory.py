@@ -44,6 +44,7 @@ def row(status: str = "ready", provider: str = "sandbox") -> InstanceRow:
         agent_id=None,
         agno_enable=False,
         stream=False,
+        quiet_hours=None,
         api_webhook_schema=None,
         last_activity_at=NOON,
         created_at=NOON,

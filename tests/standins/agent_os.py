@@ -30,7 +30,10 @@ class Run:
 
 @dataclass
 class AgentOsStandIn:
-    """`answer` makes what the agent says of a message. `broken` is answered in the place of it; `gate` is waited for in the middle."""
+    """`answer` makes what the agent says of a message. `broken` is answered in the place of it.
+
+    `gate` is waited for before the first word, and each of `pauses` after so many words.
+    """
 
     agents: frozenset[str] = frozenset({"helper"})
     key: str | None = None
@@ -38,6 +41,7 @@ class AgentOsStandIn:
     broken: int | None = None
     breaks_off: bool = False
     gate: anyio.Event | None = None
+    pauses: dict[int, anyio.Event] = field(default_factory=dict[int, anyio.Event])
     runs: list[Run] = field(default_factory=list[Run])
     url: str = ""
     _owners: dict[str, str | None] = field(default_factory=dict[str, str | None])
@@ -85,7 +89,9 @@ class AgentOsStandIn:
         yield _event("ModelRequestStarted")
         if self.gate is not None:
             await self.gate.wait()
-        for word in said.split(" "):
+        for count, word in enumerate(said.split(" ")):
+            if count in self.pauses:
+                await self.pauses[count].wait()
             yield _event("RunContent", content=f"{word} ")
         if self.breaks_off:
             return

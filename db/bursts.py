@@ -1,0 +1,138 @@
+"""What agents are to answer: the deliveries of a chat that one run answers together. The first of them, the head, stands for all.
+
+Who has taken a burst holds it until its `lease_until`; what is written with another one changes nothing.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import LiteralString
+from uuid import UUID
+
+from db.database import Database
+
+TARGET = "agno"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is there of a burst's answer. `message_id` is of its first message, once that is queued.
+
+    `shown` is there while the message grows: what stands in it, or is about to. `answer` is the whole of it, once it is known.
+    """
+
+    message_id: int | None
+    shown: str | None
+    answer: str | None
+
+    @property
+    def is_growing(self) -> bool:
+        return self.message_id is not None and self.shown is not None
+
+    @property
+    def is_queued(self) -> bool:
+        """All of it."""
+        return self.message_id is not None and self.shown is None
+
+
+STANDING: LiteralString = """
+    SELECT m.id AS message_id, d.shown, d.answer FROM deliveries d
+        LEFT JOIN messages m ON m.instance_id = d.instance_id AND m.idempotency_key = %(key)s
+    WHERE d.id = %(head)s"""
+
+
+async def standing(database: Database, head: int, key: str) -> Standing:
+    """`key` is the idempotency key of the answer."""
+    return await database.one(Standing, STANDING, {"head": head, "key": key}) or Standing(None, None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A message of a burst. `message_id` None: it is gone."""
+
+    id: int
+    event_id: int
+    message_id: int | None
+    outgoing: bool
+    queued: bool
+    """Ours, from the outbox: an echo of it came in first."""
+    is_bot: bool
+    created_at: datetime
+    sending: bool
+    """Something of ours is on its way out in the chat: what looks like the owner's may be an echo of it."""
+    lease_until: datetime
+
+
+TAKE: LiteralString = """
+    WITH taken AS (
+        UPDATE deliveries SET batch = %(head)s, lease_until = now() + make_interval(secs => %(lease)s)
+        WHERE status = 'pending' AND target = 'agno' AND instance_id = %(instance_id)s AND coalesce(chat_id, '') = %(chat_id)s
+          AND (id = %(head)s AND lease_until = %(held)s OR id <> %(head)s AND (lease_until IS NULL OR lease_until <= now())
+              AND (batch = %(head)s OR NOT %(begun)s))
+          AND EXISTS (SELECT FROM deliveries WHERE id = %(head)s AND lease_until = %(held)s)
+        RETURNING id, event_id, instance_id, chat_id, created_at, lease_until
+    )
+    SELECT taken.id, taken.event_id, m.id AS message_id, coalesce(m.outgoing, false) AS outgoing, coalesce(m.queued, false) AS queued,
+        coalesce(c.is_bot, false) AS is_bot, taken.created_at,
+        taken.lease_until, EXISTS (
+            SELECT FROM outbox o WHERE o.instance_id = taken.instance_id AND o.chat_id = taken.chat_id AND o.claimed_epoch IS NOT NULL) AS sending
+    FROM taken LEFT JOIN events e ON e.id = taken.event_id LEFT JOIN messages m ON m.id = e.message_id
+        LEFT JOIN contacts c ON c.instance_id = taken.instance_id AND c.id = m.sender_id
+    ORDER BY taken.event_id, taken.id"""
+
+
+async def take(database: Database, instance_id: UUID, chat_id: str, *, head: int, held: datetime, begun: bool, lease: float) -> list[Asked]:
+    """All that waits in the chat, as one burst; nothing when `head` is not held until `held` any more.
+
+    `begun`: its answer stands there in part, so nothing may be added to the question.
+    """
+    params = {"instance_id": instance_id, "chat_id": chat_id, "head": head, "held": held, "begun": begun, "lease": lease}
+    return await database.all(Asked, TAKE, params)
+
+
+OURS: LiteralString = " WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(held)s"
+EXTEND: LiteralString = "UPDATE deliveries SET lease_until = now() + make_interval(secs => %(lease)s)" + OURS + " RETURNING lease_until"
+# In the row of the head.
+SHOW: LiteralString = "UPDATE deliveries SET shown = %(shown)s, answer = coalesce(%(answer)s, answer)" + OURS
+# Why it failed before is told too, of what has died.
+END: LiteralString = (
+    """
+    UPDATE deliveries SET status = %(status)s, lease_until = NULL, done_at = now(), shown = NULL, answer = NULL,
+        last_error = CASE %(status)s WHEN 'dead' THEN concat_ws(' ', %(error)s::text, last_error) ELSE %(error)s END"""
+    + OURS
+)
+AGAIN: LiteralString = (
+    """
+    UPDATE deliveries SET run_at = now() + make_interval(secs => %(delay)s), last_error = coalesce(%(error)s, last_error), lease_until = NULL,
+        attempts = greatest(0, attempts - CASE WHEN %(error)s::text IS NULL THEN 1 ELSE 0 END)"""
+    + OURS
+)
+# The answer is queued, and nobody needs to hold the question any more.
+ENDED: LiteralString = """
+    UPDATE deliveries SET status = 'done', lease_until = NULL, done_at = now()
+    WHERE (id = %(head)s OR batch = %(head)s) AND status = 'pending'"""
+
+
+async def extend(database: Database, ids: Sequence[int], *, held: datetime, lease: float) -> datetime | None:
+    """Until when the burst is held now; None when it is not held any more."""
+    return await database.value(EXTEND, {"ids": list(ids), "held": held, "lease": lease})
+
+
+async def show(database: Database, head: int, *, held: datetime, shown: str, answer: str | None) -> bool:
+    """Write down what stands in the chat, or is about to, and the whole answer where it is known. False: not held any more."""
+    return await database.execute(SHOW, {"ids": [head], "held": held, "shown": shown, "answer": answer}) > 0
+
+
+async def end(database: Database, ids: Sequence[int], status: str, error: str | None = None, *, held: datetime) -> None:
+    """Done, or dead."""
+    await database.execute(END, {"ids": list(ids), "status": status, "error": error, "held": held})
+
+
+async def again(database: Database, ids: Sequence[int], delay: float, error: str | None = None, *, held: datetime) -> None:
+    """In `delay` seconds; without an error that was no attempt."""
+    await database.execute(AGAIN, {"ids": list(ids), "delay": delay, "error": error, "held": held})
+
+
+async def ended(database: Database, head: int) -> None:
+    """All of the burst that was begun with this head is done."""
+    await database.execute(ENDED, {"head": head})

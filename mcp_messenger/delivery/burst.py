@@ -1,0 +1,127 @@
+"""What one run of an agent answers, and the hold on it: while it is renewed, no other process runs the same."""
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import anyio
+
+from db import bursts as store
+from db.database import Database
+from db.errors import StoreUnavailable
+from db.instances import InstanceRow
+from db.messages import MessageRow
+from providers.errors import MessengerError
+from providers.models import ChatKind
+
+log = logging.getLogger(__name__)
+
+LEASE = 300.0
+RENEWALS = 5
+"""In the time of a lease."""
+
+
+class Stopped(Exception):
+    """The burst is not this run's to answer any more."""
+
+
+class Lost(Stopped):
+    """Another process has it."""
+
+
+class TakenOver(Stopped):
+    """A person answers in the chat."""
+
+
+class Hold:
+    """The deliveries of a burst while they are ours. What is written through it changes nothing once they are not."""
+
+    def __init__(self, database: Database, ids: Sequence[int], until: datetime, *, lease: float) -> None:
+        self.ids = tuple(ids)
+        self._database = database
+        self._until = until
+        self._lease = lease
+        # A renewal changes what all others are written with.
+        self._turn = anyio.Lock()
+
+    async def kept(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do this while the burst is ours. Raises Lost when it is not any more, and what `work` raises of MessengerError and Stopped."""
+        failure: MessengerError | Stopped | None = Lost()
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._keep, beside.cancel_scope)
+            try:
+                await work()
+                failure = None
+            except (MessengerError, Stopped) as error:
+                failure = error
+            beside.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
+
+    async def _keep(self, work: anyio.CancelScope) -> None:
+        pause = self._lease / RENEWALS
+        renewed = anyio.current_time()
+        while anyio.current_time() - renewed < self._lease - pause:
+            await anyio.sleep(pause)
+            try:
+                await self._renew()
+                renewed = anyio.current_time()
+            except StoreUnavailable as error:
+                log.warning("a question to an agent is not held on to yet: %s", error)
+            except Lost:
+                break
+        work.cancel()
+
+    async def _renew(self) -> None:
+        async with self._turn:
+            until = await store.extend(self._database, self.ids, held=self._until, lease=self._lease)
+            if until is None:
+                raise Lost
+            self._until = until
+
+    async def show(self, text: str, answer: str | None = None) -> None:
+        """Before it is shown in the chat. Raises Lost."""
+        async with self._turn:
+            if not await store.show(self._database, self.ids[0], held=self._until, shown=text, answer=answer):
+                raise Lost
+
+    async def end(self, status: str, error: str | None = None) -> None:
+        """Done, or dead."""
+        async with self._turn:
+            await store.end(self._database, self.ids, status, error, held=self._until)
+
+    async def again(self, delay: float, error: str | None = None) -> None:
+        """In so many seconds; without an error that was no attempt."""
+        async with self._turn:
+            await store.again(self._database, self.ids, delay, error, held=self._until)
+
+
+def key_of(head: int) -> str:
+    """The idempotency key of the answer to the burst that this delivery is the first of."""
+    return f"agno:{head}"
+
+
+@dataclass(frozen=True)
+class Burst:
+    """`messages` are in their order, and at least one."""
+
+    row: InstanceRow
+    chat_id: str
+    chat_kind: ChatKind
+    messages: Sequence[MessageRow]
+    attempts: int
+    hold: Hold
+
+    @property
+    def key(self) -> str:
+        return key_of(self.hold.ids[0])
+
+    @property
+    def key_of_rest(self) -> str:
+        """Of what does not stand in the answer's first message."""
+        return f"{self.key}:rest"
+
+    @property
+    def session(self) -> str:
+        return f"{self.row.id}:{self.chat_id}"

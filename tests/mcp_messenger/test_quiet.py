@@ -1,0 +1,97 @@
+"""Quiet hours: what they are written as, and how long they last by the clocks of their zone."""
+
+from datetime import UTC, datetime, time
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from mcp_messenger.caller import ADMIN
+from mcp_messenger.config import from_environment
+from mcp_messenger.delivery.quiet import Quiet, parse_quiet
+from mcp_messenger.errors import InvalidInput
+from mcp_messenger.operations.operation import OfInstance
+from mcp_messenger.operations.table import BY_NAME
+from mcp_messenger.operations.validation import validated
+from tests.running import ready_sandbox, running_app
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def test_they_go_over_midnight() -> None:
+    quiet = Quiet(time(22), time(6))
+    assert quiet.wait(datetime(2026, 5, 4, 23, tzinfo=UTC)) == 7 * 3600
+    assert quiet.wait(datetime(2026, 5, 4, 5, 30, tzinfo=UTC)) == 1800
+    assert quiet.wait(datetime(2026, 5, 4, 6, tzinfo=UTC)) == 0
+    assert Quiet(time(12), time(14)).wait(datetime(2026, 5, 4, 13, tzinfo=UTC)) == 3600
+
+
+def test_they_go_by_the_clocks_of_their_zone() -> None:
+    quiet = Quiet(time(22), time(7), BERLIN)
+    assert quiet.wait(datetime(2026, 7, 1, 20, 30, tzinfo=UTC)) == 8.5 * 3600
+    assert quiet.wait(datetime(2026, 7, 1, 19, 30, tzinfo=UTC)) == 0
+    assert quiet.wait(datetime(2026, 1, 1, 20, 30, tzinfo=UTC)) == 0
+
+
+def test_the_night_in_which_clocks_are_changed_is_an_hour_shorter_or_longer() -> None:
+    quiet = Quiet(time(22), time(7), BERLIN)
+    assert quiet.wait(datetime(2026, 3, 28, 22, tzinfo=BERLIN)) == 8 * 3600
+    assert quiet.wait(datetime(2026, 10, 24, 22, tzinfo=BERLIN)) == 10 * 3600
+
+
+@pytest.mark.parametrize(
+    ("written", "quiet"),
+    [
+        ("22:00-07:00", Quiet(time(22), time(7))),
+        ("22:00 - 7:30 UTC", Quiet(time(22), time(7, 30))),
+        ("22:00-07:00 Europe/Berlin", Quiet(time(22), time(7), BERLIN)),
+        ("off", None),
+    ],
+)
+def test_what_can_be_read(written: str, quiet: Quiet | None) -> None:
+    assert parse_quiet(written) == quiet
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("22:00", "give two times"),
+        ("25:00-06:00", "give two times"),
+        ("22:00+01:00-06:00", "give two times"),
+        ("night", "give two times"),
+        ("22:00-22:00", "at the same time"),
+        ("22:00-06:00 Berlin", "no such time zone"),
+        ("22:00-06:00 Europe", "no such time zone"),
+        ("22:00-06:00 ../../etc/passwd", "no such time zone"),
+    ],
+)
+def test_what_cannot_be_read_is_told_where_it_is_given(written: str, said: str) -> None:
+    with pytest.raises(InvalidInput, match=f"QUIET_HOURS.*{said}"):
+        from_environment({"MCP_MESSENGER_QUIET_HOURS": written})
+    for name, more in (("create_instance", {"provider": "sandbox"}), ("update_instance", {"instance_id": "x"})):
+        with pytest.raises(InvalidInput, match=f"quiet_hours: .*{said}"):
+            validated(BY_NAME[name], {**more, "quiet_hours": written})
+
+
+def test_a_computer_without_time_zones_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zoneinfo.ZoneInfo", ZoneInfo.no_cache)
+    monkeypatch.setattr("zoneinfo.TZPATH", ())
+    monkeypatch.setattr("zoneinfo._tzpath.TZPATH", (), raising=False)
+    with pytest.raises(ValueError, match="install tzdata"):
+        parse_quiet("22:00-06:00 Europe/Berlin")
+    assert parse_quiet("22:00-06:00") == Quiet(time(22), time(6))
+
+
+@pytest.mark.anyio
+async def test_an_instance_has_its_own_or_the_servers(database_url: str, tmp_path: Path) -> None:
+    async with running_app(database_url, tmp_path) as app:
+        instance_id = await ready_sandbox(app)
+
+        async def kept() -> str | None:
+            operation = BY_NAME["get_instance"]
+            return (await operation.run(app, ADMIN, OfInstance(instance_id=instance_id))).instance.quiet_hours  # pyright: ignore
+
+        for given, expected in (("22:00-07:00 Europe/Berlin", "22:00-07:00 Europe/Berlin"), (None, "22:00-07:00 Europe/Berlin"), ("", None)):
+            update = BY_NAME["update_instance"]
+            await update.run(app, ADMIN, update.input.model_validate({"instance_id": instance_id, "quiet_hours": given}))
+            assert await kept() == expected
