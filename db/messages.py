@@ -35,6 +35,15 @@ class MessageRow:
 
 Position = tuple[datetime, int]
 
+HEARD_UNTIL: LiteralString = """
+    SELECT sent_at FROM messages WHERE instance_id = %(instance_id)s AND NOT outgoing ORDER BY sent_at DESC, id DESC LIMIT 1"""
+
+
+async def heard_until(database: Database, instance_id: UUID) -> datetime | None:
+    """When the newest message was written that somebody else wrote."""
+    return await database.value(HEARD_UNTIL, {"instance_id": instance_id})
+
+
 GET: LiteralString = "SELECT " + COLUMNS + " FROM messages WHERE id = %(id)s AND instance_id = %(instance_id)s"
 
 

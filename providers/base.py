@@ -4,6 +4,7 @@ import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import ClassVar, NoReturn
 
@@ -62,6 +63,8 @@ class Surroundings:
     """A folder of the instance's own; it may not exist yet."""
     public_url: str | None = None
     """Where the platform (or a person's browser) reaches this server, without a trailing slash."""
+    heard_until: datetime | None = None
+    """When the newest message was written that is stored already; None where there is none, or nobody here knows."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
@@ -12,7 +13,7 @@ from uuid import UUID
 import anyio
 import anyio.abc
 
-from db import instances, leases
+from db import instances, leases, messages
 from db.database import Database
 from db.errors import StoreUnavailable
 from db.instances import InstanceRow
@@ -204,7 +205,9 @@ class Supervisor:
     async def _provider(self, row: InstanceRow) -> Provider:
         cls = await classes.load(row.provider)
         settings = await credentials.load(self._database, self._vault(), row, cls.settings_type)
-        return await self.runtime(row).provider(row, cls, settings, self._surroundings(row.id))
+        # What a provider keeps in its folder does not come along when another machine takes over.
+        surroundings = replace(self._surroundings(row.id), heard_until=await messages.heard_until(self._database, row.id))
+        return await self.runtime(row).provider(row, cls, settings, surroundings)
 
     def runtime(self, row: InstanceRow) -> Runtime:
         """Raises NotAvailable where this process has none of that kind."""

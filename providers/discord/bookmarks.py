@@ -19,12 +19,12 @@ _MARGIN = timedelta(minutes=1)
 
 
 class Bookmarks:
-    """`path` may not exist yet; then everything up to now counts as read. Not for two at a time."""
+    """`path` may not exist yet; then everything up to `otherwise` counts as read, or up to now. Not for two at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, otherwise: datetime | None) -> None:
         self._path = path
         self._read: OrderedDict[str, int] = OrderedDict()
-        self._newest = snowflake_at(datetime.now(UTC) + _MARGIN)
+        self._newest = snowflake_at(otherwise or datetime.now(UTC) + _MARGIN)
         self.partners: dict[str, Contact] = {}
         """Private channels, and with whom: Discord lists them nowhere."""
         self.is_changed = True

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from providers.base import Deliver, Provider, Settings, Surroundings
 from providers.discord.attachments import attachments_of, file_ref
+from providers.discord.bookmarks import Bookmarks
 from providers.discord.choices import check_choices
 from providers.discord.client import DiscordClient, WrongCalls
 from providers.discord.connection import Connection, Timing
@@ -119,8 +120,8 @@ class DiscordProvider(Provider):
     async def start(self, deliver: Deliver) -> None:
         await self.stop()
         client, directory = self._open()
-        file = self.surroundings.data_dir / "read.json"
-        receiver = Receiver(client, deliver, directory, file, self._timing.pauses, self._timing.catching)
+        bookmarks = Bookmarks(self.surroundings.data_dir / "read.json", self.surroundings.heard_until)
+        receiver = Receiver(client, deliver, directory, bookmarks, self._timing.pauses, self._timing.catching)
 
         def make_translator(me: Account) -> Translator:
             return Translator(me, directory, self._nonces, self._own_edits)

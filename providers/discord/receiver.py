@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any, TypeVar
 
 from providers.base import Deliver
@@ -53,14 +52,14 @@ class Catching:
 
 class Receiver:
     def __init__(
-        self, client: DiscordClient, deliver: Deliver, directory: Directory, file: Path, pauses: tuple[float, ...], catching: Catching
+        self, client: DiscordClient, deliver: Deliver, directory: Directory, bookmarks: Bookmarks, pauses: tuple[float, ...], catching: Catching
     ) -> None:
         self.translator: Translator | None = None
         """Set before the first event is put."""
         self._client = client
         self._deliver = deliver
         self._directory = directory
-        self._bookmarks = Bookmarks(file)
+        self._bookmarks = bookmarks
         self._pauses = pauses
         self._catching = catching
         self._waiting: asyncio.Queue[StateChanged | Told] = asyncio.Queue(_WAITING_MAX)

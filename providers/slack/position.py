@@ -3,17 +3,18 @@
 import json
 import logging
 import time
+from datetime import datetime
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
 
 class Position:
-    """A time in seconds, in the instance's folder."""
+    """A time in seconds, in the instance's folder; where that has none, `otherwise`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, otherwise: datetime | None) -> None:
         self._path = folder / "slack-position.json"
-        self.at = self._load()
+        self.at = self._load() or (otherwise and otherwise.timestamp())
 
     def _load(self) -> float | None:
         try:

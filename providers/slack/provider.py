@@ -104,7 +104,7 @@ class SlackProvider(Provider):
 
     async def start(self, deliver: Deliver) -> None:
         await self.stop()
-        position = Position(self.surroundings.data_dir)
+        position = Position(self.surroundings.data_dir, self.surroundings.heard_until)
         self._connection = Connection(self._at.client, deliver, self._at.translator, position, self._settings.app_token, self._timing)
         self._task = asyncio.create_task(self._connection.run())
 

@@ -45,11 +45,16 @@ def to_html(markdown: str) -> str:
 
 def _code_block(lines: list[str], start: int, mark: str, language: str) -> tuple[str, int]:
     end = start
-    while end < len(lines) and not lines[end].strip().startswith(mark):
+    while end < len(lines) and not _closes(lines[end].strip(), mark):
         end += 1
     code = escape("\n".join(lines[start:end]), quote=False)
     opening = f'<code class="language-{escape(language)}">' if language else ""
     return f"<pre>{opening}{code}{'</code>' if language else ''}</pre>", end + 1
+
+
+def _closes(line: str, mark: str) -> bool:
+    """Nothing but the mark, at least as long: anything else on the line is code."""
+    return len(line) >= len(mark) and not line.strip(mark[0])
 
 
 def _quote(lines: list[str], start: int) -> tuple[str, int]:

@@ -1,13 +1,16 @@
 """Slack through the whole application: stored once, sent once, whatever breaks in between."""
 
 import json
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from mcp_messenger.app import App
 from tests.running import PATIENCE, running_app, serving, until_status
@@ -28,9 +31,15 @@ async def app(database_url: str, tmp_path: Path) -> AsyncIterator[App]:
         yield app
 
 
+@asynccontextmanager
+async def connected(app: App) -> AsyncGenerator[httpx.AsyncClient]:
+    async with serving(app) as url, httpx.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE) as client:
+        yield client
+
+
 @pytest.fixture
 async def client(app: App) -> AsyncIterator[httpx.AsyncClient]:
-    async with serving(app) as url, httpx.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE) as client:
+    async with connected(app) as client:
         yield client
 
 
@@ -110,6 +119,18 @@ async def test_a_restart_reads_back_what_was_missed_and_stores_nothing_twice(app
     slack.user_writes(slack.direct(ann), "meanwhile", by=ann)
     await client.post(f"/api/v1/instances/{instance_id}/start")
     await until_recent(app, client, instance_id, ["meanwhile", "before"])
+
+
+async def test_another_machine_reads_back_what_was_missed(database_url: str, tmp_path: Path, slack: SlackStandIn) -> None:
+    ann = slack.person("Ann")
+    key = SecretStr(os.urandom(32).hex())
+    async with running_app(database_url, tmp_path / "one", secret_key=key) as app, connected(app) as client:
+        instance_id = await make(app, client, slack, app_token=slack.app_token)
+        slack.user_writes(slack.direct(ann), "before", by=ann)
+        await until_recent(app, client, instance_id, ["before"])
+    slack.user_writes(slack.direct(ann), "meanwhile", by=ann)
+    async with running_app(database_url, tmp_path / "another", secret_key=key) as app, connected(app) as client:
+        await until_recent(app, client, instance_id, ["meanwhile", "before"])
 
 
 async def test_no_secret_is_shown(app: App, client: httpx.AsyncClient, slack: SlackStandIn) -> None:

@@ -1,10 +1,12 @@
 """Discord under the application: what its echo settles, and what is in the store after a restart."""
 
+import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from uuid import UUID
 
 import pytest
+from pydantic import SecretStr
 
 from db import instances
 from mcp_messenger.app import App
@@ -16,6 +18,8 @@ from tests.running import running_app, until_status
 from tests.stored import rows, until
 
 pytestmark = pytest.mark.anyio
+
+KEY = SecretStr(os.urandom(32).hex())
 
 
 @pytest.fixture
@@ -46,13 +50,16 @@ async def test_the_echo_tells_the_fate_of_a_send_whose_every_answer_was_lost(app
     assert len(station.world.messages[station.general]) == 1
 
 
-async def test_a_message_written_while_the_program_was_away_is_stored_once(database_url: str, tmp_path: Path, station: Station) -> None:
-    async with running_app(database_url, tmp_path / "one") as app:
+@pytest.mark.parametrize("successor", ["one", "another machine"])
+async def test_a_message_written_while_the_program_was_away_is_stored_once(
+    database_url: str, tmp_path: Path, station: Station, successor: str
+) -> None:
+    async with running_app(database_url, tmp_path / "one", secret_key=KEY) as app:
         instance_id = await ready(app, station)
         station.world.write(station.general, station.ann, "before")
         await until(lambda: len(stored(database_url)) == 1)
     station.world.write(station.general, station.ann, "meanwhile")
-    async with running_app(database_url, tmp_path / "one") as app:
+    async with running_app(database_url, tmp_path / successor, secret_key=KEY) as app:
         await until(lambda: len(stored(database_url)) == 2)
         station.world.write(station.general, station.ann, "after")
         await until(lambda: len(stored(database_url)) == 3)

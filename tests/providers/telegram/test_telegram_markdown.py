@@ -36,6 +36,8 @@ from tests.standins.telegram_bot_api.markup import visible_text
         ("```python\nif a < b:\n    **x**\n```\nafter", '<pre><code class="language-python">if a &lt; b:\n    **x**</code></pre>\nafter'),
         ("```\ncode\n```", "<pre>code</pre>"),
         ("```\nnever closed", "<pre>never closed</pre>"),
+        ("```\ncode\n``` and words\n```\nafter", "<pre>code\n``` and words</pre>\nafter"),
+        ("````\n```\n````", "<pre>```</pre>"),
         ("~~~\n```\n~~~", "<pre>```</pre>"),
         # What Telegram's own modes refuse or garble
         ("snake_case_name, 2*3*4 and x**2 + y**2", "snake_case_name, 2*3*4 and x**2 + y**2"),
