@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import uvicorn
@@ -17,8 +17,9 @@ from mcp_messenger.caller import ADMIN
 from mcp_messenger.client_configuration import http_configuration, stdio_configuration
 from mcp_messenger.config import Config
 from mcp_messenger.errors import Conflict, InvalidInput
-from mcp_messenger.faces.http import http_app
+from mcp_messenger.faces.http import HttpFace
 from mcp_messenger.faces.mcp import selected
+from mcp_messenger.faces.prompt_heads import PromptHeads
 from mcp_messenger.operations.keys import CreateToken, create_user_token
 
 log = logging.getLogger(__name__)
@@ -58,7 +59,8 @@ async def serve(config: Config) -> None:
             ),
             flush=True,
         )
-        await run_server(http_app(app), listener)
+        asgi = HttpFace(app)
+        await run_server(asgi, listener, ends=asgi.end_streams)
 
 
 def bind(config: Config) -> tuple[socket.socket, Config]:
@@ -80,13 +82,33 @@ def bind(config: Config) -> tuple[socket.socket, Config]:
     return listener, replace(config, port=listener.getsockname()[1])
 
 
-async def run_server(asgi: ASGIApp, listener: socket.socket, *, begins: Callable[[uvicorn.Server], None] | None = None) -> None:
-    """Serve until SIGINT or SIGTERM; what is under way gets a few seconds to end. `begins` is told who serves."""
+def _nothing() -> None:
+    pass
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ends: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ends = ends
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._ends()
+        await super().shutdown(sockets)
+
+
+async def run_server(
+    asgi: ASGIApp, listener: socket.socket, *, begins: Callable[[uvicorn.Server], None] | None = None, ends: Callable[[], None] = _nothing
+) -> None:
+    """Serve until SIGINT or SIGTERM; what is under way gets a few seconds to end.
+
+    `begins` is told who serves; `ends` is called first of all when it stops, for answers that would go on for ever.
+    """
     # The routes and their models stay too: the collector need not walk them again and again while it serves.
     gc.freeze()
-    server = uvicorn.Server(
-        uvicorn.Config(asgi, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS, server_header=False, ws="none")
+    config = uvicorn.Config(
+        asgi, http=PromptHeads, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS, server_header=False, ws="none"
     )
+    server = _Server(config, ends)
     if begins is not None:
         begins(server)
     with _stopped_by_signals(server):
@@ -97,7 +119,7 @@ async def run_server(asgi: ASGIApp, listener: socket.socket, *, begins: Callable
 def _stopped_by_signals(server: uvicorn.Server) -> Generator[None]:
     """uvicorn raises the signal again when it is done, which would cut our own clean-up short."""
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    server.capture_signals = _nothing  # pyright: ignore[reportAttributeAccessIssue] - its own handlers are replaced
+    server.capture_signals = nullcontext  # pyright: ignore[reportAttributeAccessIssue] - its own handlers are replaced
     for number in previous:
         # Open event streams end early because they find the server behind this very method.
         signal.signal(number, server.handle_exit)
@@ -106,11 +128,6 @@ def _stopped_by_signals(server: uvicorn.Server) -> Generator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _nothing() -> Generator[None]:
-    yield
 
 
 async def print_token(config: Config, user: str) -> None:

@@ -15,7 +15,7 @@ from db import instances
 from mcp_messenger.app import App, running
 from mcp_messenger.caller import ADMIN, Caller, parse_instance_id
 from mcp_messenger.config import Config
-from mcp_messenger.faces.http import http_app
+from mcp_messenger.faces.http import HttpFace
 from mcp_messenger.operations.instances import CreateInstance, create_instance
 
 PATIENCE = 20.0
@@ -41,7 +41,7 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def serving(app: App, listener: socket.socket | None = None) -> AsyncGenerator[str]:
     """The HTTP face of the application in this very loop; gives its address, without a slash at the end."""
-    async with serving_asgi(http_app(app), listener) as url:
+    async with serving_asgi(HttpFace(app), listener) as url:
         yield url
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from fastapi import APIRouter, FastAPI
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_messenger.app import App
 from mcp_messenger.faces.aliases import add_aliases
@@ -27,13 +27,21 @@ WITH_FILES = {"/mcp": MAX_BODY, "/api/v1/instances/": MAX_BODY, "/api/v1/send/":
 """Where a body may hold a file in base64."""
 
 
-def http_app(app: App) -> ASGIApp:
-    return guarded(app, unguarded(app))
+class HttpFace:
+    """The ASGI application. `api` is what stands behind its guards; `end_streams` ends answers that would go on for ever."""
+
+    def __init__(self, app: App) -> None:
+        endpoints = McpEndpoints(app)
+        self.end_streams = endpoints.end_streams
+        self.api = unguarded(app, endpoints)
+        self._asgi = guarded(app, self.api)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._asgi(scope, receive, send)
 
 
-def unguarded(app: App) -> FastAPI:
+def unguarded(app: App, endpoints: McpEndpoints) -> FastAPI:
     """Every route, without the guards."""
-    endpoints = McpEndpoints(app)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:

@@ -45,6 +45,7 @@ class Changes(Listener):
         self._app = app
         self._authenticate = authenticate
         self._streams: dict[InMemorySubscriptionBus, Caller] = {}
+        self._handlers: set[ListenHandler] = set()
         self._subscribers: defaultdict[str, dict[Connection, Caller]] = defaultdict(dict)
         self._send, self._receive = anyio.create_memory_object_stream[tuple[UUID, str]](BUFFER)
 
@@ -92,11 +93,19 @@ class Changes(Listener):
         if len(self._streams) >= MAX_STREAMS:
             raise MCPError(code=INTERNAL_ERROR, message="Too many clients listen already.")
         stream = InMemorySubscriptionBus()
+        handler = ListenHandler(stream)
         self._streams[stream] = caller
+        self._handlers.add(handler)
         try:
-            return await ListenHandler(stream)(context, params)
+            return await handler(context, params)
         finally:
             del self._streams[stream]
+            self._handlers.discard(handler)
+
+    def end(self) -> None:
+        """The clients are told that their streams are over, and may listen elsewhere."""
+        for handler in list(self._handlers):
+            handler.close()
 
     async def _subscribe(self, context: Context, params: SubscribeRequestParams) -> EmptyResult:
         caller = await self._admitted(context, [params.uri])

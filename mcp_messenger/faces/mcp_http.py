@@ -65,6 +65,7 @@ class McpEndpoints:
         self._one = MessengerServer(app, caller_of, instance_id=lambda context: request_of(context).path_params["instance_id"])
         self.all = gate(app, self._all, self._admit)
         self.one = gate(app, self._one, self._admit_to_instance)
+        self.end_streams = self._changes.end
 
     async def _admit(self, scope: Scope) -> Caller:
         return await authenticate(self._app, headers_of(scope), peer_of(scope))

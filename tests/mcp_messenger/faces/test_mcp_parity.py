@@ -13,7 +13,7 @@ from mcp.types import CallToolResult
 
 from mcp_messenger.app import App
 from mcp_messenger.config import Config
-from mcp_messenger.faces.http import http_app
+from mcp_messenger.faces.http import HttpFace
 from mcp_messenger.faces.mcp import selected
 from mcp_messenger.faces.problem import STATUS
 from mcp_messenger.operations.operation import Face
@@ -85,10 +85,7 @@ def rest_names(api: FastAPI) -> set[str]:
 
 
 async def test_the_table_and_both_faces_have_the_same_names(app: App) -> None:
-    asgi: Any = http_app(app)
-    while not isinstance(asgi, FastAPI):
-        asgi = asgi._app
-    routes = rest_names(asgi)
+    routes = rest_names(HttpFace(app).api)
     in_table = {face: {row.name for row in OPERATIONS if face in row.faces} for face in Face}
     assert in_table[Face.REST] <= routes
     assert in_table[Face.REST] == {row.name for row in OPERATIONS}

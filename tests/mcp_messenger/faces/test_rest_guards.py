@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from mcp_messenger.app import build
 from mcp_messenger.config import Config
 from mcp_messenger.errors import InvalidInput
-from mcp_messenger.faces.http import http_app, unguarded
+from mcp_messenger.faces.http import HttpFace
 
 pytestmark = pytest.mark.anyio
 
@@ -20,7 +20,7 @@ HERE = "http://127.0.0.1:3000"
 
 CALLS = [
     (method.upper(), path)
-    for path, methods in unguarded(build(Config(data_dir=Path()))).openapi()["paths"].items()
+    for path, methods in HttpFace(build(Config(data_dir=Path()))).api.openapi()["paths"].items()
     for method in methods
     if path != "/health"
 ]
@@ -33,7 +33,7 @@ PATHS = [*CALLS, *OPEN, *WEBHOOKS, *MCP]
 @pytest.fixture(scope="module")
 async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
     """To a server that runs nothing: a guard that lets a request through would make it fail otherwise."""
-    app = http_app(build(Config(data_dir=tmp_path_factory.mktemp("data"), public_url="https://bot.example/in", admin_token=TOKEN)))
+    app = HttpFace(build(Config(data_dir=tmp_path_factory.mktemp("data"), public_url="https://bot.example/in", admin_token=TOKEN)))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=HERE) as client:
         yield client
 

@@ -14,7 +14,7 @@ from inline_snapshot import external_file
 from mcp_messenger.app import build
 from mcp_messenger.config import Config
 from mcp_messenger.faces.aliases import OF_INSTANCE, OF_MANAGER, SPELLED_OF_INSTANCE, SPELLED_OF_MANAGER
-from mcp_messenger.faces.http import unguarded
+from mcp_messenger.faces.http import HttpFace
 from mcp_messenger.operations.operation import Face
 from mcp_messenger.operations.table import OPERATIONS
 
@@ -23,7 +23,7 @@ SNAPSHOT = Path(__file__).parent.parent / "snapshots" / "openapi.json"
 
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return json.loads(json.dumps(unguarded(build(Config(data_dir=tmp_path_factory.mktemp("data")))).openapi()))
+    return json.loads(json.dumps(HttpFace(build(Config(data_dir=tmp_path_factory.mktemp("data")))).api.openapi()))
 
 
 @pytest.fixture(scope="module")
