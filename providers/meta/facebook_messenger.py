@@ -1,18 +1,17 @@
 """A Facebook Page's Messenger behind the port."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from pydantic import SecretStr
 
-from providers.base import Settings, Surroundings, WebhookReply, WebhookRequest
+from providers.base import Settings, Surroundings
 from providers.errors import LoggedOut
 from providers.meta.connection import Timing
 from providers.meta.echo import marked
 from providers.meta.json import Json
 from providers.meta.messaging.provider import MessagingProvider
 from providers.meta.settings import GraphId, MetaSettings
-from providers.models import Account, Capability, Chat, Download, Draft, Limits, Media, Message, Rate, SentMessage
+from providers.models import Account, Capability, Draft, Limits, Rate, SentMessage
 
 _MB = 1024 * 1024
 
@@ -87,24 +86,3 @@ class FacebookMessengerProvider(MessagingProvider):
     async def react(self, chat_id: str, message_id: str, emoji: str | None) -> None:
         action = "unreact" if emoji is None else "react"
         await self._act(chat_id, action, payload={"message_id": message_id} | ({} if emoji is None else {"reaction": emoji}))
-
-    async def set_typing(self, chat_id: str, typing: bool) -> None:
-        """Shown for 20 s, or until the message arrives."""
-        await self._act(chat_id, "typing_on" if typing else "typing_off")
-
-    async def mark_read(self, chat_id: str, message_id: str) -> None:
-        await self._act(chat_id, "mark_seen")
-
-    async def list_chats(self) -> Sequence[Chat]:
-        with self._watched():
-            return await self._conversations.list_chats()
-
-    async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
-        with self._watched():
-            return await self._conversations.history(chat_id, before=before, limit=limit)
-
-    async def download(self, media: Media) -> Download:
-        return await self._download(media)
-
-    async def receive_webhook(self, request: WebhookRequest) -> WebhookReply:
-        return await self._receive(request)

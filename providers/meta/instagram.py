@@ -1,18 +1,17 @@
 """An Instagram professional account behind the port: by Instagram Login, or through the Facebook Page it is linked to."""
 
-from collections.abc import Sequence
 from typing import ClassVar
 
 from pydantic import SecretStr
 
-from providers.base import Settings, Surroundings, WebhookReply, WebhookRequest
+from providers.base import Settings, Surroundings
 from providers.errors import InvalidRequest, LoggedOut
 from providers.meta.connection import Timing
 from providers.meta.json import Json
 from providers.meta.messaging.outbound import ATTACHMENT
 from providers.meta.messaging.provider import MessagingProvider
 from providers.meta.settings import GraphId, MetaSettings
-from providers.models import Account, Capability, Chat, Download, Draft, Limits, Media, Message, Rate, SentMessage, TextUnit
+from providers.models import Account, Capability, Draft, Limits, Rate, SentMessage, TextUnit
 
 _MB = 1024 * 1024
 
@@ -124,23 +123,3 @@ class InstagramProvider(MessagingProvider):
             return
         reaction = "love" if emoji in {"❤", "❤️"} else emoji
         await self._act(chat_id, "react", payload={"message_id": message_id, "reaction": reaction})
-
-    async def set_typing(self, chat_id: str, typing: bool) -> None:
-        await self._act(chat_id, "typing_on" if typing else "typing_off")
-
-    async def mark_read(self, chat_id: str, message_id: str) -> None:
-        await self._act(chat_id, "mark_seen")
-
-    async def list_chats(self) -> Sequence[Chat]:
-        with self._watched():
-            return await self._conversations.list_chats()
-
-    async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
-        with self._watched():
-            return await self._conversations.history(chat_id, before=before, limit=limit)
-
-    async def download(self, media: Media) -> Download:
-        return await self._download(media)
-
-    async def receive_webhook(self, request: WebhookRequest) -> WebhookReply:
-        return await self._receive(request)

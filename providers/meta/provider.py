@@ -103,7 +103,7 @@ class MetaProvider(Provider):
                 self._connection.doubt()
             raise
 
-    async def _receive(self, request: WebhookRequest) -> WebhookReply:
+    async def receive_webhook(self, request: WebhookRequest) -> WebhookReply:
         """Raises what `deliver` raises; Meta brings it again then, for up to seven days."""
         if request.method == "GET":
             return self._webhook.challenge(request)

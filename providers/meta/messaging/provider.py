@@ -17,7 +17,7 @@ from providers.meta.messaging.sent import SentLog
 from providers.meta.provider import MetaProvider
 from providers.meta.recent import Recent
 from providers.meta.settings import MetaSettings
-from providers.models import Download, Draft, Event, Media, MessageReceived, ReceiptChanged, ReceiptStatus, SentMessage
+from providers.models import Chat, Download, Draft, Event, Media, Message, MessageReceived, ReceiptChanged, ReceiptStatus, SentMessage
 
 _UPLOADS_REMEMBERED = 200
 
@@ -75,7 +75,22 @@ class MessagingProvider(MetaProvider):
         with self._watched():
             await self._sender.act(chat_id, action, **more)
 
-    async def _download(self, media: Media) -> Download:
+    async def set_typing(self, chat_id: str, typing: bool) -> None:
+        """Shown for 20 s, or until the message arrives."""
+        await self._act(chat_id, "typing_on" if typing else "typing_off")
+
+    async def mark_read(self, chat_id: str, message_id: str) -> None:
+        await self._act(chat_id, "mark_seen")
+
+    async def list_chats(self) -> Sequence[Chat]:
+        with self._watched():
+            return await self._conversations.list_chats()
+
+    async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
+        with self._watched():
+            return await self._conversations.history(chat_id, before=before, limit=limit)
+
+    async def download(self, media: Media) -> Download:
         with self._watched():
             return await files.download(self._graph, media, self.limits.max_download or 0)
 

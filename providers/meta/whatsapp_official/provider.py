@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from providers.base import Settings, Surroundings, WebhookReply, WebhookRequest
+from providers.base import Settings, Surroundings
 from providers.errors import InvalidRequest, MessengerError, NotFound
 from providers.meta.connection import Timing
 from providers.meta.echo import marked
@@ -165,9 +165,6 @@ class WhatsAppOfficialProvider(MetaProvider):
             file = await self._graph.get(segment(media.ref), phone_number_id=self._settings.phone_number_id)
             content, mime = await self._graph.download(file["url"], limit=limit)
         return Download(content=content, mime=media.mime or mime, name=media.name or media.ref)
-
-    async def receive_webhook(self, request: WebhookRequest) -> WebhookReply:
-        return await self._receive(request)
 
     def _events_of(self, entry: Json) -> list[Event]:
         return readable(entry["changes"], self._inbound.events_of)
