@@ -80,8 +80,8 @@ class Desk:
 
 
 @asynccontextmanager
-async def opened(database_url: str, folder: Path, stand_in: AgentOsStandIn, *, stream: bool = False, **config: Any) -> AsyncGenerator[Desk]:
-    async with running_app(database_url, folder, agno_url=stand_in.url, **config) as app:
+async def opened(database_url: str, folder: Path, agents: AgentOsStandIn, *, stream: bool = False, **config: Any) -> AsyncGenerator[Desk]:
+    async with running_app(database_url, folder, agno_url=agents.url, **config) as app:
         instance_id = await ready_sandbox(app, persona="human")
         await instance_rows.update(app.database, UUID(instance_id), agno_enable=True, agent_id="helper", stream=stream)
-        yield Desk(app, database_url, instance_id, stand_in)
+        yield Desk(app, database_url, instance_id, agents)

@@ -26,6 +26,7 @@ import db.outbox
 from mcp_messenger.app import App, running
 from mcp_messenger.caller import ADMIN
 from mcp_messenger.config import Config
+from mcp_messenger.delivery import agents
 from mcp_messenger.delivery.agno import AgentOs
 from mcp_messenger.operations.table import BY_NAME
 from providers.errors import MessengerError
@@ -84,9 +85,11 @@ def say(line: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-async def main(database_url: str, data_dir: str, point: str, agno_url: str) -> None:
+async def main(database_url: str, data_dir: str, point: str, agno_url: str, lease: str) -> None:
     if point:
         die_at(point)
+    if lease:
+        agents.LEASE = float(lease)
     # What it posts and fetches in tests is on this machine.
     here = (IPv4Network("127.0.0.0/8"),)
     config = Config(data_dir=Path(data_dir), database_url=SecretStr(database_url), allowed_networks=here, agno_url=agno_url or None)
@@ -163,10 +166,10 @@ class Peer:
 
 
 @asynccontextmanager
-async def peer(database_url: str, data_dir: Path, *, dies: str = "", agno_url: str = "") -> AsyncGenerator[Peer]:
-    """Killed at the end, if it still runs. `dies` is one of POINTS."""
+async def peer(database_url: str, data_dir: Path, *, dies: str = "", agno_url: str = "", lease: str = "") -> AsyncGenerator[Peer]:
+    """Killed at the end, if it still runs. `dies` is one of POINTS, `lease` the seconds for which a question to an agent is held."""
     log = data_dir / f"peer-{os.urandom(3).hex()}.log"
-    command = [sys.executable, "-m", "tests.peer", database_url, str(data_dir), dies, agno_url]
+    command = [sys.executable, "-m", "tests.peer", database_url, str(data_dir), dies, agno_url, lease]
     with log.open("w") as stderr:
         process = await anyio.open_process(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr)
     async with process, anyio.create_task_group() as tasks:
@@ -181,4 +184,4 @@ async def peer(database_url: str, data_dir: Path, *, dies: str = "", agno_url: s
 
 
 if __name__ == "__main__":
-    anyio.run(main, sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4])
+    anyio.run(main, sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4], sys.argv[5])

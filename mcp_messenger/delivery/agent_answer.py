@@ -82,6 +82,8 @@ class Answer:
             # What is being edited comes to its end: it must not arrive after the last edit.
             self._whole.set()
             self._news.set()
+        if failure is not None or isinstance(self._stopped, TakenOver):
+            await self._remember_what_stands()
         if self._stopped is not None:
             raise self._stopped
         if failure is not None:
@@ -225,6 +227,12 @@ class Answer:
         with suppress(Rejected):
             await self.port.edit(message.chat_id, message.platform_id or "", text, TextFormat.PLAIN)
             await self._remember(message, text)
+
+    async def _remember_what_stands(self) -> None:
+        if self.standing.message_id is not None and self._stands is not None:
+            message = await self.ways.outbox.wait_settled(self.burst.row.id, self.standing.message_id, 0.0)
+            if message.status in STANDS:
+                await self._remember(message, self._stands + MARK)
 
     async def _remember(self, message: MessageRow, text: str) -> None:
         """Not every platform tells us of our own edit again."""

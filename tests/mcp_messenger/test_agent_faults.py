@@ -38,8 +38,8 @@ class Scene:
     agents: AgentOsStandIn
     instance_id: str = ""
 
-    def peer(self, dies: str = "") -> AbstractAsyncContextManager[Peer]:
-        return peer(self.database_url, self.folder, dies=dies, agno_url=self.agents.url)
+    def peer(self, dies: str = "", lease: str = "") -> AbstractAsyncContextManager[Peer]:
+        return peer(self.database_url, self.folder, dies=dies, agno_url=self.agents.url, lease=lease)
 
     async def begin(self, process: Peer, *, stream: bool = False) -> None:
         credentials = {"token": self.bot.token, "base_url": self.telegram.url}
@@ -149,3 +149,64 @@ async def test_a_kill_when_an_answer_has_grown(point: str, runs: int, scene: Sce
         assert await doomed.ended() == -signal.SIGKILL
     scene.agents.pauses = {}
     await succeeded(scene, STORY, runs=runs)
+
+
+async def test_an_edit_that_fails_is_made_again_without_another_run(scene: Scene) -> None:
+    scene.agents.answer = lambda message: STORY
+    scene.agents.pauses = {HALF: anyio.Event()}
+    async with scene.peer() as process:
+        await scene.begin(process, stream=True)
+        scene.write("a story")
+        await until(lambda: scene.sees() == [BEGINNING + MARK])
+        scene.bot.fail_next("editMessageText")
+        scene.bot.flood_next("editMessageText", retry_after=1)
+        scene.agents.pauses[HALF].set()
+        await until(lambda: one(scene.database_url, "SELECT answer IS NOT NULL AND lease_until IS NULL FROM deliveries"))
+        assert scene.sees() == [BEGINNING + MARK]
+        execute(scene.database_url, "UPDATE deliveries SET run_at = now() WHERE status = 'pending'")
+        await scene.until_answered()
+    assert (scene.sees(), len(scene.agents.runs), scene.bot.faults) == ([STORY], 1, [])
+
+
+LEASE = 2
+
+
+async def test_a_run_that_takes_longer_than_its_lease_stays_with_its_process(scene: Scene) -> None:
+    scene.agents.gate = anyio.Event()
+    async with scene.peer(lease=str(LEASE)) as first, scene.peer(lease=str(LEASE)) as second:
+        await scene.begin(first)
+        assert await second.call("held") == []
+        scene.write("hello")
+        await until(lambda: scene.agents.runs)
+        leased = one(scene.database_url, "SELECT lease_until FROM deliveries")
+        await until(lambda: rows(scene.database_url, "SELECT 1 FROM deliveries WHERE now() > %s + make_interval(secs => %s)", leased, 2 * LEASE))
+        scene.agents.gate.set()
+        await scene.until_answered()
+        await until(lambda: scene.sees() == ["agent: hello"])
+    assert len(scene.agents.runs) == 1
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_who_comes_back_after_another_has_answered_is_silent(stream: bool, scene: Scene) -> None:
+    scene.agents.answer = lambda message: f"{STORY} That was version {len(scene.agents.runs)}."
+    gate = anyio.Event()
+    scene.agents.pauses = {HALF: gate}
+    async with scene.peer(lease=str(LEASE)) as sleeper:
+        await scene.begin(sleeper, stream=stream)
+        scene.write("a story")
+        await until(lambda: scene.sees() == [BEGINNING + MARK] if stream else scene.agents.runs)
+        sleeper.signal(signal.SIGSTOP)
+        scene.agents.pauses = {}
+        gate.set()
+        execute(scene.database_url, *TIME_PASSES)
+        async with scene.peer(lease=str(LEASE)) as successor:
+            await successor.until_ready(scene.instance_id)
+            await scene.until_answered()
+            second = f"{STORY} That was version 2."
+            await until(lambda: scene.sees() == [second])
+            sleeper.signal(signal.SIGCONT)
+            with anyio.fail_after(20):
+                while "another process answers" not in str(await sleeper.call("get_logs", instance_id=scene.instance_id)):  # noqa: ASYNC110 - it must be asked
+                    await anyio.sleep(0.05)
+            assert scene.sees() == [second]
+    assert len(scene.agents.runs) == 2

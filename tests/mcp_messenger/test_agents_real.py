@@ -4,20 +4,18 @@ import os
 import socket
 import subprocess
 from collections.abc import Generator
-from datetime import UTC, datetime
 from pathlib import Path
-from uuid import UUID
 
 import httpx
 import pytest
 
-from db import instances as instance_rows
-from mcp_messenger.delivery.inbound import Source
-from providers.models import Chat, ChatKind, Contact, Message, MessageReceived
-from tests.running import ready_sandbox, running_app
-from tests.stored import rows, until
+from mcp_messenger.delivery.agent_text import MARK
+from tests.agent_desk import opened
+from tests.standins.agent_os import AgentOsStandIn
+from tests.stored import until
 
 PYTHON = os.environ.get("AGNO_PYTHON")
+STORY = "Once upon a time there was a fox. It lived in a wood. One day it went far away, and it was never seen again."
 SERVER = Path(__file__).parent.parent / "standins" / "agno_server.py"
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(PYTHON is None, reason="AGNO_PYTHON names no interpreter that has agno")]
@@ -42,16 +40,33 @@ def is_up(url: str) -> bool:
         return False
 
 
+def at(url: str) -> AgentOsStandIn:
+    """No more than the address: the real one is there."""
+    return AgentOsStandIn(url=url)
+
+
 async def test_a_real_agent_answers_twice_in_its_session(agno_url: str, database_url: str, tmp_path: Path) -> None:
     await until(lambda: is_up(agno_url), 60)
-    async with running_app(database_url, tmp_path, agno_url=agno_url) as app:
-        instance_id = UUID(await ready_sandbox(app, persona="human"))
-        await instance_rows.update(app.database, instance_id, agno_enable=True, agent_id="helper")
-        answers: list[tuple[str]] = []
-        for number, text in enumerate(("hello", "again")):
-            told = Message(id=f"w{number}", chat_id="ann", at=datetime.now(UTC), text=text, sender_id="ann")
-            chat = Chat(id="ann", kind=ChatKind.PRIVATE)
-            event = MessageReceived(message=told, chat=chat, sender=Contact(id="ann", name="Ann"))
-            await app.inbound.deliver(Source(instance_id, None), [event])
-            answers.append((f"agent: {text}",))
-            await until(lambda: rows(database_url, "SELECT body FROM messages WHERE queued ORDER BY id") == answers)
+    async with opened(database_url, tmp_path, at(agno_url)) as desk:
+        for text in ("hello", "again"):
+            await desk.write(text)
+            await until(lambda text=text: desk.answers()[-1:] == [f"agent: {text}"])
+    assert desk.answers() == ["agent: hello", "agent: again"]
+
+
+async def test_a_real_agents_answer_is_shown_while_it_grows(agno_url: str, database_url: str, tmp_path: Path) -> None:
+    await until(lambda: is_up(agno_url), 60)
+    async with opened(database_url, tmp_path, at(agno_url), stream=True) as desk:
+        await desk.write(STORY)
+        grown: list[str] = []
+
+        def is_whole() -> bool:
+            grown.extend(text for text in desk.stands() if text not in grown)
+            return grown[-1:] == [f"agent: {STORY}"]
+
+        await until(is_whole)
+        assert len(grown) >= 3
+        assert all(text.endswith(MARK) for text in grown[:-1])
+        assert [len(text) for text in grown[:-1]] == sorted(len(text) for text in grown[:-1])
+        assert len(desk.posts()) == 1
+        await until(lambda: desk.reasons() == [("done", None)])

@@ -1,9 +1,12 @@
-"""A real AgentOS with a model that repeats. Runs in an environment of its own: `python agno_server.py PORT`, with AGNO's packages there.
+"""A real AgentOS with a model that repeats, word by word, and takes its time over a long text.
 
-It needs agno, fastapi, uvicorn, python-multipart, sqlalchemy[asyncio], aiosqlite and greenlet.
+Runs in an environment of its own: `python agno_server.py PORT`, with AGNO's packages there. It needs agno, fastapi, uvicorn,
+python-multipart, sqlalchemy[asyncio], aiosqlite and greenlet.
 """
 
 # pyright: basic, reportMissingImports=false
+import asyncio
+import re
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +19,9 @@ from agno.db.sqlite import AsyncSqliteDb
 from agno.models.base import Model
 from agno.models.response import ModelResponse
 from agno.os import AgentOS
+
+AT_ONCE = 10
+"""Words."""
 
 
 class Parrot(Model):
@@ -33,7 +39,10 @@ class Parrot(Model):
         yield self._said(args, kwargs)
 
     async def ainvoke_stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ModelResponse]:
-        yield self._said(args, kwargs)
+        words = re.findall(r"\S+\s*", str(self._said(args, kwargs).content))
+        for word in words:
+            yield ModelResponse(role="assistant", content=word)
+            await asyncio.sleep(0.15 if len(words) > AT_ONCE else 0)
 
     def _parse_provider_response(self, response: Any, **kwargs: Any) -> ModelResponse:
         return response
