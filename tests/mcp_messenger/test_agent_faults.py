@@ -26,6 +26,11 @@ TIME_PASSES = (
 """What time would do after a kill."""
 
 
+BEGINNING = "Once upon a time there was a fox."
+STORY = f"{BEGINNING} It lived in a wood, and there it stayed."
+HALF = len(BEGINNING.split())
+
+
 @dataclass
 class Scene:
     """Ann's chat with a bot whose agent answers, and the processes that come and go."""
@@ -55,6 +60,11 @@ class Scene:
         """What stands in the chat now of what the bot wrote."""
         posts = [message for (chat, _), message in sorted(self.bot.messages.items()) if chat == self.ann]
         return [message["text"] for message in posts if message["from"]["id"] == self.bot.id]
+
+    async def until_begun(self) -> None:
+        """The beginning of an answer stands there, and the store knows it."""
+        await until(lambda: self.sees() == [BEGINNING + MARK])
+        await until(lambda: one(self.database_url, "SELECT status FROM messages WHERE queued") == "sent")
 
     async def until_answered(self) -> None:
         await until(lambda: one(self.database_url, "SELECT count(*) > 0 AND bool_and(status = 'done') FROM deliveries WHERE target = 'agno'"))
@@ -105,11 +115,6 @@ async def test_a_kill_while_the_agent_thinks(scene: Scene) -> None:
     await succeeded(scene, "agent: hello", runs=2)
 
 
-BEGINNING = "Once upon a time there was a fox."
-STORY = f"{BEGINNING} It lived in a wood, and there it stayed."
-HALF = len(BEGINNING.split())
-
-
 @pytest.mark.parametrize(
     ("point", "runs", "answers"),
     [
@@ -144,7 +149,7 @@ async def test_a_kill_when_an_answer_has_grown(point: str, runs: int, scene: Sce
     async with scene.peer(point) as doomed:
         await scene.begin(doomed, stream=True)
         scene.write("a story")
-        await until(lambda: scene.sees() == [BEGINNING + MARK])
+        await scene.until_begun()
         scene.agents.pauses[HALF].set()
         assert await doomed.ended() == -signal.SIGKILL
     scene.agents.pauses = {}
@@ -157,7 +162,7 @@ async def test_an_edit_that_fails_is_made_again_without_another_run(scene: Scene
     async with scene.peer() as process:
         await scene.begin(process, stream=True)
         scene.write("a story")
-        await until(lambda: scene.sees() == [BEGINNING + MARK])
+        await scene.until_begun()
         scene.bot.fail_next("editMessageText")
         scene.bot.flood_next("editMessageText", retry_after=1)
         scene.agents.pauses[HALF].set()
@@ -194,7 +199,9 @@ async def test_who_comes_back_after_another_has_answered_is_silent(stream: bool,
     async with scene.peer(lease=str(LEASE)) as sleeper:
         await scene.begin(sleeper, stream=stream)
         scene.write("a story")
-        await until(lambda: scene.sees() == [BEGINNING + MARK] if stream else scene.agents.runs)
+        await until(lambda: scene.agents.runs)
+        if stream:
+            await scene.until_begun()
         sleeper.signal(signal.SIGSTOP)
         scene.agents.pauses = {}
         gate.set()
