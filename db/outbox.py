@@ -1,5 +1,6 @@
 """What is on its way out. A send is queued, claimed by the instance's owner, and settled: sent, failed or unknown."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
@@ -85,7 +86,8 @@ CLAIM: LiteralString = (
     + HEADS
     + """), claimed AS (
         UPDATE outbox SET claimed_epoch = %(epoch)s FROM guard, heads
-        WHERE outbox.message_id = heads.message_id AND outbox.claimed_epoch IS NULL AND heads.not_before <= now()
+        WHERE outbox.message_id = heads.message_id AND coalesce(outbox.claimed_epoch, %(epoch)s) = %(epoch)s
+          AND outbox.message_id <> ALL(%(under_way)s::bigint[]) AND heads.not_before <= now()
           AND EXISTS (SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
         RETURNING outbox.message_id, outbox.chat_id, outbox.draft, outbox.upload, outbox.attempts
     ), shown AS (
@@ -105,9 +107,13 @@ class Claimed:
     """Before this one."""
 
 
-async def claim(database: Database, instance_id: UUID, *, epoch: int) -> list[Claimed]:
-    """The next message of every chat of the instance, now marked as being sent. Nothing when the lease is not ours."""
-    return await database.all(Claimed, CLAIM, {"instance_id": instance_id, "epoch": epoch})
+async def claim(database: Database, instance_id: UUID, *, epoch: int, under_way: Collection[int]) -> list[Claimed]:
+    """The next message of every chat of the instance, now marked as being sent. Nothing when the lease is not ours.
+
+    `under_way` are those that were claimed with this epoch and have not been settled. What is claimed with it besides them was claimed by
+    a call whose answer was lost, so it has not been tried: it is given now.
+    """
+    return await database.all(Claimed, CLAIM, {"instance_id": instance_id, "epoch": epoch, "under_way": list(under_way)})
 
 
 NEXT_DUE: LiteralString = "SELECT extract(epoch FROM min(not_before) - now())::float8 FROM (" + HEADS + ") AS heads WHERE claimed_epoch IS NULL"

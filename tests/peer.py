@@ -21,7 +21,9 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from pydantic import SecretStr
 
 import db.bursts
+import db.deliveries
 import db.inbound
+import db.leases
 import db.outbox
 from mcp_messenger.app import App, running
 from mcp_messenger.caller import ADMIN
@@ -45,6 +47,11 @@ POINTS: dict[str, tuple[Any, str, When]] = {
     "after the settling": (db.outbox, "sent", "given"),
     "before storing": (db.inbound, "append_messages", "before"),
     "after storing": (db.inbound, "append_messages", "given"),
+    "before the lease": (db.leases, "acquire", "before"),
+    "after the lease": (db.leases, "acquire", "given"),
+    "before the posts": (db.deliveries, "claim", "given"),
+    "after the posts": (db.deliveries, "settle", "before"),
+    "after the settled posts": (db.deliveries, "settle", "given"),
     "after the question's claim": (db.bursts, "take", "given"),
     "after the run": (AgentOs, "run", "given"),
     "before it is shown": (db.bursts, "show", "after"),
@@ -55,15 +62,17 @@ POINTS: dict[str, tuple[Any, str, When]] = {
 """What is called there, and whether to die before it is called, after, or when it has given something."""
 
 
-def die_at(point: str) -> None:
+def die_at(point: str, times: int = 1) -> None:
+    """The so-manieth time that it gets there."""
     owner, name, when = POINTS[point]
     act: Callable[..., Awaitable[Any]] = getattr(owner, name)
+    left = itertools.count(times - 1, -1)
 
     async def deadly(*args: Any, **kwargs: Any) -> Any:
         given = None if when == "before" else await act(*args, **kwargs)
-        if given or when != "given":
+        if (given or when != "given") and next(left) == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        return given
+        return await act(*args, **kwargs) if when == "before" else given
 
     setattr(owner, name, deadly)
 

@@ -3,6 +3,7 @@
 import shutil
 import socket
 import subprocess
+import threading
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,8 +121,13 @@ def bouncer_port(embedded: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFa
         assert process.stderr is not None
         line = next((line for line in process.stderr if "process up" in line or "FATAL" in line), "ended")
         assert "process up" in line, line
-        yield port
-        process.terminate()
+        # It complains of each client that is cut off, and stands still when nobody reads that.
+        with (folder / "pgbouncer.log").open("w") as log:
+            reading = threading.Thread(target=shutil.copyfileobj, args=(process.stderr, log))
+            reading.start()
+            yield port
+            process.terminate()
+            reading.join()
 
 
 @pytest.fixture

@@ -140,11 +140,12 @@ class Outbox:
     async def _claim_and_send(self, held: Held, sends: anyio.abc.TaskGroup) -> float:
         """Seconds until there may be more to send."""
         held.look_again = held.look_again or held.sending > 0
-        under_way = await outbox.claim(self._database, held.row.id, epoch=held.epoch)
-        for claimed in under_way:
+        begun = await outbox.claim(self._database, held.row.id, epoch=held.epoch, under_way=held.under_way)
+        for claimed in begun:
             held.sending += 1
+            held.under_way.add(claimed.message_id)
             sends.start_soon(self._send, held, claimed)
-        if under_way:
+        if begun:
             # The end of each wakes us; what comes due meanwhile waits no longer than this.
             return PATIENCE
         due = await outbox.next_due(self._database, held.row.id)
@@ -152,22 +153,32 @@ class Outbox:
 
     async def _send(self, held: Held, claimed: outbox.Claimed) -> None:
         try:
-            try:
-                draft, kind = draft_of(claimed), ChatKind(claimed.draft["chat_kind"])
-            except (KeyError, ValueError):
-                await self._end(held, claimed.message_id, "failed", "invalid_request", "This version cannot read what was queued.")
-                return
-            while (delay := held.pace.delay(claimed.chat_id, kind)) > 0:
-                if delay > PATIENCE or held.stopping:
-                    await self._requeue(held, claimed, delay, "paced", "Waits for the platform's rate limit.", tried=False)
-                    return
-                await anyio.sleep(delay)
-            await self._send_now(held, claimed, draft)
+            await self._send_in_time(held, claimed)
         except Exception:
             # It stays claimed, and blocks its chat, until the next owner settles it as unknown; the other sends go on.
             log.exception("a send could not be settled", extra={"instance_id": str(held.row.id), "message_id": claimed.message_id})
+        else:
+            held.under_way.discard(claimed.message_id)
         finally:
             held.sending -= 1
+
+    async def _send_in_time(self, held: Held, claimed: outbox.Claimed) -> None:
+        """Returns when it is settled, or in the queue again."""
+        try:
+            draft, kind = draft_of(claimed), ChatKind(claimed.draft["chat_kind"])
+        except (KeyError, ValueError):
+            await self._end(held, claimed.message_id, "failed", "invalid_request", "This version cannot read what was queued.")
+            return
+        while (delay := held.pace.delay(claimed.chat_id, kind)) > 0:
+            if delay > PATIENCE or held.stopping:
+                await self._requeue(held, claimed, delay, "paced", "Waits for the platform's rate limit.", tried=False)
+                return
+            await anyio.sleep(delay)
+        if held.in_time():
+            await self._send_now(held, claimed, draft)
+        else:
+            # The next owner has settled it, or will find it in the queue.
+            await self._requeue(held, claimed, 0, "interrupted", "The server was held up before this was sent.", tried=False)
 
     async def _send_now(self, held: Held, claimed: outbox.Claimed, draft: Draft) -> None:
         message_id = claimed.message_id

@@ -1,5 +1,6 @@
 """An instance that this process runs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -39,10 +40,14 @@ class Held:
     epoch: int
     provider: Provider
     pace: Pace
+    in_time: Callable[[], bool]
+    """Whether the lease is surely ours in this moment: a process that was frozen, and has just woken up, may have been replaced."""
     key_id: UUID | None = None
     """Of the API key that the provider was made with; None where it needs none."""
     scope: anyio.CancelScope = field(default_factory=_shielded)
     stopping: bool = False
+    under_way: set[int] = field(default_factory=set[int])
+    """Numbers of the messages that were claimed and are not settled."""
     outgoing: anyio.Event = field(default_factory=anyio.Event)
     sending: int = 0
     look_again: bool = False

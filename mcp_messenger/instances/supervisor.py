@@ -143,6 +143,9 @@ class Supervisor:
         if held is not None:
             held.scope.cancel()
 
+    def _in_time(self) -> bool:
+        return anyio.current_time() - self._renewed < FENCE_AFTER
+
     async def _fence_in_time(self) -> None:
         """Beside the looks, since a store that hangs holds them up."""
         while True:
@@ -202,7 +205,7 @@ class Supervisor:
             except Exception as error:  # noqa: BLE001 - one instance that cannot be built must not take the others with it
                 await self._break(row, epoch, error)
                 return None
-        return Held(row, epoch, provider, Pace(provider.limits, time.monotonic), wish and wish.key_id)
+        return Held(row, epoch, provider, Pace(provider.limits, time.monotonic), self._in_time, wish and wish.key_id)
 
     async def _provider(self, row: InstanceRow) -> Provider:
         cls = await classes.load(row.provider)

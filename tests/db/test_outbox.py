@@ -27,7 +27,8 @@ def status(url: str, message_id: int) -> str:
 
 async def claimed(database: Database, holding: Holding) -> list[int]:
     instance_id, epoch = holding
-    return [row.message_id for row in await outbox.claim(database, instance_id, epoch=epoch)]
+    under_way = [row[0] for row in await database.rows("SELECT message_id FROM outbox WHERE claimed_epoch IS NOT NULL")]
+    return [row.message_id for row in await outbox.claim(database, instance_id, epoch=epoch, under_way=under_way)]
 
 
 async def requeue(database: Database, message_id: int, holding: Holding, delay: float = 0) -> None:
@@ -98,12 +99,26 @@ async def test_a_message_that_waits_keeps_those_behind_it_waiting(database: Data
     assert await outbox.next_due(database, holding[0]) is None
 
 
+async def test_a_claim_whose_answer_was_lost_is_given_again_and_what_is_under_way_is_not(database: Database, holding: Holding) -> None:
+    instance_id, epoch = holding
+    first = await queued(database, instance_id)
+    await queued(database, instance_id, "next")
+    assert await claimed(database, holding) == [first]
+    again = await outbox.claim(database, instance_id, epoch=epoch, under_way=[])
+    assert [row.message_id for row in again] == [first]
+    assert await outbox.claim(database, instance_id, epoch=epoch, under_way=[first]) == []
+    # Whoever has put it back does not know yet that this was written.
+    await requeue(database, first, holding)
+    assert await outbox.claim(database, instance_id, epoch=epoch, under_way=[first]) == []
+    assert await claimed(database, holding) == [first]
+
+
 async def test_only_tries_count(database: Database, holding: Holding) -> None:
     instance_id, epoch = holding
     message_id = await queued(database, instance_id)
     seen: list[int] = []
     for tried in (True, False, True, True):
-        row = (await outbox.claim(database, instance_id, epoch=epoch))[0]
+        row = (await outbox.claim(database, instance_id, epoch=epoch, under_way=()))[0]
         seen.append(row.attempts)
         await outbox.requeue(database, message_id, epoch=epoch, delay=0, tried=tried, error={})
     assert seen == [0, 1, 1, 2]
@@ -112,11 +127,11 @@ async def test_only_tries_count(database: Database, holding: Holding) -> None:
 async def test_who_does_not_hold_the_lease_claims_nothing(database: Database, database_url: str, holding: Holding) -> None:
     instance_id, epoch = holding
     await queued(database, instance_id)
-    assert await outbox.claim(database, instance_id, epoch=epoch + 1) == []
+    assert await outbox.claim(database, instance_id, epoch=epoch + 1, under_way=()) == []
     execute(database_url, "UPDATE leases SET expires_at = '-infinity'")
     epoch_now = (await leases.acquire(database, uuid4(), ["process"]))[instance_id]
-    assert await outbox.claim(database, instance_id, epoch=epoch) == []
-    assert len(await outbox.claim(database, instance_id, epoch=epoch_now)) == 1
+    assert await outbox.claim(database, instance_id, epoch=epoch, under_way=()) == []
+    assert len(await outbox.claim(database, instance_id, epoch=epoch_now, under_way=())) == 1
 
 
 async def test_what_an_owner_left_in_flight_is_found_by_the_next(database: Database, holding: Holding) -> None:

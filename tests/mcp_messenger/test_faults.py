@@ -145,6 +145,30 @@ async def test_another_process_takes_over_within_15_s_and_who_comes_back_late_is
             assert one(database_url, "SELECT epoch FROM leases") == 2
 
 
+async def test_who_was_frozen_before_a_send_and_wakes_up_replaced_does_not_send_it(
+    telegram: TelegramStandIn, database_url: str, tmp_path: Path
+) -> None:
+    """The fourth message waits for the rate, claimed and not yet sent, when the process stops for longer than its lease."""
+    bot = telegram.add_bot()
+    chat_id = str(bot.person("Ann"))
+    async with peer(database_url, tmp_path) as sleeper:
+        instance_id = await telegram_instance(sleeper, telegram, bot)
+        for number in range(4):
+            await sleeper.tell("send_message", instance_id=instance_id, to=chat_id, message=str(number))
+            await until(lambda number=number: rows(database_url, "SELECT 1 FROM messages WHERE body = %s", str(number)))
+        await until(lambda: rows(database_url, "SELECT 1 FROM messages WHERE body = '3' AND status = 'sending'"))
+        sleeper.signal(signal.SIGSTOP)
+        assert texts(bot) == ["0", "1", "2"]
+        async with peer(database_url, tmp_path) as successor:
+            await successor.until_it_holds(instance_id)
+            await until(lambda: one(database_url, "SELECT status FROM messages WHERE body = '3'") == "unknown")
+            sleeper.signal(signal.SIGCONT)
+            await sleeper.until_it_holds()
+            answer = await sleeper.call("send_message", instance_id=instance_id, to=chat_id, message="4")
+            assert answer["status"] == "sent"
+            assert texts(bot) == ["0", "1", "2", "4"]
+
+
 async def test_a_kill_is_noticed_within_15_s(database_url: str, tmp_path: Path, record_property: Any) -> None:
     async with peer(database_url, tmp_path) as doomed:
         credentials = {"auto_scan": True, "page": False}
