@@ -20,6 +20,9 @@ from tests.peer import POINTS
 from tests.program import ROOT, environment
 from tests.system_postgres import free_port
 
+AGENTS = {"after the question's claim", "after the run", "before it is shown", "before an edit", "after an edit", "before the question's end"}
+DEADLY = sorted(POINTS.keys() - AGENTS)
+"""All but those where an agent answers."""
 TIMES_MAX = 40
 """The deadly point is reached so often at most before a manager dies there."""
 PATIENCE = 60.0
@@ -97,7 +100,7 @@ class Managers:
     def _fate(self) -> dict[str, Any]:
         fate: dict[str, Any] = {"lease": self._lease}
         if self.dooming and self._random.random() < 0.7:
-            fate |= {"point": self._random.choice(sorted(POINTS)), "times": self._random.randint(1, TIMES_MAX)}
+            fate |= {"point": self._random.choice(DEADLY), "times": self._random.randint(1, TIMES_MAX)}
         return fate
 
     async def until_up(self) -> None:
