@@ -94,10 +94,10 @@ OURS: LiteralString = " WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease
 EXTEND: LiteralString = "UPDATE deliveries SET lease_until = now() + make_interval(secs => %(lease)s)" + OURS + " RETURNING lease_until"
 # In the row of the head.
 SHOW: LiteralString = "UPDATE deliveries SET shown = %(shown)s, answer = coalesce(%(answer)s, answer)" + OURS
-# Why it failed before is told too, of what has died.
+# Of what has died it is told why it failed before, and what it has shown is remembered: a person may have it begin anew.
 END: LiteralString = (
     """
-    UPDATE deliveries SET status = %(status)s, lease_until = NULL, done_at = now(), shown = NULL, answer = NULL,
+    UPDATE deliveries SET status = %(status)s, lease_until = NULL, done_at = now(), answer = NULL, shown = CASE %(status)s WHEN 'dead' THEN shown END,
         last_error = CASE %(status)s WHEN 'dead' THEN concat_ws(' ', %(error)s::text, last_error) ELSE %(error)s END"""
     + OURS
 )

@@ -197,6 +197,7 @@ class Answer:
         if message.status == "failed":
             await self.burst.hold.end("dead", f"Its first message was not sent: {(message.error or {}).get('message', '')}")
             return
+        # Of an unknown fate: nobody can tell where it stands, so what follows is the whole.
         rest = await self._edited(message, answer) if message.status in STANDS else answer
         if rest:
             await self._queue(rest, self.burst.key_of_rest)

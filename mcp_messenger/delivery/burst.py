@@ -22,6 +22,9 @@ RENEWALS = 5
 """In the time of a lease."""
 
 
+RENEW_WITHIN = 5.0
+
+
 class Stopped(Exception):
     """The burst is not this run's to answer any more."""
 
@@ -74,11 +77,13 @@ class Hold:
         work.cancel()
 
     async def _renew(self) -> None:
-        async with self._turn:
-            until = await store.extend(self._database, self.ids, held=self._until, lease=self._lease)
-            if until is None:
-                raise Lost
-            self._until = until
+        # Cut off in the middle, it would leave a lease whose end nobody knows.
+        with anyio.move_on_after(RENEW_WITHIN, shield=True):
+            async with self._turn:
+                until = await store.extend(self._database, self.ids, held=self._until, lease=self._lease)
+                if until is None:
+                    raise Lost
+                self._until = until
 
     async def show(self, text: str, answer: str | None = None) -> None:
         """Before it is shown in the chat. Raises Lost."""

@@ -173,6 +173,21 @@ async def test_an_edit_that_fails_is_made_again_without_another_run(scene: Scene
     assert (scene.sees(), len(scene.agents.runs), scene.bot.faults) == ([STORY], 1, [])
 
 
+async def test_an_answer_grows_where_another_process_runs_the_instance(scene: Scene) -> None:
+    scene.agents.answer = lambda message: STORY
+    scene.agents.pauses = {HALF: anyio.Event(), HALF + 3: anyio.Event()}
+    async with peer(scene.database_url, scene.folder) as runs_it, scene.peer() as asks_the_agent:
+        await scene.begin(runs_it, stream=True)
+        assert await asks_the_agent.call("held") == []
+        scene.write("a story")
+        await scene.until_begun()
+        scene.agents.pauses[HALF].set()
+        await until(lambda: scene.sees() == [f"{BEGINNING} It lived in{MARK}"])
+        scene.agents.pauses[HALF + 3].set()
+        await scene.until_answered()
+        assert scene.sees() == [STORY]
+
+
 LEASE = 2
 
 

@@ -14,7 +14,7 @@ from mcp_messenger.operations.operation import OfInstance
 from providers.models import TextFormat, TextUnit
 from tests.agent_desk import Desk, opened
 from tests.postgres import execute
-from tests.running import until_status
+from tests.running import running_app, until_status
 from tests.standins.agent_os import agent_os
 from tests.stored import one, rows, until
 
@@ -158,6 +158,20 @@ async def test_a_message_that_was_deleted_meanwhile_is_followed_by_the_rest(desk
     await until(lambda: len(desk.stands()) == 2)
     assert desk.stands()[1] == STORY.removeprefix(FIRST).strip()
     await until(lambda: desk.reasons() == [("done", None)])
+
+
+async def test_a_server_that_stops_leaves_it_to_the_next(database_url: str, tmp_path: Path) -> None:
+    async with agent_os(answer=story) as stand_in:
+        async with opened(database_url, tmp_path, stand_in, stream=True) as desk:
+            pause(desk, AFTER_FIRST)
+            await desk.write("tell me a story")
+            await until(lambda: desk.stands() == [FIRST + MARK])
+        assert rows(database_url, "SELECT status, lease_until, shown FROM deliveries") == [("pending", None, FIRST)]
+        stand_in.pauses = {}
+        async with running_app(database_url, tmp_path, agno_url=stand_in.url) as app:
+            again = Desk(app, database_url, desk.instance_id, stand_in)
+            await until(lambda: again.reasons() == [("done", None)])
+            assert (again.stands(), len(stand_in.runs)) == ([STORY], 2)
 
 
 async def test_an_instance_that_is_stopped_meanwhile_gets_its_answer_later_and_without_another_run(desk: Desk) -> None:

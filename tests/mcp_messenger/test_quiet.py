@@ -1,5 +1,8 @@
 """Quiet hours: what they are written as, and how long they last by the clocks of their zone."""
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, time
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -13,6 +16,7 @@ from mcp_messenger.errors import InvalidInput
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.operations.table import BY_NAME
 from mcp_messenger.operations.validation import validated
+from tests.program import ROOT
 from tests.running import ready_sandbox, running_app
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -73,13 +77,22 @@ def test_what_cannot_be_read_is_told_where_it_is_given(written: str, said: str) 
             validated(BY_NAME[name], {**more, "quiet_hours": written})
 
 
-def test_a_computer_without_time_zones_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("zoneinfo.ZoneInfo", ZoneInfo.no_cache)
-    monkeypatch.setattr("zoneinfo.TZPATH", ())
-    monkeypatch.setattr("zoneinfo._tzpath.TZPATH", (), raising=False)
-    with pytest.raises(ValueError, match="install tzdata"):
-        parse_quiet("22:00-06:00 Europe/Berlin")
-    assert parse_quiet("22:00-06:00") == Quiet(time(22), time(6))
+WITHOUT_ZONES = """
+import sys
+sys.modules["tzdata"] = None
+from mcp_messenger.delivery.quiet import parse_quiet
+parse_quiet("22:00-06:00")
+try:
+    parse_quiet("22:00-06:00 Europe/Berlin")
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_a_computer_without_time_zones_says_what_to_install() -> None:
+    env = {**os.environ, "PYTHONTZPATH": ""}
+    said = subprocess.run([sys.executable, "-c", WITHOUT_ZONES], env=env, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert "install tzdata" in said
 
 
 @pytest.mark.anyio
