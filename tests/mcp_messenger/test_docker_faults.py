@@ -71,7 +71,7 @@ async def test_a_crash_loop_is_left_alone_and_told_with_its_last_words(database_
     name = await built(engine, f'FROM {image}\nENTRYPOINT ["sh", "-c", "echo the disk is on fire; exit 3"]\n')
     async with site(database_url, tmp_path, engine, image=name) as here:
         instance_id = await begun(here.app)
-        assert await until_reason(here.app, instance_id, "Its last words: the disk is on fire") == "error"
+        assert await until_reason(here.app, instance_id, 'Its last words: "the disk is on fire".') == "error"
         found = await here.inspect(instance_id)
         assert (found["State"]["Running"], found["State"]["ExitCode"]) == (False, 3)
     await anyio.to_thread.run_sync(lambda: engine.remove_image(name))

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 STEP_WITHIN = 1800
 """Seconds that a build may say nothing."""
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
+"""Seconds after a failure until it is tried again: registries count who asks."""
 
 
 class Preparing(NotReady):
@@ -37,7 +39,7 @@ class Images:
         self._added = anyio.Event()
 
     async def id(self, stage: str) -> str:
-        """Raises Preparing while it is on its way, and why it cannot be had once; who asks again has it tried again."""
+        """Raises Preparing while it is on its way, and why it cannot be had until it is time to try again."""
         image = self._images.get(stage)
         if image is None:
             image = self._images[stage] = _Image(self._engine, self._config, stage, self._moved)
@@ -65,15 +67,16 @@ class _Image:
         self._wanted = anyio.Event()
         self._progress: str | None = None
         self._trouble: EngineRefused | EngineAway | None = None
+        self._pause = FIRST_PAUSE
+        self._not_before = 0.0
 
     async def id(self) -> str:
         try:
             found = await self._engine.call(lambda api: api.inspect_image(self._name))
             return found["Id"]
         except NoSuchThing:
-            trouble, self._trouble = self._trouble, None
-            if trouble is not None:
-                raise trouble from None
+            if self._trouble is not None and anyio.current_time() < self._not_before:
+                raise self._trouble from None
             self._progress = self._progress or f"The image {self._name} is missing and is being fetched."
             self._wanted.set()
             raise Preparing(self._progress) from None
@@ -84,9 +87,11 @@ class _Image:
             try:
                 await self._fetch()
                 log.info("image %s is there", self._name)
+                self._trouble, self._pause = None, FIRST_PAUSE
             except (EngineAway, EngineRefused) as error:
                 log.warning("image %s cannot be had: %s", self._name, error.detail)
-                self._trouble = error
+                self._trouble, self._not_before = error, anyio.current_time() + self._pause
+                self._pause = min(LONGEST_PAUSE, 2 * self._pause)
             self._progress = None
             self._wanted = anyio.Event()
             self._moved()
@@ -101,14 +106,17 @@ class _Image:
         await self._follow("built", lambda api: api.build(**options, rm=True, forcerm=True, decode=True, timeout=STEP_WITHIN))
 
     async def _follow(self, how: str, begin: Callable[[Any], Iterable[Mapping[str, Any]]]) -> None:
-        async with self._engine.stream(begin) as items:
-            async for item in items:
-                if item.get("error"):
-                    raise EngineRefused(
-                        f"The image {self._name} could not be {how}: {clean_line(item['error'])}",
-                        hint=f"Build it yourself with 'docker build --target {self._target} -t {self._name} .', or set MCP_MESSENGER_DOCKER_IMAGE.",
-                    )
-                self._say(how, item)
+        try:
+            async with self._engine.stream(begin) as items:
+                async for item in items:
+                    if item.get("error"):
+                        raise EngineRefused(clean_line(item["error"]))
+                    self._say(how, item)
+        except EngineRefused as error:
+            raise EngineRefused(
+                f"The image {self._name} could not be {how}: {error.detail.rstrip('.')}.",
+                hint=f"Build it yourself with 'docker build --target {self._target} -t {self._name} .', or set MCP_MESSENGER_DOCKER_IMAGE.",
+            ) from error
 
     def _say(self, how: str, item: Mapping[str, Any]) -> None:
         line = clean_line(" ".join(str(item[key]) for key in ("stream", "status", "progress") if item.get(key)))

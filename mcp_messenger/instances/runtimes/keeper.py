@@ -254,7 +254,7 @@ class Keeper:
 
     async def _last_words(self, found: Found) -> str:
         lines = await containers.log_lines(self._site.engine, found.listed.name, 1)
-        last = f" Its last words: {lines[-1][:300]}" if lines else ""
+        last = f' Its last words: "{lines[-1][:300]}".' if lines else ""
         return (
             f"The container ends again and again. {self._cause(found.exit_code, is_oom=found.is_oom)}{last} It is left alone until restart_instance."
         )
