@@ -11,7 +11,7 @@ from providers.meta.echo import marked
 from providers.meta.json import Json
 from providers.meta.messaging.provider import MessagingProvider
 from providers.meta.settings import GraphId, MetaSettings
-from providers.models import Account, Capability, Draft, Limits, Rate, SentMessage
+from providers.models import Account, Draft, Limits, Rate, SentMessage
 
 _MB = 1024 * 1024
 
@@ -35,21 +35,6 @@ class FacebookMessengerProvider(MessagingProvider):
     sent_fields: ClassVar[Json] = {"messaging_type": "RESPONSE"}
     silent_fields: ClassVar[Json] = {"notification_type": "SILENT_PUSH"}
     remedy = "The token has to be the Page's own, with pages_messaging and pages_manage_metadata"
-    capabilities = frozenset(
-        {
-            Capability.REPLY,
-            Capability.MEDIA,
-            Capability.DOWNLOAD,
-            Capability.CHOICES,
-            Capability.REACT,
-            Capability.TYPING,
-            Capability.MARK_READ,
-            Capability.RECEIPTS,
-            Capability.CHATS,
-            Capability.HISTORY,
-            Capability.WEBHOOK,
-        }
-    )
     limits = Limits(
         max_text=2000,
         max_caption=2000,

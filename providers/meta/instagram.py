@@ -11,7 +11,7 @@ from providers.meta.json import Json
 from providers.meta.messaging.outbound import ATTACHMENT
 from providers.meta.messaging.provider import MessagingProvider
 from providers.meta.settings import GraphId, MetaSettings
-from providers.models import Account, Capability, Draft, Limits, Rate, SentMessage, TextUnit
+from providers.models import Account, Draft, Limits, Rate, SentMessage, TextUnit
 
 _MB = 1024 * 1024
 
@@ -49,21 +49,6 @@ class InstagramProvider(MessagingProvider):
     sent_fields: ClassVar[Json] = {}
     silent_fields: ClassVar[Json] = {}
     remedy = "The token needs instagram_business_manage_messages (by Instagram Login), or with page_id instagram_manage_messages"
-    capabilities = frozenset(
-        {
-            Capability.REPLY,
-            Capability.MEDIA,
-            Capability.DOWNLOAD,
-            Capability.CHOICES,
-            Capability.REACT,
-            Capability.TYPING,
-            Capability.MARK_READ,
-            Capability.RECEIPTS,
-            Capability.CHATS,
-            Capability.HISTORY,
-            Capability.WEBHOOK,
-        }
-    )
     limits = Limits(
         max_text=1000,
         text_unit=TextUnit.BYTES,

@@ -17,7 +17,7 @@ from providers.meta.messaging.sent import SentLog
 from providers.meta.provider import MetaProvider
 from providers.meta.recent import Recent
 from providers.meta.settings import MetaSettings
-from providers.models import Chat, Download, Draft, Event, Media, Message, MessageReceived, ReceiptChanged, ReceiptStatus, SentMessage
+from providers.models import Capability, Chat, Download, Draft, Event, Media, Message, MessageReceived, ReceiptChanged, ReceiptStatus, SentMessage
 
 _UPLOADS_REMEMBERED = 200
 
@@ -32,6 +32,21 @@ class MessagingProvider(MetaProvider):
     """What every message of the platform has besides."""
     silent_fields: ClassVar[Json]
     """What a message has that makes no sound."""
+    capabilities = frozenset(
+        {
+            Capability.REPLY,
+            Capability.MEDIA,
+            Capability.DOWNLOAD,
+            Capability.CHOICES,
+            Capability.REACT,
+            Capability.TYPING,
+            Capability.MARK_READ,
+            Capability.RECEIPTS,
+            Capability.CHATS,
+            Capability.HISTORY,
+            Capability.WEBHOOK,
+        }
+    )
 
     def __init__(
         self,

@@ -1,37 +1,8 @@
-"""What a test makes go wrong with a coming call. `call` is the operation's name in Discord's description of its API."""
+"""What a test makes go wrong with a coming call, named as in Discord's description of its API."""
 
-import asyncio
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
-
-@dataclass
-class Fault:
-    call: str
-
-
-@dataclass
-class Answer(Fault):
-    """Answers this instead of doing what was asked."""
-
-    status: int
-    body: dict[str, Any] | str
-    headers: dict[str, str] = field(default_factory=dict[str, str])
-
-
-@dataclass
-class Drop(Fault):
-    """Closes the connection, before or after doing what was asked."""
-
-    when: Literal["before", "after"]
-
-
-@dataclass
-class Hold(Fault):
-    """Keeps a call waiting, before it is done, until it is let go."""
-
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)
-    let_go: asyncio.Event = field(default_factory=asyncio.Event)
+from tests.standins.faults import Answer, Drop, Fault, Hold
 
 
 class Faults:

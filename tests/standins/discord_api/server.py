@@ -11,11 +11,12 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from tests.standins.discord_api import spec
-from tests.standins.discord_api.faults import Answer, Drop, Faults, Hold
+from tests.standins.discord_api.faults import Faults
 from tests.standins.discord_api.gateway import Gateway
 from tests.standins.discord_api.refusal import Refusal, unauthorized
 from tests.standins.discord_api.rest import CALLS, Call
 from tests.standins.discord_api.world import StandInBot, StoredFile, World
+from tests.standins.faults import Answer, Drop, Hold
 
 _API = "/api/v10"
 _UPLOAD_MAX = 25 * 2**20

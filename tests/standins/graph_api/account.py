@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal
 
-from tests.standins.graph_api.faults import Answer, Drop, Fault, Hold
+from tests.standins.faults import Answer, Drop, Fault, Hold
 from tests.standins.graph_api.refusal import Refusal
 
 Json = dict[str, Any]
@@ -106,7 +106,7 @@ class Account:
         return hold
 
     def take_fault(self, path: str) -> Fault | None:
-        fault = next((fault for fault in self.faults if path.endswith(fault.path)), None)
+        fault = next((fault for fault in self.faults if path.endswith(fault.call)), None)
         if fault is not None:
             self.faults.remove(fault)
         return fault

@@ -9,8 +9,8 @@ from typing import Any, Self
 import aiohttp
 from aiohttp import web
 
+from tests.standins.faults import Answer, Drop, Hold
 from tests.standins.graph_api.account import Account, Call, Json, StoredFile
-from tests.standins.graph_api.faults import Answer, Drop, Hold
 from tests.standins.graph_api.messaging import MessagingAccount
 from tests.standins.graph_api.refusal import Refusal, bad_parameter, wrong_token
 from tests.standins.graph_api.whatsapp import WhatsAppNumber

@@ -12,8 +12,8 @@ from typing import Any, Literal, Self
 from aiohttp import web
 
 from providers.base import WebhookRequest
+from tests.standins.faults import Answer, Drop, Fault, Hold
 from tests.standins.slack_api import spec
-from tests.standins.slack_api.faults import Answer, Drop, Fault, Hold
 from tests.standins.slack_api.methods import METHODS, need
 from tests.standins.slack_api.refusal import Refusal
 from tests.standins.slack_api.socket_mode import SocketMode
@@ -150,7 +150,7 @@ class SlackStandIn(Workspace):
         return web.json_response({"ok": True, **answer}, headers={"X-OAuth-Scopes": ",".join(sorted(self.scopes))})
 
     def _take_fault(self, method: str) -> Fault | None:
-        fault = next((fault for fault in self.faults if fault.method == method), None)
+        fault = next((fault for fault in self.faults if fault.call == method), None)
         if fault is not None:
             self.faults.remove(fault)
         return fault

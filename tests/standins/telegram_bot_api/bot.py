@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal
 
-from tests.standins.telegram_bot_api.faults import Answer, Drop, Fault, Hold
+from tests.standins.faults import Answer, Drop, Fault, Hold
 
 Json = dict[str, Any]
 
@@ -191,7 +191,7 @@ class StandInBot:
     # What the server uses
 
     def take_fault(self, method: str) -> Fault | None:
-        fault = next((fault for fault in self.faults if fault.method == method.lower()), None)
+        fault = next((fault for fault in self.faults if fault.call == method.lower()), None)
         if fault is not None:
             self.faults.remove(fault)
         return fault

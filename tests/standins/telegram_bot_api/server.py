@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import web
 
+from tests.standins.faults import Answer, Drop, Hold
 from tests.standins.telegram_bot_api import control, spec
 from tests.standins.telegram_bot_api.bot import Call, Json, StandInBot, Upload
-from tests.standins.telegram_bot_api.faults import Answer, Drop, Hold
 from tests.standins.telegram_bot_api.methods import METHODS, allow_updates
 from tests.standins.telegram_bot_api.refusal import Refusal, bad_request, conflict
 

@@ -1,4 +1,4 @@
-"""What a test makes go wrong with a coming call."""
+"""What a test makes go wrong with a coming call of a platform's stand-in."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 @dataclass
 class Fault:
-    method: str
-    """In lower case."""
+    call: str
+    """The platform's name of it, or how its path ends."""
 
 
 @dataclass
@@ -17,6 +17,9 @@ class Answer(Fault):
 
     status: int
     body: dict[str, Any] | str
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+    is_done: bool = False
+    """Does what was asked first, and answers this all the same."""
 
 
 @dataclass
