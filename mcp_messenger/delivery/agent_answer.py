@@ -126,8 +126,8 @@ class Answer:
             return self.standing.message_id
         await self._require_agent()
         await self.burst.hold.show(text)
-        message_id = await self._queue(text + MARK, self.burst.key, TextFormat.PLAIN)
-        self._stands = text
+        message_id, is_this = await self._queue(text + MARK, self.burst.key, TextFormat.PLAIN)
+        self._stands = text if is_this else None
         self.standing = Standing(message_id, text, None)
         return message_id
 
@@ -180,13 +180,16 @@ class Answer:
         if not answer:
             await self.give_up("done", "There was nothing to say.")
             return
-        if self.standing.message_id is None:
+        message_id = self.standing.message_id
+        if message_id is None:
             await self._require_agent()
-            self.standing = Standing(await self._queue(answer, self.burst.key), None, answer)
-            await self.burst.hold.end("done")
-            return
+            message_id, is_whole = await self._queue(answer, self.burst.key)
+            if is_whole:
+                await self.burst.hold.end("done")
+                return
+            # Its beginning was queued after all, though the store did not say so.
         await self.burst.hold.show(self.standing.shown or "", answer)
-        await self._complete(self.standing.message_id, answer)
+        await self._complete(message_id, answer)
 
     async def _complete(self, message_id: int, answer: str) -> None:
         message = await self.ways.outbox.wait_settled(self.burst.row.id, message_id, SENT_WITHIN)
@@ -251,8 +254,8 @@ class Answer:
     def _format(self) -> TextFormat:
         return TextFormat.MARKDOWN if Capability.FORMATTING in self.cls.capabilities else TextFormat.PLAIN
 
-    async def _queue(self, text: str, key: str, format: TextFormat | None = None) -> int:
-        """The number of the message; where one is queued under this key, of that."""
+    async def _queue(self, text: str, key: str, format: TextFormat | None = None) -> tuple[int, bool]:
+        """The number of the message, and whether it says this: another may have been queued under the key."""
         row, limits = self.burst.row, self.cls.limits
         can_reply = Capability.REPLY in self.cls.capabilities and self.burst.chat_kind is not ChatKind.PRIVATE
         draft = Draft(
@@ -263,13 +266,13 @@ class Answer:
             reply_to=self.burst.messages[-1].platform_id if can_reply and key == self.burst.key else None,
             extra={"split": True} if limits.text_unit.length(text) > limits.max_text else {},
         )
+        is_this = True
         try:
             message_id = await self.ways.outbox.queue(row.id, draft, kind=self.burst.chat_kind, idempotency_key=key)
         except IdempotencyConflict:
-            # Another process answered when we took too long.
             known = await outbox.known(self.ways.database, row.id, key)
             if known is None:
                 raise
-            message_id = known.id
+            message_id, is_this = known.id, False
         await self.ways.supervisor.wake_outbox(row.id)
-        return message_id
+        return message_id, is_this

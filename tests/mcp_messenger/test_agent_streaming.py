@@ -11,6 +11,7 @@ from mcp_messenger.delivery.agent_answer import STANDS
 from mcp_messenger.delivery.agent_text import BROKEN_OFF, MARK, first_and_rest, has_sentence, rest_of, so_far
 from mcp_messenger.operations.instances import start_instance, stop_instance
 from mcp_messenger.operations.operation import OfInstance
+from mcp_messenger.operations.sending import SendMessage, send_message
 from providers.models import TextFormat, TextUnit
 from tests.agent_desk import Desk, opened
 from tests.postgres import execute
@@ -158,6 +159,19 @@ async def test_a_message_that_was_deleted_meanwhile_is_followed_by_the_rest(desk
     await until(lambda: len(desk.stands()) == 2)
     assert desk.stands()[1] == STORY.removeprefix(FIRST).strip()
     await until(lambda: desk.reasons() == [("done", None)])
+
+
+async def test_a_beginning_that_was_queued_unknown_to_us_is_completed(desk: Desk) -> None:
+    """As by a statement that was carried out though its connection broke."""
+    desk.agents.gate = anyio.Event()
+    await desk.write("tell me a story")
+    await until(lambda: desk.agents.runs)
+    sent = SendMessage.model_validate({"instance_id": desk.instance_id, "to": "ann", "message": FIRST + MARK, "idempotency_key": "k"})
+    await send_message(desk.app, ADMIN, sent)
+    execute(desk.url, "UPDATE messages SET idempotency_key = 'agno:' || (SELECT id FROM deliveries) WHERE idempotency_key = 'k'")
+    desk.agents.gate.set()
+    await until(lambda: desk.reasons() == [("done", None)])
+    assert desk.stands() == [STORY]
 
 
 async def test_a_server_that_stops_leaves_it_to_the_next(database_url: str, tmp_path: Path) -> None:
