@@ -20,12 +20,18 @@ async def runs(database: Database, instance_id: UUID, chat_id: str, *, seconds: 
 
 
 OWNER_WROTE: LiteralString = """
-    SELECT EXISTS (SELECT FROM messages WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND outgoing AND NOT queued
-        AND id > %(after)s)"""
+    SELECT CASE
+        WHEN NOT EXISTS (SELECT FROM messages WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND outgoing AND NOT queued
+            AND id > %(after)s) THEN false
+        WHEN NOT EXISTS (SELECT FROM outbox WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND claimed_epoch IS NOT NULL) THEN true
+        END"""
 
 
-async def owner_wrote(database: Database, instance_id: UUID, chat_id: str, *, after: int) -> bool:
-    """Whether the account's owner wrote in the chat elsewhere, after this message of ours or theirs."""
+async def owner_wrote(database: Database, instance_id: UUID, chat_id: str, *, after: int) -> bool | None:
+    """Whether the account's owner wrote in the chat elsewhere, after this message of ours or theirs.
+
+    None: something of ours is on its way out there, and what looks like the owner's may be an echo of it.
+    """
     return await database.value(OWNER_WROTE, {"instance_id": instance_id, "chat_id": chat_id, "after": after})
 
 

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 NOT_BEFORE, AT_LATEST = 0.5, 1.5
 """Seconds from an answer's first word until its beginning is shown: with a sentence, and without. One that is whole sooner is sent whole."""
 SENT_WITHIN = 30.0
+LOOKS, LOOK_EVERY = 50, 0.2
 STANDS = frozenset({"sent", "delivered", "read"})
 
 
@@ -245,10 +246,19 @@ class Answer:
 
     async def _require_agent(self) -> None:
         """Raises TakenOver when a person took over while the agent was thinking."""
-        row, chat_id = self.burst.row, self.burst.chat_id
-        mode = await agents.mode(self.ways.database, row.id, chat_id)
-        if mode.mode != "agent" or await agents.owner_wrote(self.ways.database, row.id, chat_id, after=self.burst.messages[-1].id):
+        mode = await agents.mode(self.ways.database, self.burst.row.id, self.burst.chat_id)
+        if mode.mode != "agent" or await self._owner_wrote():
             raise TakenOver
+
+    async def _owner_wrote(self) -> bool:
+        """Waits while what looks like it may be an echo of ours; not for ever, since a send may hang."""
+        for _ in range(LOOKS):
+            row, after = self.burst.row, self.burst.messages[-1].id
+            wrote = await agents.owner_wrote(self.ways.database, row.id, self.burst.chat_id, after=after)
+            if wrote is not None:
+                return wrote
+            await anyio.sleep(LOOK_EVERY)
+        return True
 
     @property
     def _format(self) -> TextFormat:

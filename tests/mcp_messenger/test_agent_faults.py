@@ -176,16 +176,17 @@ async def test_an_edit_that_fails_is_made_again_without_another_run(scene: Scene
 async def test_an_answer_grows_where_another_process_runs_the_instance(scene: Scene) -> None:
     scene.agents.answer = lambda message: STORY
     scene.agents.pauses = {HALF: anyio.Event(), HALF + 3: anyio.Event()}
-    async with peer(scene.database_url, scene.folder) as runs_it, scene.peer() as asks_the_agent:
+    async with peer(scene.database_url, scene.folder) as runs_it:
         await scene.begin(runs_it, stream=True)
-        assert await asks_the_agent.call("held") == []
-        scene.write("a story")
-        await scene.until_begun()
-        scene.agents.pauses[HALF].set()
-        await until(lambda: scene.sees() == [f"{BEGINNING} It lived in{MARK}"])
-        scene.agents.pauses[HALF + 3].set()
-        await scene.until_answered()
-        assert scene.sees() == [STORY]
+        async with scene.peer() as asks_the_agent:
+            assert await asks_the_agent.call("held") == []
+            scene.write("a story")
+            await scene.until_begun()
+            scene.agents.pauses[HALF].set()
+            await until(lambda: scene.sees() == [f"{BEGINNING} It lived in{MARK}"])
+            scene.agents.pauses[HALF + 3].set()
+            await scene.until_answered()
+            assert scene.sees() == [STORY]
 
 
 LEASE = 2
@@ -193,9 +194,8 @@ LEASE = 2
 
 async def test_a_run_that_takes_longer_than_its_lease_stays_with_its_process(scene: Scene) -> None:
     scene.agents.gate = anyio.Event()
-    async with scene.peer(lease=str(LEASE)) as first, scene.peer(lease=str(LEASE)) as second:
+    async with scene.peer(lease=str(LEASE)) as first, scene.peer(lease=str(LEASE)):
         await scene.begin(first)
-        assert await second.call("held") == []
         scene.write("hello")
         await until(lambda: scene.agents.runs)
         leased = one(scene.database_url, "SELECT lease_until FROM deliveries")

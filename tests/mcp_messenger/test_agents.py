@@ -3,11 +3,13 @@
 from collections.abc import AsyncGenerator
 from datetime import UTC, datetime, time
 from pathlib import Path
+from uuid import UUID
 
 import anyio
 import pytest
 from pydantic import SecretStr
 
+from db.agents import owner_wrote
 from mcp_messenger.delivery.quiet import Quiet
 from providers.models import Media, MediaKind
 from tests.agent_desk import ANSWERS, TEAM, Desk, opened
@@ -127,6 +129,24 @@ async def test_an_answer_is_not_sent_when_the_owner_wrote_meanwhile(desk: Desk) 
     desk.agents.gate.set()
     await until(lambda: desk.reasons()[0] == ("done", "A person took over."))
     assert desk.answers() == []
+
+
+async def test_an_echo_of_what_we_send_meanwhile_is_no_person_who_takes_over(desk: Desk) -> None:
+    desk.agents.gate = anyio.Event()
+    await desk.write("hello")
+    await until(lambda: desk.agents.runs)
+    # A message of ours whose echo came in before the platform's answer to us.
+    execute(
+        desk.url,
+        "INSERT INTO messages (instance_id, chat_id, outgoing, status, platform_id, body) "
+        f"VALUES ('{desk.instance_id}', 'ann', true, 'sent', 'echo', 'by somebody''s program')",
+        "INSERT INTO outbox (message_id, instance_id, chat_id, draft, claimed_epoch) "
+        "SELECT id, instance_id, chat_id, '{}', 999 FROM messages WHERE platform_id = 'echo'",
+    )
+    desk.agents.gate.set()
+    assert await owner_wrote(desk.app.database, UUID(desk.instance_id), "ann", after=1) is None
+    execute(desk.url, "DELETE FROM outbox WHERE claimed_epoch = 999", "UPDATE messages SET queued = true WHERE platform_id = 'echo'")
+    await until(lambda: desk.answers() == ["by somebody's program", "agent: hello"])
 
 
 async def test_a_chat_that_a_person_took_over_stays_theirs(desk: Desk) -> None:
