@@ -55,9 +55,13 @@ def translated() -> Generator[None]:
     Neither error carries the URL or the password: the driver names at most host, port and user.
     """
     from psycopg import OperationalError
+    from psycopg.errors import IdleInTransactionSessionTimeout
 
     try:
         yield
+    except IdleInTransactionSessionTimeout as error:
+        # This process was frozen with a transaction open; the server has rolled it back.
+        raise StoreUnavailable from error
     except OperationalError as error:  # psycopg_pool's errors are OperationalErrors too
         if error.sqlstate is None or error.sqlstate.startswith(UNAVAILABLE_CLASSES):
             raise StoreUnavailable from error

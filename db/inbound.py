@@ -12,6 +12,8 @@ from db.database import Database
 from db.json import jsonb
 
 LOCK: LiteralString = "SELECT pg_advisory_xact_lock(7019830104723521)"
+# For a transaction of several statements: everybody waits for its end, so the server ends it when its process is frozen or cut off.
+HOLD_LOG: LiteralString = "SELECT set_config('idle_in_transaction_session_timeout', '5s', true), pg_advisory_xact_lock(7019830104723521)"
 LOG_LOCK: LiteralString = "guard AS MATERIALIZED (" + LOCK + ")"
 FENCE: LiteralString = """ WHERE %(epoch)s::bigint IS NULL OR EXISTS (
         SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)"""
@@ -274,6 +276,7 @@ async def migrate_chat(database: Database, params: dict[str, Any]) -> Changed | 
     """Move everything of the chat `old_id` to `chat_id`; the old id stays known as an alias. Answers as `change` does."""
     params = _complete(params)
     async with database.transaction() as connection:
+        await connection.execute(HOLD_LOG)
         rows = await (await connection.execute(MIGRATED, params)).fetchall()
         if not rows:
             return None

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from db import secrets
 from db.database import Database
-from db.inbound import LOCK
+from db.inbound import HOLD_LOG
 from db.json import jsonb
 
 
@@ -209,7 +209,7 @@ PURGE: LiteralString = """
 async def delete(database: Database, instance_id: UUID, *, purge: bool) -> bool:
     """Remove the instance with its secrets and keys; its messages, chats and contacts too when `purge`. False: no such instance."""
     async with database.transaction() as connection:
-        await connection.execute(LOCK)
+        await connection.execute(HOLD_LOG)
         cursor = await connection.execute(DELETE, {"id": instance_id})
         found = await cursor.fetchone()
         if purge:

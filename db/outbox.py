@@ -7,7 +7,7 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 from db.database import Database
-from db.inbound import DUE, LOCK, LOG_LOCK, TELL
+from db.inbound import DUE, HOLD_LOG, LOG_LOCK, TELL
 from db.json import jsonb
 
 QUEUE: LiteralString = """
@@ -210,7 +210,7 @@ async def sent(
         rows = await database.rows(SENT, params)
     except UniqueViolation:
         async with database.transaction() as connection:
-            await connection.execute(LOCK)
+            await connection.execute(HOLD_LOG)
             status, error, echoed = (await (await connection.execute(ABSORB_ECHO, params)).fetchall())[0]
             lived = {"status": status, "error": error and jsonb(error), "content": jsonb({**echoed, **content})}
             rows = await (await connection.execute(SENT, {**params, **lived})).fetchall()

@@ -10,8 +10,9 @@ import pytest
 
 from db import inbound, instances, outbox
 from db.database import Database
+from db.errors import StoreUnavailable
 from db.json import jsonb
-from tests.stored import NOON, held_instance, rows, until
+from tests.stored import NOON, PATIENCE, held_instance, opened, rows, until
 
 pytestmark = pytest.mark.anyio
 
@@ -89,3 +90,17 @@ async def test_a_requeued_message_too(database: Database, database_url: str) -> 
             pid = (await until(lambda: rows(database_url, WAITS)))[0][0]
             assert rows(database_url, HOLDS_LOG, pid) == [(True,)]
             somebody.rollback()
+
+
+async def test_who_is_frozen_between_two_statements_does_not_keep_the_log_s_lock(database: Database, database_url: str) -> None:
+    async with opened(database_url) as frozen:
+
+        async def hold_it_until_another_has_it() -> None:
+            async with frozen.transaction() as connection:
+                await connection.execute(inbound.HOLD_LOG)
+                with anyio.fail_after(PATIENCE):
+                    await database.execute(inbound.LOCK)
+
+        with pytest.raises(StoreUnavailable):
+            await hold_it_until_another_has_it()
+        assert await frozen.value("SHOW idle_in_transaction_session_timeout") == await database.value("SHOW idle_in_transaction_session_timeout")
