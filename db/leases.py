@@ -1,6 +1,6 @@
 """Who holds the connection of which instance. The clock is the database's; the epoch fences a holder that has been replaced."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import LiteralString
@@ -14,12 +14,15 @@ TTL = 10.0
 # Rows are locked in the order of their ids, here and in RENEW: two processes never wait for one another crosswise.
 ACQUIRE: LiteralString = """
     INSERT INTO leases (instance_id, owner, expires_at)
-    SELECT i.id, %(owner)s, now() + make_interval(secs => %(ttl)s) FROM message_instances i LEFT JOIN leases l ON l.instance_id = i.id
-    WHERE i.desired = 'running' AND i.runtime = ANY(%(runtimes)s) AND (%(only)s::uuid IS NULL OR i.id = %(only)s)
-      AND (l.expires_at IS NULL OR l.expires_at < now())
-      AND NOT EXISTS (
-        SELECT FROM unnest(%(but)s::uuid[], %(as_of)s::timestamptz[]) AS but (id, as_of) WHERE but.id = i.id AND but.as_of = i.updated_at)
-    ORDER BY i.id
+    SELECT free.id, %(owner)s, now() + make_interval(secs => %(ttl)s) FROM (
+        SELECT i.id FROM message_instances i LEFT JOIN leases l ON l.instance_id = i.id
+        WHERE i.desired = 'running' AND i.runtime = ANY(%(runtimes)s) AND (%(only)s::uuid IS NULL OR i.id = %(only)s)
+          AND (l.expires_at IS NULL OR l.expires_at < now()) AND i.id <> ALL(%(handed_over)s::uuid[])
+          AND NOT EXISTS (
+            SELECT FROM unnest(%(but)s::uuid[], %(as_of)s::timestamptz[]) AS but (id, as_of) WHERE but.id = i.id AND but.as_of = i.updated_at)
+        ORDER BY random() LIMIT %(limit)s::bigint
+    ) AS free
+    ORDER BY free.id
     ON CONFLICT (instance_id) DO UPDATE
         SET owner = excluded.owner, epoch = leases.epoch + 1, expires_at = excluded.expires_at
         WHERE leases.expires_at < now()
@@ -27,15 +30,56 @@ ACQUIRE: LiteralString = """
 
 
 async def acquire(
-    database: Database, owner: UUID, runtimes: Sequence[str], *, only: UUID | None = None, but: Mapping[UUID, datetime] | None = None
+    database: Database,
+    owner: UUID,
+    runtimes: Sequence[str],
+    *,
+    only: UUID | None = None,
+    but: Mapping[UUID, datetime] | None = None,
+    handed_over: Collection[UUID] = (),
+    limit: int | None = None,
 ) -> dict[UUID, int]:
-    """Take every instance (or one) that should run and that nobody holds; its new epoch by instance.
+    """Take every instance (or one, or so many of them) that should run and that nobody holds; its new epoch by instance.
 
-    `but` leaves instances out as long as they are as they were then (`updated_at`).
+    `but` leaves instances out as long as they are as they were then (`updated_at`), `handed_over` in any case.
     """
     but = but or {}
-    params = {"owner": owner, "ttl": TTL, "runtimes": list(runtimes), "only": only, "but": list(but), "as_of": list(but.values())}
+    left_out = {"but": list(but), "as_of": list(but.values()), "handed_over": list(handed_over)}
+    params = {"owner": owner, "ttl": TTL, "runtimes": list(runtimes), "only": only, "limit": limit, **left_out}
     return {row[0]: row[1] for row in await database.rows(ACQUIRE, params)}
+
+
+# A process that shares has a lease of itself, under its own id, by which the others count it.
+ROOM: LiteralString = """
+    WITH here AS (
+        INSERT INTO leases (instance_id, owner, expires_at) VALUES (%(owner)s, %(owner)s, now() + make_interval(secs => %(ttl)s))
+        ON CONFLICT (instance_id) DO UPDATE SET expires_at = excluded.expires_at
+    ), forgotten AS (
+        DELETE FROM leases WHERE instance_id = owner AND owner <> %(owner)s AND expires_at < now() - interval '1 hour'
+    )
+    SELECT ceil(all_of_them.wanted::float8 / (1 + others.count))::int - all_of_them.ours::int
+    FROM (
+        SELECT count(*) AS wanted, count(*) FILTER (WHERE l.owner = %(owner)s AND l.expires_at >= now()) AS ours
+        FROM message_instances i LEFT JOIN leases l ON l.instance_id = i.id WHERE i.desired = 'running' AND i.runtime = %(runtime)s
+    ) AS all_of_them, (
+        SELECT count(*) AS count FROM leases WHERE instance_id = owner AND owner <> %(owner)s AND expires_at >= now()
+    ) AS others"""
+
+
+async def room(database: Database, owner: UUID, runtime: str) -> int:
+    """How many more instances of that runtime are this process's share, among all that call this; below zero: so many it has too many.
+
+    To be called as often as leases are renewed: who does not is not counted any more.
+    """
+    return await database.value(ROOM, {"owner": owner, "ttl": TTL, "runtime": runtime})
+
+
+LEAVE: LiteralString = "DELETE FROM leases WHERE instance_id = owner AND owner = %(owner)s"
+
+
+async def leave(database: Database, owner: UUID) -> None:
+    """It has no share any more."""
+    await database.execute(LEAVE, {"owner": owner})
 
 
 # A renewal that is under way when the lease is released must not bring it back.

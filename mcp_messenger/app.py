@@ -80,8 +80,8 @@ class App:
         return self.config.data_dir / "downloads" / str(instance_id)
 
 
-def build(config: Config) -> App:
-    """All parts, none of them running yet."""
+def build(config: Config, *, shares: bool = False) -> App:
+    """All parts, none of them running yet. `shares`: it is there to stay, and takes its share of the instances."""
     owner = uuid4()
     database = Database()
     vault = functools.cache(functools.partial(Vault.open, config.data_dir, config.secret_key))
@@ -109,6 +109,7 @@ def build(config: Config) -> App:
         surroundings=surroundings,
         runtimes={"process": ProcessRuntime()} | ({"docker": docker} if docker is not None else {}),
         only=UUID(config.instance_id) if config.instance_id else None,
+        shares=shares,
     )
     if docker is not None:
         docker.changed = supervisor.wake
@@ -151,12 +152,12 @@ def _tls() -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def running(config: Config, *, quiet: float = 0.0) -> AsyncGenerator[App]:
+async def running(config: Config, *, quiet: float = 0.0, shares: bool = False) -> AsyncGenerator[App]:
     """The application at work: at once, while the store comes up behind it. On leaving, instances are given up and the store is closed.
 
-    For `quiet` seconds the store is started only for somebody who asks for it.
+    For `quiet` seconds the store is started only for somebody who asks for it. `shares` is as for `build`.
     """
-    async with stored(config, quiet=quiet) as app:
+    async with stored(config, quiet=quiet, shares=shares) as app:
         logging.getLogger().addHandler(app.logbook)
         try:
             # Providers are stopped by the supervisor while inbound still writes what they deliver.
@@ -171,10 +172,10 @@ async def running(config: Config, *, quiet: float = 0.0) -> AsyncGenerator[App]:
 
 
 @asynccontextmanager
-async def stored(config: Config, *, quiet: float = 0.0) -> AsyncGenerator[App]:
+async def stored(config: Config, *, quiet: float = 0.0, shares: bool = False) -> AsyncGenerator[App]:
     """The application with nothing but its store, which comes up behind it."""
     config.check()
-    app = build(config)
+    app = build(config, shares=shares)
     async with anyio.create_task_group() as background:
         store = await background.start(_keep_store, app, quiet)
         try:
@@ -303,5 +304,5 @@ async def _pass_wakeups_on(app: App, url: str) -> None:
             case "mcp_messenger_outbox":
                 _wake_outbox(app, payload)
             case _:
-                app.supervisor.wake()
+                app.supervisor.told()
     await anyio.sleep_forever()

@@ -49,7 +49,7 @@ async def serve(config: Config) -> None:
     if config.containers.enabled is None:
         config = replace(config, containers=replace(config.containers, enabled=True))
     listener, config = bind(config)
-    async with running(config) as app:
+    async with running(config, shares=config.instance_id is None) as app:
         print(  # noqa: T201 - a person reads it; this mode has no protocol on stdout
             WELCOME.format(
                 url=config.own_url,

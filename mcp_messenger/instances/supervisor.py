@@ -23,7 +23,7 @@ from mcp_messenger.delivery.outbox import Outbox
 from mcp_messenger.delivery.pace import Pace
 from mcp_messenger.errors import Conflict, NotAvailable
 from mcp_messenger.instances import classes, credentials, roster
-from mcp_messenger.instances.held import Held
+from mcp_messenger.instances.held import WORKING, Held
 from mcp_messenger.instances.runtimes.runtime import Runtime
 from mcp_messenger.instances.states import States
 from mcp_messenger.vault import Vault
@@ -36,11 +36,21 @@ log = logging.getLogger(__name__)
 RENEW_EVERY = leases.TTL / 4
 FENCE_AFTER = leases.TTL * 0.7
 """Seconds without a renewal until everything is let go of; the rest of the time is for letting go."""
+SHARED = "process"
+"""The runtime whose instances are shared out."""
 STOP_WITHIN = 15.0
 TELL_WITHIN = 3.0
 """For the store to hear that an instance is given up. Without it the lease ends by itself, and whoever waits for us to stop does not wait long."""
+HAND_OVER_AT_ONCE = 4
+"""Instances, at each look, that another process is to have: those that are on their way are not reached for a moment."""
 SET_UP_AT_ONCE = 4
 """A thousand instances that begin together must not keep the leases from being renewed."""
+
+
+def _is_movable(held: Held) -> bool:
+    """Not while somebody logs in, and not what keeps its login in a folder of this machine, as that does which belongs in a container."""
+    works = held.provider.state.state in WORKING and not held.stopping
+    return works and held.row.runtime == SHARED == held.provider.default_runtime
 
 
 class Supervisor:
@@ -58,7 +68,9 @@ class Supervisor:
         surroundings: Callable[[UUID], Surroundings],
         runtimes: Mapping[str, Runtime],
         only: UUID | None = None,
+        shares: bool = False,
     ) -> None:
+        """`shares`: it takes its share among all that do so. Otherwise (a process that a client starts for a while) it takes what is free."""
         self._database = database
         self._vault = vault
         self._states = States(database, feed, vault)
@@ -68,11 +80,14 @@ class Supervisor:
         self._surroundings = surroundings
         self._runtimes = runtimes
         self._only = only
+        self._shares = shares
         self._leases: dict[UUID, int] = {}
         self._held: dict[UUID, Held] = {}
         self._broken: dict[UUID, datetime] = {}
+        self._handed_over: dict[UUID, float] = {}
         self._set_ups = anyio.CapacityLimiter(SET_UP_AT_ONCE)
         self._wake = anyio.Event()
+        self._is_eager = True
         self._renewed = 0.0
         self._closing = False
 
@@ -84,7 +99,12 @@ class Supervisor:
         return dict(self._held)
 
     def wake(self) -> None:
-        """Something about instances changed: look now."""
+        """Something about instances changed here: look now."""
+        self._is_eager = True
+        self._wake.set()
+
+    def told(self) -> None:
+        """Another process says that something about instances changed."""
         self._wake.set()
 
     def data_dir(self, instance_id: UUID) -> Path:
@@ -97,8 +117,9 @@ class Supervisor:
                 while True:
                     self._wake = anyio.Event()
                     await self._look(running)
-                    with anyio.move_on_after(RENEW_EVERY):
+                    with anyio.move_on_after(RENEW_EVERY) as pause:
                         await self._wake.wait()
+                    self._is_eager = self._is_eager or pause.cancelled_caught
             finally:
                 with anyio.CancelScope(shield=True):
                     await self._give_up_all()
@@ -107,9 +128,7 @@ class Supervisor:
         try:
             await self._renew()
             await self._follow_wishes()
-            able = [name for name, runtime in self._runtimes.items() if runtime.away is None]
-            mine = await leases.acquire(self._database, self.owner, able, only=self._only, but=self._broken)
-            for instance_id, epoch in mine.items():
+            for instance_id, epoch in (await self._take()).items():
                 self._leases[instance_id] = epoch
                 running.start_soon(self._live, instance_id, epoch)
             for instance_id in await leases.forsaken(self._database, only=self._only):
@@ -120,6 +139,32 @@ class Supervisor:
         except Exception:
             # A statement that was cancelled, a standby that is read-only: whatever it is, the next look may succeed.
             log.exception("instances cannot be looked after")
+
+    async def _take(self) -> dict[UUID, int]:
+        able = [name for name, runtime in self._runtimes.items() if runtime.away is None]
+        if not self._shares:
+            return await leases.acquire(self._database, self.owner, able, only=self._only, but=self._broken)
+        # Which engine a container is on, the others may not reach: those are not shared out.
+        apart = [name for name in able if name != SHARED]
+        taken = await leases.acquire(self._database, self.owner, apart, but=self._broken) if apart else {}
+        room = await leases.room(self._database, self.owner, SHARED)
+        # What is left over (nobody else can run it) is taken one by one, but not at once after another has let go of it.
+        room, surplus = max(room, 1 if self._is_eager else 0), -room
+        self._is_eager = False
+        self._hand_over(surplus)
+        recent = [id for id, at in self._handed_over.items() if anyio.current_time() - at < leases.TTL]
+        if room > 0:
+            taken |= await leases.acquire(self._database, self.owner, [SHARED], but=self._broken, handed_over=recent, limit=room)
+        return taken
+
+    def _hand_over(self, surplus: int) -> None:
+        """Stop so many, for others to take. One that has come back is kept: the others cannot run it."""
+        surplus -= sum(held.stopping for held in self._held.values())
+        free = [held for id, held in self._held.items() if id not in self._handed_over and _is_movable(held)]
+        for held in free[: max(0, min(surplus, HAND_OVER_AT_ONCE))]:
+            log.info("instance handed over", extra={"instance_id": str(held.row.id)})
+            self._handed_over[held.row.id] = anyio.current_time()
+            held.stop(STOP_WITHIN)
 
     async def _tell_who_waits(self) -> None:
         """Instances that nobody can run for now say why; they begin by themselves."""
@@ -189,7 +234,7 @@ class Supervisor:
             await leases.release(self._database, instance_id, epoch)
         except StoreUnavailable as error:
             log.warning("lease not released: %s", error, extra={"instance_id": str(instance_id)})
-        self.wake()
+        self._wake.set()
 
     async def _set_up(self, instance_id: UUID, epoch: int) -> Held | None:
         async with self._set_ups:
@@ -291,6 +336,9 @@ class Supervisor:
     async def _give_up_all(self) -> None:
         """Leases are kept until the last send has ended."""
         self._closing = True
+        if self._shares:
+            with anyio.move_on_after(TELL_WITHIN), suppress(StoreUnavailable):
+                await leases.leave(self._database, self.owner)
         for held in self._held.values():
             held.stop(STOP_WITHIN)
         while self._held:

@@ -6,10 +6,14 @@ import signal
 import sys
 from pathlib import Path
 
+import anyio
+import httpx
 import pytest
 
+from db.embedded import EmbeddedPostgres, open_embedded
+from db.migrate import migrate
 from tests.managers import Managers, managers
-from tests.stored import one
+from tests.stored import one, rows, until
 from tests.traffic import Traffic, traffic
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")]
@@ -63,3 +67,54 @@ async def test_whoever_dies_nothing_is_lost_and_nothing_doubled(way: str, reques
     served_url = database_url if way == "direct" else request.getfixturevalue("pgbouncer")
     counted = await besieged(database_url, served_url, tmp_path, seed=SEED)
     print(f"seed {SEED}: {counted}")  # noqa: T201 - shown when it fails, with the seed to try again
+
+
+async def crashes(server: EmbeddedPostgres, data_dir: Path, flowing: Traffic) -> None:
+    """Kill PostgreSQL three times on the way, and start it again."""
+    for times in range(1, 4):
+        await flowing.until(lambda times=times: len(flowing.told) > EACH_WAY * times // 5)
+        postmaster = int(next(data_dir.glob("pg*/postmaster.pid")).read_text().split()[0])
+        os.kill(postmaster, signal.SIGKILL)
+        await server.ensure()
+
+
+async def test_a_store_that_crashes_loses_nothing_and_makes_nothing_double(tmp_path: Path) -> None:
+    data_dir = tmp_path / "postgres"
+    server = open_embedded(data_dir)
+    try:
+        await migrate(server.url)
+        async with traffic(server.url, seed=SEED) as flowing:
+            async with managers(server.url, tmp_path) as cluster:
+                await flowing.open(cluster.members[0])
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(crashes, server, data_dir, flowing)
+                    await flowing.flow(cluster, EACH_WAY)
+                await flowing.until_quiet()
+            counted = flowing.count()
+            print(f"seed {SEED}: {counted}")  # noqa: T201 - shown when it fails, with the seed to try again
+            assert cluster.complaints() == []
+    finally:
+        server.close()
+
+
+SHARES = """
+    SELECT count(*) FROM leases JOIN message_instances i ON i.id = instance_id WHERE expires_at > now() AND i.status = 'ready'
+    GROUP BY owner ORDER BY 1"""
+
+
+async def test_the_instances_are_shared_out_and_again_when_one_dies_or_comes_back(database_url: str, tmp_path: Path) -> None:
+    def shares() -> list[int]:
+        return [count for (count,) in rows(database_url, SHARES)]
+
+    async with managers(database_url, tmp_path, lease=LEASE) as cluster:
+        async with httpx.AsyncClient(base_url=cluster.members[0].url, trust_env=False) as client:
+            for _ in range(12):
+                settings = {"auto_scan": True, "page": False}
+                made = await client.post("/api/v1/instances", json={"provider": "sandbox", "credentials": settings})
+                assert made.is_success, made.text
+        await until(lambda: shares() == [4, 4, 4])
+        cluster.members[1].signal(signal.SIGSTOP)
+        await until(lambda: shares() == [6, 6])
+        cluster.members[1].signal(signal.SIGKILL)
+        await until(lambda: shares() == [4, 4, 4])
+        assert cluster.complaints() == []
