@@ -74,12 +74,21 @@ async def room(database: Database, owner: UUID, runtime: str) -> int:
     return await database.value(ROOM, {"owner": owner, "ttl": TTL, "runtime": runtime})
 
 
-LEAVE: LiteralString = "DELETE FROM leases WHERE instance_id = owner AND owner = %(owner)s"
+LEAVE: LiteralString = """
+    WITH gone AS (
+        DELETE FROM leases WHERE instance_id = owner AND owner = %(owner)s
+    ), ours AS MATERIALIZED (
+        SELECT instance_id FROM leases WHERE owner = %(owner)s AND instance_id <> owner AND instance_id <> ALL(%(held)s::uuid[])
+          AND expires_at > now() ORDER BY instance_id FOR UPDATE
+    ), freed AS (
+        UPDATE leases SET expires_at = '-infinity' FROM ours WHERE leases.instance_id = ours.instance_id RETURNING ours.instance_id
+    )
+    SELECT pg_notify('mcp_messenger_instances', instance_id::text) FROM freed"""
 
 
-async def leave(database: Database, owner: UUID) -> None:
-    """It has no share any more."""
-    await database.execute(LEAVE, {"owner": owner})
+async def leave(database: Database, owner: UUID, *, held: Collection[UUID]) -> None:
+    """It takes nothing more and has no share. What it has besides those that it knows it `held` was taken by a call that was cut short."""
+    await database.rows(LEAVE, {"owner": owner, "held": list(held)})
 
 
 # A renewal that is under way when the lease is released must not bring it back.

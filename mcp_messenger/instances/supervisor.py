@@ -336,9 +336,8 @@ class Supervisor:
     async def _give_up_all(self) -> None:
         """Leases are kept until the last send has ended."""
         self._closing = True
-        if self._shares:
-            with anyio.move_on_after(TELL_WITHIN), suppress(StoreUnavailable):
-                await leases.leave(self._database, self.owner)
+        with anyio.move_on_after(TELL_WITHIN), suppress(StoreUnavailable):
+            await leases.leave(self._database, self.owner, held=self._leases.keys())
         for held in self._held.values():
             held.stop(STOP_WITHIN)
         while self._held:

@@ -69,6 +69,35 @@ async def test_what_is_given_up_can_be_taken_at_once_and_others_are_told(databas
     assert await acquire(database, B) == {instance_id: 2}
 
 
+async def test_shares_are_counted_among_those_who_are_there(database: Database, database_url: str) -> None:
+    for _ in range(5):
+        await new_instance(database)
+    await instances.set_desired(database, await new_instance(database), "stopped")
+    assert await leases.room(database, A, "process") == 5
+    assert await leases.room(database, A, "docker") == 0
+    held = await leases.acquire(database, A, ["process"])
+    assert await leases.room(database, B, "process") == 3
+    assert await leases.room(database, A, "process") == -2
+    for instance_id in list(held)[:2]:
+        await leases.release(database, instance_id, 1)
+    assert await leases.acquire(database, A, ["process"], handed_over=list(held)[:2]) == {}
+    assert len(await leases.acquire(database, B, ["process"], limit=1)) == 1
+    await leases.leave(database, A, held=())
+    # Who left has no lease at all; who died is counted until its own has ended.
+    assert await leases.room(database, B, "process") == 4
+    assert len(await leases.acquire(database, B, ["process"])) == 4
+    assert await leases.room(database, A, "process") == 3
+    execute(database_url, EXPIRE)
+    assert await leases.room(database, A, "process") == 5
+
+
+async def test_who_leaves_keeps_what_it_knows_of_until_it_lets_go_of_that(database: Database) -> None:
+    known, unknown = await new_instance(database), await new_instance(database)
+    assert (await acquire(database, A)).keys() == {known, unknown}
+    await leases.leave(database, A, held=[known])
+    assert (await acquire(database, B)).keys() == {unknown}
+
+
 async def test_only_what_should_run_in_that_way_is_taken(database: Database, database_url: str) -> None:
     stopped, elsewhere, wanted, other = [await new_instance(database) for _ in range(4)]
     await instances.set_desired(database, stopped, "stopped")
