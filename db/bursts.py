@@ -107,6 +107,9 @@ AGAIN: LiteralString = (
         attempts = greatest(0, attempts - CASE WHEN %(error)s::text IS NULL THEN 1 ELSE 0 END)"""
     + OURS
 )
+HASTEN: LiteralString = """
+    UPDATE deliveries SET run_at = now()
+    WHERE instance_id = %(instance_id)s AND target = 'agno' AND status = 'pending' AND lease_until IS NULL AND run_at > now()"""
 # The answer is queued, and nobody needs to hold the question any more.
 ENDED: LiteralString = """
     UPDATE deliveries SET status = 'done', lease_until = NULL, done_at = now()
@@ -136,3 +139,8 @@ async def again(database: Database, ids: Sequence[int], delay: float, error: str
 async def ended(database: Database, head: int) -> None:
     """All of the burst that was begun with this head is done."""
     await database.execute(ENDED, {"head": head})
+
+
+async def hasten(database: Database, instance_id: UUID) -> None:
+    """What waits is looked at anew: it may have waited for what is not so any more."""
+    await database.execute(HASTEN, {"instance_id": instance_id})

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import anyio.to_thread
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from db import deliveries, secrets
+from db import bursts, deliveries, secrets
 from db import instances as store
 from db.instances import InstanceRow
 from mcp_messenger.app import App
@@ -277,6 +277,8 @@ async def update_instance(app: App, caller: Caller, args: UpdateInstance) -> Upd
     )
     if args.api_webhook_schema is not None:
         await deliveries.resume(app.database, row.id, TARGET)
+    if args.quiet_hours is not None:
+        await bursts.hasten(app.database, row.id)
     app.supervisor.refresh(updated or row)
     return UpdatedInstance(**dict(await _answer(app, updated or row)), webhook_secret=webhook_secret)
 

@@ -13,11 +13,11 @@ from mcp_messenger.caller import ADMIN
 from mcp_messenger.config import from_environment
 from mcp_messenger.delivery.quiet import Quiet, parse_quiet
 from mcp_messenger.errors import InvalidInput
-from mcp_messenger.operations.operation import OfInstance
+from mcp_messenger.operations.instances import CreateInstance, UpdateInstance, create_instance, update_instance
 from mcp_messenger.operations.table import BY_NAME
 from mcp_messenger.operations.validation import validated
 from tests.program import ROOT
-from tests.running import ready_sandbox, running_app
+from tests.running import running_app
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -98,13 +98,11 @@ def test_a_computer_without_time_zones_says_what_to_install() -> None:
 @pytest.mark.anyio
 async def test_an_instance_has_its_own_or_the_servers(database_url: str, tmp_path: Path) -> None:
     async with running_app(database_url, tmp_path) as app:
-        instance_id = await ready_sandbox(app)
-
-        async def kept() -> str | None:
-            operation = BY_NAME["get_instance"]
-            return (await operation.run(app, ADMIN, OfInstance(instance_id=instance_id))).instance.quiet_hours  # pyright: ignore
-
-        for given, expected in (("22:00-07:00 Europe/Berlin", "22:00-07:00 Europe/Berlin"), (None, "22:00-07:00 Europe/Berlin"), ("", None)):
-            update = BY_NAME["update_instance"]
-            await update.run(app, ADMIN, update.input.model_validate({"instance_id": instance_id, "quiet_hours": given}))
-            assert await kept() == expected
+        berlin = "22:00-07:00 Europe/Berlin"
+        made = await create_instance(app, ADMIN, CreateInstance(provider="sandbox", quiet_hours=berlin))
+        assert made.instance.quiet_hours == berlin
+        for given, expected in ((None, berlin), ("off", "off"), ("", None)):
+            updated = await update_instance(app, ADMIN, UpdateInstance(instance_id=made.instance_id, quiet_hours=given))
+            assert updated.instance.quiet_hours == expected
+        again = await create_instance(app, ADMIN, CreateInstance(provider="sandbox", quiet_hours=""))
+        assert again.instance.quiet_hours is None
