@@ -27,7 +27,7 @@ from db.messages import MessageRow
 from mcp_messenger.delivery.connections import connections
 from mcp_messenger.delivery.endpoint import PREFIX, Endpoint, endpoint_of
 from mcp_messenger.delivery.payload import Data, Payload, QrPart, payload_of
-from mcp_messenger.delivery.post import Outcome, post
+from mcp_messenger.delivery.post import SECONDS, Outcome, post
 from mcp_messenger.errors import VaultError
 from mcp_messenger.instances import codes
 from mcp_messenger.metrics import Metrics
@@ -44,7 +44,8 @@ TARGET = "webhook"
 AT_ONCE = 64
 AT_ONCE_OF_ONE = 32
 POLL = 1.0
-LEASE = 60.0
+LEASE = SECONDS + 5.0
+"""Of a delivery: what a post may take at most, and a little for what came of it to be written down. A chat of a process that died waits so long."""
 ATTEMPTS = 12
 FIRST_DELAY, FACTOR, LONGEST_DELAY = 5.0, 3.0, 6 * 3600.0
 """Seconds: 5 s, 15 s, 45 s, ... 6 h; twelve attempts take about a day."""
