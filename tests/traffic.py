@@ -20,6 +20,8 @@ from tests.stored import one, rows
 
 WORKERS = 64
 SETTLED = frozenset({"sent", "delivered", "read", "unknown", "failed"})
+CLIENT_PATIENCE = 8.0
+"""Seconds until a call is asked again elsewhere; a manager may be frozen."""
 PATIENCE = 180.0
 """Seconds until a send's fate must be known, and until all must have come to its end."""
 EVENTS = ["message", "message_sent", "receipt", "state"]
@@ -126,7 +128,7 @@ class Traffic:
         for number in range(each_way):
             account = self.random.choice(self.accounts)
             errands.append(Errand(account, self.random.choice(account.chats), f"out {number}"))
-        async with httpx.AsyncClient(timeout=40, trust_env=False) as client, anyio.create_task_group() as workers:
+        async with httpx.AsyncClient(timeout=CLIENT_PATIENCE, trust_env=False) as client, anyio.create_task_group() as workers:
             for _ in range(WORKERS):
                 workers.start_soon(self._work, managers, client, errands)
 

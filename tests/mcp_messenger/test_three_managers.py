@@ -12,28 +12,36 @@ import pytest
 
 from db.embedded import EmbeddedPostgres, open_embedded
 from db.migrate import migrate
-from tests.managers import Managers, managers
+from tests.managers import Manager, Managers, managers
 from tests.stored import one, rows, until
 from tests.traffic import Traffic, traffic
 
-pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")]
 
 SEED = int(os.environ.get("MCP_MESSENGER_TEST_SEED", "1"))
 EACH_WAY = int(os.environ.get("MCP_MESSENGER_TEST_MESSAGES", "1000")) // 2
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL"),
+    pytest.mark.timeout(300 + EACH_WAY // 2),
+]
 LEASE = 3.0
 """Seconds; with the ten of every day, most of the time would be waiting."""
-KILL_EVERY = 40
+KILL_EVERY = 60
 """Messages, about."""
+FREEZE = 0.3
+"""The part of them that are frozen rather than killed."""
 
 
 class Executioner:
-    """Kills one of them whenever so many sends have come to their end."""
+    """Kills one of them, or freezes it until the next time, whenever so many sends have come to their end."""
 
     def __init__(self, cluster: Managers, traffic: Traffic, seed: int) -> None:
         self._cluster = cluster
         self._traffic = traffic
         self._random = random.Random(seed)
         self._next = self._interval()
+        self._frozen: Manager | None = None
+        self.freezes = 0
 
     def _interval(self) -> int:
         return self._random.randint(KILL_EVERY // 2, KILL_EVERY * 3 // 2)
@@ -41,7 +49,19 @@ class Executioner:
     def __call__(self) -> None:
         if len(self._traffic.told) >= self._next:
             self._next += self._interval()
-            self._random.choice(self._cluster.members).signal(signal.SIGKILL)
+            self.thaw()
+            victim = self._random.choice(self._cluster.members)
+            if self._random.random() < FREEZE:
+                self._frozen = victim
+                self.freezes += 1
+                victim.signal(signal.SIGSTOP)
+            else:
+                victim.signal(signal.SIGKILL)
+
+    def thaw(self) -> None:
+        if self._frozen is not None:
+            self._frozen.signal(signal.SIGCONT)
+            self._frozen = None
 
 
 async def besieged(database_url: str, served_url: str, folder: Path, *, seed: int) -> dict[str, int]:
@@ -50,8 +70,10 @@ async def besieged(database_url: str, served_url: str, folder: Path, *, seed: in
         async with managers(served_url, folder, lease=LEASE, seed=seed) as cluster:
             await flowing.open(cluster.members[0])
             cluster.dooming = True
-            flowing.progress = Executioner(cluster, flowing, seed)
+            executioner = Executioner(cluster, flowing, seed)
+            flowing.progress = executioner
             await flowing.flow(cluster, EACH_WAY)
+            executioner.thaw()
             cluster.dooming = False
             await flowing.until_quiet()
         counted = flowing.count()
@@ -59,7 +81,7 @@ async def besieged(database_url: str, served_url: str, folder: Path, *, seed: in
         assert one(database_url, "SELECT count(*) FROM deliveries WHERE lease_until > now()") == 0
         assert cluster.complaints() == []
         assert cluster.deaths.total() > 0
-        return {**counted, **cluster.deaths}
+        return {**counted, "frozen": executioner.freezes, **cluster.deaths}
 
 
 @pytest.mark.parametrize("way", ["direct", "through a pooler"])
