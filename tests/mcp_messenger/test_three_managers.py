@@ -16,7 +16,6 @@ from tests.managers import Manager, Managers, managers
 from tests.stored import one, rows, until
 from tests.traffic import Traffic, traffic
 
-
 SEED = int(os.environ.get("MCP_MESSENGER_TEST_SEED", "1"))
 EACH_WAY = int(os.environ.get("MCP_MESSENGER_TEST_MESSAGES", "1000")) // 2
 pytestmark = [
