@@ -25,6 +25,7 @@ from providers.models import (
     Media,
     MediaKind,
     Message,
+    SendingBudget,
     SentMessage,
     StateChanged,
     Template,
@@ -239,6 +240,9 @@ class Provider(ABC):
     async def list_templates(self) -> Sequence[Template]:
         """Those that the platform has approved, or looks at."""
         self._unsupported(Capability.TEMPLATES)
+
+    async def sending_budget(self) -> SendingBudget:
+        self._unsupported(Capability.SENDING_BUDGET)
 
     async def request_pairing_code(self, phone: str) -> str:
         self._unsupported(Capability.PAIRING_CODE)

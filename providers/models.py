@@ -55,6 +55,7 @@ class Capability(StrEnum):
     QR_LOGIN = "qr_login"
     PAIRING_CODE = "pairing_code"
     LOGOUT = "logout"
+    SENDING_BUDGET = "sending_budget"
     WEBHOOK = "webhook"
 
 
@@ -180,6 +181,22 @@ class Template(Noun):
     category: Line = ""
     text: Body = ""
     """With its placeholders, as the platform shows them."""
+
+
+class SendingBudget(Noun):
+    """How many chats may be begun with people who never wrote. It is our own caution: platforms block who writes to many strangers."""
+
+    begun: int
+    """In the last 24 hours."""
+    allowed: int
+    """In 24 hours, by now."""
+    allowed_after_warm_up: int
+    warm_up_until: datetime | None = None
+    """A fresh login is allowed less until then; None: it is over, or nobody is logged in."""
+    locked_until: datetime | None = None
+    """The platform refused new chats, and is not asked again until then."""
+    next_at: datetime | None = None
+    """When another chat may be begun; None: now, or never where none are allowed."""
 
 
 class TemplateUse(Noun):

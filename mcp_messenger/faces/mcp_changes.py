@@ -149,7 +149,7 @@ def addresses(row: EventRow) -> list[str]:
     """The resources that an event changes."""
     own = f"{ROOT}/{row.instance_id}"
     if row.type == "state":
-        return [ROOT, own, f"{own}/status", f"{own}/qr"]
+        return [ROOT, own, f"{own}/status", f"{own}/qr", f"{own}/login"]
     changed = [f"{own}/chats"]
     if row.chat_id is not None:
         # Clients spell an id with an @ either way.

@@ -68,10 +68,18 @@ def add_resources(server: MessengerServer, app: App, authenticate: Authenticate)
         answer: login.QrAnswer = await read.answer(ctx, "get_qr", instance_id=id)
         return login.png(answer.qr)
 
+    @server.resource(ROOT + "/{id}/login", name="login", mime_type=JSON, description="What to log in with: the QR code as text, and a pairing code.")
+    async def log_in(id: str, ctx: Context) -> str:
+        return await read.text(ctx, "get_qr", instance_id=id)
+
     @server.resource(ROOT + "/{id}/capabilities", name="capabilities", mime_type=JSON, description="What the messenger can do.")
     async def capabilities(id: str, ctx: Context) -> str:
         answer: instances.InstanceAnswer = await read.answer(ctx, "get_instance", instance_id=id)
         return json.dumps({"capabilities": answer.capabilities, "limits": answer.limits and answer.limits.model_dump(exclude_none=True)})
+
+    @server.resource(ROOT + "/{id}/budget", name="budget", mime_type=JSON, description="New chats that may still be begun, and the pace of sends.")
+    async def budget(id: str, ctx: Context) -> str:
+        return await read.text(ctx, "get_sending_budget", instance_id=id)
 
     @server.resource(ROOT + "/{id}/chats", name="chats", mime_type=JSON, description="Chats, newest activity first.")
     async def chat_list(id: str, ctx: Context) -> str:

@@ -22,7 +22,7 @@ from mcp_messenger.instances.supervisor import Supervisor
 from providers import errors
 from providers.base import Provider
 from providers.errors import MessengerError
-from providers.models import Download, Group, GroupChange, InstanceState, Media, Message, Template, TextFormat
+from providers.models import Download, Group, GroupChange, InstanceState, Media, Message, SendingBudget, Template, TextFormat
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,7 @@ METHODS: dict[str, Callable[[Provider], Callable[..., Awaitable[Any]]]] = {
     "invite_link": lambda provider: provider.invite_link,
     "leave_group": lambda provider: provider.leave_group,
     "list_templates": lambda provider: provider.list_templates,
+    "sending_budget": lambda provider: provider.sending_budget,
     "request_pairing_code": lambda provider: provider.request_pairing_code,
 }
 """Those of RemotePort."""
@@ -225,6 +226,9 @@ class RemotePort:
 
     async def list_templates(self) -> Sequence[Template]:
         return await self._ask("list_templates", {})
+
+    async def sending_budget(self) -> SendingBudget:
+        return await self._ask("sending_budget", {})
 
     async def request_pairing_code(self, phone: str) -> str:
         return await self._ask("request_pairing_code", {"phone": phone})

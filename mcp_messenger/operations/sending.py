@@ -31,11 +31,14 @@ from providers.models import (
     Contact,
     Draft,
     InstanceState,
+    Limits,
     Location,
     MediaKind,
     MessageDeleted,
     MessageEdited,
     Poll,
+    Rate,
+    SendingBudget,
     Template,
     TemplateUse,
     TextFormat,
@@ -158,6 +161,32 @@ class TemplateList(Output):
 async def list_templates(app: App, caller: Caller, args: OfInstance) -> TemplateList:
     row = await instance_of(app.database, caller, args.instance_id)
     return TemplateList(templates=list(await (await port(app, row, Capability.TEMPLATES)).list_templates()))
+
+
+class SendingBudgetAnswer(Output):
+    """Chats with people who never wrote: those `begun` in 24 hours and those `allowed`; `next_at` none: now. Answers are not counted.
+
+    `pace` and `pace_in_chat` are the most sends in so many seconds.
+    """
+
+    begun: int
+    allowed: int
+    allowed_after_warm_up: int
+    warm_up_until: datetime | None = None
+    locked_until: datetime | None = None
+    next_at: datetime | None = None
+    pace: Rate | None = None
+    pace_in_chat: Rate | None = None
+
+
+def budget_answer(budget: SendingBudget, limits: Limits) -> SendingBudgetAnswer:
+    return SendingBudgetAnswer(**budget.model_dump(), pace=limits.overall_rate, pace_in_chat=limits.chat_rate)
+
+
+async def get_sending_budget(app: App, caller: Caller, args: OfInstance) -> SendingBudgetAnswer:
+    row = await instance_of(app.database, caller, args.instance_id)
+    budget = await (await port(app, row, Capability.SENDING_BUDGET)).sending_budget()
+    return budget_answer(budget, (await classes.load(row.provider)).limits)
 
 
 def media_policy(app: App, row: InstanceRow) -> MediaPolicy:

@@ -98,6 +98,8 @@ OPERATIONS: tuple[Operation, ...] = (
               "Send a template that the platform has approved.", EXTRAS, WRITE),
     Operation("list_templates", "GET", f"{I}/templates", OfInstance, sending.TemplateList, sending.list_templates,
               "Templates that the platform has approved.", EXTRAS),
+    Operation("get_sending_budget", "GET", f"{I}/sending-budget", OfInstance, sending.SendingBudgetAnswer, sending.get_sending_budget,
+              "How many chats with strangers may be begun, and how fast sends go out, where a messenger needs such caution.", EXTRAS),
     Operation("check_send", "POST", f"{I}/check-send", sending.CheckSend, sending.SendCheck, sending.check_send,
               "Whether a send would be accepted now, and what to do instead.", SENDING),
     Operation("react", "POST", f"{I}/message/{{message_id}}/react", sending.React, Nothing, sending.react,

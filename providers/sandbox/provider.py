@@ -26,6 +26,7 @@ from providers.models import (
     Message,
     MessageKind,
     MessageReceived,
+    SendingBudget,
     SentMessage,
     StateChanged,
     Template,
@@ -254,6 +255,11 @@ class SandboxProvider(Provider):
     async def list_templates(self) -> Sequence[Template]:
         self._linked()
         return TEMPLATES
+
+    async def sending_budget(self) -> SendingBudget:
+        """Nobody is a stranger here."""
+        self._linked()
+        return SendingBudget(begun=0, allowed=1000, allowed_after_warm_up=1000)
 
     async def request_pairing_code(self, phone: str) -> str:
         """Eight letters and digits, to be typed on the chat page within 180 s."""

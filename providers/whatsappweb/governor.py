@@ -1,14 +1,19 @@
 """Keeps an account from what gets numbers blocked: writing to many strangers, above all from a fresh login.
 
-What it knows survives a restart in a file.
+What it knows survives a restart in a file. A chat counts before its first message goes out, so that a crash in between forgets none.
 """
 
 import json
+import logging
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from providers.errors import Forbidden
+from providers.models import SendingBudget
+
+logger = logging.getLogger(__name__)
 
 _FILE = "governor.json"
 _DAY = 86_400
@@ -32,8 +37,11 @@ class Governor:
         try:
             kept = json.loads(self._path.read_text())
             self._since, self._opened, self._locked_until = kept["since"], dict(kept["opened"]), float(kept["locked_until"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except FileNotFoundError:
             return
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            # The careful side: the account warms up anew.
+            logger.warning("What the account has done is not known any more; it counts as a fresh login: %s", type(error).__name__)
 
     @property
     def allowance(self) -> int:
@@ -41,15 +49,52 @@ class Governor:
         days = 0 if self._since is None else int((self._clock() - self._since) // _DAY)
         return self._per_day if days >= _WARM_UP_DAYS else -(-self._per_day * (days + 1) // (_WARM_UP_DAYS + 1))
 
+    def budget(self) -> SendingBudget:
+        now = self._clock()
+        begun = self._begun()
+        locked = self._locked_until if now < self._locked_until else None
+        warm = None if self._since is None else self._since + _WARM_UP_DAYS * _DAY
+        return SendingBudget(
+            begun=len(begun),
+            allowed=self.allowance,
+            allowed_after_warm_up=self._per_day,
+            warm_up_until=_time(warm) if warm is not None and now < warm else None,
+            locked_until=_time(locked),
+            next_at=_time(self._next_at(begun, locked)),
+        )
+
+    def _begun(self, but: str | None = None) -> list[float]:
+        now = self._clock()
+        return sorted(at for id, at in self._opened.items() if id != but and at > now - _DAY)
+
+    def _next_at(self, begun: list[float], locked: float | None) -> float | None:
+        """Leaves out that the allowance grows: then it may be sooner."""
+        if not self.allowance or len(begun) < self.allowance:
+            return locked
+        return max(begun[-self.allowance] + _DAY, locked or 0.0)
+
     def require(self, chat_id: str) -> None:
         """Before a chat is begun. Raises Forbidden."""
         now = self._clock()
         if now < self._locked_until:
             hours = (self._locked_until - now) / 3600
             raise Forbidden(f"WhatsApp does not let this account begin new chats (463); it is not tried again for {hours:.0f} hours.", hint=_HINT)
-        opened = [at for id, at in self._opened.items() if id != chat_id and at > now - _DAY]
-        if len(opened) >= self.allowance:
-            raise Forbidden(f"{len(opened)} new chats were begun in 24 hours, and {self.allowance} are allowed now.", hint=_HINT)
+        begun = len(self._begun(chat_id))
+        if begun >= self.allowance:
+            raise Forbidden(f"{begun} new chats were begun in 24 hours, and {self.allowance} are allowed now.", hint=_HINT)
+
+    def begin(self, chat_id: str) -> None:
+        """Before the first message goes out. Raises Forbidden."""
+        self.require(chat_id)
+        now = self._clock()
+        self._opened = {id: at for id, at in self._opened.items() if at > now - _DAY}
+        self._opened.setdefault(chat_id, now)
+        self._save()
+
+    def not_begun(self, chat_id: str) -> None:
+        """That message surely did not go out."""
+        self._opened.pop(chat_id, None)
+        self._save()
 
     def logged_in(self) -> None:
         if self._since is None:
@@ -59,12 +104,6 @@ class Governor:
     def logged_out(self) -> None:
         """The next login is a fresh one; what was begun today still counts."""
         self._since = None
-        self._save()
-
-    def opened(self, chat_id: str) -> None:
-        now = self._clock()
-        self._opened = {id: at for id, at in self._opened.items() if at > now - _DAY}
-        self._opened.setdefault(chat_id, now)
         self._save()
 
     def locked(self) -> None:
@@ -77,3 +116,7 @@ class Governor:
         fresh.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         fresh.write_text(json.dumps({"since": self._since, "opened": self._opened, "locked_until": self._locked_until}))
         fresh.replace(self._path)
+
+
+def _time(at: float | None) -> datetime | None:
+    return None if at is None else datetime.fromtimestamp(at, UTC)

@@ -23,6 +23,7 @@ from providers.models import (
     Media,
     Message,
     Rate,
+    SendingBudget,
     SentMessage,
     StateChanged,
     TextFormat,
@@ -73,6 +74,7 @@ class WhatsAppWebProvider(Provider):
             Capability.QR_LOGIN,
             Capability.PAIRING_CODE,
             Capability.LOGOUT,
+            Capability.SENDING_BUDGET,
         }
     )
     limits: ClassVar[Limits] = Limits(
@@ -155,14 +157,17 @@ class WhatsAppWebProvider(Provider):
         connection = self._linked
         is_new = self._is_new(connection, draft.chat_id)
         if is_new:
-            self._governor.require(draft.chat_id)
+            self._governor.begin(draft.chat_id)
         await asyncio.sleep(random.uniform(0, self._timing.jitter))  # noqa: S311  not a secret
         pending = connection.echoes.expect(draft)
-        answer = await self._send(connection, pending, {**args, "answer_ms": round(1000 * self._timing.answer)})
+        try:
+            answer = await self._send(connection, pending, {**args, "answer_ms": round(1000 * self._timing.answer)})
+        except BridgeRefused as refusal:
+            if is_new and not refusal.begun:
+                self._governor.not_begun(draft.chat_id)
+            raise from_bridge(refusal) from refusal
         self._judge(connection, pending, answer)
         connection.sent(pending, answer["message"])
-        if is_new:
-            self._governor.opened(draft.chat_id)
         return sent_of(answer["message"])
 
     async def _send(self, connection: Connection, pending: Pending, args: Json) -> Json:
@@ -173,7 +178,7 @@ class WhatsAppWebProvider(Provider):
                 connection.echoes.unsure(pending)
             else:
                 connection.echoes.drop(pending)
-            raise from_bridge(refusal) from refusal
+            raise
         except (Unreachable, asyncio.CancelledError):
             connection.echoes.unsure(pending)
             raise
@@ -190,6 +195,9 @@ class WhatsAppWebProvider(Provider):
             if refusal.get("errorCode") == REACH_OUT_LOCK:
                 self._governor.locked()
             raise send_refusal(refusal.get("errorCode"), refusal.get("messageSendResult") or "refused")
+
+    async def sending_budget(self) -> SendingBudget:
+        return self._governor.budget()
 
     async def list_chats(self) -> Sequence[Chat]:
         connection = self._linked

@@ -52,6 +52,7 @@ METHODS: dict[str, Capability] = {
     "invite_link": Capability.GROUP_ADMIN,
     "leave_group": Capability.GROUP_ADMIN,
     "list_templates": Capability.TEMPLATES,
+    "sending_budget": Capability.SENDING_BUDGET,
     "request_pairing_code": Capability.PAIRING_CODE,
     "logout": Capability.LOGOUT,
     "receive_webhook": Capability.WEBHOOK,
@@ -83,6 +84,7 @@ def call_each(provider: Provider) -> dict[str, Callable[[], Awaitable[object]]]:
         "invite_link": lambda: provider.invite_link("group"),
         "leave_group": lambda: provider.leave_group("group"),
         "list_templates": provider.list_templates,
+        "sending_budget": provider.sending_budget,
         "request_pairing_code": lambda: provider.request_pairing_code("+15550100"),
         "logout": provider.logout,
         "receive_webhook": lambda: provider.receive_webhook(WebhookRequest("POST", {}, {}, b"{}")),
@@ -321,6 +323,12 @@ class ProviderContract:
         assert (await running.harness.seen(sent.id)).text == said
         with pytest.raises(Rejected):
             await running.provider.send(running.draft(template=TemplateUse(name="no-such-template", language="en")))
+
+    async def test_tells_its_sending_budget(self, running: Running) -> None:
+        running.need(Capability.SENDING_BUDGET)
+        budget = await running.provider.sending_budget()
+        assert 0 <= budget.begun <= budget.allowed <= budget.allowed_after_warm_up
+        assert (budget.locked_until, budget.next_at) == (None, None)
 
     async def test_writes_in_a_thread(self, running: Running) -> None:
         running.need(Capability.THREADS)

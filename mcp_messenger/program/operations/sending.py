@@ -69,6 +69,10 @@ async def list_templates(program: Program, caller: Caller, args: OfInstance) -> 
     return asked.TemplateList(templates=list(await program.runner.port(Capability.TEMPLATES).list_templates()))
 
 
+async def get_sending_budget(program: Program, caller: Caller, args: OfInstance) -> asked.SendingBudgetAnswer:
+    return asked.budget_answer(await program.runner.port(Capability.SENDING_BUDGET).sending_budget(), program.cls.limits)
+
+
 async def _send(program: Program, args: asked.Send, *, split: bool = False, **content: Any) -> asked.SendAnswer:
     """`content` is of Draft's fields."""
     chat_id, kind = await chat_of(program, args.to)

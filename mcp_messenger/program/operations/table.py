@@ -41,6 +41,7 @@ RUNS: Mapping[str, Callable[..., Awaitable[Output]]] = {
     "send_template": sending.send_template,
     "send_to_group": sending.send_to_group,
     "list_templates": sending.list_templates,
+    "get_sending_budget": sending.get_sending_budget,
     "check_send": sending.check_send,
     "react": acting.react,
     "edit_message": acting.edit_message,

@@ -4,16 +4,18 @@ import base64
 import json
 from typing import Any
 
+import anyio
 import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp.types import INVALID_PARAMS, BlobResourceContents, PromptReference, ResourceTemplateReference, TextResourceContents
 
 from mcp_messenger.app import App
-from mcp_messenger.caller import Caller
+from mcp_messenger.caller import ADMIN, Caller, parse_instance_id
 from mcp_messenger.faces.mcp_resources import ROOT
+from mcp_messenger.operations.login import RequestPairingCode, request_pairing_code
 from tests.mcp_clients import call, in_memory
-from tests.running import ready_sandbox, until_status
+from tests.running import PATIENCE, ready_sandbox, until_status
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +34,13 @@ async def test_what_can_be_read_is_listed(app: App, era: str) -> None:
         assert [(one.uri, one.mime_type) for one in (await client.list_resources()).resources] == [(ROOT, "application/json")]
         templates = {one.uri_template for one in (await client.list_resource_templates()).resource_templates}
     own = ROOT + "/{id}"
-    assert templates == {ROOT + "{?limit}", own, f"{own}/status", f"{own}/qr", f"{own}/capabilities", f"{own}/chats", MESSAGES}
+    assert templates == {
+        ROOT + "{?limit}",
+        own,
+        f"{own}/status",
+        *(f"{own}/{name}" for name in ("qr", "login", "capabilities", "budget", "chats")),
+        MESSAGES,
+    }
 
 
 async def test_a_resource_reads_like_its_tool(app: App, era: str) -> None:
@@ -47,6 +55,7 @@ async def test_a_resource_reads_like_its_tool(app: App, era: str) -> None:
         assert await read(client, f"{own}/status") == await call(client, "get_auth_status", instance_id=instance)
         assert (await read(client, f"{own}/capabilities"))["capabilities"] == whole["capabilities"]
         assert (await read(client, f"{own}/capabilities"))["limits"]["max_text"] == 4096
+        assert (await read(client, f"{own}/budget"))["allowed"] == 1000
         assert await read(client, f"{own}/chats") == await call(client, "list_chats", instance_id=instance)
         page = await read(client, f"{own}/chats/ann/messages")
         assert page == await call(client, "get_messages", instance_id=instance, chat_id="ann")
@@ -62,11 +71,21 @@ async def test_a_list_may_be_limited(app: App) -> None:
                 await client.read_resource(f"{ROOT}?limit={limit}")
 
 
-async def test_the_qr_code_is_a_picture(app: App, era: str) -> None:
+async def test_the_qr_code_is_a_picture_and_what_is_in_it_a_text(app: App, era: str) -> None:
     async with in_memory(app, era) as client:
         instance = (await call(client, "create_instance", provider="sandbox"))["instance_id"]
         await until_status(app, instance, "qr_ready")
         (content,) = (await client.read_resource(f"{ROOT}/{instance}/qr")).contents
+        paired = await request_pairing_code(app, ADMIN, RequestPairingCode(instance_id=instance, phone="+15550100"))
+        with anyio.fail_after(PATIENCE):
+            while "pairing_code" not in (login := await read(client, f"{ROOT}/{instance}/login")):
+                async with app.feed.waiter(parse_instance_id(instance)) as grown:
+                    with anyio.move_on_after(1):
+                        await grown.wait()
+        told = await call(client, "get_qr", instance_id=instance)
+    assert (login["qr"], login["pairing_code"], login["sequence"]) == (told["qr"], told["pairing_code"], told["sequence"])
+    assert login["pairing_code"] == paired.pairing_code
+    assert "png" not in login
     assert isinstance(content, BlobResourceContents)
     assert content.mime_type == "image/png"
     assert base64.b64decode(content.blob).startswith(b"\x89PNG")

@@ -200,6 +200,9 @@ async def test_after_463_no_new_chats_are_begun_and_known_ones_go_on(
     agent.refuses_with = None
     with pytest.raises(Forbidden, match="463"):
         running.provider.check(to_bob)
+    budget = await running.provider.sending_budget()
+    assert (budget.begun, budget.next_at) == (1, budget.locked_until)
+    assert budget.locked_until is not None
     await running.provider.send(running.draft("hello Ann"))
 
 
