@@ -54,6 +54,8 @@ class Manager:
         finally:
             if self.process.returncode is None:
                 self.process.kill()
+                with anyio.CancelScope(shield=True):
+                    await self.process.wait()
 
     def signal(self, number: signal.Signals) -> None:
         if self.process is not None and self.process.returncode is None:

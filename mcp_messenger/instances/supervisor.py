@@ -336,17 +336,21 @@ class Supervisor:
     async def _give_up_all(self) -> None:
         """Leases are kept until the last send has ended."""
         self._closing = True
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._leave, list(self._leases))
+            for held in self._held.values():
+                held.stop(STOP_WITHIN)
+            while self._held:
+                with anyio.move_on_after(RENEW_EVERY), suppress(StoreUnavailable):
+                    await self._renew()
+                # Apart from the renewal: without the store that ends at once, and this loop would leave no time for anything to stop.
+                with anyio.move_on_after(RENEW_EVERY):
+                    for held in list(self._held.values()):
+                        await held.stopped.wait()
+
+    async def _leave(self, held: Sequence[UUID]) -> None:
         with anyio.move_on_after(TELL_WITHIN), suppress(StoreUnavailable):
-            await leases.leave(self._database, self.owner, held=self._leases.keys())
-        for held in self._held.values():
-            held.stop(STOP_WITHIN)
-        while self._held:
-            with anyio.move_on_after(RENEW_EVERY), suppress(StoreUnavailable):
-                await self._renew()
-            # Apart from the renewal: without the store that ends at once, and this loop would leave no time for anything to stop.
-            with anyio.move_on_after(RENEW_EVERY):
-                for held in list(self._held.values()):
-                    await held.stopped.wait()
+            await leases.leave(self._database, self.owner, held=held)
 
     async def _deliver(self, held: Held, events: Sequence[Event]) -> None:
         others: list[Event] = []
