@@ -219,7 +219,11 @@ class Traffic:
 
     def _count_posts(self) -> None:
         """Each event at least once; those of a chat in the order of the log, when repetitions are left out."""
-        logged = rows(self.database_url, "SELECT instance_id, id FROM events WHERE type IN ('message', 'receipt', 'state')")
+        # What came while all of them stopped (a state, say) is not lost: it waits for the next start.
+        statement = """
+            SELECT instance_id, id FROM events e WHERE type IN ('message', 'receipt', 'state')
+              AND NOT EXISTS (SELECT FROM deliveries d WHERE d.event_id = e.id AND d.status = 'pending')"""
+        logged = rows(self.database_url, statement)
         wanted = {webhook_id(instance_id, id) for instance_id, id in logged}
         cursors: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         known: set[str] = set()

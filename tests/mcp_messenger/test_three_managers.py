@@ -31,6 +31,11 @@ FREEZE = 0.3
 """The part of them that are frozen rather than killed."""
 
 
+def say(what: object) -> None:
+    """Shown when the test fails."""
+    sys.stdout.write(f"{what}\n")
+
+
 class Executioner:
     """Kills one of them, or freezes it until the next time, whenever so many sends have come to their end."""
 
@@ -85,10 +90,9 @@ async def besieged(database_url: str, served_url: str, folder: Path, *, seed: in
 
 @pytest.mark.parametrize("way", ["direct", "through a pooler"])
 async def test_whoever_dies_nothing_is_lost_and_nothing_doubled(way: str, request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> None:
-    # Shown when it fails.
-    print(f"seed {SEED}")
+    say(f"seed {SEED}")
     served_url = database_url if way == "direct" else request.getfixturevalue("pgbouncer")
-    print(await besieged(database_url, served_url, tmp_path, seed=SEED))
+    say(await besieged(database_url, served_url, tmp_path, seed=SEED))
 
 
 async def crashes(server: EmbeddedPostgres, data_dir: Path, flowing: Traffic) -> None:
@@ -101,7 +105,7 @@ async def crashes(server: EmbeddedPostgres, data_dir: Path, flowing: Traffic) ->
 
 
 async def test_a_store_that_crashes_loses_nothing_and_makes_nothing_double(tmp_path: Path) -> None:
-    print(f"seed {SEED}")
+    say(f"seed {SEED}")
     data_dir = tmp_path / "postgres"
     server = open_embedded(data_dir)
     try:
@@ -113,7 +117,7 @@ async def test_a_store_that_crashes_loses_nothing_and_makes_nothing_double(tmp_p
                     tasks.start_soon(crashes, server, data_dir, flowing)
                     await flowing.flow(cluster, EACH_WAY)
                 await flowing.until_quiet()
-            print(flowing.count())
+            say(flowing.count())
             assert cluster.complaints() == []
     finally:
         server.close()
