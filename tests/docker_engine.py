@@ -76,12 +76,16 @@ def image(engine: Any) -> str:
 @pytest.fixture(scope="session")
 def whatsapp_image(engine: Any) -> str:
     """The name from which the name of the image with a browser is derived; that one is there too, with the lighter browser."""
-    build_image(engine, "whatsapp", BROWSER_PACKAGE="chromium-headless-shell")
-    return f"{REPOSITORY}:{_content()}"
+    return whatsapp_base(engine, "chromium-headless-shell")
+
+
+def whatsapp_base(engine: Any, browser: str) -> str:
+    return build_image(engine, "whatsapp", BROWSER_PACKAGE=browser).replace("-whatsapp:", ":")
 
 
 def build_image(engine: Any, stage: str = "runtime", **arguments: str) -> str:
-    name, _ = ContainerConfig(image=f"{REPOSITORY}:{_content()}").image_of(stage)
+    variant = "".join(f"-{value}" for _, value in sorted(arguments.items()))
+    name, _ = ContainerConfig(image=f"{REPOSITORY}:{_content()}{variant}").image_of(stage)
     with exclusive(Path(tempfile.gettempdir()) / "mcp-messenger-test-image.lock", timeout=600):
         for one in engine.images(REPOSITORY):
             if one["Created"] < time.time() - OLD:

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 POLL_WITHOUT_WAKEUPS = 0.5
 POLL_WITH_WAKEUPS = 5.0
 PAGE = 1000
+Key = tuple[UUID | None, str | None]
+"""Instance and chat; None: any."""
 
 
 class Feed:
@@ -26,7 +28,7 @@ class Feed:
         self._last = 0
         self._heard = 0
         self._grown = anyio.Event()
-        self._waiting: defaultdict[UUID | None, set[anyio.Event]] = defaultdict(set)
+        self._waiting: defaultdict[Key, set[anyio.Event]] = defaultdict(set)
         self.poll_every = POLL_WITHOUT_WAKEUPS
         self.listeners: list[Listener] = []
         self.growth: list[Callable[[], None]] = []
@@ -64,21 +66,30 @@ class Feed:
     async def _read(self) -> None:
         while page := await events.after(self._database, self._last, instance_ids=None, limit=PAGE):
             self._last = page[-1].id
+            for key in {key for row in page for key in self._keys(row)}:
+                self._wake(key)
             for instance_id in {row.instance_id for row in page}:
-                self._wake(instance_id)
                 for listener in self.listeners:
                     listener.instance_changed(instance_id, [row for row in page if row.instance_id == instance_id])
-            self._wake(None)
             if len(page) < PAGE:
                 return
 
-    def _wake(self, key: UUID | None) -> None:
+    def _keys(self, row: events.EventRow) -> list[Key]:
+        """Who waits for such an event; one that is of no chat is of all."""
+        if row.chat_id is None:
+            return [(None, None), *(key for key in self._waiting if key[0] == row.instance_id)]
+        return [(None, None), *((row.instance_id, chat) for chat in (None, row.chat_id, row.data.get("old_id")))]
+
+    def _wake(self, key: Key) -> None:
         for waiter in self._waiting.pop(key, ()):
             waiter.set()
 
-    def waiter(self, instance_id: UUID | None) -> "Waiter":
-        """For the growth of the log for an instance, or (None) for any. Look at the store inside it: what comes between is not missed."""
-        return Waiter(self._waiting, instance_id)
+    def waiter(self, instance_id: UUID | None, chat_id: str | None = None) -> "Waiter":
+        """For the growth of the log for a chat of an instance, or for the instance, or (None) for any.
+
+        Look at the store inside it: what comes between is not missed.
+        """
+        return Waiter(self._waiting, (instance_id, chat_id))
 
 
 class Listener:
@@ -91,7 +102,7 @@ class Listener:
 class Waiter:
     """Counts as waiting from `async with` on, so that a look at the store inside it misses nothing."""
 
-    def __init__(self, waiting: defaultdict[UUID | None, set[anyio.Event]], key: UUID | None) -> None:
+    def __init__(self, waiting: defaultdict[Key, set[anyio.Event]], key: Key) -> None:
         self._waiting = waiting
         self._key = key
         self._event = anyio.Event()

@@ -100,14 +100,16 @@ class Outbox:
         `since_queued` is of a waiter from before it was queued: until that is set, there is nothing to see.
         """
         deadline = anyio.current_time() + seconds
+        chat_id: str | None = None
         if since_queued is not None:
             with anyio.move_on_after(min(LOOK_EVERY, seconds)):
                 await since_queued.wait()
         while True:
-            async with self._feed.waiter(instance_id) as grown:
+            async with self._feed.waiter(instance_id, chat_id) as grown:
                 row = await messages.get(self._database, instance_id, message_id)
                 if row is None:
                     raise NoSuchMessage(str(message_id))
+                chat_id = row.chat_id
                 if row.status in SETTLED or anyio.current_time() >= deadline:
                     return row
                 # A message that goes back to the queue makes no event: look again now and then.

@@ -225,7 +225,7 @@ async def _send(
         return answer(await app.outbox.wait_settled(row.id, message_id, WAIT_FOR_PLATFORM))
     (await checker(app, row)).check(draft)
     _require_sendable(app, row)
-    async with app.feed.waiter(row.id) as grown:
+    async with app.feed.waiter(row.id, chat_id) as grown:
         message_id = await app.outbox.queue(row.id, draft, kind=kind, idempotency_key=args.idempotency_key)
         await app.supervisor.wake_outbox(row.id)
         return answer(await app.outbox.wait_settled(row.id, message_id, WAIT_FOR_PLATFORM, since_queued=grown))

@@ -44,7 +44,7 @@ async def wait_for_messages(app: App, caller: Caller, args: WaitForMessages) -> 
     cursor = await log.last(app.database) if args.cursor is None else parse_cursor(args.cursor)
     deadline = anyio.current_time() + args.timeout
     while True:
-        async with app.feed.waiter(row.id) as grown:
+        async with app.feed.waiter(row.id, args.chat_id) as grown:
             cursor, found = await _incoming(app, row, cursor, args.chat_id, args.limit)
             if found or anyio.current_time() >= deadline:
                 return NewMessages(messages=found, cursor=str(cursor))
@@ -89,9 +89,11 @@ async def wait_for_reply(app: App, caller: Caller, args: WaitForReply) -> Replie
     deadline = anyio.current_time() + args.timeout
     seen = 0
     quiet_until = deadline
+    chat_id: str | None = None
     while True:
-        async with app.feed.waiter(row.id) as grown:
+        async with app.feed.waiter(row.id, chat_id) as grown:
             message = await known_message(app, row, args.message_id)
+            chat_id = message.chat_id
             found = await store.replies_to(app.database, message, limit=args.limit)
             now = anyio.current_time()
             if len(found) > seen:

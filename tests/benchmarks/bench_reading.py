@@ -11,9 +11,10 @@ from pydantic import SecretStr
 from mcp_messenger.app import App, running
 from mcp_messenger.caller import ADMIN
 from mcp_messenger.config import Config
+from mcp_messenger.operations.catching_up import CatchUp, catch_up
 from mcp_messenger.operations.chats import ListChats, list_chats
 from mcp_messenger.operations.messages import GetMessages, SearchMessages, get_messages, search_messages
-from tests.benchmarks.figures import Figure, at_most, percentile
+from tests.benchmarks.figures import Figure, Target, at_most, percentile
 from tests.benchmarks.store import fresh_store
 from tests.postgres import execute
 
@@ -21,11 +22,13 @@ MESSAGES = 1_000_000
 ASKS = 60
 INSTANCE = UUID(int=1)
 
-# Half of all messages hold "common", one of 200 "middling", one of 100,000 "rare"; half belong to the instance that is asked.
+# Half of all messages hold "common" or "обычное", one of 200 "middling", one of 100,000 "rare"; half belong to the instance that is asked,
+# and none of these holds "foreign", which is in half of the others.
 FILL = f"""
     INSERT INTO messages (instance_id, chat_id, platform_id, status, sender_id, sender_name, body, sent_at)
     SELECT CASE WHEN n % 2 = 0 THEN '{INSTANCE}'::uuid ELSE '{UUID(int=2)}'::uuid END, 'chat' || (n / 2) % 500, 'm' || n, 'received', 'p', 'Person',
-        'order ' || n || ' about word' || n % 5000 || CASE WHEN n % 4 < 2 THEN ' common' ELSE ' usual' END
+        'order ' || n || ' about word' || n % 5000 || CASE WHEN n % 4 < 2 THEN ' common' ELSE ' обычное' END
+            || CASE WHEN n % 4 = 1 THEN ' foreign' ELSE '' END
             || CASE WHEN n % 200 = 0 THEN ' middling' ELSE '' END || CASE WHEN n % 100000 = 0 THEN ' rare' ELSE '' END,
         now() - make_interval(secs => {MESSAGES} - n)
     FROM generate_series(1, {MESSAGES}) AS n"""
@@ -40,7 +43,12 @@ async def measure() -> list[Figure]:
         execute(store.url, FILL, CHATS, INSTANCES, "VACUUM ANALYZE")
         with tempfile.TemporaryDirectory() as folder:
             async with running(Config(data_dir=Path(folder), database_url=SecretStr(store.url))) as app:
-                return [Figure(f"{what} at 1,000,000 messages, p95", await _p95(ask), "ms", target=at_most(20)) for what, ask in _asks(app).items()]
+                return [Figure(f"{what} at 1,000,000 messages, p95", await _p95(ask), "ms", target=_target(what)) for what, ask in _asks(app).items()]
+
+
+def _target(what: str) -> Target | None:
+    """There is none for the hardest: a word that is common, and not where it is looked for."""
+    return None if what in {"catch up", "search a word that is common elsewhere", "search two common words that never meet"} else at_most(20)
 
 
 def _asks(app: App) -> dict[str, Callable[[], Awaitable[object]]]:
@@ -53,12 +61,20 @@ def _asks(app: App) -> dict[str, Callable[[], Awaitable[object]]]:
         first = await search_messages(app, ADMIN, SearchMessages(instance_id=id, query="middling"))
         await search_messages(app, ADMIN, SearchMessages(instance_id=id, query="middling", cursor=first.next_cursor))
 
+    async def around() -> None:
+        await search_messages(app, ADMIN, SearchMessages(instance_id=id, query="common", context=2))
+
     return {
         "list chats": lambda: list_chats(app, ADMIN, ListChats(instance_id=id)),
         "list messages": lambda: get_messages(app, ADMIN, GetMessages(instance_id=id, chat_id="chat8")),
         "search a rare word": search("rare"),
         "search a middling word": search("middling"),
         "search a common word": search("common"),
+        "search a common word, with what stands around": around,
+        "search a common word in Cyrillic letters": search("обычное"),
+        "search a word that is common elsewhere": search("foreign"),
+        "search two common words that never meet": search("common обычное"),
+        "catch up": lambda: catch_up(app, ADMIN, CatchUp()),
         "search two words": search("common word42"),
         "search by a beginning": search("middl"),
         "search in one chat": search("common", "chat8"),

@@ -1,6 +1,6 @@
 """What WhatsApp Web's containers take, with the real library and a real browser against the stand-in; needs a Docker engine.
 
-python -m tests.benchmarks.bench_whatsapp_containers [--instances 1] [--browser chromium-headless-shell]
+python -m tests.benchmarks.bench_whatsapp_containers [--instances 1] [--browsers chromium chromium-headless-shell]
 """
 
 import argparse
@@ -23,7 +23,7 @@ from mcp_messenger.operations.operation import OfInstance
 from providers.errors import MessengerError
 from tests.benchmarks.figures import Figure, at_most, table
 from tests.benchmarks.store import fresh_store
-from tests.docker_engine import SOCKET, Site, build_image, site
+from tests.docker_engine import SOCKET, Site, site, whatsapp_base
 from tests.running import until
 from tests.standins.whatsapp_web import WhatsAppStandIn
 
@@ -52,7 +52,7 @@ async def linked(here: Site, whatsapp: WhatsAppStandIn, number: int) -> tuple[st
 
 
 def megabytes(engine: Any, name: str) -> float:
-    """As the engine counts what a container uses: without what the kernel can drop at once."""
+    """The working set: what a container uses, without what the kernel can drop at once (inactive pages of files)."""
     memory = engine.stats(name, stream=False)["memory_stats"]
     of = memory.get("stats", {})
     return (memory["usage"] - of.get("total_inactive_file", of.get("inactive_file", 0))) / 1e6
@@ -60,7 +60,7 @@ def megabytes(engine: Any, name: str) -> float:
 
 async def measure(instances: int, browser: str) -> list[Figure]:
     engine = docker.DockerClient(f"unix://{SOCKET}", version="auto", timeout=60).api
-    name = build_image(engine, "whatsapp", BROWSER_PACKAGE=browser).replace("-whatsapp:", ":")
+    name = whatsapp_base(engine, browser)
     subnet = ipaddress.ip_network(engine.inspect_network("bridge")["IPAM"]["Config"][0]["Subnet"])
     with tempfile.TemporaryDirectory() as folder:
         async with fresh_store() as store, WhatsAppStandIn(str(next(subnet.hosts()))) as whatsapp:
@@ -80,9 +80,9 @@ async def measure(instances: int, browser: str) -> list[Figure]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--instances", type=int, default=1)
-    parser.add_argument("--browser", default="chromium-headless-shell", help="Debian's package; for another one remove the tests' image first")
+    parser.add_argument("--browsers", nargs="+", default=["chromium", "chromium-headless-shell"], help="Debian's packages")
     options = parser.parse_args()
-    print(table(anyio.run(measure, options.instances, options.browser)))
+    print(table([figure for browser in options.browsers for figure in anyio.run(measure, options.instances, browser)]))
 
 
 if __name__ == "__main__":

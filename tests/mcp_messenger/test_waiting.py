@@ -13,14 +13,17 @@ from mcp_messenger.app import App
 from mcp_messenger.caller import ADMIN
 from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.operations import sending, waiting
+from mcp_messenger.operations.instances import stop_instance
+from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.operations.waiting import NewMessages, Replies, WaitForMessages, WaitForReply
 from providers.models import Chat, ChatKind, Event
 from tests.postgres import execute
-from tests.running import ready_sandbox, running_app
+from tests.running import PATIENCE, ready_sandbox, running_app
 from tests.stored import one, received, until
 
 pytestmark = pytest.mark.anyio
 
+ANN = Chat(id="ann", kind=ChatKind.PRIVATE, title="Ann")
 BOB = Chat(id="bob", kind=ChatKind.PRIVATE, title="Bob")
 
 
@@ -66,7 +69,7 @@ async def test_who_waits_is_woken_at_once(database_url: str, tmp_path: Path) -> 
             async with anyio.create_task_group() as tasks:
                 for _ in range(4):
                     tasks.start_soon(wait)
-                await until(lambda: len(line.app.feed._waiting[UUID(line.instance_id)]) == 4)
+                await until(lambda: len(line.app.feed._waiting[UUID(line.instance_id), None]) == 4)
                 await line.deliver(received("1", "hello"))
         assert [texts(answer) for answer in answers] == [["hello"]] * 4
 
@@ -118,7 +121,7 @@ async def test_what_comes_between_the_look_and_the_wait_is_not_missed(database_u
                 tasks.start_soon(wait)
                 await looked.wait()
                 await line.deliver(received("1", "in between"))
-                await until(lambda: not line.app.feed._waiting.get(UUID(line.instance_id)))
+                await until(lambda: not line.app.feed._waiting.get((UUID(line.instance_id), None)))
                 came.set()
         assert texts(answers[0]) == ["in between"]
 
@@ -151,7 +154,7 @@ async def test_what_another_process_stored_is_seen(database_url: str, tmp_path: 
         with anyio.fail_after(1.5):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(wait)
-                await until(lambda: line.app.feed._waiting[UUID(line.instance_id)])
+                await until(lambda: line.app.feed._waiting[UUID(line.instance_id), None])
                 await Line(elsewhere, line.instance_id).deliver(received("1", "from over there"))
         assert texts(answers[0]) == ["from over there"]
 
@@ -200,3 +203,18 @@ async def test_the_feed_goes_on_after_an_outage_and_misses_nothing(database_url:
         await line.deliver(received("1", "afterwards"))
         with anyio.fail_after(5):
             assert texts(await line.wait(cursor=cursor, timeout=30)) == ["afterwards"]
+
+
+async def test_who_waits_in_a_chat_is_not_woken_by_another(database_url: str, tmp_path: Path) -> None:
+    async with line_of(database_url, tmp_path) as line:
+        feed, instance_id = line.app.feed, UUID(line.instance_id)
+        async with feed.waiter(instance_id, "ann") as here, feed.waiter(instance_id, "bob") as there, feed.waiter(instance_id) as anywhere:
+            await line.deliver(received("1", "hello", chat=ANN))
+            with anyio.fail_after(PATIENCE):
+                await here.wait()
+                await anywhere.wait()
+            assert not there.is_set()
+            await stop_instance(line.app, ADMIN, OfInstance(instance_id=line.instance_id))
+            with anyio.fail_after(PATIENCE):
+                # What is of no chat is of all.
+                await there.wait()

@@ -48,6 +48,6 @@ def node() -> str:
 
 @cache
 def chromium() -> str:
-    """The smaller one where there is one: it starts in half the time."""
-    found = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+    """WHATSAPP_CHROMIUM, or what is found: the smaller one first, which starts in half the time."""
+    found = os.environ.get("WHATSAPP_CHROMIUM") or shutil.which("chromium-headless-shell") or shutil.which("chromium")
     return found or pytest.skip("Chromium is not installed")
