@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import ipaddress
 import os
 import subprocess
 import tempfile
@@ -150,6 +151,12 @@ class Site:
 
     async def volumes(self) -> list[str]:
         return [one["Name"] for one in (await self.ask("volumes", filters={"label": f"{INSTALLATION}={self.installation}"}))["Volumes"] or ()]
+
+
+def bridge_address(engine: Any) -> str:
+    """Where containers reach what listens on this machine: on the bridge of the engine's own network."""
+    subnet = ipaddress.ip_network(engine.inspect_network("bridge")["IPAM"]["Config"][0]["Subnet"])
+    return str(next(subnet.hosts()))
 
 
 @asynccontextmanager

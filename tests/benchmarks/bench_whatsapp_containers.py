@@ -4,7 +4,6 @@ python -m tests.benchmarks.bench_whatsapp_containers [--instances 1] [--browsers
 """
 
 import argparse
-import ipaddress
 import json
 import statistics
 import tempfile
@@ -23,7 +22,7 @@ from mcp_messenger.operations.operation import OfInstance
 from providers.errors import MessengerError
 from tests.benchmarks.figures import Figure, at_most, table
 from tests.benchmarks.store import fresh_store
-from tests.docker_engine import SOCKET, Site, site, whatsapp_base
+from tests.docker_engine import SOCKET, Site, bridge_address, site, whatsapp_base
 from tests.running import until
 from tests.standins.whatsapp_web import WhatsAppStandIn
 
@@ -61,9 +60,8 @@ def megabytes(engine: Any, name: str) -> float:
 async def measure(instances: int, browser: str) -> list[Figure]:
     engine = docker.DockerClient(f"unix://{SOCKET}", version="auto", timeout=60).api
     name = whatsapp_base(engine, browser)
-    subnet = ipaddress.ip_network(engine.inspect_network("bridge")["IPAM"]["Config"][0]["Subnet"])
     with tempfile.TemporaryDirectory() as folder:
-        async with fresh_store() as store, WhatsAppStandIn(str(next(subnet.hosts()))) as whatsapp:
+        async with fresh_store() as store, WhatsAppStandIn(bridge_address(engine)) as whatsapp:
             environ = {"WA_CHROMIUM_ARGS": json.dumps(["--no-sandbox", *whatsapp.chromium_args])}
             async with site(store.url, Path(folder), engine, image=name, environ=environ) as here:
                 await until(lambda: here.docker.away is None)

@@ -155,6 +155,9 @@ async def test_without_an_engine_the_rest_works_and_containers_come_when_it_does
         instance_id = await begun(here.app)
         assert await until_reason(here.app, instance_id, "Docker does not answer") == "processing"
         await ready_sandbox(here.app)
+        waits = await create_instance(here.app, ADMIN, CreateInstance(provider="whatsappweb"))
+        assert waits.instance.runtime == "docker", "a browser is not looked for here because the engine is away"
+        await delete_instance(here.app, ADMIN, DeleteInstance(instance_id=waits.instance_id))
         await proxy.come_back()
         await until_status(here.app, instance_id, "ready")
         await proxy.go_down()

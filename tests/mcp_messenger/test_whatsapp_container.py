@@ -1,7 +1,6 @@
 """WhatsApp Web in a container of its own: the real library and a real browser, by a real engine, with a phone that a test holds."""
 
 import io
-import ipaddress
 import json
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -30,7 +29,7 @@ from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.operations.waiting import WaitForMessages, WaitForReply, wait_for_messages, wait_for_reply
 from providers.errors import MessengerError
-from tests.docker_engine import Site, site
+from tests.docker_engine import Site, bridge_address, site
 from tests.running import until
 from tests.standins.whatsapp_web import WhatsAppStandIn
 from tests.standins.whatsapp_web.accounts import Account
@@ -43,9 +42,7 @@ PATIENCE = 90.0
 
 @pytest.fixture
 async def whatsapp(engine: Any) -> AsyncIterator[WhatsAppStandIn]:
-    """Where containers reach it: on the bridge of the engine's own network."""
-    subnet = ipaddress.ip_network(engine.inspect_network("bridge")["IPAM"]["Config"][0]["Subnet"])
-    async with WhatsAppStandIn(str(next(subnet.hosts()))) as whatsapp:
+    async with WhatsAppStandIn(bridge_address(engine)) as whatsapp:
         yield whatsapp
 
 

@@ -51,8 +51,9 @@ async def get_chat(program: Program, caller: Caller, args: asked_chats.OfChat) -
 
 
 async def known_chat(program: Program, chat_id: str) -> ChatRow:
-    """The chat, under the id it has by now. Raises NoSuchChat."""
-    found = await program.file.read(lambda db: shelf.chat(db, chat_id))
+    """The chat, under the id it has by now; the number of whom it is with will do. Raises NoSuchChat."""
+    address = program.cls.address(chat_id)
+    found = await program.file.read(lambda db: shelf.chat(db, address))
     if found is None:
         raise NoSuchChat(chat_id)
     return found
