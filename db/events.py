@@ -11,6 +11,8 @@ from db.database import Database
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
+    """`data` may hold a TRACE, which is not for who reads events."""
+
     id: int
     instance_id: UUID
     type: str
@@ -19,6 +21,9 @@ class EventRow:
     data: dict[str, Any]
     at: datetime
 
+
+TRACE = "trace"
+"""Of an event's data, and of a draft in the outbox: what it was done for, as tracing.carrier gives it."""
 
 AFTER: LiteralString = """
     SELECT id, instance_id, type, chat_id, message_id, data, at FROM events

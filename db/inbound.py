@@ -60,7 +60,7 @@ APPEND_MESSAGES: LiteralString = (
             position int, instance_id uuid, epoch bigint, chat_id text, platform_id text, outgoing boolean, sender_id text, sender_name text,
             kind text, body text, reply_to text, thread_id text, content jsonb, raw jsonb, sent_at timestamptz, backfill boolean,
             chat_kind text, chat_title text, chat_username text, chat_phone text,
-            contact_name text, contact_username text, contact_phone text, contact_is_bot boolean)
+            contact_name text, contact_username text, contact_phone text, contact_is_bot boolean, trace jsonb)
         WHERE row.epoch IS NULL OR EXISTS (
             SELECT FROM leases WHERE leases.instance_id = row.instance_id AND leases.epoch = row.epoch)
     ),
@@ -96,8 +96,9 @@ APPEND_MESSAGES: LiteralString = (
         WHERE (contacts.name, contacts.username, contacts.is_bot) IS DISTINCT FROM (excluded.name, excluded.username, excluded.is_bot)
     ),
     logged AS (
-        INSERT INTO events (id, instance_id, type, chat_id, message_id)
-        SELECT nextval('event_numbers'), instance_id, 'message', chat_id, message_id
+        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('event_numbers'), instance_id, 'message', chat_id, message_id,
+            CASE WHEN trace IS NULL THEN '{}' ELSE jsonb_build_object('trace', trace) END
         FROM (SELECT * FROM fresh WHERE NOT backfill ORDER BY position) AS news
         RETURNING id, instance_id, chat_id
     ),

@@ -126,10 +126,11 @@ async def next_due(database: Database, instance_id: UUID) -> float | None:
 
 LOGGED: LiteralString = (
     """
-    gone AS (DELETE FROM outbox WHERE message_id = %(id)s RETURNING message_id),
+    gone AS (DELETE FROM outbox WHERE message_id = %(id)s RETURNING draft),
     logged AS (
         INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
-        SELECT nextval('event_numbers'), instance_id, %(type)s, chat_id, id, %(data)s FROM changed
+        SELECT nextval('event_numbers'), instance_id, %(type)s, chat_id, id,
+            %(data)s || coalesce((SELECT jsonb_build_object('trace', draft->'trace') FROM gone WHERE draft ? 'trace'), '{}') FROM changed
         RETURNING id, instance_id, chat_id
     ),"""
     + DUE

@@ -18,6 +18,7 @@ from db import bursts as store
 from db.bursts import TARGET, Asked, Standing
 from db.deliveries import Claimed
 from db.errors import StoreUnavailable
+from db.events import TRACE
 from db.instances import InstanceRow
 from mcp_messenger.delivery.agent_answer import Answer, Ways
 from mcp_messenger.delivery.agent_run import Run, typing
@@ -28,6 +29,7 @@ from mcp_messenger.delivery.quiet import Quiet, parse_quiet
 from mcp_messenger.errors import AgentFailed
 from mcp_messenger.instances import classes
 from mcp_messenger.instances.remote import Calls, RemotePort
+from mcp_messenger.tracing import span
 from providers.base import Provider
 from providers.errors import MessengerError, RateLimited
 from providers.models import ChatKind
@@ -93,7 +95,8 @@ class Agents:
 
     async def _guarded(self, agent_os: AgentOs, claimed: Claimed) -> None:
         try:
-            await self._look_at(agent_os, claimed)
+            with span("agent", parent=(claimed.data or {}).get(TRACE), instance_id=claimed.instance_id, event_id=claimed.event_id):
+                await self._look_at(agent_os, claimed)
         except StoreUnavailable as error:
             # It stays claimed, and comes again when its time is over.
             log.warning("a question to an agent waits: %s", error)

@@ -16,6 +16,7 @@ from db.json import jsonb
 from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.errors import Conflict
 from mcp_messenger.metrics import Metrics
+from mcp_messenger.tracing import carrier, span
 from providers.models import (
     ChatChanged,
     ChatMigrated,
@@ -80,10 +81,11 @@ class Inbound:
             unique.setdefault(event.message.id, event)
         if not unique:
             return
-        waiting = _Waiting([message_row(source, event) for event in unique.values()])
-        self._queue.append(waiting)
-        self._pending.set()
-        await waiting.done.wait()
+        with span("receive", instance_id=source.instance_id):
+            waiting = _Waiting([message_row(source, event) for event in unique.values()])
+            self._queue.append(waiting)
+            self._pending.set()
+            await waiting.done.wait()
         if waiting.error is not None:
             raise waiting.error
         if waiting.refused:
@@ -232,6 +234,7 @@ def message_row(source: Source, event: MessageReceived) -> dict[str, Any]:
         "contact_username": sender.username if sender else None,
         "contact_phone": sender.phone if sender else None,
         "contact_is_bot": sender.is_bot if sender else False,
+        "trace": carrier() or None,
     }
 
 

@@ -18,6 +18,7 @@ import anyio.abc
 from db import messages, outbox
 from db.database import Database
 from db.errors import StoreUnavailable
+from db.events import TRACE
 from db.messages import MessageRow
 from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound
@@ -40,8 +41,6 @@ ATTEMPTS = 12
 REFUSALS = 4
 """So often the store may refuse what settles a send: a statement may have been cancelled."""
 LONGEST_DELAY = 60.0
-TRACE = "trace"
-"""Of a stored draft: the trace in which it was asked for, so that its send belongs to it."""
 IN_CONTENT = {"location", "poll", "contact", "choices", "template"}
 SETTLED = frozenset({"sent", "delivered", "read", "failed", "unknown"})
 

@@ -23,6 +23,7 @@ from db import deliveries, history, messages
 from db.database import Database
 from db.deliveries import Claimed, Settled
 from db.errors import StoreUnavailable
+from db.events import TRACE
 from db.messages import MessageRow
 from mcp_messenger.delivery.connections import connections
 from mcp_messenger.delivery.endpoint import PREFIX, Endpoint, endpoint_of
@@ -193,7 +194,8 @@ class Webhooks:
         try:
             with scope:
                 payload = payload_of(claimed, endpoint.provider, message, await self._qr(claimed, endpoint))
-                with span("webhook", instance_id=claimed.instance_id, event_id=claimed.event_id, message_id=claimed.message_id):
+                ids = {"instance_id": claimed.instance_id, "event_id": claimed.event_id, "message_id": claimed.message_id}
+                with span("webhook", parent=(claimed.data or {}).get(TRACE), **ids):
                     outcome = await self._post(endpoint, payload)
         except Exception:
             log.exception("a delivery broke", extra={"instance_id": str(claimed.instance_id)})

@@ -75,7 +75,7 @@ async def event_views(app: App, rows: Sequence[EventRow]) -> list[EventView]:
             chat_id=row.chat_id,
             message_id=None if row.message_id is None else str(row.message_id),
             message=message_view(found[row.message_id], full=True) if row.message_id in found else None,
-            data={key: value for key, value in row.data.items() if value is not None},
+            data={key: value for key, value in row.data.items() if value is not None and key != log.TRACE},
         )
         for row in rows
     ]

@@ -1,15 +1,10 @@
-"""What monitoring is shown: figures for the administrator alone, and spans from an operation to its send."""
+"""The figures that monitoring is shown: for the administrator alone."""
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
-from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
@@ -20,7 +15,6 @@ from mcp_messenger.operations.keys import CreateToken, create_user_token
 from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
 from providers.errors import Forbidden
-from tests.mcp_clients import call, over_http
 from tests.running import ready_sandbox, running_app, serving, until
 
 pytestmark = pytest.mark.anyio
@@ -86,30 +80,3 @@ async def test_only_the_administrator_sees_them(app: App) -> None:
     async with serving(app) as url:
         assert (await scraped(url, token)).json()["code"] == "forbidden"
         assert (await scraped(url, "nonsense")).status_code == 401
-
-
-@pytest.fixture
-def spans(monkeypatch: pytest.MonkeyPatch) -> Generator[InMemorySpanExporter]:
-    """What is traced meanwhile. The provider of a process can be set only once, so it stands in for `get_tracer`'s."""
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
-    yield exporter
-    provider.shutdown()
-
-
-async def test_a_send_belongs_to_the_trace_of_the_operation_that_asked_for_it(app: App, spans: InMemorySpanExporter) -> None:
-    instance_id = await ready_sandbox(app, persona="human")
-    async with serving(app) as url, over_http(f"{url}/mcp", token=ADMIN_TOKEN) as client:
-        sent: dict[str, Any] = await call(client, "send_message", instance_id=instance_id, to="ann", message="hello")
-        await until(lambda: any(span.name == "send" for span in spans.get_finished_spans()))
-    by_name = {span.name: span for span in spans.get_finished_spans()}
-    asked, done = by_name["send_message"], by_name["send"]
-    assert done.context is not None
-    assert asked.context is not None
-    assert done.parent is not None
-    assert (done.context.trace_id, done.parent.span_id) == (asked.context.trace_id, asked.context.span_id)
-    attributes = dict(done.attributes or {})
-    assert attributes["mcp_messenger.message_id"] == sent["message_id"]
-    assert attributes["mcp_messenger.provider"] == "sandbox"
-    assert "hello" not in str([span.to_json() for span in spans.get_finished_spans()])
