@@ -10,6 +10,7 @@ from db.instances import InstanceRow
 from mcp_messenger.app import App
 from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import InvalidInput
+from mcp_messenger.instances import classes
 from mcp_messenger.operations.messages import OfMessage, known_message, page
 from mcp_messenger.operations.operation import FromOthers, Limit, OfInstance, PlatformId
 from mcp_messenger.operations.views import MessageView
@@ -41,11 +42,12 @@ def parse_cursor(cursor: str) -> int:
 
 async def wait_for_messages(app: App, caller: Caller, args: WaitForMessages) -> NewMessages:
     row = await instance_of(app.database, caller, args.instance_id)
+    chat_id = args.chat_id and (await classes.load(row.provider)).address(args.chat_id)
     cursor = await log.last(app.database) if args.cursor is None else parse_cursor(args.cursor)
     deadline = anyio.current_time() + args.timeout
     while True:
-        async with app.feed.waiter(row.id, args.chat_id) as grown:
-            cursor, found = await _incoming(app, row, cursor, args.chat_id, args.limit)
+        async with app.feed.waiter(row.id, chat_id) as grown:
+            cursor, found = await _incoming(app, row, cursor, chat_id, args.limit)
             if found or anyio.current_time() >= deadline:
                 return NewMessages(messages=found, cursor=str(cursor))
             with anyio.move_on_after(deadline - anyio.current_time()):

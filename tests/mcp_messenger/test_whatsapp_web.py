@@ -62,6 +62,8 @@ async def test_an_account_is_linked_by_its_qr_code_and_talks(manager: httpx.Asyn
     ann.writes(agent, "Hello agent")
     messages = await until(manager, f"{instance}/messages/{ann.pn}", lambda answer: "Hello agent" in answer.text and '"read"' in answer.text)
     assert [message["text"] for message in messages["messages"]] == ["Hello agent", "Hello Ann"]
+    waited = await manager.get(f"{instance}/wait", params={"chat_id": "+1 555-0101", "cursor": "0", "timeout": 20})
+    assert [message["text"] for message in waited.json()["messages"]] == ["Hello agent"]
 
 
 async def test_a_pairing_code_is_asked_for_over_rest(manager: httpx.AsyncClient, whatsapp: WhatsAppStandIn) -> None:

@@ -10,11 +10,12 @@ from mcp_messenger.program.program import Program
 
 
 async def wait_for_messages(program: Program, caller: Caller, args: asked.WaitForMessages) -> asked.NewMessages:
+    chat_id = args.chat_id and program.cls.address(args.chat_id)
     cursor = await program.file.read(shelf.last_number) if args.cursor is None else asked.parse_cursor(args.cursor)
     deadline = anyio.current_time() + args.timeout
     while True:
         growth = program.spool.growth()
-        found = await program.file.read(lambda db: shelf.incoming_after(db, cursor, chat_id=args.chat_id, limit=args.limit))
+        found = await program.file.read(lambda db: shelf.incoming_after(db, cursor, chat_id=chat_id, limit=args.limit))
         if found or anyio.current_time() >= deadline:
             shown = await page(program, found, args.limit)
             return asked.NewMessages(messages=shown.messages, cursor=str(found[-1].id if found else cursor))
