@@ -1,5 +1,6 @@
 """The testing guide's WhatsApp Web part, line for line, against the server as a process; the browser is in a container of the instance's own."""
 
+import base64
 import json
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -14,12 +15,15 @@ from tests.curl import MANAGER, Answer, Guide, needs_curl
 from tests.docker_engine import bridge_address, remove_all
 from tests.postgres import fresh_database
 from tests.program import Program, environment, program
+from tests.providers.harness import PNG
 from tests.standins.whatsapp_web import WhatsAppStandIn
 from tests.stored import rows
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600), needs_curl]
 
 PATIENCE = 60.0
+PICTURE = "data:image/png;base64," + base64.b64encode(PNG).decode()
+"""In the place of one from the internet."""
 
 CREATE = r"""
 curl -X POST http://localhost:3000/api/v1/instances \
@@ -105,6 +109,66 @@ curl -H "Authorization: Bearer YOUR_API_KEY" \
 
 MESSAGES = 'curl -H "Authorization: Bearer YOUR_API_KEY" "http://localhost:$WHATSAPP_API_PORT/api/v1/messages/1234567890?limit=10"'
 
+SEND_MEDIA = r"""
+# Отправка изображения
+curl -X POST http://localhost:$WHATSAPP_API_PORT/api/v1/send/media \
+  -H "Authorization: Bearer YOUR_API_KEY" \
+  -H "Content-Type: application/json" \
+  -d '{
+    "number": "1234567890",
+    "source": "https://picsum.photos/300/200",
+    "caption": "Тестовое изображение"
+  }'
+"""
+
+CREATE_GROUP = r"""
+curl -X POST http://localhost:$WHATSAPP_API_PORT/api/v1/groups \
+  -H "Authorization: Bearer YOUR_API_KEY" \
+  -H "Content-Type: application/json" \
+  -d '{
+    "name": "Тестовая группа",
+    "participants": ["1234567890", "0987654321"]
+  }'
+"""
+
+GROUP = r"""
+# Отправка сообщения в группу
+curl -X POST http://localhost:$WHATSAPP_API_PORT/api/v1/groups/GROUP_ID@g.us/send \
+  -H "Authorization: Bearer YOUR_API_KEY" \
+  -H "Content-Type: application/json" \
+  -d '{
+    "message": "Привет, группа!"
+  }'
+
+# Удаление участника из группы
+curl -X DELETE http://localhost:$WHATSAPP_API_PORT/api/v1/groups/GROUP_ID@g.us/participants/1234567890 \
+  -H "Authorization: Bearer YOUR_API_KEY"
+
+# Добавление участника в группу
+curl -X POST http://localhost:$WHATSAPP_API_PORT/api/v1/groups/GROUP_ID@g.us/participants \
+  -H "Authorization: Bearer YOUR_API_KEY" \
+  -H "Content-Type: application/json" \
+  -d '{
+    "participants": ["1234567890"]
+  }'
+"""
+
+WEBHOOK = r"""
+# Обновление конфигурации webhook
+curl -X PUT http://localhost:$WHATSAPP_API_PORT/api/v1/webhook \
+  -H "Authorization: Bearer YOUR_API_KEY" \
+  -H "Content-Type: application/json" \
+  -d '{
+    "enabled": true,
+    "url": "https://your-webhook-url.com/webhook",
+    "events": ["message", "message_ack", "qr", "ready"]
+  }'
+
+# Получение текущей конфигурации webhook
+curl -H "Authorization: Bearer YOUR_API_KEY" \
+  http://localhost:$WHATSAPP_API_PORT/api/v1/webhook
+"""
+
 RESTART = "curl -X POST http://localhost:3000/api/v1/instances/{INSTANCE_ID}/restart"
 
 DELETE = "curl -X DELETE http://localhost:3000/api/v1/instances/{INSTANCE_ID}"
@@ -182,15 +246,35 @@ async def test_whatsapp_web(manager: Program, whatsapp: WhatsAppStandIn) -> None
     assert groups["groups"] == []
     assert account["account"]["phone"] == "+15550100"
 
+    whatsapp.account("0987654321", "Other")
+    await group_and_more(guide, whatsapp)
+
+    so_far = len(whatsapp.posts)
     assert (await curl(guide, RESTART)).status == 200
     await until(guide, AUTH_STATUS, is_ready)
-    assert [post.text for post in whatsapp.posts] == [*texts, "Получено"], "nothing is sent again"
+    assert len(whatsapp.posts) == so_far, "nothing is sent again"
     assert (await curl(guide, DELETE)).status == 200
     assert (await curl(guide, AUTH_STATUS)).status == 404
+
+
+async def group_and_more(guide: Guide, whatsapp: WhatsAppStandIn) -> None:
+    (media,) = await each(guide, SEND_MEDIA)
+    assert media.status == 200, media.text
+    await whatsapp.until(lambda: whatsapp.posts[-1].type == "image")
+    (made,) = await each(guide, CREATE_GROUP)
+    assert made.status == 201, made.text
+    group_id = made.json["group"]["id"]
+    answers = await each(Guide({**guide.placeholders, "GROUP_ID@g.us": group_id}, guide.variables), GROUP)
+    assert [answer.status for answer in answers] == [200] * 3, [answer.text for answer in answers]
+    await whatsapp.until(lambda: whatsapp.posts[-1].text == "Привет, группа!")
+    webhooks = await each(guide, WEBHOOK)
+    assert [answer.status for answer in webhooks] == [200, 200], [answer.text for answer in webhooks]
+    assert webhooks[1].json["url"] == "https://your-webhook-url.com/webhook"
 
 
 async def with_port(guide: Guide) -> Guide:
     """With the port that the instance's own API has."""
     one = await curl(guide, "curl http://localhost:3000/api/v1/instances/{INSTANCE_ID}")
     port = str(one.json["instance"]["port"])
-    return Guide({**guide.placeholders, "ASSIGNED_PORT": port, ":4699/": f":{port}/"}, {"WHATSAPP_API_PORT": port})
+    more = {"ASSIGNED_PORT": port, ":4699/": f":{port}/", "https://picsum.photos/300/200": PICTURE}
+    return Guide({**guide.placeholders, **more}, {"WHATSAPP_API_PORT": port})
