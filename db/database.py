@@ -64,19 +64,20 @@ class Database:
             async with self._pool.connection() as connection, connection.transaction():
                 yield connection
 
-    async def all(self, row: type[Row], sql: LiteralString, params: Params | None = None) -> list[Row]:
+    async def all(self, row: type[Row], sql: LiteralString, params: Params | None = None, *, planned_anew: bool = False) -> list[Row]:
+        """`planned_anew`: each time for its very parameters, where one plan does not serve them all."""
         from psycopg.rows import class_row
 
         await self.started()
         assert self._pool is not None
         with translated():
             async with self._pool.connection() as connection, connection.cursor(row_factory=class_row(row)) as cursor:
-                await cursor.execute(sql, params)
+                await cursor.execute(sql, params, prepare=False if planned_anew else None)
                 return await cursor.fetchall()
 
-    async def read(self, row: type[Row], sql: LiteralString, params: Params) -> list[Row]:
+    async def read(self, row: type[Row], sql: LiteralString, params: Params, *, planned_anew: bool = False) -> list[Row]:
         """`all`, of a statement that writes nothing and whose parameters can be hashed: who asks the same at the same time shares the rows."""
-        return list(await self._reads.ask((row, sql, *params.values()), lambda: self.all(row, sql, params)))
+        return list(await self._reads.ask((row, sql, *params.values()), lambda: self.all(row, sql, params, planned_anew=planned_anew)))
 
     async def read_one(self, row: type[Row], sql: LiteralString, params: Params) -> Row | None:
         rows = await self.read(row, sql, params)

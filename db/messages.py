@@ -141,6 +141,8 @@ async def search(
             "before_id": before and before[1],
             "limit": limit,
         },
+        # A common word is soonest found by time, a rare one by the index.
+        planned_anew=True,
     )
 
 
