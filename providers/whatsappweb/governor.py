@@ -83,13 +83,16 @@ class Governor:
         if begun >= self.allowance:
             raise Forbidden(f"{begun} new chats were begun in 24 hours, and {self.allowance} are allowed now.", hint=_HINT)
 
-    def begin(self, chat_id: str) -> None:
-        """Before the first message goes out. Raises Forbidden."""
+    def begin(self, chat_id: str) -> bool:
+        """Before the first message goes out. False: an earlier attempt was counted, and may have gone out. Raises Forbidden."""
         self.require(chat_id)
         now = self._clock()
         self._opened = {id: at for id, at in self._opened.items() if at > now - _DAY}
-        self._opened.setdefault(chat_id, now)
+        if chat_id in self._opened:
+            return False
+        self._opened[chat_id] = now
         self._save()
+        return True
 
     def not_begun(self, chat_id: str) -> None:
         """That message surely did not go out."""

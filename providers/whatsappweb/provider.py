@@ -155,15 +155,13 @@ class WhatsAppWebProvider(Provider):
         """A send that WhatsApp does not answer in time may still go out: Unreachable says so, and its echo settles it."""
         args = send_args(draft)
         connection = self._linked
-        is_new = self._is_new(connection, draft.chat_id)
-        if is_new:
-            self._governor.begin(draft.chat_id)
+        begins = self._is_new(connection, draft.chat_id) and self._governor.begin(draft.chat_id)
         await asyncio.sleep(random.uniform(0, self._timing.jitter))  # noqa: S311  not a secret
         pending = connection.echoes.expect(draft)
         try:
             answer = await self._send(connection, pending, {**args, "answer_ms": round(1000 * self._timing.answer)})
         except BridgeRefused as refusal:
-            if is_new and not refusal.begun:
+            if begins and not refusal.begun:
                 self._governor.not_begun(draft.chat_id)
             raise from_bridge(refusal) from refusal
         self._judge(connection, pending, answer)

@@ -102,6 +102,12 @@ def test_what_surely_did_not_go_out_does_not_count(tmp_path: Path, clock: Clock)
     assert governor.budget().begun == 0
 
 
+def test_a_second_attempt_does_not_take_the_first_back(tmp_path: Path, clock: Clock) -> None:
+    governor = logged_in(tmp_path, clock)
+    assert [governor.begin("one"), governor.begin("one")] == [True, False]
+    assert Governor(tmp_path, 16, clock).budget().begun == 1
+
+
 def test_the_next_login_is_a_fresh_one(tmp_path: Path, clock: Clock) -> None:
     governor = logged_in(tmp_path, clock, for_days=10)
     governor.begin("one")
