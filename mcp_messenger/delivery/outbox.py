@@ -140,10 +140,9 @@ class Outbox:
 
     async def _claim_and_send(self, held: Held, sends: anyio.abc.TaskGroup) -> float:
         """Seconds until there may be more to send."""
-        held.look_again = held.look_again or held.sending > 0
+        held.look_again = held.look_again or bool(held.under_way)
         begun = await outbox.claim(self._database, held.row.id, epoch=held.epoch, under_way=held.under_way)
         for claimed in begun:
-            held.sending += 1
             held.under_way.add(claimed.message_id)
             sends.start_soon(self._send, held, claimed)
         if begun:
@@ -160,8 +159,6 @@ class Outbox:
             log.exception("a send could not be settled", extra={"instance_id": str(held.row.id), "message_id": claimed.message_id})
         else:
             held.under_way.discard(claimed.message_id)
-        finally:
-            held.sending -= 1
 
     async def _send_in_time(self, held: Held, claimed: outbox.Claimed) -> None:
         """Returns when it is settled, or in the queue again."""

@@ -49,7 +49,6 @@ class Held:
     under_way: set[int] = field(default_factory=set[int])
     """Numbers of the messages that were claimed and are not settled."""
     outgoing: anyio.Event = field(default_factory=anyio.Event)
-    sending: int = 0
     look_again: bool = False
     """Somebody asked for a look at the outbox while something was being sent, whose chat that look had to pass over."""
     became_ready: anyio.Event = field(default_factory=anyio.Event)
