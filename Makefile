@@ -24,6 +24,7 @@ check: lint types test
 lint: .venv/development
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: .venv/development
 	$(BIN)/pyright

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 import anyio
 
 from db.errors import StoreUnavailable, translated
-from db.sharing import Sharing
+from db.single_flight import Sharing
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection

@@ -121,12 +121,12 @@ async def release(database: Database, instance_id: UUID, epoch: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class DesiredState:
     """What is wanted of an instance: running or stopped, and that something queued is sent."""
 
     id: UUID
     desired: str
-    has_mail: bool
+    has_queued_sends: bool
     key_id: UUID | None
     """Of the API key that it is spoken to with; None where it needs none, in this process."""
 
@@ -134,13 +134,13 @@ class Wish:
 WISHES: LiteralString = """
     SELECT i.id, i.desired,
         CASE WHEN i.runtime <> 'process' THEN (SELECT k.id FROM api_keys k WHERE k.instance_id = i.id AND k.revoked_at IS NULL) END AS key_id,
-        EXISTS (SELECT FROM outbox WHERE instance_id = i.id AND claimed_epoch IS NULL AND not_before <= now()) AS has_mail
+        EXISTS (SELECT FROM outbox WHERE instance_id = i.id AND claimed_epoch IS NULL AND not_before <= now()) AS has_queued_sends
     FROM message_instances i WHERE i.id = ANY(%(ids)s)"""
 
 
-async def wishes(database: Database, instance_ids: Sequence[UUID]) -> dict[UUID, Wish]:
+async def desired_states(database: Database, instance_ids: Sequence[UUID]) -> dict[UUID, DesiredState]:
     """Those that are gone are missing."""
-    return {wish.id: wish for wish in await database.all(Wish, WISHES, {"ids": list(instance_ids)})}
+    return {wish.id: wish for wish in await database.all(DesiredState, WISHES, {"ids": list(instance_ids)})}
 
 
 FORSAKEN: LiteralString = """
@@ -149,7 +149,7 @@ FORSAKEN: LiteralString = """
       AND (%(only)s::uuid IS NULL OR i.id = %(only)s) AND (l.expires_at IS NULL OR l.expires_at < now())"""
 
 
-async def forsaken(database: Database, *, only: UUID | None = None) -> list[UUID]:
+async def orphaned_instances(database: Database, *, only: UUID | None = None) -> list[UUID]:
     """Instances that should be stopped and do not run any more, though their state says so: their owner died on the way."""
     return [row[0] for row in await database.rows(FORSAKEN, {"only": only})]
 

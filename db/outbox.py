@@ -87,7 +87,7 @@ CLAIM: LiteralString = (
     + """), claimed AS (
         UPDATE outbox SET claimed_epoch = %(epoch)s FROM guard, heads
         WHERE outbox.message_id = heads.message_id AND coalesce(outbox.claimed_epoch, %(epoch)s) = %(epoch)s
-          AND outbox.message_id <> ALL(%(under_way)s::bigint[]) AND heads.not_before <= now()
+          AND outbox.message_id <> ALL(%(in_flight)s::bigint[]) AND heads.not_before <= now()
           AND EXISTS (SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
         RETURNING outbox.message_id, outbox.chat_id, outbox.draft, outbox.upload, outbox.attempts
     ), shown AS (
@@ -107,13 +107,13 @@ class Claimed:
     """Before this one."""
 
 
-async def claim(database: Database, instance_id: UUID, *, epoch: int, under_way: Collection[int]) -> list[Claimed]:
+async def claim(database: Database, instance_id: UUID, *, epoch: int, in_flight: Collection[int]) -> list[Claimed]:
     """The next message of every chat of the instance, now marked as being sent. Nothing when the lease is not ours.
 
-    `under_way` are those that were claimed with this epoch and have not been settled. What is claimed with it besides them was claimed by
+    `in_flight` are those that were claimed with this epoch and have not been settled. What is claimed with it besides them was claimed by
     a call whose answer was lost, so it has not been tried: it is given now.
     """
-    return await database.all(Claimed, CLAIM, {"instance_id": instance_id, "epoch": epoch, "under_way": list(under_way)})
+    return await database.all(Claimed, CLAIM, {"instance_id": instance_id, "epoch": epoch, "in_flight": list(in_flight)})
 
 
 NEXT_DUE: LiteralString = "SELECT extract(epoch FROM min(not_before) - now())::float8 FROM (" + HEADS + ") AS heads WHERE claimed_epoch IS NULL"
@@ -249,7 +249,7 @@ STRANDED: LiteralString = """
     SELECT message_id FROM outbox WHERE instance_id = %(instance_id)s AND claimed_epoch < %(epoch)s"""
 
 
-async def stranded(database: Database, instance_id: UUID, *, epoch: int) -> list[int]:
+async def orphaned(database: Database, instance_id: UUID, *, epoch: int) -> list[int]:
     """Messages that an earlier owner was sending when it went away: they may have gone out."""
     return [row[0] for row in await database.rows(STRANDED, {"instance_id": instance_id, "epoch": epoch})]
 

@@ -1,4 +1,4 @@
-"""The application: built once, passed first to every operation."""
+"""Builds the application and runs it."""
 
 import functools
 import logging
@@ -6,8 +6,6 @@ import ssl
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -16,26 +14,26 @@ import anyio.abc
 
 from db.database import Database
 from db.errors import StoreUnavailable
+from mcp_messenger.agents.agents import Agents
+from mcp_messenger.agents.agno import AgentOs
+from mcp_messenger.agents.answer import Ways
 from mcp_messenger.config import Config
-from mcp_messenger.delivery.agent_answer import Ways
-from mcp_messenger.delivery.agents import Agents
-from mcp_messenger.delivery.agno import AgentOs
 from mcp_messenger.delivery.feed import POLL_WITH_WAKEUPS, POLL_WITHOUT_WAKEUPS, Feed
 from mcp_messenger.delivery.inbound import Inbound
 from mcp_messenger.delivery.outbox import Outbox
 from mcp_messenger.delivery.webhooks import Webhooks
-from mcp_messenger.instances.logbook import Logbook
+from mcp_messenger.instances.calls import Calls
 from mcp_messenger.instances.memory import Memory
-from mcp_messenger.instances.remote import Calls
-from mcp_messenger.instances.runtimes.containers import Listed
 from mcp_messenger.instances.runtimes.docker import DockerRuntime
 from mcp_messenger.instances.runtimes.process import ProcessRuntime
 from mcp_messenger.instances.supervisor import Supervisor
-from mcp_messenger.limiter import Limiter
-from mcp_messenger.metrics import Metrics
-from mcp_messenger.network import NetworkPolicy
-from mcp_messenger.vault import Vault
-from providers.base import Surroundings
+from mcp_messenger.net.network_policy import NetworkPolicy
+from mcp_messenger.observability.logbook import Logbook
+from mcp_messenger.observability.metrics import Metrics
+from mcp_messenger.operations.application import App
+from mcp_messenger.security.rate_limiter import RateLimiter
+from mcp_messenger.security.vault import Vault
+from providers.base import ProviderContext
 
 if TYPE_CHECKING:
     from db.embedded import EmbeddedPostgres
@@ -45,39 +43,6 @@ log = logging.getLogger(__name__)
 POOL_MAX = 10
 RETRY_STORE_EVERY = 3.0
 STOP_STORE_WITHIN = 20.0
-
-
-@dataclass(frozen=True)
-class App:
-    config: Config
-    database: Database
-    feed: Feed
-    inbound: Inbound
-    outbox: Outbox
-    webhooks: Webhooks
-    agents: Agents
-    supervisor: Supervisor
-    calls: Calls
-    memory: Memory
-    logbook: Logbook
-    limiter: Limiter
-    metrics: Metrics
-    docker: DockerRuntime | None
-    """None where instances run in this process only."""
-    vault: Callable[[], Vault]
-    tls: Callable[[], ssl.SSLContext]
-    started: float
-
-    def instance_dir(self, instance_id: UUID) -> Path:
-        return self.config.data_dir / "instances" / str(instance_id)
-
-    def container(self, instance_id: UUID) -> Listed | None:
-        """The instance's, as it was when the engine last told of a change."""
-        return None if self.docker is None else self.docker.containers.get(instance_id)
-
-    def downloads_dir(self, instance_id: UUID) -> Path:
-        """Not among the media that everybody may send: what one account received is not another's."""
-        return self.config.data_dir / "downloads" / str(instance_id)
 
 
 def build(config: Config, *, shares: bool = False) -> App:
@@ -95,8 +60,8 @@ def build(config: Config, *, shares: bool = False) -> App:
     memory = Memory(time.monotonic)
     feed.listeners.append(memory)
 
-    def surroundings(instance_id: UUID) -> Surroundings:
-        return Surroundings(str(instance_id), tls(), config.data_dir / "instances" / str(instance_id), config.public_url)
+    def context(instance_id: UUID) -> ProviderContext:
+        return ProviderContext(str(instance_id), tls(), config.data_dir / "instances" / str(instance_id), config.public_url)
 
     docker = DockerRuntime(database, config, vault) if config.containers.enabled else None
     supervisor = Supervisor(
@@ -106,7 +71,7 @@ def build(config: Config, *, shares: bool = False) -> App:
         inbound=inbound,
         outbox=outbox,
         owner=owner,
-        surroundings=surroundings,
+        context=context,
         runtimes={"process": ProcessRuntime()} | ({"docker": docker} if docker is not None else {}),
         only=UUID(config.instance_id) if config.instance_id else None,
         shares=shares,
@@ -118,7 +83,7 @@ def build(config: Config, *, shares: bool = False) -> App:
     agents = Agents(ways, calls=calls, agent_os=_agent_os(config), quiet=config.quiet_hours)
     feed.listeners.append(calls)
     feed.growth += [webhooks.wake, agents.wake]
-    limiter = Limiter(database, config.rate_limit)
+    limiter = RateLimiter(database, config.rate_limit)
     return App(
         config=config,
         database=database,
@@ -282,11 +247,11 @@ async def _serve_store(app: App, embedded: "EmbeddedPostgres | None") -> None:
 def _wake_outbox(app: App, payload: str) -> None:
     """Anybody may send such a wake-up: one that names no instance is for none."""
     try:
-        held = app.supervisor.get(UUID(payload))
+        owned = app.supervisor.get(UUID(payload))
     except ValueError:
         return
-    if held is not None:
-        held.wake_outbox()
+    if owned is not None:
+        owned.wake_outbox()
 
 
 async def _pass_wakeups_on(app: App, url: str) -> None:

@@ -7,9 +7,10 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 
-from mcp_messenger import arguments, logs, tracing
+from mcp_messenger.commands import arguments
 from mcp_messenger.config import Config, from_environment
-from mcp_messenger.modes import API_MODES
+from mcp_messenger.config.modes import API_MODES
+from mcp_messenger.observability import logs, tracing
 from providers.errors import MessengerError
 
 COMMANDS = frozenset({"doctor", "ps", "logs", "qr"})
@@ -54,15 +55,15 @@ def _command(args: argparse.Namespace, config: Config) -> int:
     if args.command in COMMANDS:
         return _ask(args, config)
     if args.command == "demo":
-        from mcp_messenger.demo import demo
+        from mcp_messenger.commands.demo import demo
 
         return _run(demo)
     if args.command == "token":
-        from mcp_messenger.serve import print_token
+        from mcp_messenger.commands.serve import print_token
 
         return _run(print_token, config, args.user or "")
     if args.command == "serve" or args.mode == "instance-manager":
-        from mcp_messenger.serve import serve
+        from mcp_messenger.commands.serve import serve
 
         return _run(serve, config)
     if args.mode in API_MODES:
@@ -71,8 +72,8 @@ def _command(args: argparse.Namespace, config: Config) -> int:
 
 
 def _alone(args: argparse.Namespace, config: Config) -> int:
-    from mcp_messenger.program.serve import serve_alone
-    from mcp_messenger.program.settings import alone_from
+    from mcp_messenger.relay.serve import serve_alone
+    from mcp_messenger.relay.settings import alone_from
 
     provider, told = API_MODES[args.mode], vars(args)
     named = {"token": told.get("telegram_bot_token"), "base_url": told.get("telegram_base_url")} if provider == "telegram" else {}
@@ -99,13 +100,13 @@ def _ask(args: argparse.Namespace, config: Config) -> int:
 
 
 def _stdio(config: Config) -> int:
+    from mcp_messenger.api.mcp.server import selected
+    from mcp_messenger.api.mcp.stdio import serve_stdio
     from mcp_messenger.app import running
-    from mcp_messenger.faces.mcp import selected
-    from mcp_messenger.faces.mcp_stdio import serve_stdio
 
     selected(config)
     if sys.stdin.isatty():
-        from mcp_messenger.client_configuration import stdio_configuration
+        from mcp_messenger.commands.client_configuration import stdio_configuration
 
         print(IN_A_TERMINAL.format(configuration=stdio_configuration()), file=sys.stderr)  # noqa: T201 - a person reads it
 

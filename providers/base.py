@@ -54,7 +54,7 @@ def _union_members(annotation: object) -> tuple[object, ...]:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class ProviderContext:
     """What a provider is given besides its settings."""
 
     instance_id: str
@@ -105,8 +105,8 @@ class Provider(ABC):
     passed_on: ClassVar[tuple[str, ...]] = ()
     """Variables of the manager's environment that its containers are given too. No secrets: an engine shows them."""
 
-    def __init__(self, settings: Settings, surroundings: Surroundings) -> None:
-        self.surroundings = surroundings
+    def __init__(self, settings: Settings, context: ProviderContext) -> None:
+        self.context = context
 
     @abstractmethod
     async def start(self, deliver: Deliver) -> None:

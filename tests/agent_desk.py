@@ -9,11 +9,11 @@ from typing import Any
 from uuid import UUID
 
 from db import instances as instance_rows
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN
 from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.operations.agents import ChatAgent, OfAgentChat, SetChatAgent, get_chat_agent, set_chat_agent
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import UpdateInstance, update_instance
+from mcp_messenger.security.caller import ADMIN
 from providers.models import Chat, ChatKind, Contact, Message, MessageReceived
 from providers.sandbox.provider import SandboxProvider
 from providers.sandbox.world import Post
@@ -52,10 +52,10 @@ class Desk:
 
     @property
     def provider(self) -> SandboxProvider:
-        held = self.app.supervisor.get(UUID(self.instance_id))
-        assert held is not None
-        assert isinstance(held.provider, SandboxProvider)
-        return held.provider
+        owned = self.app.supervisor.get(UUID(self.instance_id))
+        assert owned is not None
+        assert isinstance(owned.provider, SandboxProvider)
+        return owned.provider
 
     def posts(self, chat_id: str = "ann") -> list[Post]:
         """What we wrote, as it stands on the platform now, oldest first."""

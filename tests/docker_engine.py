@@ -19,12 +19,12 @@ import docker.errors
 import pytest
 
 from db.filelock import exclusive
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN
-from mcp_messenger.container_config import ContainerConfig
+from mcp_messenger.config.containers import ContainerConfig
 from mcp_messenger.instances.runtimes.docker import DockerRuntime
 from mcp_messenger.instances.runtimes.spec import INSTALLATION, name_of
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, create_instance
+from mcp_messenger.security.caller import ADMIN
 from tests.program import ROOT
 from tests.proxy import Proxy
 from tests.running import running_app, until, until_status

@@ -13,9 +13,9 @@ from mcp.client.stdio import stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import CallToolResult
 
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN, Caller
-from mcp_messenger.faces.mcp_server import whole_server
+from mcp_messenger.api.mcp.full_server import whole_server
+from mcp_messenger.operations.application import App
+from mcp_messenger.security.caller import ADMIN, Caller
 from tests.program import ROOT, environment
 
 ERAS = ("auto", "legacy")

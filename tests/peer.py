@@ -25,12 +25,13 @@ import db.deliveries
 import db.inbound
 import db.leases
 import db.outbox
-from mcp_messenger.app import App, running
-from mcp_messenger.caller import ADMIN
+from mcp_messenger.agents import agents
+from mcp_messenger.agents.agno import AgentOs
+from mcp_messenger.app import running
 from mcp_messenger.config import Config
-from mcp_messenger.delivery import agents
-from mcp_messenger.delivery.agno import AgentOs
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.table import BY_NAME
+from mcp_messenger.security.caller import ADMIN
 from providers.errors import MessengerError
 from providers.telegram.provider import TelegramProvider
 
@@ -80,7 +81,7 @@ def die_at(point: str, times: int = 1) -> None:
 async def obey(app: App, request: dict[str, Any]) -> None:
     try:
         if request["operation"] == "held":
-            answer: Any = [str(instance_id) for instance_id in app.supervisor.held]
+            answer: Any = [str(instance_id) for instance_id in app.supervisor.owned]
         else:
             operation = BY_NAME[request["operation"]]
             answer = (await operation.run(app, ADMIN, operation.input.model_validate(request["arguments"]))).model_dump(mode="json", by_alias=True)

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mcp_messenger.config import SETTINGS, Setting
-from mcp_messenger.operations.operation import DEFAULT_TOOLSETS, Face, Toolset
+from mcp_messenger.operations.operation import DEFAULT_TOOLSETS, Toolset, Transport
 from mcp_messenger.operations.table import OPERATIONS
-from mcp_messenger.program.settings import SETTINGS as ALONE
+from mcp_messenger.relay.settings import SETTINGS as ALONE
 from providers import REGISTRY, provider_class
 from providers.models import Capability
 
@@ -33,7 +33,7 @@ def tool_table() -> str:
     lines = ["| tool | toolset | what it does |", "|---|---|---|"]
     for toolset in Toolset:
         shown = "default" if toolset in DEFAULT_TOOLSETS else toolset
-        lines += [f"| `{row.name}` | {shown} | {row.summary} |" for row in OPERATIONS if row.toolset is toolset and Face.MCP in row.faces]
+        lines += [f"| `{row.name}` | {shown} | {row.summary} |" for row in OPERATIONS if row.toolset is toolset and Transport.MCP in row.transports]
     return "\n".join(lines)
 
 

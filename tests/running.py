@@ -12,11 +12,12 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from db import instances
-from mcp_messenger.app import App, running
-from mcp_messenger.caller import ADMIN, Caller, parse_instance_id
+from mcp_messenger.api.http import HttpApi
+from mcp_messenger.app import running
 from mcp_messenger.config import Config
-from mcp_messenger.faces.http import HttpFace
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, create_instance
+from mcp_messenger.security.caller import ADMIN, Caller, parse_instance_id
 
 PATIENCE = 20.0
 
@@ -41,7 +42,7 @@ class _Server(uvicorn.Server):
 @asynccontextmanager
 async def serving(app: App, listener: socket.socket | None = None) -> AsyncGenerator[str]:
     """The HTTP face of the application in this very loop; gives its address, without a slash at the end."""
-    async with serving_asgi(HttpFace(app), listener) as url:
+    async with serving_asgi(HttpApi(app), listener) as url:
         yield url
 
 

@@ -34,7 +34,7 @@ def test_only_the_store_knows_the_driver() -> None:
 
 
 def test_the_stdio_server_imports_nothing_that_costs() -> None:
-    code = "import sys, mcp_messenger.cli, mcp_messenger.app, mcp_messenger.faces.mcp_stdio; print(*sys.modules)"
+    code = "import sys, mcp_messenger.cli, mcp_messenger.app, mcp_messenger.api.mcp.stdio; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT).stdout.split()
     costly = {"fastapi", "telegram", "discord", "slack_sdk", "docker", "psycopg", "psutil", "aiohttp"}
     assert costly & set(loaded) == set()

@@ -3,7 +3,7 @@
 import re
 
 from mcp_messenger.config import SETTINGS
-from mcp_messenger.program.settings import SETTINGS as ALONE
+from mcp_messenger.relay.settings import SETTINGS as ALONE
 from tests.readme import README, generated
 
 
@@ -22,7 +22,7 @@ def test_every_variable_that_is_read_is_documented() -> None:
     documented = {setting.name for setting in (*SETTINGS, *ALONE)}
     source = "\n".join(path.read_text(encoding="utf-8") for path in (README.parent / "mcp_messenger").rglob("*.py"))
     mentioned = set(re.findall(r"\bMCP_MESSENGER_[A-Z_]+[A-Z]\b", source))
-    files = ("config.py", "program/settings.py")
+    files = ("config/__init__.py", "relay/settings.py")
     settings = "\n".join((README.parent / "mcp_messenger" / file).read_text(encoding="utf-8") for file in files)
     assert mentioned <= documented
     assert {f"MCP_MESSENGER_{name}" for name in re.findall(r'(?<!environ\.)get\("([A-Z_]+)"', settings)} <= documented

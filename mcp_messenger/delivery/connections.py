@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from mcp_messenger.errors import FetchRefused
-from mcp_messenger.network import NetworkPolicy
+from mcp_messenger.net.network_policy import NetworkPolicy
 
 if TYPE_CHECKING:
     import aiohttp

@@ -15,8 +15,8 @@ from db.errors import StoreUnavailable
 from db.json import jsonb
 from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.errors import Conflict
-from mcp_messenger.metrics import Metrics
-from mcp_messenger.tracing import carrier, span
+from mcp_messenger.observability.metrics import Metrics
+from mcp_messenger.observability.tracing import carrier, span
 from providers.models import (
     ChatChanged,
     ChatMigrated,

@@ -22,12 +22,13 @@ from db.events import TRACE
 from db.messages import MessageRow
 from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound
+from mcp_messenger.delivery.owned_instance import OwnedInstance
 from mcp_messenger.errors import ApplicationError, IdempotencyConflict, NoSuchMessage
-from mcp_messenger.instances.held import WORKING, Held
-from mcp_messenger.metrics import Metrics
-from mcp_messenger.tracing import carrier, span
+from mcp_messenger.observability.metrics import Metrics
+from mcp_messenger.observability.tracing import carrier, span
 from providers.errors import MessengerError, RateLimited, Unreachable
 from providers.models import ChatKind, Draft, MessageKind, SentMessage, Upload
+from providers.states import WORKING
 
 log = logging.getLogger(__name__)
 
@@ -115,97 +116,97 @@ class Outbox:
                 with anyio.move_on_after(min(LOOK_EVERY, deadline - anyio.current_time())):
                     await grown.wait()
 
-    async def run(self, held: Held) -> None:
+    async def run(self, owned: OwnedInstance) -> None:
         """Send what is queued for one instance until it is asked to stop; returns when what is under way has ended."""
-        await self._surely(lambda: self._settle_stranded(held))
+        await self._surely(lambda: self._settle_stranded(owned))
         async with anyio.create_task_group() as sends:
-            while not held.stopping:
-                held.outgoing = anyio.Event()
-                is_working = held.provider.state.state in WORKING
+            while not owned.stopping:
+                owned.outgoing = anyio.Event()
+                is_working = owned.provider.state.state in WORKING
                 try:
-                    wait = await self._claim_and_send(held, sends) if is_working else IDLE
+                    wait = await self._claim_and_send(owned, sends) if is_working else IDLE
                 except StoreUnavailable as error:
                     log.warning("outbox unreadable: %s", error)
                     wait = RETRY_STORE_AFTER
                 except Exception:
                     # A statement that was cancelled, or the like: the next one may succeed.
-                    log.exception("outbox unreadable", extra={"instance_id": str(held.row.id)})
+                    log.exception("outbox unreadable", extra={"instance_id": str(owned.row.id)})
                     wait = RETRY_STORE_AFTER
                 with anyio.move_on_after(wait):
-                    await held.outgoing.wait()
+                    await owned.outgoing.wait()
 
-    async def _settle_stranded(self, held: Held) -> None:
-        for message_id in await outbox.stranded(self._database, held.row.id, epoch=held.epoch):
-            await self._end(held, message_id, "unknown", "interrupted", "The server stopped while this was being sent; it may have arrived.")
+    async def _settle_stranded(self, owned: OwnedInstance) -> None:
+        for message_id in await outbox.orphaned(self._database, owned.row.id, epoch=owned.epoch):
+            await self._end(owned, message_id, "unknown", "interrupted", "The server stopped while this was being sent; it may have arrived.")
 
-    async def _claim_and_send(self, held: Held, sends: anyio.abc.TaskGroup) -> float:
+    async def _claim_and_send(self, owned: OwnedInstance, sends: anyio.abc.TaskGroup) -> float:
         """Seconds until there may be more to send."""
-        held.look_again = held.look_again or bool(held.under_way)
-        begun = await outbox.claim(self._database, held.row.id, epoch=held.epoch, under_way=held.under_way)
+        owned.look_again = owned.look_again or bool(owned.in_flight)
+        begun = await outbox.claim(self._database, owned.row.id, epoch=owned.epoch, in_flight=owned.in_flight)
         for claimed in begun:
-            held.under_way.add(claimed.message_id)
-            sends.start_soon(self._send, held, claimed)
+            owned.in_flight.add(claimed.message_id)
+            sends.start_soon(self._send, owned, claimed)
         if begun:
             # The end of each wakes us; what comes due meanwhile waits no longer than this.
             return PATIENCE
-        due = await outbox.next_due(self._database, held.row.id)
+        due = await outbox.next_due(self._database, owned.row.id)
         return IDLE if due is None else max(SOON, due)
 
-    async def _send(self, held: Held, claimed: outbox.Claimed) -> None:
+    async def _send(self, owned: OwnedInstance, claimed: outbox.Claimed) -> None:
         try:
-            await self._send_in_time(held, claimed)
+            await self._send_in_time(owned, claimed)
         except Exception:
             # It stays claimed, and blocks its chat, until the next owner settles it as unknown; the other sends go on.
-            log.exception("a send could not be settled", extra={"instance_id": str(held.row.id), "message_id": claimed.message_id})
+            log.exception("a send could not be settled", extra={"instance_id": str(owned.row.id), "message_id": claimed.message_id})
         else:
-            held.under_way.discard(claimed.message_id)
+            owned.in_flight.discard(claimed.message_id)
 
-    async def _send_in_time(self, held: Held, claimed: outbox.Claimed) -> None:
+    async def _send_in_time(self, owned: OwnedInstance, claimed: outbox.Claimed) -> None:
         """Returns when it is settled, or in the queue again."""
         try:
             draft, kind = draft_of(claimed), ChatKind(claimed.draft["chat_kind"])
         except (KeyError, ValueError):
-            await self._end(held, claimed.message_id, "failed", "invalid_request", "This version cannot read what was queued.")
+            await self._end(owned, claimed.message_id, "failed", "invalid_request", "This version cannot read what was queued.")
             return
-        while (delay := held.pace.delay(claimed.chat_id, kind)) > 0:
-            if delay > PATIENCE or held.stopping:
-                await self._requeue(held, claimed, delay, "paced", "Waits for the platform's rate limit.", tried=False)
+        while (delay := owned.pacing.delay(claimed.chat_id, kind)) > 0:
+            if delay > PATIENCE or owned.stopping:
+                await self._requeue(owned, claimed, delay, "paced", "Waits for the platform's rate limit.", tried=False)
                 return
             await anyio.sleep(delay)
-        if held.in_time():
-            await self._send_now(held, claimed, draft)
+        if owned.in_time():
+            await self._send_now(owned, claimed, draft)
         else:
             # The next owner has settled it, or will find it in the queue.
-            await self._requeue(held, claimed, 0, "interrupted", "The server was held up before this was sent.", tried=False)
+            await self._requeue(owned, claimed, 0, "interrupted", "The server was held up before this was sent.", tried=False)
 
-    async def _send_now(self, held: Held, claimed: outbox.Claimed, draft: Draft) -> None:
+    async def _send_now(self, owned: OwnedInstance, claimed: outbox.Claimed, draft: Draft) -> None:
         message_id = claimed.message_id
         began = time.monotonic()
         try:
-            with span("send", instance_id=held.row.id, provider=held.row.provider, message_id=message_id, parent=claimed.draft.get(TRACE)):
-                sent = await held.provider.send(draft)
+            with span("send", instance_id=owned.row.id, provider=owned.row.provider, message_id=message_id, parent=claimed.draft.get(TRACE)):
+                sent = await owned.provider.send(draft)
         except RateLimited as error:
-            held.pace.block(error.retry_after)
-            await self._again(held, claimed, error, error.retry_after)
+            owned.pacing.block(error.retry_after)
+            await self._again(owned, claimed, error, error.retry_after)
         except Unreachable as error:
             if error.maybe_sent:
-                await self._end(held, message_id, "unknown", error.code, error.detail)
+                await self._end(owned, message_id, "unknown", error.code, error.detail)
             else:
-                await self._again(held, claimed, error, min(LONGEST_DELAY, 2.0 ** (claimed.attempts + 1)))
+                await self._again(owned, claimed, error, min(LONGEST_DELAY, 2.0 ** (claimed.attempts + 1)))
         except (StoreUnavailable, ApplicationError) as error:
             # Ours and not the platform's: what the provider delivered meanwhile was not taken.
-            await self._end(held, message_id, "unknown", error.code, error.detail)
+            await self._end(owned, message_id, "unknown", error.code, error.detail)
         except MessengerError as error:
-            await self._end(held, message_id, "failed", error.code, error.detail)
+            await self._end(owned, message_id, "failed", error.code, error.detail)
         except Exception:
-            log.exception("send failed unexpectedly", extra={"instance_id": str(held.row.id), "message_id": message_id})
-            await self._end(held, message_id, "unknown", "internal_error", "Something broke while this was being sent; it may have arrived.")
+            log.exception("send failed unexpectedly", extra={"instance_id": str(owned.row.id), "message_id": message_id})
+            await self._end(owned, message_id, "unknown", "internal_error", "Something broke while this was being sent; it may have arrived.")
         else:
-            self._metrics.messages[held.row.id, "sent"] += 1
-            self._metrics.sent(held.row.id, time.monotonic() - began)
-            await self._sent(held, message_id, sent)
+            self._metrics.messages[owned.row.id, "sent"] += 1
+            self._metrics.sent(owned.row.id, time.monotonic() - began)
+            await self._sent(owned, message_id, sent)
 
-    async def _sent(self, held: Held, message_id: int, sent: SentMessage) -> None:
+    async def _sent(self, owned: OwnedInstance, message_id: int, sent: SentMessage) -> None:
         content: dict[str, Any] = {}
         if sent.media:
             content["media"] = [media.model_dump(mode="json", exclude_none=True) for media in sent.media]
@@ -213,40 +214,40 @@ class Outbox:
             content["parts"] = list(sent.parts)
 
         async def settle() -> None:
-            self._settled(held, await outbox.sent(self._database, held.row.id, message_id, platform_id=sent.id, sent_at=sent.at, content=content))
-            await self._inbound.settled(held.row.id, sent.id)
+            self._settled(owned, await outbox.sent(self._database, owned.row.id, message_id, platform_id=sent.id, sent_at=sent.at, content=content))
+            await self._inbound.settled(owned.row.id, sent.id)
 
         await self._surely(settle)
 
-    async def _end(self, held: Held, message_id: int, status: str, code: str, message: str) -> None:
-        self._metrics.messages[held.row.id, status] += 1
+    async def _end(self, owned: OwnedInstance, message_id: int, status: str, code: str, message: str) -> None:
+        self._metrics.messages[owned.row.id, status] += 1
 
         async def settle() -> None:
-            self._settled(held, await outbox.ended(self._database, message_id, status, {"code": code, "message": message}))
+            self._settled(owned, await outbox.ended(self._database, message_id, status, {"code": code, "message": message}))
 
         await self._surely(settle)
 
-    def _settled(self, held: Held, settled: outbox.Settled | None) -> None:
+    def _settled(self, owned: OwnedInstance, settled: outbox.Settled | None) -> None:
         """Who waits for it is told, and the next of the chat may go."""
         if settled is not None:
             self._feed.grew(settled.event_id)
-        if settled is None or settled.more or held.look_again:
-            held.look_again = False
-            held.wake_outbox()
+        if settled is None or settled.more or owned.look_again:
+            owned.look_again = False
+            owned.wake_outbox()
 
-    async def _again(self, held: Held, claimed: outbox.Claimed, error: MessengerError, delay: float) -> None:
+    async def _again(self, owned: OwnedInstance, claimed: outbox.Claimed, error: MessengerError, delay: float) -> None:
         attempts = claimed.attempts + 1
         if attempts >= ATTEMPTS:
-            await self._end(held, claimed.message_id, "failed", error.code, f"Given up after {attempts} attempts: {error.detail}")
+            await self._end(owned, claimed.message_id, "failed", error.code, f"Given up after {attempts} attempts: {error.detail}")
         else:
-            await self._requeue(held, claimed, delay, error.code, error.detail, tried=True)
+            await self._requeue(owned, claimed, delay, error.code, error.detail, tried=True)
 
-    async def _requeue(self, held: Held, claimed: outbox.Claimed, delay: float, code: str, message: str, *, tried: bool) -> None:
+    async def _requeue(self, owned: OwnedInstance, claimed: outbox.Claimed, delay: float, code: str, message: str, *, tried: bool) -> None:
         error = {"code": code, "message": message}
 
         async def settle() -> None:
-            await outbox.requeue(self._database, claimed.message_id, epoch=held.epoch, delay=delay, tried=tried, error=error)
-            held.wake_outbox()
+            await outbox.requeue(self._database, claimed.message_id, epoch=owned.epoch, delay=delay, tried=tried, error=error)
+            owned.wake_outbox()
 
         await self._surely(settle)
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from db.deliveries import Claimed
 from db.messages import MessageRow
-from mcp_messenger.instances.states import TROUBLE
+from providers.states import TROUBLE
 
 VERSION = 1
 

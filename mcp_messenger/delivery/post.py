@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from mcp_messenger.delivery.connections import SECONDS
-from mcp_messenger.delivery.endpoint import Endpoint
+from mcp_messenger.delivery.webhook_target import Endpoint
 from mcp_messenger.errors import FetchRefused
 from mcp_messenger.version import __version__
 from providers.text import clean_line

@@ -26,15 +26,15 @@ from db.errors import StoreUnavailable
 from db.events import TRACE
 from db.messages import MessageRow
 from mcp_messenger.delivery.connections import connections
-from mcp_messenger.delivery.endpoint import PREFIX, Endpoint, endpoint_of
 from mcp_messenger.delivery.payload import Data, Payload, QrPart, payload_of
 from mcp_messenger.delivery.post import SECONDS, Outcome, post
+from mcp_messenger.delivery.webhook_target import PREFIX, Endpoint, endpoint_of
 from mcp_messenger.errors import VaultError
-from mcp_messenger.instances import codes
-from mcp_messenger.metrics import Metrics
-from mcp_messenger.network import NetworkPolicy
-from mcp_messenger.tracing import span
-from mcp_messenger.vault import Vault
+from mcp_messenger.net.network_policy import NetworkPolicy
+from mcp_messenger.observability.metrics import Metrics
+from mcp_messenger.observability.tracing import span
+from mcp_messenger.security import login_codes
+from mcp_messenger.security.vault import Vault
 
 if TYPE_CHECKING:
     import aiohttp
@@ -222,7 +222,7 @@ class Webhooks:
         code = await history.current_qr(self._database, claimed.instance_id)
         if code is None or code.sequence != sequence or code.sealed is None or code.expires_at <= datetime.now(UTC):
             return QrPart(sequence=sequence)
-        current = codes.unsealed(self._vault(), claimed.instance_id, code) if endpoint.config.names_qr else None
+        current = login_codes.unsealed(self._vault(), claimed.instance_id, code) if endpoint.config.names_qr else None
         return QrPart(sequence=sequence, expires_at=code.expires_at, content=current and current.qr)
 
     async def _settle(self) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import SecretStr
 
 from mcp_messenger.errors import Conflict
-from mcp_messenger.instances.remote import raised
+from mcp_messenger.relay.port import deserialize_error
 from providers.errors import MessengerError, Unreachable
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _refusal(told: dict[str, Any]) -> MessengerError:
             return Refused(str(told.get("detail")), hint=told.get("hint"))
         case _:
             try:
-                return raised(told)
+                return deserialize_error(told)
             except (KeyError, ValueError):
                 return Lost("The program told of an error that cannot be read.", maybe_sent=True, hint="Look at its version.")
 

@@ -11,10 +11,10 @@ from uuid import uuid4
 from pydantic import BaseModel, SecretStr, ValidationError
 
 from mcp_messenger.instances.program_client import Lost, ProgramClient, Refused
-from mcp_messenger.instances.remote import RemotePort, codec_of
-from mcp_messenger.program import protocol
-from mcp_messenger.program.protocol import Attached, Pulled
-from providers.base import Deliver, Provider, Settings, Surroundings, WebhookReply, WebhookRequest
+from mcp_messenger.relay import protocol
+from mcp_messenger.relay.port import RemotePort, codec_of
+from mcp_messenger.relay.protocol import Attached, Pulled
+from providers.base import Deliver, Provider, ProviderContext, Settings, WebhookReply, WebhookRequest
 from providers.errors import MessengerError, Unreachable
 from providers.models import Chat, Contact, Draft, Event, InstanceState, SentMessage, StateChanged
 
@@ -52,22 +52,22 @@ class RemoteProvider(RemotePort, Provider):
         self,
         cls: type[Provider],
         settings: Settings,
-        surroundings: Surroundings,
+        context: ProviderContext,
         *,
         endpoint: Callable[[], Awaitable[str]],
         api_key: SecretStr,
         timing: Timing | None = None,
     ) -> None:
-        Provider.__init__(self, settings, surroundings)
+        Provider.__init__(self, settings, context)
         RemotePort.__init__(self, self._call)
         # Of the class on every other provider; this one stands for any of them.
         vars(self).update(name=cls.name, title=cls.title, capabilities=cls.capabilities, limits=cls.limits, settings_type=cls.settings_type)
         self._cls = cls
-        self._local = cls(settings, surroundings)
+        self._local = cls(settings, context)
         self._settings = settings
         self._timing = timing or Timing()
         self._manager = uuid4().hex
-        self._client = ProgramClient(endpoint, api_key, surroundings.tls)
+        self._client = ProgramClient(endpoint, api_key, context.tls)
         self._state = StateChanged(state=InstanceState.CREATED)
         self._told: StateChanged | None = None
         self._deliver: Deliver | None = None
@@ -99,7 +99,7 @@ class RemoteProvider(RemotePort, Provider):
             try:
                 await self._client.ask("POST", protocol.STOP, params={"manager": self._manager}, seconds=STOP_WITHIN)
             except MessengerError as error:
-                log.warning("the program was not told to stop: %s", error.detail, extra={"instance_id": self.surroundings.instance_id})
+                log.warning("the program was not told to stop: %s", error.detail, extra={"instance_id": self.context.instance_id})
         await self._client.close()
 
     async def detach(self) -> None:
@@ -178,11 +178,11 @@ class RemoteProvider(RemotePort, Provider):
             except MessengerError as error:
                 state = self._out_of_reach(error)
                 if state != self._state:
-                    log.warning("the program cannot be used: %s", error.detail, extra={"instance_id": self.surroundings.instance_id})
+                    log.warning("the program cannot be used: %s", error.detail, extra={"instance_id": self.context.instance_id})
                 self._state = state
             except Exception:
                 # A store that is away for a while must not end the receiving; nothing was confirmed.
-                log.exception("events were not taken; they are asked for again", extra={"instance_id": self.surroundings.instance_id})
+                log.exception("events were not taken; they are asked for again", extra={"instance_id": self.context.instance_id})
             await asyncio.sleep(self._timing.pauses[min(failures, len(self._timing.pauses) - 1)])
             failures += 1
 
@@ -192,8 +192,8 @@ class RemoteProvider(RemotePort, Provider):
 
     async def _attach(self) -> None:
         params = {"manager": self._manager}
-        if self.surroundings.public_url is not None:
-            params["public_url"] = self.surroundings.public_url
+        if self.context.public_url is not None:
+            params["public_url"] = self.context.public_url
         answer = await self._client.ask("PUT", protocol.SETTINGS, params=params, body=_revealed(self._settings))
         self._note(_read(Attached, answer).spool)
 
@@ -247,7 +247,7 @@ class RemoteProvider(RemotePort, Provider):
         try:
             await self._tell(deliver, state)
         except Exception:
-            log.exception("the state was not taken", extra={"instance_id": self.surroundings.instance_id})
+            log.exception("the state was not taken", extra={"instance_id": self.context.instance_id})
 
 
 def _revealed(settings: Settings) -> bytes:

@@ -10,13 +10,12 @@ from db import inbound as store
 from db.database import Database
 from db.json import jsonb
 from mcp_messenger.delivery.feed import Feed
-from mcp_messenger.instances import codes
-from mcp_messenger.vault import Vault
+from mcp_messenger.security import login_codes
+from mcp_messenger.security.vault import Vault
 from providers.models import InstanceState, StateChanged
+from providers.states import TROUBLE
 
 log = logging.getLogger(__name__)
-
-TROUBLE = frozenset({InstanceState.ERROR, InstanceState.DEGRADED, InstanceState.LOGGED_OUT})
 
 
 class States:
@@ -53,6 +52,6 @@ class States:
             "qr_sequence": qr and qr.sequence,
             "qr_issued_at": qr and qr.issued_at,
             "qr_expires_at": qr and qr.expires_at,
-            "qr_sealed": codes.sealed(self._vault(), instance_id, event) if qr else None,
+            "qr_sealed": login_codes.sealed(self._vault(), instance_id, event) if qr else None,
             "data": jsonb({"status": event.state, "reason": event.reason, "needs": event.needs, "sequence": qr and qr.sequence}),
         }

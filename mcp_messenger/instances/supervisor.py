@@ -20,16 +20,18 @@ from db.instances import InstanceRow
 from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound
 from mcp_messenger.delivery.outbox import Outbox
-from mcp_messenger.delivery.pace import Pace
+from mcp_messenger.delivery.owned_instance import OwnedInstance
+from mcp_messenger.delivery.pacing import Pacing
 from mcp_messenger.errors import Conflict, NotAvailable
-from mcp_messenger.instances import classes, credentials, roster
-from mcp_messenger.instances.held import WORKING, Held
+from mcp_messenger.instances import classes, roster
 from mcp_messenger.instances.runtimes.runtime import Runtime
 from mcp_messenger.instances.states import States
-from mcp_messenger.vault import Vault
-from providers.base import Provider, Surroundings
+from mcp_messenger.security import credentials
+from mcp_messenger.security.vault import Vault
+from providers.base import Provider, ProviderContext
 from providers.errors import MessengerError
 from providers.models import Event, InstanceState, StateChanged
+from providers.states import WORKING
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +49,10 @@ SET_UP_AT_ONCE = 4
 """A thousand instances that begin together must not keep the leases from being renewed."""
 
 
-def _is_movable(held: Held) -> bool:
+def _is_movable(owned: OwnedInstance) -> bool:
     """Not while somebody logs in, and not what keeps its login in a folder of this machine, as that does which belongs in a container."""
-    works = held.provider.state.state in WORKING and not held.stopping
-    return works and held.row.runtime == SHARED == held.provider.default_runtime
+    works = owned.provider.state.state in WORKING and not owned.stopping
+    return works and owned.row.runtime == SHARED == owned.provider.default_runtime
 
 
 class Supervisor:
@@ -65,7 +67,7 @@ class Supervisor:
         inbound: Inbound,
         outbox: Outbox,
         owner: UUID,
-        surroundings: Callable[[UUID], Surroundings],
+        context: Callable[[UUID], ProviderContext],
         runtimes: Mapping[str, Runtime],
         only: UUID | None = None,
         shares: bool = False,
@@ -77,12 +79,12 @@ class Supervisor:
         self._inbound = inbound
         self._outbox = outbox
         self.owner = owner
-        self._surroundings = surroundings
+        self._surroundings = context
         self._runtimes = runtimes
         self._only = only
         self._shares = shares
         self._leases: dict[UUID, int] = {}
-        self._held: dict[UUID, Held] = {}
+        self._owned: dict[UUID, OwnedInstance] = {}
         self._broken: dict[UUID, datetime] = {}
         self._handed_over: dict[UUID, float] = {}
         self._set_ups = anyio.CapacityLimiter(SET_UP_AT_ONCE)
@@ -91,12 +93,12 @@ class Supervisor:
         self._renewed = 0.0
         self._closing = False
 
-    def get(self, instance_id: UUID) -> Held | None:
-        return self._held.get(instance_id)
+    def get(self, instance_id: UUID) -> OwnedInstance | None:
+        return self._owned.get(instance_id)
 
     @property
-    def held(self) -> dict[UUID, Held]:
-        return dict(self._held)
+    def owned(self) -> dict[UUID, OwnedInstance]:
+        return dict(self._owned)
 
     def wake(self) -> None:
         """Something about instances changed here: look now."""
@@ -127,11 +129,11 @@ class Supervisor:
     async def _look(self, running: anyio.abc.TaskGroup) -> None:
         try:
             await self._renew()
-            await self._follow_wishes()
+            await self._apply_desired_states()
             for instance_id, epoch in (await self._take()).items():
                 self._leases[instance_id] = epoch
                 running.start_soon(self._live, instance_id, epoch)
-            for instance_id in await leases.forsaken(self._database, only=self._only):
+            for instance_id in await leases.orphaned_instances(self._database, only=self._only):
                 await self._states.write(instance_id, None, StateChanged(state=InstanceState.STOPPED))
             await self._tell_who_waits()
         except StoreUnavailable as error:
@@ -159,12 +161,12 @@ class Supervisor:
 
     def _hand_over(self, surplus: int) -> None:
         """Stop so many, for others to take. One that has come back is kept: the others cannot run it."""
-        surplus -= sum(held.stopping for held in self._held.values())
-        free = [held for id, held in self._held.items() if id not in self._handed_over and _is_movable(held)]
-        for held in free[: max(0, min(surplus, HAND_OVER_AT_ONCE))]:
-            log.info("instance handed over", extra={"instance_id": str(held.row.id)})
-            self._handed_over[held.row.id] = anyio.current_time()
-            held.stop(STOP_WITHIN)
+        surplus -= sum(owned.stopping for owned in self._owned.values())
+        free = [owned for id, owned in self._owned.items() if id not in self._handed_over and _is_movable(owned)]
+        for owned in free[: max(0, min(surplus, HAND_OVER_AT_ONCE))]:
+            log.info("instance handed over", extra={"instance_id": str(owned.row.id)})
+            self._handed_over[owned.row.id] = anyio.current_time()
+            owned.stop(STOP_WITHIN)
 
     async def _tell_who_waits(self) -> None:
         """Instances that nobody can run for now say why; they begin by themselves."""
@@ -184,9 +186,9 @@ class Supervisor:
     def _let_go(self, instance_id: UUID) -> None:
         """Another process runs it, or may at any moment: two must never poll at once."""
         self._leases.pop(instance_id, None)
-        held = self._held.get(instance_id)
-        if held is not None:
-            held.scope.cancel()
+        owned = self._owned.get(instance_id)
+        if owned is not None:
+            owned.scope.cancel()
 
     def _in_time(self) -> bool:
         return anyio.current_time() - self._renewed < FENCE_AFTER
@@ -204,21 +206,21 @@ class Supervisor:
                 self._let_go(instance_id)
             await anyio.sleep(RENEW_EVERY)
 
-    async def _follow_wishes(self) -> None:
-        wishes = await leases.wishes(self._database, list(self._held)) if self._held else {}
-        for instance_id, held in self._held.items():
-            wish = wishes.get(instance_id)
-            if wish is None or wish.desired != "running" or wish.key_id != held.key_id:
-                held.stop(STOP_WITHIN)
-            elif wish.has_mail:
-                held.wake_outbox()
+    async def _apply_desired_states(self) -> None:
+        desired_states = await leases.desired_states(self._database, list(self._owned)) if self._owned else {}
+        for instance_id, owned in self._owned.items():
+            desired = desired_states.get(instance_id)
+            if desired is None or desired.desired != "running" or desired.key_id != owned.key_id:
+                owned.stop(STOP_WITHIN)
+            elif desired.has_queued_sends:
+                owned.wake_outbox()
 
     async def _live(self, instance_id: UUID, epoch: int) -> None:
         """One instance, from the lease to its release."""
         try:
-            held = await self._set_up(instance_id, epoch)
-            if held is not None:
-                await self._run(held)
+            owned = await self._set_up(instance_id, epoch)
+            if owned is not None:
+                await self._run(owned)
         except StoreUnavailable as error:
             log.warning("instance not started: %s", error, extra={"instance_id": str(instance_id)})
         except Exception:
@@ -236,13 +238,13 @@ class Supervisor:
             log.warning("lease not released: %s", error, extra={"instance_id": str(instance_id)})
         self._wake.set()
 
-    async def _set_up(self, instance_id: UUID, epoch: int) -> Held | None:
+    async def _set_up(self, instance_id: UUID, epoch: int) -> OwnedInstance | None:
         async with self._set_ups:
             row = await instances.get(self._database, instance_id)
             if row is None:
                 return None
             # Before the provider is made: a key that is changed meanwhile is noticed.
-            wish = (await leases.wishes(self._database, [instance_id])).get(instance_id)
+            desired = (await leases.desired_states(self._database, [instance_id])).get(instance_id)
             try:
                 provider = await self._provider(row)
             except StoreUnavailable:
@@ -250,14 +252,14 @@ class Supervisor:
             except Exception as error:  # noqa: BLE001 - one instance that cannot be built must not take the others with it
                 await self._break(row, epoch, error)
                 return None
-        return Held(row, epoch, provider, Pace(provider.limits, time.monotonic), self._in_time, wish and wish.key_id)
+        return OwnedInstance(row, epoch, provider, Pacing(provider.limits, time.monotonic), self._in_time, desired and desired.key_id)
 
     async def _provider(self, row: InstanceRow) -> Provider:
         cls = await classes.load(row.provider)
         settings = await credentials.load(self._database, self._vault(), row, cls.settings_type)
         # What a provider keeps in its folder does not come along when another machine takes over.
-        surroundings = replace(self._surroundings(row.id), heard_until=await messages.heard_until(self._database, row.id))
-        return await self.runtime(row).provider(row, cls, settings, surroundings)
+        context = replace(self._surroundings(row.id), heard_until=await messages.heard_until(self._database, row.id))
+        return await self.runtime(row).provider(row, cls, settings, context)
 
     def runtime(self, row: InstanceRow) -> Runtime:
         """Raises NotAvailable where this process has none of that kind."""
@@ -275,57 +277,57 @@ class Supervisor:
         if now is not None:
             self._broken[row.id] = now.updated_at
 
-    async def _run(self, held: Held) -> None:
-        former = self._held.get(held.row.id)
+    async def _run(self, owned: OwnedInstance) -> None:
+        former = self._owned.get(owned.row.id)
         if former is not None:
             # We lost the lease and got it again before that one had ended.
             await former.stopped.wait()
-        if self._closing or self._leases.get(held.row.id) != held.epoch:
+        if self._closing or self._leases.get(owned.row.id) != owned.epoch:
             return
-        self._held[held.row.id] = held
+        self._owned[owned.row.id] = owned
         trouble: Exception | None = None
         try:
-            with held.scope:
-                await self._work(held)
+            with owned.scope:
+                await self._work(owned)
         except (Conflict, StoreUnavailable) as error:
-            log.warning("instance interrupted: %s", error, extra={"instance_id": str(held.row.id)})
+            log.warning("instance interrupted: %s", error, extra={"instance_id": str(owned.row.id)})
         except Exception as error:  # noqa: BLE001 - one instance that breaks must not take the others with it
             trouble = error
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_WITHIN):
-                await self._end(held)
-            del self._held[held.row.id]
-            held.stopped.set()
+                await self._end(owned)
+            del self._owned[owned.row.id]
+            owned.stopped.set()
         if trouble is not None:
-            await self._break(held.row, held.epoch, trouble)
+            await self._break(owned.row, owned.epoch, trouble)
 
-    async def _work(self, held: Held) -> None:
+    async def _work(self, owned: OwnedInstance) -> None:
         async def deliver(events: Sequence[Event]) -> None:
-            await self._deliver(held, events)
+            await self._deliver(owned, events)
 
-        await held.provider.start(deliver)
+        await owned.provider.start(deliver)
         async with anyio.create_task_group() as parts:
-            parts.start_soon(roster.keep, self._database, held)
-            await self._outbox.run(held)
+            parts.start_soon(roster.keep, self._database, owned)
+            await self._outbox.run(owned)
             parts.cancel_scope.cancel()
 
-    async def _end(self, held: Held) -> None:
+    async def _end(self, owned: OwnedInstance) -> None:
         try:
-            await held.provider.stop()
+            await owned.provider.stop()
         except Exception:
-            log.exception("provider did not stop cleanly", extra={"instance_id": str(held.row.id)})
+            log.exception("provider did not stop cleanly", extra={"instance_id": str(owned.row.id)})
         with anyio.move_on_after(TELL_WITHIN if self._closing else STOP_WITHIN):
-            await self._tell_end(held)
+            await self._tell_end(owned)
 
-    async def _tell_end(self, held: Held) -> None:
+    async def _tell_end(self, owned: OwnedInstance) -> None:
         try:
-            row = await instances.get(self._database, held.row.id)
+            row = await instances.get(self._database, owned.row.id)
             if row is None or row.desired == "stopped":
-                await self._halt(held.row)
+                await self._halt(owned.row)
             if row is not None and row.desired == "stopped":
-                await self._states.write(row.id, held.epoch, StateChanged(state=InstanceState.STOPPED))
+                await self._states.write(row.id, owned.epoch, StateChanged(state=InstanceState.STOPPED))
         except StoreUnavailable as error:
-            log.warning("state not written: %s", error, extra={"instance_id": str(held.row.id)})
+            log.warning("state not written: %s", error, extra={"instance_id": str(owned.row.id)})
 
     async def _halt(self, row: InstanceRow) -> None:
         try:
@@ -338,43 +340,43 @@ class Supervisor:
         self._closing = True
         async with anyio.create_task_group() as beside:
             beside.start_soon(self._leave, list(self._leases))
-            for held in self._held.values():
-                held.stop(STOP_WITHIN)
-            while self._held:
+            for owned in self._owned.values():
+                owned.stop(STOP_WITHIN)
+            while self._owned:
                 with anyio.move_on_after(RENEW_EVERY), suppress(StoreUnavailable):
                     await self._renew()
                 # Apart from the renewal: without the store that ends at once, and this loop would leave no time for anything to stop.
                 with anyio.move_on_after(RENEW_EVERY):
-                    for held in list(self._held.values()):
-                        await held.stopped.wait()
+                    for owned in list(self._owned.values()):
+                        await owned.stopped.wait()
 
-    async def _leave(self, held: Sequence[UUID]) -> None:
+    async def _leave(self, owned: Sequence[UUID]) -> None:
         with anyio.move_on_after(TELL_WITHIN), suppress(StoreUnavailable):
-            await leases.leave(self._database, self.owner, held=held)
+            await leases.leave(self._database, self.owner, held=owned)
 
-    async def _deliver(self, held: Held, events: Sequence[Event]) -> None:
+    async def _deliver(self, owned: OwnedInstance, events: Sequence[Event]) -> None:
         others: list[Event] = []
         for event in events:
             if not isinstance(event, StateChanged):
                 others.append(event)
                 continue
-            await self._inbound.deliver(held.source, others)
+            await self._inbound.deliver(owned.source, others)
             others = []
-            await self._state(held, event)
-        await self._inbound.deliver(held.source, others)
+            await self._state(owned, event)
+        await self._inbound.deliver(owned.source, others)
 
-    async def _state(self, held: Held, event: StateChanged) -> None:
-        if not await self._states.write(held.row.id, held.epoch, event):
+    async def _state(self, owned: OwnedInstance, event: StateChanged) -> None:
+        if not await self._states.write(owned.row.id, owned.epoch, event):
             raise Conflict("Another process runs this instance now.")
-        held.wake_outbox()
+        owned.wake_outbox()
         if event.state is InstanceState.READY:
-            held.became_ready.set()
+            owned.became_ready.set()
 
     def refresh(self, row: InstanceRow) -> None:
         """The instance's row was changed: who gets its events, and the like."""
-        held = self._held.get(row.id)
-        if held is not None:
-            held.row = row
+        owned = self._owned.get(row.id)
+        if owned is not None:
+            owned.row = row
 
     async def unstarted(self, row: InstanceRow) -> Provider:
         """A provider of the instance that is not connected: for what can be known without asking the platform."""
@@ -393,9 +395,9 @@ class Supervisor:
 
     async def wake_outbox(self, instance_id: UUID) -> None:
         """Something is queued: tell the owner, here or in another process."""
-        held = self._held.get(instance_id)
-        if held is not None:
-            held.wake_outbox()
+        owned = self._owned.get(instance_id)
+        if owned is not None:
+            owned.wake_outbox()
         else:
             await leases.tell_owner(self._database, instance_id)
 

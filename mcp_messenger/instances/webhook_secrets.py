@@ -5,10 +5,10 @@ from uuid import UUID
 
 from db import secrets
 from db.database import Database
-from mcp_messenger.delivery.endpoint import FORMER_SECRET, HEADERS, SECRET
 from mcp_messenger.delivery.webhook_config import WebhookConfig, new_secret
-from mcp_messenger.instances import credentials
-from mcp_messenger.vault import Vault
+from mcp_messenger.delivery.webhook_target import FORMER_SECRET, HEADERS, SECRET
+from mcp_messenger.security import credentials
+from mcp_messenger.security.vault import Vault
 
 
 def sealed_part(config: WebhookConfig | None, *, has_secret: bool) -> tuple[dict[str, str], str | None]:

@@ -6,9 +6,9 @@ from typing import Literal
 from pydantic import Field
 
 from db import agents as store
-from mcp_messenger.app import App
-from mcp_messenger.caller import Caller, instance_of
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import OfInstance, Output, PlatformId
+from mcp_messenger.security.caller import Caller, instance_of
 
 
 class OfAgentChat(OfInstance):

@@ -12,11 +12,11 @@ from pydantic import Field
 from db import waiting as store
 from db.messages import MessageRow
 from db.waiting import WaitingChat
-from mcp_messenger.app import App
-from mcp_messenger.caller import Caller
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.events import visible
 from mcp_messenger.operations.operation import FromOthers, Input, Output
 from mcp_messenger.operations.views import MessageView, message_view
+from mcp_messenger.security.caller import Caller
 
 CHATS = 100
 EACH = 3

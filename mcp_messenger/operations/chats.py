@@ -7,13 +7,13 @@ from pydantic import Field
 from db import chats as store
 from db.chats import ChatRow
 from db.instances import InstanceRow
-from mcp_messenger.app import App
-from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import NoSuchChat
 from mcp_messenger.instances import classes
 from mcp_messenger.operations import cursor as cursors
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Cursor, FromOthers, Limit, OfInstance, PlatformId
 from mcp_messenger.operations.views import ChatView, ContactView, chat_view, contact_view
+from mcp_messenger.security.caller import Caller, instance_of
 
 
 class ListChats(OfInstance):

@@ -12,11 +12,11 @@ from pydantic import Field
 
 from db import history, instances, messages, secrets
 from db.instances import InstanceRow
-from mcp_messenger.app import App
-from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.instances.memory import Entry
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import ProviderStats
 from mcp_messenger.operations.operation import Input, OfInstance, Output
+from mcp_messenger.security.caller import Caller, instance_of
 from providers.errors import MessengerError
 from providers.models import InstanceState
 
@@ -80,7 +80,7 @@ async def get_memory_stats(app: App, caller: Caller, args: Input) -> MemoryStats
             by_status=by_status,
             by_provider=by_provider,
             evicted=app.memory.evicted,
-            running_here=len(mine & app.supervisor.held.keys()),
+            running_here=len(mine & app.supervisor.owned.keys()),
         )
     )
 

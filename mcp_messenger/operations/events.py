@@ -12,11 +12,11 @@ from db import events as log
 from db import instances
 from db import messages as store
 from db.events import EventRow
-from mcp_messenger.app import App
-from mcp_messenger.caller import Caller, instance_of
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Input, Output
 from mcp_messenger.operations.views import MessageView, message_view
 from mcp_messenger.operations.waiting import parse_cursor
+from mcp_messenger.security.caller import Caller, instance_of
 
 HEARTBEAT = 15.0
 PAGE = 100

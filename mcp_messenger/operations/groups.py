@@ -4,12 +4,12 @@ from typing import Annotated
 
 from pydantic import Field
 
-from mcp_messenger.app import App
-from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import InvalidInput
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import FromOthers, Nothing, OfInstance, Output, PlatformId
 from mcp_messenger.operations.port import port
 from mcp_messenger.operations.sending import SendAnswer, SendMessage, send_message
+from mcp_messenger.security.caller import Caller, instance_of
 from providers.models import Capability, Group, GroupChange, ParticipantResult
 
 Participants = Annotated[list[PlatformId], Field(min_length=1, max_length=256)]

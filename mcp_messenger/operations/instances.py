@@ -13,17 +13,18 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from db import bursts, deliveries, secrets
 from db import instances as store
 from db.instances import InstanceRow
-from mcp_messenger.app import App
-from mcp_messenger.caller import Caller, instance_of
-from mcp_messenger.delivery.quiet import parse_quiet
+from mcp_messenger.config.quiet_hours import parse_quiet
 from mcp_messenger.delivery.webhook_config import WebhookConfig
 from mcp_messenger.delivery.webhooks import TARGET
 from mcp_messenger.errors import InvalidInput, NotAllowed, NotAvailable
-from mcp_messenger.instances import classes, credentials, webhook_secrets
+from mcp_messenger.instances import classes, webhook_secrets
 from mcp_messenger.operations import cursor as cursors
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Cursor, Input, Limit, Nothing, OfInstance, Output
 from mcp_messenger.operations.views import InstanceView, instance_view
-from mcp_messenger.vault import Vault, new_api_key
+from mcp_messenger.security import credentials
+from mcp_messenger.security.caller import Caller, instance_of
+from mcp_messenger.security.vault import Vault, new_api_key
 from providers import REGISTRY
 from providers.base import Provider, Settings
 from providers.errors import MessengerError

@@ -6,14 +6,14 @@ from typing import Any
 from pydantic import Field
 
 from db import secrets
-from mcp_messenger.app import App
-from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import Conflict
-from mcp_messenger.instances import credentials
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.diagnostics import Cleared, History
 from mcp_messenger.operations.instances import KEY_PREFIX_SHOWN, UpdateInstance, sealed_key, update_instance
 from mcp_messenger.operations.operation import Input, OfInstance, Output
-from mcp_messenger.vault import masked, new_api_key
+from mcp_messenger.security import credentials
+from mcp_messenger.security.caller import Caller, instance_of
+from mcp_messenger.security.vault import masked, new_api_key
 
 
 class ApiKey(Output):

@@ -7,12 +7,12 @@ from pydantic import Field
 
 from db import history
 from db.instances import InstanceRow
-from mcp_messenger.app import App
-from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import NotReady
-from mcp_messenger.instances import codes
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import OfInstance, Output
 from mcp_messenger.operations.port import port
+from mcp_messenger.security import login_codes
+from mcp_messenger.security.caller import Caller, instance_of
 from providers.models import Capability, InstanceState
 
 
@@ -37,7 +37,7 @@ class QrAnswer(Output):
 async def get_qr(app: App, caller: Caller, args: OfInstance) -> QrAnswer:
     row = await instance_of(app.database, caller, args.instance_id)
     code = await history.current_qr(app.database, row.id)
-    current = None if code is None or code.expires_at <= datetime.now(UTC) else codes.unsealed(app.vault(), row.id, code)
+    current = None if code is None or code.expires_at <= datetime.now(UTC) else login_codes.unsealed(app.vault(), row.id, code)
     if code is None or current is None:
         raise NotReady(args.instance_id, InstanceState(row.status), f"There is no QR code now: the instance is {row.status}.")
     return QrAnswer(

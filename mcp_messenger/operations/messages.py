@@ -12,16 +12,16 @@ from db import messages as store
 from db import waiting
 from db.instances import InstanceRow
 from db.messages import MessageRow
-from mcp_messenger.app import App
-from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.errors import InvalidInput, NoSuchMessage
-from mcp_messenger.mime import safe_name
+from mcp_messenger.net.mime import safe_name
 from mcp_messenger.operations import cursor as cursors
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.chats import known_chat
 from mcp_messenger.operations.operation import Cursor, FromOthers, Limit, OfInstance, PlatformId
 from mcp_messenger.operations.port import port
 from mcp_messenger.operations.views import MessageView, context_line, message_view
+from mcp_messenger.security.caller import Caller, instance_of
 from providers.errors import MessengerError
 from providers.models import Capability, Chat, ChatKind, Media, Message, MessageReceived
 

@@ -8,12 +8,12 @@ from typing import Annotated, Any, ClassVar, Protocol, cast
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mcp_messenger.caller import Caller
 from mcp_messenger.config import Config
 from mcp_messenger.errors import TookTooLong
-from mcp_messenger.limiter import Limiter
+from mcp_messenger.observability.tracing import span
 from mcp_messenger.operations.plain import fault
-from mcp_messenger.tracing import span
+from mcp_messenger.security.caller import Caller
+from mcp_messenger.security.rate_limiter import RateLimiter
 
 WITHIN = 90.0
 """Seconds; what an operation waits for (the store, another process, a messenger) has a shorter limit with better words."""
@@ -39,13 +39,13 @@ class Effect(StrEnum):
     DESTROY = "destroy"
 
 
-class Face(StrEnum):
+class Transport(StrEnum):
     MCP = "mcp"
     REST = "rest"
 
 
-BOTH = frozenset({Face.MCP, Face.REST})
-REST_ONLY = frozenset({Face.REST})
+BOTH = frozenset({Transport.MCP, Transport.REST})
+REST_ONLY = frozenset({Transport.REST})
 """For what must not pass through a model: keys and secrets; and for what only a program wants."""
 
 
@@ -112,7 +112,7 @@ class Application(Protocol):
     def config(self) -> Config: ...
 
     @property
-    def limiter(self) -> Limiter: ...
+    def limiter(self) -> RateLimiter: ...
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ class Operation:
     toolset: Toolset
     effect: Effect = Effect.READ
     idempotent: bool = False
-    faces: frozenset[Face] = field(default=BOTH)
+    transports: frozenset[Transport] = field(default=BOTH)
     status: int = 200
     open_world: bool = True
     patient: bool = False

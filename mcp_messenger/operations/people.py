@@ -9,10 +9,10 @@ from pydantic import Field
 
 from db import people as store
 from db.people import IdentityRow
-from mcp_messenger.app import App
-from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import InvalidInput, NoSuchPerson
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Cursor, FromOthers, Input, InstanceId, Limit, Output, PlatformId
+from mcp_messenger.security.caller import Caller, instance_of
 
 
 class ContactOf(Input):

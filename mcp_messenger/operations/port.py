@@ -1,14 +1,14 @@
 """From an instance's row to the provider that acts for it."""
 
 from db.instances import InstanceRow
-from mcp_messenger.app import App
 from mcp_messenger.errors import NotReady
 from mcp_messenger.instances import classes
-from mcp_messenger.instances.held import states_for
-from mcp_messenger.instances.remote import RemotePort
+from mcp_messenger.operations.application import App
+from mcp_messenger.relay.port import RemotePort
 from providers.base import Provider
 from providers.errors import Unsupported
 from providers.models import Capability, InstanceState
+from providers.states import states_for
 
 
 async def port(app: App, row: InstanceRow, capability: Capability) -> Provider | RemotePort:
@@ -16,8 +16,8 @@ async def port(app: App, row: InstanceRow, capability: Capability) -> Provider |
     cls = await classes.load(row.provider)
     if capability not in cls.capabilities:
         raise Unsupported(row.provider, capability)
-    held = app.supervisor.get(row.id)
-    state = InstanceState(row.status) if held is None else held.provider.state.state
+    owned = app.supervisor.get(row.id)
+    state = InstanceState(row.status) if owned is None else owned.provider.state.state
     if state not in states_for(capability):
         raise NotReady(str(row.id), state)
-    return RemotePort(app.calls.asker(row.id)) if held is None else held.provider
+    return RemotePort(app.calls.asker(row.id)) if owned is None else owned.provider

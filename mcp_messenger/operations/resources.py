@@ -8,12 +8,12 @@ from uuid import UUID
 import anyio.to_thread
 
 from db import instances
-from mcp_messenger.app import App
-from mcp_messenger.caller import Caller
 from mcp_messenger.instances.runtimes.containers import Listed
 from mcp_messenger.instances.runtimes.docker import DockerRuntime
 from mcp_messenger.instances.runtimes.statistics import Usage
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Input, Nothing, Output
+from mcp_messenger.security.caller import Caller
 
 INSTANCES_MAX = 10_000
 
@@ -70,7 +70,7 @@ async def get_performance(app: App, caller: Caller, args: Input) -> Performance:
 async def get_resources(app: App, caller: Caller, args: Input) -> Resources:
     performance = await anyio.to_thread.run_sync(_performance)
     disk = await anyio.to_thread.run_sync(_disk, app)
-    running = app.supervisor.held
+    running = app.supervisor.owned
     return Resources(
         **dict(performance),
         disk=disk,

@@ -9,18 +9,17 @@ from db import chats as chat_store
 from db.chats import ChatRow
 from db.instances import InstanceRow
 from db.messages import MessageRow
-from mcp_messenger.app import App
-from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.errors import InvalidInput, NotReady
 from mcp_messenger.instances import classes
-from mcp_messenger.instances.held import COMING, WORKING
-from mcp_messenger.media import MediaPolicy, load_upload
-from mcp_messenger.network import NetworkPolicy
+from mcp_messenger.net.network_policy import NetworkPolicy
+from mcp_messenger.net.uploads import MediaPolicy, load_upload
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.chats import known_chat
 from mcp_messenger.operations.messages import OfMessage, known_message, platform_id_of
 from mcp_messenger.operations.operation import Nothing, OfInstance, Output, PlatformId
 from mcp_messenger.operations.port import port
+from mcp_messenger.security.caller import Caller, instance_of
 from providers import errors as provider_errors
 from providers.base import Provider
 from providers.errors import MessengerError
@@ -43,6 +42,7 @@ from providers.models import (
     TemplateUse,
     TextFormat,
 )
+from providers.states import COMING, WORKING
 
 WAIT_FOR_PLATFORM = 25.0
 DEFAULT_UPLOAD_MAX = 64 * 1024 * 1024
@@ -246,13 +246,13 @@ async def _reply_target(app: App, row: InstanceRow, message_id: str | None) -> s
 
 async def checker(app: App, row: InstanceRow) -> Provider:
     """A provider to ask what the platform would refuse; it need not run."""
-    held = app.supervisor.get(row.id)
-    return held.provider if held is not None else await app.supervisor.unstarted(row)
+    owned = app.supervisor.get(row.id)
+    return owned.provider if owned is not None else await app.supervisor.unstarted(row)
 
 
 def _require_sendable(app: App, row: InstanceRow) -> None:
-    held = app.supervisor.get(row.id)
-    state = held.provider.state.state if held is not None else InstanceState(row.status)
+    owned = app.supervisor.get(row.id)
+    state = owned.provider.state.state if owned is not None else InstanceState(row.status)
     just_begun = row.desired == "running" and state in {InstanceState.CREATED, InstanceState.STOPPED}
     if state not in WORKING | COMING and not just_begun:
         raise NotReady(str(row.id), state)
@@ -311,7 +311,7 @@ async def check_send(app: App, caller: Caller, args: CheckSend) -> SendCheck:
     row = await instance_of(app.database, caller, args.instance_id)
     chat_id, kind = await chat_of(app, row, args.to)
     provider = await checker(app, row)
-    held = app.supervisor.get(row.id)
+    owned = app.supervisor.get(row.id)
     problem: MessengerError | None = None
     try:
         provider.check(Draft(client_id="0", chat_id=chat_id, text=args.message, format=args.format))
@@ -327,7 +327,7 @@ async def check_send(app: App, caller: Caller, args: CheckSend) -> SendCheck:
         length=provider.limits.text_unit.length(args.message),
         max_length=provider.limits.max_text,
         length_unit=provider.limits.text_unit,
-        wait_seconds=round(held.pace.wait(chat_id, kind), 3) if held is not None else 0.0,
+        wait_seconds=round(owned.pacing.wait(chat_id, kind), 3) if owned is not None else 0.0,
     )
 
 

@@ -7,13 +7,13 @@ from db import events as log
 from db import messages as store
 from db.events import EventRow
 from db.instances import InstanceRow
-from mcp_messenger.app import App
-from mcp_messenger.caller import Caller, instance_of
 from mcp_messenger.errors import InvalidInput
 from mcp_messenger.instances import classes
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.messages import OfMessage, known_message, page
 from mcp_messenger.operations.operation import FromOthers, Limit, OfInstance, PlatformId
 from mcp_messenger.operations.views import MessageView
+from mcp_messenger.security.caller import Caller, instance_of
 
 LONGEST_WAIT = 300.0
 SCAN = 200

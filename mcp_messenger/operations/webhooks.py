@@ -8,15 +8,15 @@ from pydantic import Field
 
 from db import deliveries
 from db import instances as store
-from mcp_messenger.app import App
-from mcp_messenger.caller import Caller, instance_of
-from mcp_messenger.delivery.endpoint import OVERLAP, PREFIX, Endpoint, endpoint_of
 from mcp_messenger.delivery.webhook_config import WebhookConfig
+from mcp_messenger.delivery.webhook_target import OVERLAP, PREFIX, Endpoint, endpoint_of
 from mcp_messenger.delivery.webhooks import TARGET
 from mcp_messenger.errors import Conflict, InvalidInput, NoSuchDelivery
 from mcp_messenger.instances import webhook_secrets
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Cursor, Limit, OfInstance, Output
 from mcp_messenger.operations.waiting import parse_cursor
+from mcp_messenger.security.caller import Caller, instance_of
 
 NEWEST = 2**63 - 1
 

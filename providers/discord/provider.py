@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from providers.base import Deliver, Provider, Settings, Surroundings
+from providers.base import Deliver, Provider, ProviderContext, Settings
 from providers.discord.attachments import attachments_of, file_ref
 from providers.discord.bookmarks import Bookmarks
 from providers.discord.choices import check_choices
@@ -92,14 +92,12 @@ class DiscordProvider(Provider):
     )
     settings_type = DiscordSettings
 
-    def __init__(
-        self, settings: Settings, surroundings: Surroundings, *, timing: Timing | None = None, wrong_calls: WrongCalls | None = None
-    ) -> None:
-        super().__init__(settings, surroundings)
+    def __init__(self, settings: Settings, context: ProviderContext, *, timing: Timing | None = None, wrong_calls: WrongCalls | None = None) -> None:
+        super().__init__(settings, context)
         self._settings = DiscordSettings.model_validate(settings)
         self._timing = timing or Timing()
         self._wrong_calls = wrong_calls
-        self._nonces = Nonces(surroundings.instance_id)
+        self._nonces = Nonces(context.instance_id)
         self._own_edits = OwnEdits()
         self._at_rest = StateChanged(state=InstanceState.CREATED)
         self._held: tuple[DiscordClient, Directory] | None = None
@@ -113,14 +111,14 @@ class DiscordProvider(Provider):
     def _open(self) -> tuple[DiscordClient, Directory]:
         """Sending needs no running connection, only the token."""
         if self._held is None:
-            client = DiscordClient(self._settings.bot_token, self._settings.base_url, self.surroundings.tls, self._wrong_calls)
+            client = DiscordClient(self._settings.bot_token, self._settings.base_url, self.context.tls, self._wrong_calls)
             self._held = client, Directory(client, self._settings.guild_id)
         return self._held
 
     async def start(self, deliver: Deliver) -> None:
         await self.stop()
         client, directory = self._open()
-        bookmarks = Bookmarks(self.surroundings.data_dir / "read.json", self.surroundings.heard_until)
+        bookmarks = Bookmarks(self.context.data_dir / "read.json", self.context.heard_until)
         receiver = Receiver(client, deliver, directory, bookmarks, self._timing.pauses, self._timing.catching)
 
         def make_translator(me: Account) -> Translator:

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import SecretStr
 
-from providers.base import Settings, Surroundings
+from providers.base import ProviderContext, Settings
 from providers.errors import LoggedOut
 from providers.meta.connection import Timing
 from providers.meta.echo import marked
@@ -45,11 +45,11 @@ class FacebookMessengerProvider(MessagingProvider):
     )
     settings_type = FacebookMessengerSettings
 
-    def __init__(self, settings: Settings, surroundings: Surroundings, *, timing: Timing | None = None) -> None:
+    def __init__(self, settings: Settings, context: ProviderContext, *, timing: Timing | None = None) -> None:
         self._settings = FacebookMessengerSettings.model_validate(settings)
         super().__init__(
             self._settings,
-            surroundings,
+            context,
             token=self._settings.page_access_token,
             app_secret=self._settings.app_secret,
             account=self._settings.page_id,
@@ -66,7 +66,7 @@ class FacebookMessengerProvider(MessagingProvider):
         return Account(id=self._settings.page_id, name=me.get("name", ""))
 
     async def send(self, draft: Draft) -> SentMessage:
-        return await self._send(draft, marked(self.surroundings.instance_id, draft.client_id))
+        return await self._send(draft, marked(self.context.instance_id, draft.client_id))
 
     async def react(self, chat_id: str, message_id: str, emoji: str | None) -> None:
         action = "unreact" if emoji is None else "react"

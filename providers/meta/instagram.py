@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from pydantic import SecretStr
 
-from providers.base import Settings, Surroundings
+from providers.base import ProviderContext, Settings
 from providers.errors import InvalidRequest, LoggedOut
 from providers.meta.connection import Timing
 from providers.meta.json import Json
@@ -61,12 +61,12 @@ class InstagramProvider(MessagingProvider):
     )
     settings_type = InstagramSettings
 
-    def __init__(self, settings: Settings, surroundings: Surroundings, *, timing: Timing | None = None) -> None:
+    def __init__(self, settings: Settings, context: ProviderContext, *, timing: Timing | None = None) -> None:
         self._settings = InstagramSettings.model_validate(settings)
         page = self._settings.page_id
         super().__init__(
             self._settings,
-            surroundings,
+            context,
             token=self._settings.access_token,
             app_secret=self._settings.app_secret,
             account=page or self._settings.ig_user_id,

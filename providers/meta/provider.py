@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pydantic import SecretStr
 
-from providers.base import Deliver, Provider, Surroundings, WebhookReply, WebhookRequest
+from providers.base import Deliver, Provider, ProviderContext, WebhookReply, WebhookRequest
 from providers.errors import LoggedOut
 from providers.meta.connection import Connection, Timing
 from providers.meta.graph import GraphClient
@@ -27,9 +27,9 @@ class MetaProvider(Provider):
     """What the token needs, for who has to set another one."""
 
     def __init__(
-        self, settings: MetaSettings, surroundings: Surroundings, *, token: SecretStr, app_secret: SecretStr | None, timing: Timing | None
+        self, settings: MetaSettings, context: ProviderContext, *, token: SecretStr, app_secret: SecretStr | None, timing: Timing | None
     ) -> None:
-        super().__init__(settings, surroundings)
+        super().__init__(settings, context)
         self._base = settings
         self._token = token
         self._webhook = Webhook(settings.webhook_verify_token, app_secret)
@@ -49,7 +49,7 @@ class MetaProvider(Provider):
     def _graph(self) -> GraphClient:
         """Sending needs no start, only the token."""
         if self._client is None:
-            self._client = GraphClient(self._token, self._base.address, self._base.api_version, self.surroundings.tls)
+            self._client = GraphClient(self._token, self._base.address, self._base.api_version, self.context.tls)
         return self._client
 
     async def start(self, deliver: Deliver) -> None:

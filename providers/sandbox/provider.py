@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 import anyio
 from pydantic import ValidationError
 
-from providers.base import Deliver, Provider, Settings, Surroundings, WebhookReply, WebhookRequest
+from providers.base import Deliver, Provider, ProviderContext, Settings, WebhookReply, WebhookRequest
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, Unreachable
 from providers.models import (
     Capability,
@@ -78,8 +78,8 @@ class SandboxProvider(Provider):
     )
     settings_type = SandboxSettings
 
-    def __init__(self, settings: Settings, surroundings: Surroundings, *, now: Now = utc_now, sleep: Sleep = anyio.sleep) -> None:
-        super().__init__(settings, surroundings)
+    def __init__(self, settings: Settings, context: ProviderContext, *, now: Now = utc_now, sleep: Sleep = anyio.sleep) -> None:
+        super().__init__(settings, context)
         self._settings = SandboxSettings.model_validate(settings)
         self._now = now
         self._sleep = sleep
@@ -102,7 +102,7 @@ class SandboxProvider(Provider):
             self._task = asyncio.create_task(self._live(self._running))
 
     def _assemble(self, deliver: Deliver) -> Running:
-        world = World(self.surroundings.data_dir, now=self._now)
+        world = World(self.context.data_dir, now=self._now)
         phone = Phone(world)
         feed = Feed(world, deliver)
         attendant = Attendant(world, phone, self._settings, self._sleep)

@@ -5,7 +5,7 @@ import json
 import mimetypes
 from collections.abc import Sequence
 
-from providers.base import Deliver, Provider, Settings, Surroundings, WebhookReply, WebhookRequest
+from providers.base import Deliver, Provider, ProviderContext, Settings, WebhookReply, WebhookRequest
 from providers.errors import Forbidden, InvalidRequest, NotFound, RateLimited
 from providers.models import (
     Capability,
@@ -81,8 +81,8 @@ class SlackProvider(Provider):
     )
     settings_type = SlackSettings
 
-    def __init__(self, settings: Settings, surroundings: Surroundings, *, timing: Timing | None = None) -> None:
-        super().__init__(settings, surroundings)
+    def __init__(self, settings: Settings, context: ProviderContext, *, timing: Timing | None = None) -> None:
+        super().__init__(settings, context)
         self._settings = SlackSettings.model_validate(settings)
         self._timing = timing or Timing()
         self._at_rest = StateChanged(state=InstanceState.CREATED)
@@ -98,13 +98,13 @@ class SlackProvider(Provider):
     def _at(self) -> "_Desk":
         """Sending needs no running connection, only the token."""
         if self._desk is None:
-            client = connect(self._settings.bot_token, self._settings.base_url, self.surroundings.tls)
+            client = connect(self._settings.bot_token, self._settings.base_url, self.context.tls)
             self._desk = _Desk(client, self._timing)
         return self._desk
 
     async def start(self, deliver: Deliver) -> None:
         await self.stop()
-        position = Position(self.surroundings.data_dir, self.surroundings.heard_until)
+        position = Position(self.context.data_dir, self.context.heard_until)
         self._connection = Connection(self._at.client, deliver, self._at.translator, position, self._settings.app_token, self._timing)
         self._task = asyncio.create_task(self._connection.run())
 

@@ -11,7 +11,7 @@ from telegram import ReactionTypeEmoji
 from telegram.constants import ChatAction
 from telegram.error import BadRequest, ChatMigrated, InvalidToken
 
-from providers.base import Deliver, Provider, Settings, Surroundings, WebhookReply, WebhookRequest
+from providers.base import Deliver, Provider, ProviderContext, Settings, WebhookReply, WebhookRequest
 from providers.errors import InvalidRequest, NotFound
 from providers.models import (
     Capability,
@@ -85,8 +85,8 @@ class TelegramProvider(Provider):
     )
     settings_type = TelegramSettings
 
-    def __init__(self, settings: Settings, surroundings: Surroundings, *, timing: Timing | None = None) -> None:
-        super().__init__(settings, surroundings)
+    def __init__(self, settings: Settings, context: ProviderContext, *, timing: Timing | None = None) -> None:
+        super().__init__(settings, context)
         self._settings = TelegramSettings.model_validate(settings)
         self._timing = timing or Timing()
         self._at_rest = StateChanged(state=InstanceState.CREATED)
@@ -103,7 +103,7 @@ class TelegramProvider(Provider):
     def _bot(self) -> BotClient:
         """Sending needs no running connection, only the token."""
         if self._client is None:
-            self._client = connect(self._settings.token, self._settings.base_url, self.surroundings.tls)
+            self._client = connect(self._settings.token, self._settings.base_url, self.context.tls)
         return self._client
 
     async def start(self, deliver: Deliver) -> None:
@@ -111,12 +111,12 @@ class TelegramProvider(Provider):
         self._deliver = deliver
         webhook = None
         if self._settings.mode == "webhook":
-            if self.surroundings.public_url is None:
+            if self.context.public_url is None:
                 reason = "Webhook mode needs the public URL of this server: set it, or the mode of this instance to polling."
                 self._at_rest = StateChanged(state=InstanceState.ERROR, reason=reason)
                 await deliver([self._at_rest])
                 return
-            address = f"{self.surroundings.public_url}/webhooks/telegram/{self.surroundings.instance_id}"
+            address = f"{self.context.public_url}/webhooks/telegram/{self.context.instance_id}"
             webhook = (address, self._settings.secret_for_webhook())
         self._connection = Connection(self._bot, deliver, webhook, self._timing)
         self._task = asyncio.create_task(self._connection.run())

@@ -7,7 +7,7 @@ import random
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from providers.base import Deliver, Provider, Settings, Surroundings
+from providers.base import Deliver, Provider, ProviderContext, Settings
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, NotFound, Unreachable
 from providers.models import (
     Capability,
@@ -92,12 +92,12 @@ class WhatsAppWebProvider(Provider):
     image_stage = "whatsapp"
     passed_on = ("WA_CHROMIUM_ARGS",)
 
-    def __init__(self, settings: Settings, surroundings: Surroundings, *, machine: Machine | None = None, timing: Timing | None = None) -> None:
-        super().__init__(settings, surroundings)
+    def __init__(self, settings: Settings, context: ProviderContext, *, machine: Machine | None = None, timing: Timing | None = None) -> None:
+        super().__init__(settings, context)
         self._settings = WhatsAppWebSettings.model_validate(settings)
         self._machine = machine
         self._timing = timing or Timing()
-        self._governor = Governor(surroundings.data_dir, self._settings.new_chats_per_day)
+        self._governor = Governor(context.data_dir, self._settings.new_chats_per_day)
         self._at_rest = StateChanged(state=InstanceState.CREATED)
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
@@ -118,7 +118,7 @@ class WhatsAppWebProvider(Provider):
             self._at_rest = StateChanged(state=InstanceState.ERROR, reason=f"{missing.detail} {missing.hint}")
             await deliver([self._at_rest])
             return
-        self._connection = Connection(machine, self.surroundings.data_dir, deliver, self._settings, self._governor, self._timing)
+        self._connection = Connection(machine, self.context.data_dir, deliver, self._settings, self._governor, self._timing)
         self._task = asyncio.create_task(self._connection.run())
 
     async def stop(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from providers import provider_class
-from providers.base import Provider, Surroundings
+from providers.base import Provider, ProviderContext
 from providers.models import Draft
 
 WARM_UP = 5
@@ -32,7 +32,7 @@ async def main() -> None:
     cls = provider_class("telegram")
     settings = cls.settings_type.model_validate({"token": SecretStr(token), "base_url": url})
     with tempfile.TemporaryDirectory() as folder:
-        provider = cls(settings, Surroundings("bare", ssl.create_default_context(), Path(folder)))
+        provider = cls(settings, ProviderContext("bare", ssl.create_default_context(), Path(folder)))
         await send(provider, chats[:WARM_UP])
         begun = time.process_time()
         await send(provider, chats)

@@ -16,10 +16,10 @@ import docker
 import docker.errors
 import psutil
 
-from mcp_messenger.caller import ADMIN
-from mcp_messenger.instances.runtimes.keeper import answers
+from mcp_messenger.instances.runtimes.reconciler import answers
 from mcp_messenger.instances.runtimes.spec import INSTALLATION, labels_of, spec_for
 from mcp_messenger.operations.instances import ListInstances, list_instances
+from mcp_messenger.security.caller import ADMIN
 from tests.benchmarks.figures import Figure, at_most, interleaved
 from tests.benchmarks.store import fresh_store
 from tests.docker_engine import SOCKET, Site, build_image, contained, site

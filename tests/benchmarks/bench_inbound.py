@@ -15,8 +15,8 @@ import anyio
 from psycopg import AsyncConnection
 
 from db import leases
-from mcp_messenger.app import App
 from mcp_messenger.delivery.inbound import Source
+from mcp_messenger.operations.application import App
 from providers.models import Chat, ChatKind, Contact, Message, MessageReceived
 from tests.benchmarks.figures import Figure, at_least, interleaved
 from tests.benchmarks.store import Store, fresh_store
@@ -107,7 +107,7 @@ async def bare_one_by_one(connections: list[AsyncConnection[Any]], instance_id: 
 async def product(store: Store) -> AsyncGenerator[tuple[App, Source]]:
     with tempfile.TemporaryDirectory() as folder:
         async with running_app(store.url, Path(folder)) as app:
-            # Held by this process as the supervisor would hold it, though nothing polls: no supervisor here takes a swarm's.
+            # OwnedInstance by this process as the supervisor would hold it, though nothing polls: no supervisor here takes a swarm's.
             instance_id = uuid.uuid4()
             await app.database.execute(INSTANCE, {"id": instance_id})
             epochs = await leases.acquire(app.database, app.supervisor.owner, ["swarm"])

@@ -8,12 +8,13 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from mcp_messenger.app import App, running
-from mcp_messenger.caller import ADMIN
+from mcp_messenger.app import running
 from mcp_messenger.config import Config
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.catching_up import CatchUp, catch_up
 from mcp_messenger.operations.chats import ListChats, list_chats
 from mcp_messenger.operations.messages import GetMessages, SearchMessages, get_messages, search_messages
+from mcp_messenger.security.caller import ADMIN
 from tests.benchmarks.figures import Figure, Target, at_most, percentile
 from tests.benchmarks.store import fresh_store
 from tests.postgres import execute

@@ -20,7 +20,7 @@ import trustme
 from pydantic import SecretStr
 
 from providers import provider_class
-from providers.base import Provider, Surroundings
+from providers.base import Provider, ProviderContext
 from providers.models import Event, InstanceState, MessageReceived, StateChanged
 
 ROOT = Path(__file__).parents[2]
@@ -78,7 +78,7 @@ async def measure(bots: int, tls: ssl.SSLContext, certificate: Path | None, fold
             running: list[Provider] = []
             for number, token in enumerate(tokens):
                 settings = provider.settings_type.model_validate({"token": SecretStr(token), "base_url": url})
-                running.append(provider(settings, Surroundings(f"inst-{number}", tls, folder)))
+                running.append(provider(settings, ProviderContext(f"inst-{number}", tls, folder)))
                 await running[-1].start(count.deliver)
             await count.until(bots)
             seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu

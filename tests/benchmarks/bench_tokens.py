@@ -4,15 +4,15 @@ import json
 
 from rs_bpe.bpe import openai
 
-from mcp_messenger.faces.mcp import tool
-from mcp_messenger.operations.operation import DEFAULT_TOOLSETS, Face
+from mcp_messenger.api.mcp.server import tool
+from mcp_messenger.operations.operation import DEFAULT_TOOLSETS, Transport
 from mcp_messenger.operations.table import OPERATIONS
 from tests.benchmarks.figures import Figure, at_most
 
 
 async def measure() -> list[Figure]:
     tokenizer = openai.o200k_base()
-    rows = [row for row in OPERATIONS if row.toolset in DEFAULT_TOOLSETS and Face.MCP in row.faces]
+    rows = [row for row in OPERATIONS if row.toolset in DEFAULT_TOOLSETS and Transport.MCP in row.transports]
     tools = [tool(row, without_instance=False) for row in rows]
     shown = [json.dumps({"name": one.name, "description": one.description, "input_schema": one.input_schema}, separators=(",", ":")) for one in tools]
     return [

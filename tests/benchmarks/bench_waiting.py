@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup
 
 from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound, Source
-from mcp_messenger.metrics import Metrics
+from mcp_messenger.observability.metrics import Metrics
 from providers.models import Chat, ChatKind, Contact, Message, MessageReceived
 from tests.benchmarks.bench_mcp_http import MODERN, asked, headers
 from tests.benchmarks.figures import Figure, at_most, percentile

@@ -18,10 +18,10 @@ import aiohttp
 import anyio
 import httpx
 
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN
 from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.operations import webhooks
+from mcp_messenger.operations.application import App
+from mcp_messenger.security.caller import ADMIN
 from providers.models import Chat, ChatKind, Contact, Message, MessageReceived
 from tests.benchmarks.figures import Figure, at_least, at_most, interleaved, percentile
 from tests.benchmarks.servers import served

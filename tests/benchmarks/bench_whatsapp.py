@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from providers.base import Surroundings
+from providers.base import ProviderContext
 from providers.models import Event, InstanceState, StateChanged
 from providers.whatsappweb.machine import Machine
 from providers.whatsappweb.provider import WhatsAppWebProvider
@@ -32,7 +32,7 @@ class Run:
     """One provider, and the moments at which it told its states."""
 
     def __init__(self, machine: Machine, folder: Path) -> None:
-        self.provider = WhatsAppWebProvider(WhatsAppWebSettings(), Surroundings("bench", ssl.create_default_context(), folder), machine=machine)
+        self.provider = WhatsAppWebProvider(WhatsAppWebSettings(), ProviderContext("bench", ssl.create_default_context(), folder), machine=machine)
         self._told: dict[InstanceState, asyncio.Event] = {state: asyncio.Event() for state in InstanceState}
 
     async def deliver(self, events: Sequence[Event]) -> None:

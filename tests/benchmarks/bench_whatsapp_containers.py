@@ -15,10 +15,10 @@ from uuid import UUID
 import anyio
 import docker
 
-from mcp_messenger.caller import ADMIN
 from mcp_messenger.operations.instances import CreateInstance, create_instance, get_instance, start_instance, stop_instance
 from mcp_messenger.operations.login import get_qr
 from mcp_messenger.operations.operation import OfInstance
+from mcp_messenger.security.caller import ADMIN
 from providers.errors import MessengerError
 from tests.benchmarks.figures import Figure, at_most, table
 from tests.benchmarks.store import fresh_store

@@ -121,26 +121,26 @@ async def test_wishes_and_mail(database: Database, database_url: str) -> None:
     idle, busy, stopped = [await new_instance(database) for _ in range(3)]
     await queued(database, busy)
     await instances.set_desired(database, stopped, "stopped")
-    wishes = await leases.wishes(database, [idle, busy, stopped, uuid4()])
-    assert {id: (wish.desired, wish.has_mail) for id, wish in wishes.items()} == {
+    desired_states = await leases.desired_states(database, [idle, busy, stopped, uuid4()])
+    assert {id: (wish.desired, wish.has_queued_sends) for id, wish in desired_states.items()} == {
         idle: ("running", False),
         busy: ("running", True),
         stopped: ("stopped", False),
     }
     execute(database_url, "UPDATE outbox SET not_before = now() + interval '1 hour'")
-    assert not (await leases.wishes(database, [busy]))[busy].has_mail
+    assert not (await leases.desired_states(database, [busy]))[busy].has_queued_sends
 
 
 async def test_what_should_be_stopped_and_says_that_it_runs_is_forsaken_when_nobody_holds_it(database: Database, database_url: str) -> None:
     instance_id = await new_instance(database)
     await acquire(database, A)
     execute(database_url, "UPDATE message_instances SET status = 'ready', desired = 'stopped'")
-    assert await leases.forsaken(database) == []
+    assert await leases.orphaned_instances(database) == []
     execute(database_url, EXPIRE)
-    assert await leases.forsaken(database) == [instance_id]
-    assert await leases.forsaken(database, only=uuid4()) == []
+    assert await leases.orphaned_instances(database) == [instance_id]
+    assert await leases.orphaned_instances(database, only=uuid4()) == []
     execute(database_url, "UPDATE message_instances SET status = 'stopped'")
-    assert await leases.forsaken(database) == []
+    assert await leases.orphaned_instances(database) == []
 
 
 async def test_renewing_locks_in_the_order_of_the_ids(database: Database, database_url: str) -> None:

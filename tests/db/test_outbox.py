@@ -27,8 +27,8 @@ def status(url: str, message_id: int) -> str:
 
 async def claimed(database: Database, holding: Holding) -> list[int]:
     instance_id, epoch = holding
-    under_way = [row[0] for row in await database.rows("SELECT message_id FROM outbox WHERE claimed_epoch IS NOT NULL")]
-    return [row.message_id for row in await outbox.claim(database, instance_id, epoch=epoch, under_way=under_way)]
+    in_flight = [row[0] for row in await database.rows("SELECT message_id FROM outbox WHERE claimed_epoch IS NOT NULL")]
+    return [row.message_id for row in await outbox.claim(database, instance_id, epoch=epoch, in_flight=in_flight)]
 
 
 async def requeue(database: Database, message_id: int, holding: Holding, delay: float = 0) -> None:
@@ -104,12 +104,12 @@ async def test_a_claim_whose_answer_was_lost_is_given_again_and_what_is_under_wa
     first = await queued(database, instance_id)
     await queued(database, instance_id, "next")
     assert await claimed(database, holding) == [first]
-    again = await outbox.claim(database, instance_id, epoch=epoch, under_way=[])
+    again = await outbox.claim(database, instance_id, epoch=epoch, in_flight=[])
     assert [row.message_id for row in again] == [first]
-    assert await outbox.claim(database, instance_id, epoch=epoch, under_way=[first]) == []
+    assert await outbox.claim(database, instance_id, epoch=epoch, in_flight=[first]) == []
     # Whoever has put it back does not know yet that this was written.
     await requeue(database, first, holding)
-    assert await outbox.claim(database, instance_id, epoch=epoch, under_way=[first]) == []
+    assert await outbox.claim(database, instance_id, epoch=epoch, in_flight=[first]) == []
     assert await claimed(database, holding) == [first]
 
 
@@ -118,7 +118,7 @@ async def test_only_tries_count(database: Database, holding: Holding) -> None:
     message_id = await queued(database, instance_id)
     seen: list[int] = []
     for tried in (True, False, True, True):
-        row = (await outbox.claim(database, instance_id, epoch=epoch, under_way=()))[0]
+        row = (await outbox.claim(database, instance_id, epoch=epoch, in_flight=()))[0]
         seen.append(row.attempts)
         await outbox.requeue(database, message_id, epoch=epoch, delay=0, tried=tried, error={})
     assert seen == [0, 1, 1, 2]
@@ -127,19 +127,19 @@ async def test_only_tries_count(database: Database, holding: Holding) -> None:
 async def test_who_does_not_hold_the_lease_claims_nothing(database: Database, database_url: str, holding: Holding) -> None:
     instance_id, epoch = holding
     await queued(database, instance_id)
-    assert await outbox.claim(database, instance_id, epoch=epoch + 1, under_way=()) == []
+    assert await outbox.claim(database, instance_id, epoch=epoch + 1, in_flight=()) == []
     execute(database_url, "UPDATE leases SET expires_at = '-infinity'")
     epoch_now = (await leases.acquire(database, uuid4(), ["process"]))[instance_id]
-    assert await outbox.claim(database, instance_id, epoch=epoch, under_way=()) == []
-    assert len(await outbox.claim(database, instance_id, epoch=epoch_now, under_way=())) == 1
+    assert await outbox.claim(database, instance_id, epoch=epoch, in_flight=()) == []
+    assert len(await outbox.claim(database, instance_id, epoch=epoch_now, in_flight=())) == 1
 
 
 async def test_what_an_owner_left_in_flight_is_found_by_the_next(database: Database, holding: Holding) -> None:
     instance_id, epoch = holding
     message_id = await queued(database, instance_id)
     assert await claimed(database, holding) == [message_id]
-    assert await outbox.stranded(database, instance_id, epoch=epoch) == []
-    assert await outbox.stranded(database, instance_id, epoch=epoch + 1) == [message_id]
+    assert await outbox.orphaned(database, instance_id, epoch=epoch) == []
+    assert await outbox.orphaned(database, instance_id, epoch=epoch + 1) == [message_id]
 
 
 async def test_the_old_owner_may_still_say_what_it_knows_for_sure(database: Database, database_url: str, holding: Holding) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from mcp_messenger.delivery.agent_text import MARK
+from mcp_messenger.agents.text import MARK
 from tests.peer import Peer, peer
 from tests.postgres import execute
 from tests.standins.agent_os import AgentOsStandIn, agent_os

@@ -8,10 +8,10 @@ from typing import Any
 import anyio
 import pytest
 
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN
-from mcp_messenger.delivery.agent_text import MARK
+from mcp_messenger.agents.text import MARK
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, create_instance
+from mcp_messenger.security.caller import ADMIN
 from tests.running import running_app, serving, until_status
 from tests.standins.agent_os import AgentOsStandIn, agent_os
 from tests.standins.discord_api import DiscordStandIn

@@ -6,12 +6,12 @@ from pathlib import Path
 import anyio
 import pytest
 
-from mcp_messenger.caller import ADMIN
-from mcp_messenger.delivery.agent_answer import STANDS
-from mcp_messenger.delivery.agent_text import BROKEN_OFF, MARK, first_and_rest, has_sentence, rest_of, so_far
+from mcp_messenger.agents.answer import STANDS
+from mcp_messenger.agents.text import BROKEN_OFF, MARK, first_and_rest, has_sentence, rest_of, so_far
 from mcp_messenger.operations.instances import start_instance, stop_instance
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.operations.sending import SendMessage, send_message
+from mcp_messenger.security.caller import ADMIN
 from providers.models import TextFormat, TextUnit
 from tests.agent_desk import Desk, opened
 from tests.postgres import execute

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from db.agents import owner_wrote
-from mcp_messenger.delivery.quiet import Quiet
+from mcp_messenger.config.quiet_hours import Quiet
 from providers.models import Media, MediaKind
 from tests.agent_desk import ANSWERS, TEAM, Desk, opened
 from tests.postgres import execute

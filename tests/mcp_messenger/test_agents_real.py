@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from mcp_messenger.delivery.agent_text import MARK
+from mcp_messenger.agents.text import MARK
 from tests.agent_desk import opened
 from tests.standins.agent_os import AgentOsStandIn
 from tests.stored import until

@@ -10,21 +10,21 @@ import pytest
 from pydantic import SecretStr
 
 from db.embedded import EmbeddedPostgres
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN, Caller
-from mcp_messenger.faces.aliases import OF_INSTANCE, SPELLED_OF_INSTANCE, SPELLED_OF_MANAGER
+from mcp_messenger.api.rest.aliases import OF_INSTANCE, SPELLED_OF_INSTANCE, SPELLED_OF_MANAGER
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.keys import CreateToken, create_user_token
-from mcp_messenger.operations.operation import Face, OfInstance
+from mcp_messenger.operations.operation import OfInstance, Transport
 from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.operations.table import BY_NAME, OPERATIONS
 from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
+from mcp_messenger.security.caller import ADMIN, Caller
 from tests.postgres import fresh_database
 from tests.running import ready_sandbox, running_app, serving
 
 pytestmark = pytest.mark.anyio
 
 ADMIN_TOKEN = "a-fake-admin-token-for-tests"
-ROWS = {(row.method, row.path): row for row in (*OPERATIONS, *SPELLED_OF_INSTANCE, *SPELLED_OF_MANAGER) if Face.REST in row.faces}
+ROWS = {(row.method, row.path): row for row in (*OPERATIONS, *SPELLED_OF_INSTANCE, *SPELLED_OF_MANAGER) if Transport.REST in row.transports}
 ALIASES = {(BY_NAME[alias.operation].method, alias.path): BY_NAME[alias.operation] for alias in OF_INSTANCE}
 CALLS = {key: row for key, row in {**ROWS, **ALIASES}.items() if "{instance_id}" in key[1]}
 ARGUMENTS: dict[str, Any] = {
@@ -135,7 +135,9 @@ async def test_another_users_instance_is_as_if_it_were_not(house: House, call: t
 
 
 def test_every_operation_of_an_instance_was_tried() -> None:
-    assert {row.name for row in OPERATIONS if Face.REST in row.faces and issubclass(row.input, OfInstance)} <= {row.name for row in CALLS.values()}
+    assert {row.name for row in OPERATIONS if Transport.REST in row.transports and issubclass(row.input, OfInstance)} <= {
+        row.name for row in CALLS.values()
+    }
 
 
 async def test_events_and_streams_of_others_are_not_to_be_had(house: House) -> None:

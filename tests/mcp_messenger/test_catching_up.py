@@ -8,14 +8,14 @@ from uuid import UUID
 import pytest
 
 from db import chats
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN, Caller
+from mcp_messenger.api.mcp.server import result_of
 from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.errors import NoSuchInstance
-from mcp_messenger.faces.mcp import result_of
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.catching_up import CatchUp, CaughtUp, catch_up, tokens_at_most
 from mcp_messenger.operations.messages import SearchMessages, search_messages
 from mcp_messenger.operations.sending import SendMessage, send_message
+from mcp_messenger.security.caller import ADMIN, Caller
 from providers.models import Chat, ChatKind
 from tests.mcp_clients import text_of
 from tests.running import ready_sandbox, running_app

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from mcp_messenger.api.authentication import authenticate
 from mcp_messenger.app import build
-from mcp_messenger.authenticate import authenticate
-from mcp_messenger.caller import ADMIN
 from mcp_messenger.config import Config, from_environment
-from mcp_messenger.container_config import ContainerConfig
+from mcp_messenger.config.containers import ContainerConfig
 from mcp_messenger.errors import InvalidInput, NotAuthenticated
-from mcp_messenger.gateway import gateways
 from mcp_messenger.instances.runtimes.containers import readable
 from mcp_messenger.instances.runtimes.ports import NoPortFree, Ports
+from mcp_messenger.net.gateways import gateways
+from mcp_messenger.security.caller import ADMIN
 from tests.system_postgres import free_port
 
 PREFIX = "MCP_MESSENGER_"
@@ -106,7 +106,7 @@ def test_without_a_token_only_a_trusted_gateway_lets_it_listen_to_others(tmp_pat
 async def test_who_comes_through_the_gateway_is_the_administrator_and_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     routes = tmp_path / "route"
     routes.write_text(ROUTES)
-    monkeypatch.setattr("mcp_messenger.authenticate.gateways", lambda: gateways(routes))
+    monkeypatch.setattr("mcp_messenger.api.authentication.gateways", lambda: gateways(routes))
     trusting = build(Config(data_dir=tmp_path, host="0.0.0.0", trust_gateway=True))
     assert await authenticate(trusting, {}, "172.18.0.1") is ADMIN
     for peer in ("172.18.0.2", "127.0.0.1", None):

@@ -10,12 +10,12 @@ import anyio
 import pytest
 
 from db import instances
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN, parse_instance_id
-from mcp_messenger.container_config import ContainerConfig
+from mcp_messenger.config.containers import ContainerConfig
 from mcp_messenger.operations import diagnostics, resources
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, DeleteInstance, create_instance, delete_instance, start_instance, stop_instance
 from mcp_messenger.operations.operation import Input, OfInstance
+from mcp_messenger.security.caller import ADMIN, parse_instance_id
 from tests.docker_engine import CODE, EngineProxy, Site, contained, exec_in, site
 from tests.running import ready_sandbox, running_app, until, until_status
 from tests.stored import rows

@@ -12,8 +12,8 @@ import anyio.to_thread
 import docker.errors
 import pytest
 
-from mcp_messenger.caller import ADMIN
 from mcp_messenger.operations.instances import CreateInstance, create_instance
+from mcp_messenger.security.caller import ADMIN
 from tests.docker_engine import CODE, site
 from tests.mcp_messenger.test_docker_faults import until_reason
 from tests.standins.registry import Registry, registry

@@ -10,7 +10,6 @@ import anyio
 import httpx
 import pytest
 
-from mcp_messenger.caller import ADMIN
 from mcp_messenger.errors import NotAvailable
 from mcp_messenger.operations import diagnostics, resources
 from mcp_messenger.operations.instances import (
@@ -29,9 +28,10 @@ from mcp_messenger.operations.operation import Input, OfInstance
 from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.operations.views import InstanceView
 from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
-from mcp_messenger.program import protocol
+from mcp_messenger.relay import protocol
+from mcp_messenger.security.caller import ADMIN
 from tests.docker_engine import CODE, contained, exec_in, site
-from tests.mcp_messenger.program.messengers import SETTINGS
+from tests.mcp_messenger.relay.messengers import SETTINGS
 from tests.running import running_app, serving, until, until_status
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
@@ -125,7 +125,7 @@ async def test_a_manager_that_comes_back_adopts_what_runs(database_url: str, tmp
         first = await here.inspect(instance_id)
     async with site(database_url, tmp_path, engine, image=image) as here:
         # The store says ready from before.
-        await until(lambda: (held := here.app.supervisor.get(UUID(instance_id))) is not None and held.provider.state.state == "ready")
+        await until(lambda: (owned := here.app.supervisor.get(UUID(instance_id))) is not None and owned.provider.state.state == "ready")
         await until_status(here.app, instance_id, "ready")
         again = await here.inspect(instance_id)
         assert (again["Id"], again["State"]["StartedAt"]) == (first["Id"], first["State"]["StartedAt"])

@@ -16,11 +16,11 @@ from pydantic import SecretStr
 
 from db.embedded import open_embedded
 from db.migrate import rollback
-from mcp_messenger.app import App
 from mcp_messenger.commands.checks.address import check_keys
 from mcp_messenger.commands.doctor import examined
 from mcp_messenger.commands.finding import Finding, Verdict
 from mcp_messenger.config import Config
+from mcp_messenger.operations.application import App
 from tests.mcp_messenger.test_cli import ran
 from tests.program import environment, program
 from tests.running import ready_sandbox, running_app, serving

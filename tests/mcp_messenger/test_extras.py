@@ -7,14 +7,14 @@ from typing import Any
 import anyio
 import pytest
 
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN
 from mcp_messenger.errors import InvalidInput, NotReady
 from mcp_messenger.operations import groups, login, sending
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, create_instance
 from mcp_messenger.operations.messages import OfMessage, get_message
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
+from mcp_messenger.security.caller import ADMIN
 from providers.errors import NotFound, Unsupported
 from providers.models import Choice
 from providers.sandbox.phone import Phone
@@ -31,9 +31,9 @@ async def app(database_url: str, tmp_path: Path) -> AsyncGenerator[App]:
 
 
 def phone_of(app: App, instance_id: str) -> Phone:
-    (held,) = [held for id, held in app.supervisor.held.items() if str(id) == instance_id]
-    assert isinstance(held.provider, SandboxProvider)
-    return Phone(held.provider.world)
+    (owned,) = [owned for id, owned in app.supervisor.owned.items() if str(id) == instance_id]
+    assert isinstance(owned.provider, SandboxProvider)
+    return Phone(owned.provider.world)
 
 
 async def test_a_choice_that_is_picked_comes_back_with_its_id(app: App) -> None:

@@ -8,8 +8,8 @@ import pytest
 import trustme
 
 from mcp_messenger.errors import FetchFailed, FetchRefused, PayloadTooLarge
-from mcp_messenger.fetch import GuardedTransport, Resolve, checked_url, fetch
-from mcp_messenger.network import NetworkPolicy
+from mcp_messenger.net.fetch import GuardedTransport, Resolve, checked_url, fetch
+from mcp_messenger.net.network_policy import NetworkPolicy
 from tests.standins.website import Page, Website, website
 
 pytestmark = pytest.mark.anyio

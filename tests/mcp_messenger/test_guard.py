@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 
-from mcp_messenger.faces.guard import App, BodyLimit, HostGuard, Receive, Scope, SecurityHeaders, Send
+from mcp_messenger.api.middleware import App, BodyLimit, HostGuard, Receive, Scope, SecurityHeaders, Send
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from mcp_messenger.app import App
+from mcp_messenger.operations.application import App
 from tests.running import running_app, serving, until_status
 from tests.standins.discord_api import DiscordStandIn
 from tests.standins.telegram_bot_api import TelegramStandIn

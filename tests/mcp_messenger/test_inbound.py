@@ -19,7 +19,7 @@ from db.errors import StoreUnavailable
 from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound, Source
 from mcp_messenger.errors import Conflict
-from mcp_messenger.metrics import Metrics
+from mcp_messenger.observability.metrics import Metrics
 from providers.models import Chat, ChatChanged, ChatKind, ChatMigrated, Event, MessageDeleted, MessageEdited, ReactionChanged
 from tests.postgres import execute
 from tests.stored import NOON, held_instance, one, opened, receipt, received, rows, until

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mcp_messenger.faces.aliases import SPELLED_OF_INSTANCE, SPELLED_OF_MANAGER
-from mcp_messenger.faces.streams import EVENTS, LOGS
+from mcp_messenger.api.rest.aliases import SPELLED_OF_INSTANCE, SPELLED_OF_MANAGER
+from mcp_messenger.api.rest.streams import EVENTS, LOGS
 from mcp_messenger.operations.operation import Operation
 from mcp_messenger.operations.plain import DEPTH, fault
 from mcp_messenger.operations.table import OPERATIONS

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_messenger.logs import Formatter, redacted
-from mcp_messenger.vault import new_api_key
+from mcp_messenger.observability.logs import Formatter, redacted
+from mcp_messenger.security.vault import new_api_key
 
 TELEGRAM = "123456789:AAfakefakefakefakefakefakefakefakefa"
 DISCORD = "MTIzNDU2Nzg5MDEyMzQ1Njc4.GfakeX.fakefakefakefakefakefakefakefake"
@@ -119,7 +119,7 @@ def test_a_message_cannot_pose_as_another_field() -> None:
 
 CONFIGURED = """
 import logging, warnings
-from mcp_messenger import logs
+from mcp_messenger.observability import logs
 logging.basicConfig(level="DEBUG", format="first: %(message)s")
 logs.configure("info", json=True)
 logging.basicConfig(level="DEBUG", format="second: %(message)s")

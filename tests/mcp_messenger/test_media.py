@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_messenger.errors import FetchRefused, InvalidInput, NotAllowed, PayloadTooLarge
-from mcp_messenger.media import MediaPolicy, load_upload
-from mcp_messenger.network import NetworkPolicy
+from mcp_messenger.net.network_policy import NetworkPolicy
+from mcp_messenger.net.uploads import MediaPolicy, load_upload
 from providers.models import MediaKind, Upload
 from tests.standins.website import Page, website
 
@@ -244,4 +244,4 @@ async def test_a_pipe_is_not_a_file_and_is_not_waited_for(root: Path) -> None:
 
 
 def test_sending_a_file_does_not_load_an_http_client() -> None:
-    subprocess.run([sys.executable, "-c", "import sys, mcp_messenger.media; sys.exit('httpx' in sys.modules)"], check=True)
+    subprocess.run([sys.executable, "-c", "import sys, mcp_messenger.net.uploads; sys.exit('httpx' in sys.modules)"], check=True)

@@ -8,10 +8,10 @@ import pytest
 
 from db.events import EventRow
 from db.instances import InstanceRow
-from mcp_messenger.caller import ADMIN
 from mcp_messenger.instances.memory import IDLE_SECONDS, Memory
 from mcp_messenger.operations import diagnostics, instances, sending
 from mcp_messenger.operations.operation import OfInstance
+from mcp_messenger.security.caller import ADMIN
 from tests.running import ready_sandbox, running_app, until
 from tests.stored import NOON
 

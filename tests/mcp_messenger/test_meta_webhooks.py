@@ -9,11 +9,11 @@ import anyio
 import httpx
 import pytest
 
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN
 from mcp_messenger.operations import sending
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, create_instance
 from mcp_messenger.operations.messages import GetMessages, OfMessage, get_message, get_messages
+from mcp_messenger.security.caller import ADMIN
 from tests.running import PATIENCE, running_app, serving, until_status
 from tests.standins.graph_api import GraphStandIn, MessagingAccount, WhatsAppNumber
 from tests.standins.graph_api.account import Account

@@ -8,12 +8,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import DeleteInstance, delete_instance
 from mcp_messenger.operations.keys import CreateToken, create_user_token
 from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
+from mcp_messenger.security.caller import ADMIN
 from providers.errors import Forbidden
 from tests.running import ready_sandbox, running_app, serving, until
 
@@ -70,7 +70,7 @@ async def test_the_figures_of_an_instance_go_with_it(app: App) -> None:
     instance_id = await ready_sandbox(app)
     await send_message(app, ADMIN, SendMessage(instance_id=instance_id, to="ann", message="hello"))
     await delete_instance(app, ADMIN, DeleteInstance(instance_id=instance_id))
-    await until(lambda: not app.supervisor.held)
+    await until(lambda: not app.supervisor.owned)
     async with serving(app) as url:
         assert "send_seconds_count" not in {name for name, _ in await figures(url)}
 

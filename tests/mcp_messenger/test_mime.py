@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_messenger.mime import OCTETS, kind_of, mime_of, parse_mime, safe_name, sniffed
+from mcp_messenger.net.mime import OCTETS, kind_of, mime_of, parse_mime, safe_name, sniffed
 from providers.models import MediaKind
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(8)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mcp_messenger.network import NetworkPolicy
+from mcp_messenger.net.network_policy import NetworkPolicy
 
 PUBLIC = NetworkPolicy()
 

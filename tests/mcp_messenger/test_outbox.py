@@ -10,14 +10,14 @@ from uuid import UUID
 import anyio
 import pytest
 
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN
 from mcp_messenger.delivery import outbox
-from mcp_messenger.delivery.pace import Pace
+from mcp_messenger.delivery.pacing import Pacing
 from mcp_messenger.errors import IdempotencyConflict
 from mcp_messenger.operations import sending
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, create_instance
 from mcp_messenger.operations.sending import SendAnswer, SendMessage
+from mcp_messenger.security.caller import ADMIN
 from providers import errors
 from providers.models import Limits, Rate
 from providers.sandbox.provider import SandboxProvider
@@ -180,14 +180,14 @@ async def test_a_provider_with_a_bug_leaves_it_unknown(database_url: str, tmp_pa
 
 async def test_what_cannot_be_read_any_more_did_not_go(database_url: str, tmp_path: Path) -> None:
     async with sandbox(database_url, tmp_path) as (app, instance_id):
-        held = app.supervisor.get(UUID(instance_id))
-        assert held is not None
+        owned = app.supervisor.get(UUID(instance_id))
+        assert owned is not None
         execute(
             database_url,
             f"INSERT INTO messages (instance_id, chat_id, outgoing, status) VALUES ('{instance_id}', 'bob', true, 'queued')",
             f"INSERT INTO outbox SELECT id, '{instance_id}', 'bob', '{{\"from\": \"the future\"}}' FROM messages",
         )
-        held.wake_outbox()
+        owned.wake_outbox()
         await until(lambda: state(database_url, "bob") == ("failed", "invalid_request"))
 
 
@@ -289,11 +289,11 @@ async def test_a_long_wait_for_the_rate_is_spent_in_the_queue(database_url: str,
             )
             assert (attempts, epoch) == (0, None)
             assert 1 < wait <= 60
-            held = app.supervisor.get(UUID(instance_id))
-            assert held is not None
-            held.pace = Pace(Limits(max_text=4096), time.monotonic)
+            owned = app.supervisor.get(UUID(instance_id))
+            assert owned is not None
+            owned.pacing = Pacing(Limits(max_text=4096), time.monotonic)
             execute(database_url, "UPDATE outbox SET not_before = now()")
-            held.wake_outbox()
+            owned.wake_outbox()
         assert sorted(texts(bot, team)) == ["0", "1", "2"]
 
 

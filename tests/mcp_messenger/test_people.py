@@ -7,14 +7,14 @@ from uuid import UUID
 import pytest
 
 from db import chats
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN, Caller
 from mcp_messenger.errors import InvalidInput, NoSuchInstance, NoSuchPerson, NotAllowed
 from mcp_messenger.operations import people
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import DeleteInstance, delete_instance
-from mcp_messenger.operations.operation import Face
+from mcp_messenger.operations.operation import Transport
 from mcp_messenger.operations.people import ContactOf, ListPeople, OfPerson, PersonView, ProposeLink, SuggestLinks, Unlink
 from mcp_messenger.operations.table import BY_NAME
+from mcp_messenger.security.caller import ADMIN, Caller
 from tests.running import ready_sandbox, running_app
 
 pytestmark = pytest.mark.anyio
@@ -123,5 +123,5 @@ async def test_wrong_input_is_told(app: App) -> None:
 
 
 def test_a_model_proposes_and_does_not_confirm() -> None:
-    assert Face.MCP in BY_NAME["propose_link"].faces
-    assert Face.MCP not in BY_NAME["confirm_link"].faces
+    assert Transport.MCP in BY_NAME["propose_link"].transports
+    assert Transport.MCP not in BY_NAME["confirm_link"].transports

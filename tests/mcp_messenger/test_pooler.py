@@ -7,12 +7,13 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
-from mcp_messenger.app import App, running
-from mcp_messenger.caller import ADMIN
+from mcp_messenger.app import running
 from mcp_messenger.config import Config
 from mcp_messenger.delivery.feed import POLL_WITH_WAKEUPS, POLL_WITHOUT_WAKEUPS
 from mcp_messenger.operations import sending, waiting
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.waiting import WaitForReply
+from mcp_messenger.security.caller import ADMIN
 from tests.running import ready_sandbox, running_app
 from tests.stored import one, until
 

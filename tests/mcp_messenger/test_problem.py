@@ -8,8 +8,8 @@ import pytest
 
 import db.errors
 import mcp_messenger.errors
+from mcp_messenger.api.problem import STATUS, problem, problem_response
 from mcp_messenger.errors import NoSuchInstance, NotAuthenticated, NotReady
-from mcp_messenger.faces.problem import STATUS, problem, problem_response
 from providers.errors import MessengerError, RateLimited, Unreachable
 from providers.models import InstanceState
 
@@ -58,5 +58,5 @@ def test_only_a_missing_login_is_challenged(error: MessengerError, challenge: st
 
 
 def test_the_guards_need_no_framework() -> None:
-    code = "import sys, mcp_messenger.faces.guard, mcp_messenger.faces.problem; sys.exit(bool({'starlette', 'fastapi'} & set(sys.modules)))"
+    code = "import sys, mcp_messenger.api.middleware, mcp_messenger.api.problem; sys.exit(bool({'starlette', 'fastapi'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)

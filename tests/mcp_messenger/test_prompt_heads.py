@@ -9,7 +9,7 @@ import uvicorn
 from anyio.abc import SocketStream
 from starlette.types import Receive, Scope, Send
 
-from mcp_messenger.faces.prompt_heads import PromptHeads
+from mcp_messenger.net.prompt_heads import PromptHeads
 
 pytestmark = pytest.mark.anyio
 

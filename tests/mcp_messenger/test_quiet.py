@@ -9,13 +9,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mcp_messenger.caller import ADMIN
 from mcp_messenger.config import from_environment
-from mcp_messenger.delivery.quiet import Quiet, parse_quiet
+from mcp_messenger.config.quiet_hours import Quiet, parse_quiet
 from mcp_messenger.errors import InvalidInput
 from mcp_messenger.operations.instances import CreateInstance, UpdateInstance, create_instance, update_instance
 from mcp_messenger.operations.table import BY_NAME
 from mcp_messenger.operations.validation import validated
+from mcp_messenger.security.caller import ADMIN
 from tests.program import ROOT
 from tests.running import running_app
 
@@ -80,7 +80,7 @@ def test_what_cannot_be_read_is_told_where_it_is_given(written: str, said: str) 
 WITHOUT_ZONES = """
 import sys
 sys.modules["tzdata"] = None
-from mcp_messenger.delivery.quiet import parse_quiet
+from mcp_messenger.config.quiet_hours import parse_quiet
 parse_quiet("22:00-06:00")
 try:
     parse_quiet("22:00-06:00 Europe/Berlin")

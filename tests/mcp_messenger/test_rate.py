@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from mcp_messenger.config import from_environment
+from mcp_messenger.config.rates import Rate, parse_rate
 from mcp_messenger.errors import InvalidInput
-from mcp_messenger.rate import Rate, parse_rate
 
 
 @pytest.mark.parametrize(

@@ -11,12 +11,12 @@ import anyio
 import pytest
 
 from db import calls
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN
 from mcp_messenger.errors import InternalError, NotReady
-from mcp_messenger.instances.remote import METHODS, RemotePort, raised, told
 from mcp_messenger.operations import groups, messages, sending
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import OfInstance
+from mcp_messenger.relay.port import METHODS, RemotePort, deserialize_error, serialize_error
+from mcp_messenger.security.caller import ADMIN
 from providers import errors
 from providers.base import Provider
 from providers.models import InstanceState, Media, MediaKind
@@ -40,10 +40,10 @@ async def two(database_url: str, data_dir: Path, **settings: Any) -> AsyncGenera
 
 
 def sandbox(app: App, instance_id: str) -> SandboxProvider:
-    held = app.supervisor.get(UUID(instance_id))
-    assert held is not None
-    assert isinstance(held.provider, SandboxProvider)
-    return held.provider
+    owned = app.supervisor.get(UUID(instance_id))
+    assert owned is not None
+    assert isinstance(owned.provider, SandboxProvider)
+    return owned.provider
 
 
 async def test_what_needs_the_connection_works_from_a_process_without_it(database_url: str, tmp_path: Path) -> None:
@@ -122,11 +122,11 @@ async def test_many_calls_at_once_are_each_done_once(database_url: str, tmp_path
 async def test_a_call_waits_for_the_next_owner(database_url: str, tmp_path: Path) -> None:
     async with running_app(database_url, tmp_path) as asker:
         instance_id = await ready_sandbox(asker)
-        held = asker.supervisor.get(UUID(instance_id))
-        assert held is not None
+        owned = asker.supervisor.get(UUID(instance_id))
+        assert owned is not None
         execute(database_url, "UPDATE leases SET epoch = epoch + 1, owner = gen_random_uuid(), expires_at = now() + interval '1 second'")
         asker.supervisor.wake()
-        await held.stopped.wait()
+        await owned.stopped.wait()
         assert await RemotePort(asker.calls.asker(UUID(instance_id))).list_groups()
 
 
@@ -221,6 +221,6 @@ def test_each_method_is_named_like_what_it_calls() -> None:
     ids=lambda error: f"{error.code}-{vars(error).get('maybe_sent', '')}",
 )
 def test_errors_arrive_as_they_were(error: errors.MessengerError) -> None:
-    arrived = raised(told(error))
+    arrived = deserialize_error(serialize_error(error))
     assert type(arrived) is type(error)
     assert vars(arrived) == vars(error)

@@ -6,9 +6,9 @@ import anyio
 import psycopg
 import pytest
 
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.sending import SendMessage, send_message
+from mcp_messenger.security.caller import ADMIN
 from tests.running import ready_sandbox, running_app
 
 pytestmark = pytest.mark.anyio

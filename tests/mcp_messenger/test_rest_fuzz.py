@@ -13,15 +13,15 @@ from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi.checks import content_type_conformance, response_schema_conformance, status_code_conformance
 
 from db.embedded import EmbeddedPostgres
-from mcp_messenger.faces.aliases import OF_INSTANCE, OF_MANAGER, SPELLED_OF_INSTANCE, SPELLED_OF_MANAGER
-from mcp_messenger.faces.streams import LOGS
-from mcp_messenger.operations.operation import Face
+from mcp_messenger.api.rest.aliases import OF_INSTANCE, OF_MANAGER, SPELLED_OF_INSTANCE, SPELLED_OF_MANAGER
+from mcp_messenger.api.rest.streams import LOGS
+from mcp_messenger.operations.operation import Transport
 from mcp_messenger.operations.table import BY_NAME, OPERATIONS
 from tests.postgres import fresh_database
 from tests.program import environment, program
 
 CALLS = [
-    *((row.method, row.path) for row in (*OPERATIONS, *SPELLED_OF_INSTANCE, *SPELLED_OF_MANAGER, LOGS) if Face.REST in row.faces),
+    *((row.method, row.path) for row in (*OPERATIONS, *SPELLED_OF_INSTANCE, *SPELLED_OF_MANAGER, LOGS) if Transport.REST in row.transports),
     *((BY_NAME[alias.operation].method, alias.path) for alias in (*OF_INSTANCE, *OF_MANAGER)),
 ]
 CHECKS = [status_code_conformance, content_type_conformance, response_schema_conformance]

@@ -15,10 +15,10 @@ pytestmark = pytest.mark.anyio
 async def test_the_application_ends_though_its_store_is_gone(database_url: str, tmp_path: Path) -> None:
     async with running_app(database_url, tmp_path) as app:
         await ready_sandbox(app)
-        assert app.supervisor.held
+        assert app.supervisor.owned
         app.database.failed("It was switched off.")
         began = anyio.current_time()
-    assert not app.supervisor.held
+    assert not app.supervisor.owned
     assert anyio.current_time() - began < 20
 
 

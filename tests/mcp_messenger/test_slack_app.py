@@ -12,7 +12,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from mcp_messenger.app import App
+from mcp_messenger.operations.application import App
 from tests.running import PATIENCE, running_app, serving, until_status
 from tests.standins.slack_api import SlackStandIn
 

@@ -10,9 +10,9 @@ import pytest
 from db import history
 from db.database import Database
 from mcp_messenger.delivery.feed import Feed
-from mcp_messenger.instances import codes
 from mcp_messenger.instances.states import States
-from mcp_messenger.vault import Vault
+from mcp_messenger.security import login_codes
+from mcp_messenger.security.vault import Vault
 from providers.models import Account, InstanceState, Need, QrCode, StateChanged
 from tests.postgres import execute
 from tests.stored import NOON, held_instance, one, opened, rows
@@ -81,7 +81,7 @@ async def test_only_the_current_code_is_kept(desk: Desk, database: Database, dat
     assert code is not None
     assert code.sealed is not None
     assert b"secret" not in code.sealed
-    assert codes.unsealed(vault, desk.instance_id, code) == codes.Codes(qr="secret 2")
+    assert login_codes.unsealed(vault, desk.instance_id, code) == login_codes.Codes(qr="secret 2")
     await desk.tell(InstanceState.AUTHENTICATED)
     await desk.tell(InstanceState.READY)
     assert rows(database_url, CODES) == [(1, "replaced", False), (2, "used", False)]
@@ -96,7 +96,7 @@ async def test_a_code_that_is_shown_again_with_a_pairing_code_is_the_same(desk: 
     assert one(database_url, "SELECT needs FROM message_instances") == "pairing_code"
     code = await history.current_qr(database, desk.instance_id)
     assert code is not None
-    assert codes.unsealed(vault, desk.instance_id, code) == codes.Codes(qr="secret 1", pairing_code="ABCD-EFGH")
+    assert login_codes.unsealed(vault, desk.instance_id, code) == login_codes.Codes(qr="secret 1", pairing_code="ABCD-EFGH")
 
 
 async def test_the_first_code_of_the_next_run_is_another_one(desk: Desk, database_url: str) -> None:

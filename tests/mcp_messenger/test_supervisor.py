@@ -12,14 +12,14 @@ import pytest
 from db import instances as store
 from db import leases
 from db.errors import StoreUnavailable
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN
+from mcp_messenger.delivery.owned_instance import OwnedInstance
 from mcp_messenger.errors import NoSuchInstance
 from mcp_messenger.instances import supervisor
-from mcp_messenger.instances.held import Held
 from mcp_messenger.operations import instances, sending
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, DeleteInstance, UpdateInstance
 from mcp_messenger.operations.operation import OfInstance
+from mcp_messenger.security.caller import ADMIN
 from providers import REGISTRY
 from providers.sandbox.provider import SandboxProvider
 from tests.postgres import execute
@@ -35,10 +35,10 @@ SIX = range(6)
 
 
 def held_by(app: App) -> set[str]:
-    return {str(instance_id) for instance_id in app.supervisor.held}
+    return {str(instance_id) for instance_id in app.supervisor.owned}
 
 
-def held(app: App, instance_id: str) -> Held:
+def owned(app: App, instance_id: str) -> OwnedInstance:
     found = app.supervisor.get(UUID(instance_id))
     assert found is not None
     return found
@@ -241,7 +241,7 @@ async def test_what_is_being_sent_ends_before_the_instance_stops(database_url: s
                 await until(lambda text=text: rows(database_url, "SELECT 1 FROM messages WHERE body = %s", text))
             await hold.arrived.wait()
             tasks.start_soon(instances.stop_instance, app, ADMIN, of(instance_id))
-            await until(lambda: held(app, instance_id).stopping)
+            await until(lambda: owned(app, instance_id).stopping)
             hold.let_go.set()
             await until_status(app, instance_id, "stopped")
             assert rows(database_url, "SELECT body, status FROM messages ORDER BY id") == [("first", "sent"), ("second", "queued")]
@@ -282,7 +282,7 @@ async def test_a_store_that_goes_away_and_comes_back(database_url: str, tmp_path
         bot = telegram.add_bot()
         ann = bot.person("Ann")
         instance_id = await telegram_instance(app, telegram.url, bot.token)
-        former = held(app, instance_id)
+        former = owned(app, instance_id)
         hold = bot.hold_next("sendMessage")
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(send_unheard, app, instance_id, str(ann))
@@ -296,7 +296,7 @@ async def test_a_store_that_goes_away_and_comes_back(database_url: str, tmp_path
             with anyio.fail_after(10):
                 await until(lambda: rows(database_url, "SELECT 1 FROM messages WHERE status = 'sent'"))
                 await until(lambda: rows(database_url, "SELECT 1 FROM messages WHERE body = 'written meanwhile'"))
-        assert held(app, instance_id) is former
+        assert owned(app, instance_id) is former
         assert one(database_url, "SELECT epoch FROM leases") == 1
         assert len(bot.sent) == 1
 
@@ -313,7 +313,7 @@ async def test_without_the_store_an_instance_stops_before_another_process_could_
         bot = telegram.add_bot()
         ann = bot.person("Ann")
         instance_id = await telegram_instance(app, telegram.url, bot.token)
-        former = held(app, instance_id)
+        former = owned(app, instance_id)
         if how == "down":
             await proxy.go_down()
         else:
@@ -330,7 +330,7 @@ async def test_without_the_store_an_instance_stops_before_another_process_could_
         with anyio.fail_after(20):
             await until(lambda: rows(database_url, "SELECT 1 FROM messages WHERE body = 'hello'"))
         assert len(bot.calls) > polls
-        assert held(app, instance_id) is not former
+        assert owned(app, instance_id) is not former
         assert one(database_url, "SELECT epoch FROM leases") == 2
 
 

@@ -14,11 +14,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic import SecretStr
 
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN
 from mcp_messenger.delivery.inbound import Source
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.events import GetEvents, get_events
 from mcp_messenger.operations.webhooks import SetWebhook, set_webhook
+from mcp_messenger.security.caller import ADMIN
 from tests.mcp_clients import call, over_http
 from tests.receiver import receiver
 from tests.running import ready_sandbox, running_app, serving, until

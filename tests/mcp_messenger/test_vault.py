@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from mcp_messenger.errors import VaultError
-from mcp_messenger.vault import Vault, masked, new_api_key
+from mcp_messenger.security.vault import Vault, masked, new_api_key
 
 FORMER = bytes(range(32))
 CURRENT = bytes(range(32, 64))
@@ -153,7 +153,7 @@ def test_a_data_folder_that_cannot_be_made_is_an_error_with_a_way_out(tmp_path: 
 RACER = """
 import sys
 from pathlib import Path
-from mcp_messenger.vault import Vault
+from mcp_messenger.security.vault import Vault
 Vault([bytes(32)]).digest("warm")
 print("ready", flush=True)
 sys.stdin.readline()
@@ -186,4 +186,4 @@ def test_neither_the_vault_nor_its_errors_show_a_key(tmp_path: Path) -> None:
 
 
 def test_importing_the_vault_is_cheap() -> None:
-    subprocess.run([sys.executable, "-c", "import sys, mcp_messenger.vault; sys.exit('cryptography' in sys.modules)"], check=True)
+    subprocess.run([sys.executable, "-c", "import sys, mcp_messenger.security.vault; sys.exit('cryptography' in sys.modules)"], check=True)

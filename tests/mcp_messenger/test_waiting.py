@@ -9,13 +9,13 @@ from uuid import UUID
 import anyio
 import pytest
 
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN
 from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.operations import sending, waiting
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import stop_instance
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.operations.waiting import NewMessages, Replies, WaitForMessages, WaitForReply
+from mcp_messenger.security.caller import ADMIN
 from providers.models import Chat, ChatKind, Event
 from tests.postgres import execute
 from tests.running import PATIENCE, ready_sandbox, running_app

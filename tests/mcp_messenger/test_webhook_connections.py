@@ -10,11 +10,11 @@ import anyio
 import pytest
 
 from mcp_messenger.delivery.connections import connections
-from mcp_messenger.delivery.endpoint import Endpoint
 from mcp_messenger.delivery.post import ANSWER_MAX, Outcome, post
 from mcp_messenger.delivery.webhook_config import WebhookConfig
+from mcp_messenger.delivery.webhook_target import Endpoint
 from mcp_messenger.errors import FetchRefused
-from mcp_messenger.network import NetworkPolicy
+from mcp_messenger.net.network_policy import NetworkPolicy
 from tests.receiver import Answer, Receiver, receiver
 
 pytestmark = pytest.mark.anyio

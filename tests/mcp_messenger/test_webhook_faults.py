@@ -11,7 +11,7 @@ import pytest
 
 from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound, Source
-from mcp_messenger.metrics import Metrics
+from mcp_messenger.observability.metrics import Metrics
 from providers.models import Chat, ChatKind
 from tests.peer import peer
 from tests.postgres import execute

@@ -14,13 +14,13 @@ from pydantic import SecretStr
 from standardwebhooks import WebhookVerificationError
 
 from db import deliveries
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN
 from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.delivery.webhooks import ATTEMPTS, BREAKER, delay_after
 from mcp_messenger.errors import Conflict, NoSuchDelivery
 from mcp_messenger.operations import instances, webhooks
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import OfInstance
+from mcp_messenger.security.caller import ADMIN
 from providers.models import Chat, ChatKind, Event, MessageDeleted, MessageEdited, ReactionChanged
 from tests.postgres import execute
 from tests.receiver import Answer, Receiver, receiver

@@ -11,8 +11,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from mcp_messenger.caller import ADMIN
-from mcp_messenger.container_config import ContainerConfig
+from mcp_messenger.config.containers import ContainerConfig
 from mcp_messenger.operations import login
 from mcp_messenger.operations.instances import (
     CreateInstance,
@@ -28,6 +27,7 @@ from mcp_messenger.operations.login import QrAnswer
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.operations.waiting import WaitForMessages, WaitForReply, wait_for_messages, wait_for_reply
+from mcp_messenger.security.caller import ADMIN
 from providers.errors import MessengerError
 from tests.docker_engine import Site, bridge_address, site
 from tests.running import until

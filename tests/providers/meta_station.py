@@ -10,7 +10,7 @@ from typing import Any, Generic, Self, TypeVar
 from aiohttp import web
 from pydantic import SecretStr
 
-from providers.base import Provider, Settings, Surroundings, WebhookReply, WebhookRequest
+from providers.base import Provider, ProviderContext, Settings, WebhookReply, WebhookRequest
 from providers.meta.connection import Timing
 from providers.meta.provider import MetaProvider
 from providers.models import Draft, InstanceState
@@ -85,7 +85,7 @@ class Station(Generic[A]):
 
     def make(self, *, timing: Timing = QUICK, **settings: object) -> Any:
         create: Any = self._cls
-        provider = create(self.settings(**settings), Surroundings("inst-1", self._tls, self._folder), timing=timing)
+        provider = create(self.settings(**settings), ProviderContext("inst-1", self._tls, self._folder), timing=timing)
         self._made.append(provider)
         self._callback.provider = provider
         return provider

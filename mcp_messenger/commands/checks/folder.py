@@ -9,7 +9,7 @@ from db.diagnosis import Sealed
 from mcp_messenger.commands.finding import Finding, failed, ok, problem, warning
 from mcp_messenger.config import Config
 from mcp_messenger.errors import VaultError
-from mcp_messenger.vault import KEY_FILE, KEY_VARIABLE, Vault
+from mcp_messenger.security.vault import KEY_FILE, KEY_VARIABLE, Vault
 
 FOLDER, SECRETS = "data folder", "secret key"
 LEAST_FREE = 500 * 2**20

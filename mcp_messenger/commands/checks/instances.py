@@ -9,8 +9,8 @@ import httpx
 from mcp_messenger.commands.finding import Finding, Verdict, ok, problem
 from mcp_messenger.config import Config
 from mcp_messenger.errors import FetchRefused
-from mcp_messenger.fetch import GuardedTransport, checked_url
-from mcp_messenger.network import NetworkPolicy
+from mcp_messenger.net.fetch import GuardedTransport, checked_url
+from mcp_messenger.net.network_policy import NetworkPolicy
 from providers.text import clean_line
 
 WITHIN = 10.0

@@ -9,7 +9,7 @@ from uuid import UUID
 from mcp_messenger.errors import Conflict, EngineRefused, NoSuchThing
 from mcp_messenger.instances.runtimes.engine import Engine
 from mcp_messenger.instances.runtimes.spec import INSTALLATION, INSTANCE, PORT, SPEC, Spec, labels_of, name_of
-from mcp_messenger.logs import redacted
+from mcp_messenger.observability.logs import redacted
 from providers.text import clean
 
 STOP_SECONDS = 10

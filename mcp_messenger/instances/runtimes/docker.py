@@ -19,20 +19,20 @@ from db.database import Database
 from db.errors import StoreUnavailable
 from db.instances import InstanceRow
 from mcp_messenger.config import Config
+from mcp_messenger.config.modes import mode_of
 from mcp_messenger.errors import Conflict, EngineAway, EngineRefused
 from mcp_messenger.instances.runtimes import containers
 from mcp_messenger.instances.runtimes.contained import ContainedProvider
 from mcp_messenger.instances.runtimes.containers import Listed
 from mcp_messenger.instances.runtimes.engine import Engine
 from mcp_messenger.instances.runtimes.images import Images
-from mcp_messenger.instances.runtimes.keeper import Keeper, Site
 from mcp_messenger.instances.runtimes.ports import Ports
+from mcp_messenger.instances.runtimes.reconciler import ContainerReconciler, Site
 from mcp_messenger.instances.runtimes.runtime import Runtime
 from mcp_messenger.instances.runtimes.spec import INSTALLATION, INSTANCE, Spec, name_of, spec_for
 from mcp_messenger.instances.runtimes.statistics import Statistics
-from mcp_messenger.modes import mode_of
-from mcp_messenger.vault import Vault
-from providers.base import Provider, Settings, Surroundings
+from mcp_messenger.security.vault import Vault
+from providers.base import Provider, ProviderContext, Settings
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class DockerRuntime(Runtime):
 
     def _wake_all(self) -> None:
         for provider in self._providers.values():
-            provider.keeper.wake()
+            provider.reconciler.wake()
 
     async def run(self) -> None:
         try:
@@ -163,7 +163,7 @@ class DockerRuntime(Runtime):
         attributes: Mapping[str, str] = actor.get("Attributes", {})
         provider = self._providers.get(_id_of(attributes.get(INSTANCE, "")))
         if provider is not None:
-            provider.keeper.happened(action, actor.get("ID", ""), attributes)
+            provider.reconciler.happened(action, actor.get("ID", ""), attributes)
         return True
 
     async def _look(self, installation: UUID) -> None:
@@ -194,7 +194,7 @@ class DockerRuntime(Runtime):
             raise EngineAway(self._away or "")
         return self._site
 
-    async def provider(self, row: InstanceRow, cls: type[Provider], settings: Settings, surroundings: Surroundings) -> Provider:
+    async def provider(self, row: InstanceRow, cls: type[Provider], settings: Settings, context: ProviderContext) -> Provider:
         """Raises EngineAway, and Conflict without a key to speak to the instance with."""
         site, mode = self._here(), mode_of(row.provider)
         key = await secrets.sealed_key(self._database, row.id)
@@ -219,8 +219,8 @@ class DockerRuntime(Runtime):
         made = ContainedProvider(
             cls,
             settings,
-            surroundings,
-            keeper_of=lambda provider: Keeper(site, row.id, cls.image_stage, spec_of, provider.trouble_changed, had_login=had_login),
+            context,
+            reconciler_of=lambda provider: ContainerReconciler(site, row.id, cls.image_stage, spec_of, provider.trouble_changed, had_login=had_login),
             on_stop=self._forget,
             api_key=SecretStr(api_key),
         )
@@ -228,7 +228,7 @@ class DockerRuntime(Runtime):
         return made
 
     def _forget(self, provider: ContainedProvider) -> None:
-        id = UUID(provider.surroundings.instance_id)
+        id = UUID(provider.context.instance_id)
         if self._providers.get(id) is provider:
             del self._providers[id]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import anyio
 
-from mcp_messenger.container_config import ContainerConfig
+from mcp_messenger.config.containers import ContainerConfig
 from mcp_messenger.errors import EngineAway, EngineRefused, NoSuchThing, NotReady
 from mcp_messenger.instances.runtimes.engine import Engine
 from providers.models import InstanceState

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from db.instances import InstanceRow
 from mcp_messenger.instances.runtimes.runtime import Runtime
-from providers.base import Provider, Settings, Surroundings
+from providers.base import Provider, ProviderContext, Settings
 
 
 class ProcessRuntime(Runtime):
@@ -15,8 +15,8 @@ class ProcessRuntime(Runtime):
     def away(self) -> None:
         return None
 
-    async def provider(self, row: InstanceRow, cls: type[Provider], settings: Settings, surroundings: Surroundings) -> Provider:
-        return cls(settings, surroundings)
+    async def provider(self, row: InstanceRow, cls: type[Provider], settings: Settings, context: ProviderContext) -> Provider:
+        return cls(settings, context)
 
     async def halt(self, instance_id: UUID) -> None:
         """It ended with its provider."""

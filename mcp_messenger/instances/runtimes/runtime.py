@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from uuid import UUID
 
 from db.instances import InstanceRow
-from providers.base import Provider, Settings, Surroundings
+from providers.base import Provider, ProviderContext, Settings
 
 
 class Runtime(ABC):
@@ -16,7 +16,7 @@ class Runtime(ABC):
         """Why nothing can run there now; None where it can."""
 
     @abstractmethod
-    async def provider(self, row: InstanceRow, cls: type[Provider], settings: Settings, surroundings: Surroundings) -> Provider:
+    async def provider(self, row: InstanceRow, cls: type[Provider], settings: Settings, context: ProviderContext) -> Provider:
         """Not connected yet. When it is started it brings up what it runs in; when it is stopped, that goes on running."""
 
     @abstractmethod

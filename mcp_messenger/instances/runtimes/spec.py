@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
-from mcp_messenger.container_config import ContainerConfig
+from mcp_messenger.config.containers import ContainerConfig
 
 INSTALLATION = "mcp-messenger.installation"
 INSTANCE = "mcp-messenger.instance"

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from pydantic import SecretStr
 
-from providers.base import Surroundings
+from providers.base import ProviderContext
 from providers.meta.connection import Timing
 from providers.meta.json import Json
 from providers.meta.messaging import files, outbound
@@ -51,7 +51,7 @@ class MessagingProvider(MetaProvider):
     def __init__(
         self,
         settings: MetaSettings,
-        surroundings: Surroundings,
+        context: ProviderContext,
         *,
         token: SecretStr,
         app_secret: SecretStr,
@@ -60,13 +60,13 @@ class MessagingProvider(MetaProvider):
         upload_fields: dict[str, str] | None,
         timing: Timing | None,
     ) -> None:
-        super().__init__(settings, surroundings, token=token, app_secret=app_secret, timing=timing)
+        super().__init__(settings, context, token=token, app_secret=app_secret, timing=timing)
         self._account_id = account
         self._upload_fields = upload_fields
         self._sent = SentLog()
         self._uploads: Recent[str] = Recent(_UPLOADS_REMEMBERED)
         self._named: Recent[bool] = Recent()
-        self._inbound = Inbound(ids, surroundings.instance_id, self._sent)
+        self._inbound = Inbound(ids, context.instance_id, self._sent)
 
     @property
     def _sender(self) -> Sender:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from providers.base import Settings, Surroundings
+from providers.base import ProviderContext, Settings
 from providers.errors import InvalidRequest, MessengerError, NotFound
 from providers.meta.connection import Timing
 from providers.meta.echo import marked
@@ -72,12 +72,12 @@ class WhatsAppOfficialProvider(MetaProvider):
     )
     settings_type = WhatsAppOfficialSettings
 
-    def __init__(self, settings: Settings, surroundings: Surroundings, *, timing: Timing | None = None) -> None:
+    def __init__(self, settings: Settings, context: ProviderContext, *, timing: Timing | None = None) -> None:
         self._settings = WhatsAppOfficialSettings.model_validate(settings)
-        super().__init__(self._settings, surroundings, token=self._settings.access_token, app_secret=self._settings.app_secret, timing=timing)
+        super().__init__(self._settings, context, token=self._settings.access_token, app_secret=self._settings.app_secret, timing=timing)
         self._answered: Recent[bool] = Recent()
         self._last_incoming: Recent[str] = Recent()
-        self._inbound = Inbound(self._settings.phone_number_id, surroundings.instance_id, self._answered)
+        self._inbound = Inbound(self._settings.phone_number_id, context.instance_id, self._answered)
 
     @classmethod
     def address(cls, to: str) -> str:
@@ -94,7 +94,7 @@ class WhatsAppOfficialProvider(MetaProvider):
 
     async def send(self, draft: Draft) -> SentMessage:
         """The mark goes with the first message: what Meta tells of it settles a send whose answer was lost."""
-        mark = {"biz_opaque_callback_data": marked(self.surroundings.instance_id, draft.client_id)}
+        mark = {"biz_opaque_callback_data": marked(self.context.instance_id, draft.client_id)}
         texts = texts_of(draft, self.limits)
         ids: list[str] = []
         media: tuple[Media, ...] = ()

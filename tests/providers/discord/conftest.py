@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from providers.base import Surroundings
+from providers.base import ProviderContext
 from providers.discord.client import WrongCalls
 from providers.discord.connection import Timing
 from providers.discord.provider import DiscordProvider
@@ -50,8 +50,8 @@ class Station:
         return DiscordSettings.model_validate({"bot_token": SecretStr(self.bot.token), "base_url": self.discord.base_url, **changes})
 
     def make(self, *, timing: Timing = QUICK, wrong_calls: WrongCalls | None = None, instance: str = "inst-1", **settings: object) -> DiscordProvider:
-        surroundings = Surroundings(instance, self._tls, self._folder / instance)
-        provider = DiscordProvider(self.settings(**settings), surroundings, timing=timing, wrong_calls=wrong_calls)
+        context = ProviderContext(instance, self._tls, self._folder / instance)
+        provider = DiscordProvider(self.settings(**settings), context, timing=timing, wrong_calls=wrong_calls)
         self._made.append(provider)
         return provider
 

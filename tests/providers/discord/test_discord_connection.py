@@ -351,7 +351,7 @@ async def test_what_was_not_taken_before_a_stop_comes_after_the_restart(station:
 
 async def test_a_damaged_file_of_what_was_read_is_no_obstacle(station: Station, caplog: pytest.LogCaptureFixture) -> None:
     provider = station.make()
-    file = provider.surroundings.data_dir / "read.json"
+    file = provider.context.data_dir / "read.json"
     file.parent.mkdir(parents=True)
     file.write_text('{"read": [')
     await station.ready()
@@ -394,8 +394,8 @@ async def test_what_was_written_before_the_bot_was_invited_is_not_read_back(stat
 
 async def test_a_folder_that_cannot_be_written_stops_nothing(station: Station, caplog: pytest.LogCaptureFixture) -> None:
     provider = station.make()
-    provider.surroundings.data_dir.parent.mkdir(parents=True, exist_ok=True)
-    provider.surroundings.data_dir.write_text("a file in the way")
+    provider.context.data_dir.parent.mkdir(parents=True, exist_ok=True)
+    provider.context.data_dir.write_text("a file in the way")
     provider = await station.ready()
     for text in ("one", "two"):
         write(station, text)

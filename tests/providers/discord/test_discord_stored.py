@@ -9,10 +9,10 @@ import pytest
 from pydantic import SecretStr
 
 from db import instances
-from mcp_messenger.app import App
-from mcp_messenger.caller import ADMIN
+from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, create_instance
 from mcp_messenger.operations.sending import SendMessage, send_message
+from mcp_messenger.security.caller import ADMIN
 from tests.providers.discord.conftest import Station
 from tests.running import running_app, until_status
 from tests.stored import rows, until

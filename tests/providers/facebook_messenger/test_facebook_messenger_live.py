@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from providers.base import Surroundings
+from providers.base import ProviderContext
 from providers.meta.facebook_messenger import FacebookMessengerProvider, FacebookMessengerSettings
 from providers.models import Draft, InstanceState
 from tests.providers.harness import Inbox
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.anyio, needed]
 async def test_says_who_it_is_and_writes(tls: ssl.SSLContext, tmp_path: Path) -> None:
     unused = SecretStr("unused")
     settings = FacebookMessengerSettings(page_id=ID, page_access_token=SecretStr(TOKEN), app_secret=unused, webhook_verify_token=unused)
-    provider = FacebookMessengerProvider(settings, Surroundings("live", tls, tmp_path))
+    provider = FacebookMessengerProvider(settings, ProviderContext("live", tls, tmp_path))
     inbox = Inbox()
     await provider.start(inbox.deliver)
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from providers.base import Surroundings
+from providers.base import ProviderContext
 from providers.models import InstanceState, StateChanged
 from providers.sandbox.provider import SandboxProvider
 from providers.sandbox.settings import SandboxSettings
@@ -39,8 +39,8 @@ class Clock:
 class Sandbox:
     """Starts providers on one data folder, one after the other, as restarts of one instance."""
 
-    def __init__(self, surroundings: Surroundings) -> None:
-        self.surroundings = surroundings
+    def __init__(self, context: ProviderContext) -> None:
+        self.context = context
         self.clock = Clock()
         self.provider: SandboxProvider | None = None
 
@@ -49,7 +49,7 @@ class Sandbox:
         await self.stop()
         inbox = Inbox()
         chosen = SandboxSettings.model_validate({"auto_scan": True, "page": False, "persona": "human", **settings})
-        self.provider = SandboxProvider(chosen, self.surroundings, now=self.clock.now, sleep=self.clock.sleep)
+        self.provider = SandboxProvider(chosen, self.context, now=self.clock.now, sleep=self.clock.sleep)
         await self.provider.start(inbox.deliver)
         await inbox.wait(StateChanged, lambda event: event.state in {InstanceState.READY, InstanceState.QR_READY, InstanceState.ERROR})
         return self.provider, inbox
@@ -65,12 +65,12 @@ class Sandbox:
 
 
 @pytest.fixture
-def surroundings(tmp_path: Path) -> Surroundings:
-    return Surroundings(instance_id="sandbox-1", tls=ssl.create_default_context(), data_dir=tmp_path / "instance")
+def context(tmp_path: Path) -> ProviderContext:
+    return ProviderContext(instance_id="sandbox-1", tls=ssl.create_default_context(), data_dir=tmp_path / "instance")
 
 
 @pytest.fixture
-async def sandbox(surroundings: Surroundings) -> AsyncIterator[Sandbox]:
-    sandbox = Sandbox(surroundings)
+async def sandbox(context: ProviderContext) -> AsyncIterator[Sandbox]:
+    sandbox = Sandbox(context)
     yield sandbox
     await sandbox.stop()

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from pydantic import SecretStr
 
-from providers.base import Provider, Surroundings
+from providers.base import Provider, ProviderContext
 from providers.models import InstanceState, Media, MessageDeleted, MessageEdited, ReactionChanged, ReceiptChanged, Upload
 from providers.sandbox.people import OWN_ID
 from providers.sandbox.phone import Phone
@@ -22,9 +22,9 @@ class SandboxHarness(Harness):
     person_id = "ann"
     reports = frozenset({MessageEdited, MessageDeleted, ReactionChanged, ReceiptChanged})
 
-    def __init__(self, surroundings: Surroundings) -> None:
+    def __init__(self, context: ProviderContext) -> None:
         self.settings = SandboxSettings(persona="human", auto_scan=True, page=False, webhook_secret=SecretStr("a-key-of-a-test"))
-        self._surroundings = surroundings
+        self._surroundings = context
         self._provider: SandboxProvider | None = None
 
     def create(self) -> Provider:
@@ -96,8 +96,8 @@ class SandboxHarness(Harness):
 
 
 @pytest.fixture
-def harness(surroundings: Surroundings) -> SandboxHarness:
-    return SandboxHarness(surroundings)
+def harness(context: ProviderContext) -> SandboxHarness:
+    return SandboxHarness(context)
 
 
 class TestSandbox(ProviderContract):

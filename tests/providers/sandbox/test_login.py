@@ -139,7 +139,7 @@ async def test_the_person_unlinks_and_a_new_start_shows_a_new_qr_code(sandbox: S
 
 
 async def test_without_a_start_nothing_can_be_done(sandbox: Sandbox) -> None:
-    provider = SandboxProvider(SandboxSettings(), sandbox.surroundings)
+    provider = SandboxProvider(SandboxSettings(), sandbox.context)
     assert provider.state.state is InstanceState.CREATED
     with pytest.raises(Unreachable) as caught:
         await provider.send(Draft(client_id="1", chat_id="ann", text="hello"))
@@ -149,7 +149,7 @@ async def test_without_a_start_nothing_can_be_done(sandbox: Sandbox) -> None:
 
 
 async def test_a_folder_that_cannot_be_written_is_an_error_state(sandbox: Sandbox) -> None:
-    sandbox.surroundings.data_dir.write_text("a file is in the way")
+    sandbox.context.data_dir.write_text("a file is in the way")
     provider, inbox = await sandbox.start()
     assert "could not open its folder" in str((await inbox.state(InstanceState.ERROR)).reason)
     assert provider.state.state is InstanceState.ERROR

@@ -120,7 +120,7 @@ async def test_a_stop_ends_open_streams_and_frees_the_port(visitor: Visitor) -> 
 async def test_a_stop_right_after_the_start_frees_the_port_too(sandbox: Sandbox) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    provider = SandboxProvider(SandboxSettings(page_port=port), sandbox.surroundings)
+    provider = SandboxProvider(SandboxSettings(page_port=port), sandbox.context)
     inbox = Inbox()
     await provider.start(inbox.deliver)
     kept_from_the_garbage_collector = provider._running

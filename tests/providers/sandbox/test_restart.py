@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 DIES_IN_DELIVER = """
 import asyncio, ssl, sys
 from pathlib import Path
-from providers.base import Surroundings
+from providers.base import ProviderContext
 from providers.models import Draft, MessageReceived
 from providers.sandbox.provider import SandboxProvider
 from providers.sandbox.settings import SandboxSettings
@@ -28,8 +28,8 @@ async def deliver(events):
         await asyncio.Event().wait()
 
 async def main():
-    surroundings = Surroundings("sandbox-1", ssl.create_default_context(), Path(sys.argv[1]))
-    provider = SandboxProvider(SandboxSettings(auto_scan=True, page=False, persona="echo"), surroundings)
+    context = ProviderContext("sandbox-1", ssl.create_default_context(), Path(sys.argv[1]))
+    provider = SandboxProvider(SandboxSettings(auto_scan=True, page=False, persona="echo"), context)
     await provider.start(deliver)
     while provider.state.account is None or provider.state.state != "ready":
         await asyncio.sleep(0)
@@ -42,7 +42,7 @@ asyncio.run(main())
 
 async def test_a_message_survives_kill_9_between_the_store_and_deliver(sandbox: Sandbox) -> None:
     root = Path(__file__).parents[3]
-    command = [sys.executable, "-c", DIES_IN_DELIVER, str(sandbox.surroundings.data_dir)]
+    command = [sys.executable, "-c", DIES_IN_DELIVER, str(sandbox.context.data_dir)]
     with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "in deliver\n"
@@ -99,7 +99,7 @@ async def test_a_start_while_running_is_a_restart(sandbox: Sandbox) -> None:
 
 async def test_a_platform_that_breaks_down_is_an_error_state(sandbox: Sandbox) -> None:
     provider, inbox = await sandbox.ready()
-    with sqlite3.connect(sandbox.surroundings.data_dir / "world.sqlite3") as other:
+    with sqlite3.connect(sandbox.context.data_dir / "world.sqlite3") as other:
         other.execute("DROP TABLE facts")
     provider.world.touch()
     error = await inbox.state(InstanceState.ERROR)

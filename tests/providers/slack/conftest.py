@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from providers.base import Surroundings
+from providers.base import ProviderContext
 from providers.models import InstanceState
 from providers.slack.connection import Timing
 from providers.slack.provider import SlackProvider
@@ -59,7 +59,7 @@ class Station:
         return {"app_token": None, "signing_secret": SecretStr(self.slack.signing_secret)}
 
     def make(self, timing: Timing = QUICK, **settings: object) -> SlackProvider:
-        provider = SlackProvider(self.settings(**settings), Surroundings("inst-1", self._tls, self._folder / "inst-1"), timing=timing)
+        provider = SlackProvider(self.settings(**settings), ProviderContext("inst-1", self._tls, self._folder / "inst-1"), timing=timing)
         self._made.append(provider)
         return provider
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
-from providers.base import Surroundings
+from providers.base import ProviderContext
 from providers.models import Draft, InstanceState, TextFormat
 from providers.slack.provider import SlackProvider
 from providers.slack.settings import SlackSettings
@@ -28,7 +28,7 @@ writes = pytest.mark.skipif(not CHANNEL, reason="SLACK_CHANNEL is not set")
 async def provider(tmp_path: Path) -> AsyncIterator[SlackProvider]:
     secret = {"app_token": SecretStr(APP_TOKEN)} if APP_TOKEN else {"signing_secret": SecretStr("unused")}
     settings = SlackSettings.model_validate({"bot_token": SecretStr(TOKEN or ""), **secret})
-    provider = SlackProvider(settings, Surroundings("live", ssl.create_default_context(), tmp_path))
+    provider = SlackProvider(settings, ProviderContext("live", ssl.create_default_context(), tmp_path))
     yield provider
     await provider.stop()
 

@@ -181,7 +181,7 @@ async def test_events_of_another_workspace_are_not_ours(station: Station) -> Non
 
 async def test_a_disk_that_is_full_does_not_end_the_receiving(station: Station, caplog: pytest.LogCaptureFixture) -> None:
     provider = station.make()
-    provider.surroundings.data_dir.write_text("a file where the folder should be")
+    provider.context.data_dir.write_text("a file where the folder should be")
     await provider.start(station.inbox.deliver)
     await station.inbox.state(InstanceState.READY)
     station.slack.user_writes(station.dm, "still here", by=station.ann)
@@ -333,7 +333,7 @@ async def test_stop_ends_the_connection(station: Station) -> None:
 
 async def test_a_position_that_cannot_be_read_is_none(station: Station) -> None:
     provider = await station.ready()
-    path = provider.surroundings.data_dir / "slack-position.json"
+    path = provider.context.data_dir / "slack-position.json"
     await provider.stop()
     path.write_text("{", encoding="utf-8")
     station.slack.user_writes(station.dm, "before", by=station.ann)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from providers.base import Surroundings
+from providers.base import ProviderContext
 from providers.models import InstanceState
 from providers.telegram.connection import Timing
 from providers.telegram.provider import TelegramProvider
@@ -49,8 +49,8 @@ class Station:
         return TelegramSettings.model_validate({"token": SecretStr(self.bot.token), "base_url": self.telegram.url, **changes})
 
     def make(self, public_url: str | None = None, timing: Timing = QUICK, **settings: object) -> TelegramProvider:
-        surroundings = Surroundings("inst-1", self._tls, self._folder, public_url)
-        provider = TelegramProvider(self.settings(**settings), surroundings, timing=timing)
+        context = ProviderContext("inst-1", self._tls, self._folder, public_url)
+        provider = TelegramProvider(self.settings(**settings), context, timing=timing)
         self._made.append(provider)
         return provider
 

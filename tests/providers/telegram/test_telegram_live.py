@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from providers.base import Surroundings
+from providers.base import ProviderContext
 from providers.models import Draft, InstanceState, TextFormat
 from providers.telegram.provider import TelegramProvider
 from providers.telegram.settings import TelegramSettings
@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.skipif(not TOKEN, reason="TELEGRAM_
 
 
 async def test_says_who_it_is_and_writes(tls: ssl.SSLContext, tmp_path: Path) -> None:
-    provider = TelegramProvider(TelegramSettings(token=SecretStr(TOKEN)), Surroundings("live", tls, tmp_path))
+    provider = TelegramProvider(TelegramSettings(token=SecretStr(TOKEN)), ProviderContext("live", tls, tmp_path))
     inbox = Inbox()
     await provider.start(inbox.deliver)
     try:

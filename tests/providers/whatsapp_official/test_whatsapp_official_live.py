@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from providers.base import Surroundings
+from providers.base import ProviderContext
 from providers.meta.whatsapp_official.provider import WhatsAppOfficialProvider
 from providers.meta.whatsapp_official.settings import WhatsAppOfficialSettings
 from providers.models import Draft, InstanceState, TemplateUse
@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.anyio, needed]
 
 async def test_says_who_it_is_and_sends_the_template_of_every_new_account(tls: ssl.SSLContext, tmp_path: Path) -> None:
     settings = WhatsAppOfficialSettings(phone_number_id=NUMBER, access_token=SecretStr(TOKEN), webhook_verify_token=SecretStr("unused"))
-    provider = WhatsAppOfficialProvider(settings, Surroundings("live", tls, tmp_path))
+    provider = WhatsAppOfficialProvider(settings, ProviderContext("live", tls, tmp_path))
     inbox = Inbox()
     await provider.start(inbox.deliver)
     try:

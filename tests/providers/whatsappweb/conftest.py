@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from providers.base import Surroundings
+from providers.base import ProviderContext
 from providers.models import InstanceState, MessageReceived
 from providers.whatsappweb.machine import Machine
 from providers.whatsappweb.provider import WhatsAppWebProvider
@@ -70,8 +70,8 @@ class Station:
         return Machine(machine.node(), machine.chromium(), machine.modules(), args)
 
     def make(self, name: str = "instance", timing: Timing = QUICK, **settings: object) -> WhatsAppWebProvider:
-        surroundings = Surroundings(name, ssl.create_default_context(), self.folder / name)
-        provider = WhatsAppWebProvider(WhatsAppWebSettings.model_validate(settings), surroundings, machine=self.machine, timing=timing)
+        context = ProviderContext(name, ssl.create_default_context(), self.folder / name)
+        provider = WhatsAppWebProvider(WhatsAppWebSettings.model_validate(settings), context, machine=self.machine, timing=timing)
         self._made.append(provider)
         return provider
 

@@ -1,0 +1,209 @@
+"""Has agents answer what comes in: a run for each burst of a chat, and its answer once.
+
+The answer's idempotency key is made of the first delivery of its burst. Who dies before the answer is queued has the run made again; who
+dies after it finds the answer there (agent_answer.py).
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import partial
+
+import anyio
+import anyio.abc
+
+from db import agents, deliveries, history, instances, messages
+from db import bursts as store
+from db.bursts import TARGET, Asked, Standing
+from db.deliveries import Claimed
+from db.errors import StoreUnavailable
+from db.events import TRACE
+from db.instances import InstanceRow
+from mcp_messenger.agents.agno import AgentOs
+from mcp_messenger.agents.answer import Answer, Ways
+from mcp_messenger.agents.batch import LEASE, Burst, Hold, Lost, TakenOver, key_of
+from mcp_messenger.agents.guards import BOT_WINDOW, WINDOW, Situation, Verdict, judge
+from mcp_messenger.agents.run import Run, typing
+from mcp_messenger.config.quiet_hours import Quiet, parse_quiet
+from mcp_messenger.errors import AgentFailed
+from mcp_messenger.instances import classes
+from mcp_messenger.instances.calls import Calls
+from mcp_messenger.observability.tracing import span
+from mcp_messenger.relay.port import RemotePort
+from providers.base import Provider
+from providers.errors import MessengerError, RateLimited
+from providers.models import ChatKind
+
+log = logging.getLogger(__name__)
+
+AT_ONCE, AT_ONCE_OF_ONE = 16, 8
+POLL = 1.0
+FIRST_DELAY, FACTOR, LONGEST_DELAY = 5.0, 3.0, 900.0
+WINDOW_HOURS = 24
+"""So long a message is answered after all, where the platform names no window."""
+GIVE_BACK_WITHIN = 5.0
+NEVER = 10**9
+
+
+class Agents:
+    def __init__(
+        self,
+        ways: Ways,
+        *,
+        calls: Calls,
+        agent_os: AgentOs | None,
+        quiet: Quiet | None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._ways = ways
+        self._database = ways.database
+        self._calls = calls
+        self._agent_os = agent_os
+        self._quiet = quiet
+        self._now = now
+        self._running = 0
+        self._wake = anyio.Event()
+
+    def wake(self) -> None:
+        """There may be something to answer."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Returns at once where no AgentOS is set: what is asked waits for a process that has one."""
+        if self._agent_os is None:
+            return
+        async with anyio.create_task_group() as runs:
+            while True:
+                self._wake = anyio.Event()
+                try:
+                    await self._claim(self._agent_os, runs)
+                except StoreUnavailable as error:
+                    log.warning("questions to agents unreadable: %s", error)
+                except Exception:
+                    log.exception("questions to agents unreadable")
+                with anyio.move_on_after(POLL):
+                    await self._wake.wait()
+
+    async def _claim(self, agent_os: AgentOs, runs: anyio.abc.TaskGroup) -> None:
+        if self._running >= AT_ONCE:
+            return
+        room = AT_ONCE - self._running
+        claimed = await deliveries.claim(self._database, TARGET, limit=room, each=AT_ONCE_OF_ONE, busy={}, breaker=NEVER, lease=LEASE)
+        for one in claimed:
+            self._running += 1
+            runs.start_soon(self._guarded, agent_os, one)
+
+    async def _guarded(self, agent_os: AgentOs, claimed: Claimed) -> None:
+        try:
+            with span("agent", parent=(claimed.data or {}).get(TRACE), instance_id=claimed.instance_id, event_id=claimed.event_id):
+                await self._look_at(agent_os, claimed)
+        except StoreUnavailable as error:
+            # It stays claimed, and comes again when its time is over.
+            log.warning("a question to an agent waits: %s", error)
+        except Lost:
+            log.warning("another process answers this", extra={"instance_id": str(claimed.instance_id)})
+        except Exception:
+            log.exception("a question to an agent broke", extra={"instance_id": str(claimed.instance_id)})
+        finally:
+            self._running -= 1
+            self._wake.set()
+
+    async def _look_at(self, agent_os: AgentOs, claimed: Claimed) -> None:
+        row = await instances.get(self._database, claimed.instance_id)
+        if row is None or not row.agno_enable or not row.agent_id:
+            await deliveries.end(self._database, [claimed.instance_id], TARGET)
+            return
+        standing = await store.standing(self._database, claimed.id, key_of(claimed.id))
+        if standing.is_queued:
+            await store.ended(self._database, claimed.id)
+            return
+        asked = await store.take(
+            self._database, row.id, claimed.chat_id or "", head=claimed.id, held=claimed.lease_until, begun=standing.is_growing, lease=LEASE
+        )
+        if asked:
+            hold = Hold(self._database, [one.id for one in asked], asked[0].lease_until, lease=LEASE)
+            await hold.kept(partial(self._decide, agent_os, row, claimed, asked, hold, standing))
+
+    async def _decide(self, agent_os: AgentOs, row: InstanceRow, claimed: Claimed, asked: Sequence[Asked], hold: Hold, standing: Standing) -> None:
+        found = await messages.by_ids(self._database, [one.message_id for one in asked if one.message_id is not None and not one.outgoing])
+        chat_id, kind = claimed.chat_id or "", ChatKind(claimed.chat_kind or ChatKind.UNKNOWN)
+        burst = Burst(row, chat_id, kind, sorted(found, key=lambda message: message.id), claimed.attempts, hold)
+        try:
+            verdict = Verdict() if standing.is_growing and found else await self._judged(burst, asked)
+        except AgentFailed as error:
+            await self._failed(burst, error)
+            return
+        if verdict.pause:
+            await agents.set_mode(self._database, row.id, chat_id, "paused", seconds=verdict.pause, reason=verdict.skip, noticed=True)
+        if verdict.skip is not None:
+            await hold.end("done", verdict.skip)
+        elif verdict.wait:
+            await hold.again(verdict.wait)
+        else:
+            await self._answer(agent_os, burst, standing)
+
+    async def _judged(self, burst: Burst, asked: Sequence[Asked]) -> Verdict:
+        """Raises AgentFailed when the hours in which the agent is silent cannot be read."""
+        id, chat_id = burst.row.id, burst.chat_id
+        return judge(
+            Situation(
+                burst=asked,
+                messages=burst.messages,
+                chat_kind=burst.chat_kind,
+                mode=await agents.mode(self._database, id, chat_id),
+                runs=await agents.runs(self._database, id, chat_id, seconds=WINDOW),
+                runs_in_hour=await agents.runs(self._database, id, chat_id, seconds=BOT_WINDOW),
+                quiet=self._quiet_of(burst.row),
+                now=self._now(),
+            )
+        )
+
+    def _quiet_of(self, row: InstanceRow) -> Quiet | None:
+        if row.quiet_hours is None:
+            return self._quiet
+        try:
+            return parse_quiet(row.quiet_hours)
+        except ValueError as error:
+            # It could be read where it was set, and this is another computer.
+            raise AgentFailed(f"The instance's quiet_hours are {row.quiet_hours!r}: {error}.") from None
+
+    async def _answer(self, agent_os: AgentOs, burst: Burst, standing: Standing) -> None:
+        cls = await classes.load(burst.row.provider)
+        port = self._port(burst)
+        answer = Answer(self._ways, burst, cls, port, standing if standing.is_growing else Standing(None, None, None))
+        hours = cls.limits.reply_window_hours or WINDOW_HOURS
+        try:
+            if standing.is_growing and standing.answer is not None:
+                await answer.finish(standing.answer)
+            elif (self._now() - burst.messages[-1].sent_at).total_seconds() > hours * 3600:
+                await self._give_up(burst, answer, f"It was not answered within {hours} h.")
+            else:
+                run = Run(agent_os, burst, cls, port)
+                await answer.finish(await typing(port, cls, burst.chat_id, partial(answer.grown, run.answered)))
+        except TakenOver:
+            await burst.hold.end("done", "A person took over.")
+        except StoreUnavailable:
+            raise
+        except RateLimited as error:
+            await burst.hold.again(error.retry_after)
+        except MessengerError as error:
+            await self._failed(burst, error)
+        except anyio.get_cancelled_exc_class():
+            # This process stops: another one, or the next start, has the run made again.
+            with anyio.move_on_after(GIVE_BACK_WITHIN, shield=True), suppress(StoreUnavailable):
+                await burst.hold.again(0.0)
+            raise
+
+    def _port(self, burst: Burst) -> Provider | RemotePort:
+        owned = self._ways.supervisor.get(burst.row.id)
+        return owned.provider if owned is not None else RemotePort(self._calls.asker(burst.row.id))
+
+    async def _failed(self, burst: Burst, error: MessengerError) -> None:
+        delay = min(LONGEST_DELAY, FIRST_DELAY * FACTOR ** min(10, burst.attempts - 1))
+        await burst.hold.again(delay, error.detail)
+        await history.record_error(self._database, burst.row.id, error.code, error.detail)
+
+    async def _give_up(self, burst: Burst, answer: Answer, reason: str) -> None:
+        await answer.give_up("dead", reason)
+        await history.record_error(self._database, burst.row.id, AgentFailed.code, reason)

@@ -1,0 +1,288 @@
+"""An answer's way out: through the outbox in one message, or shown while it grows, in a message that is edited.
+
+The order makes it durable. What is about to be shown is written to the burst first, so that a message in the chat is known to be
+unfinished; then the whole answer, so that who comes after a crash need not run the agent again; then the message is edited, what does
+not go into it is queued under a key of its own, and the burst is ended. Each step may be done twice.
+"""
+
+import logging
+import math
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import anyio
+
+from db import agents, outbox
+from db.bursts import Standing
+from db.database import Database
+from db.errors import StoreUnavailable
+from db.messages import MessageRow
+from mcp_messenger.agents.agno import Hear
+from mcp_messenger.agents.batch import Burst, Stopped, TakenOver
+from mcp_messenger.agents.run import Port
+from mcp_messenger.agents.text import BROKEN_OFF, MARK, first_and_rest, has_sentence, rest_of, so_far
+from mcp_messenger.delivery.inbound import Inbound, Source
+from mcp_messenger.delivery.outbox import Outbox
+from mcp_messenger.errors import AgentFailed, IdempotencyConflict
+from mcp_messenger.instances.supervisor import Supervisor
+from providers.base import Provider
+from providers.errors import MessengerError, RateLimited, Rejected
+from providers.models import Capability, ChatKind, Draft, MessageEdited, TextFormat
+
+log = logging.getLogger(__name__)
+
+NOT_BEFORE, AT_LATEST = 0.5, 1.5
+"""Seconds from an answer's first word until its beginning is shown: with a sentence, and without. One that is whole sooner is sent whole."""
+SENT_WITHIN = 30.0
+LOOKS, LOOK_EVERY = 50, 0.2
+STANDS = frozenset({"sent", "delivered", "read"})
+
+
+@dataclass(frozen=True)
+class Ways:
+    """What answers go through."""
+
+    database: Database
+    outbox: Outbox
+    inbound: Inbound
+    supervisor: Supervisor
+
+
+@dataclass
+class Answer:
+    """Of one burst. `standing` is what an earlier run has left in the chat."""
+
+    ways: Ways
+    burst: Burst
+    cls: type[Provider]
+    port: Port
+    standing: Standing
+    _heard: str = ""
+    _news: anyio.Event = field(default_factory=anyio.Event)
+    _whole: anyio.Event = field(default_factory=anyio.Event)
+    _stands: str | None = None
+    """What surely stands in the chat, less the mark; None when that was somebody else's doing."""
+    _stopped: Stopped | None = None
+
+    async def grown(self, ask: Callable[[Hear], Awaitable[str]]) -> str:
+        """What is asked for, whole; shown while it grows where that is wanted and can be done. Raises AgentFailed, Stopped."""
+        if self.standing.message_id is not None:
+            await self._require_agent()
+        if not self.burst.row.stream or Capability.EDIT not in self.cls.capabilities:
+            return await ask(lambda said: None)
+        failure: AgentFailed | None = None
+        answer = ""
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._show, beside.cancel_scope)
+            try:
+                answer = await ask(self._hear)
+            except AgentFailed as error:
+                failure = error
+            # What is being edited comes to its end: it must not arrive after the last edit.
+            self._whole.set()
+            self._news.set()
+        if failure is not None or isinstance(self._stopped, TakenOver):
+            await self._remember_what_stands()
+        if self._stopped is not None:
+            raise self._stopped
+        if failure is not None:
+            raise failure
+        return answer
+
+    def _hear(self, said: str) -> None:
+        self._heard = said
+        self._news.set()
+        self._news = anyio.Event()
+
+    async def _show(self, asking: anyio.CancelScope) -> None:
+        try:
+            if await self._is_readable():
+                await self._keep_showing(await self._begin())
+        except Stopped as stopped:
+            self._stopped = stopped
+            asking.cancel()
+        except MessengerError as error:
+            log.warning("an answer is not shown while it grows: %s", error, extra={"instance_id": str(self.burst.row.id)})
+
+    async def _is_readable(self) -> bool:
+        """Waits; False when the answer is whole by then."""
+        while not self._heard.strip() and not self._whole.is_set():
+            await self._news.wait()
+        with anyio.move_on_after(NOT_BEFORE):
+            await self._whole.wait()
+        with anyio.move_on_after(AT_LATEST - NOT_BEFORE):
+            while not has_sentence(self._heard) and not self._whole.is_set():
+                await self._news.wait()
+        return not self._whole.is_set()
+
+    def _so_far(self) -> str:
+        return so_far(self._heard, self.cls.limits.max_text, self.cls.limits.text_unit)
+
+    async def _begin(self) -> int:
+        """Queue the beginning, where no earlier run has; the number of its message."""
+        text = self._so_far()
+        if self.standing.message_id is not None:
+            return self.standing.message_id
+        await self._require_agent()
+        await self.burst.hold.show(text)
+        message_id, is_this = await self._queue(text + MARK, self.burst.key, TextFormat.PLAIN)
+        self._stands = text if is_this else None
+        self.standing = Standing(message_id, text, None)
+        return message_id
+
+    async def _keep_showing(self, message_id: int) -> None:
+        message = await self._until_sent(message_id)
+        while message is not None and not self._whole.is_set():
+            pause = self.cls.limits.edit_pause
+            text = self._so_far()
+            if len(text) > len(self.standing.shown or ""):
+                pause = max(pause, await self._show_more(message, text))
+            with anyio.move_on_after(pause):
+                await self._whole.wait()
+
+    async def _until_sent(self, message_id: int) -> MessageRow | None:
+        """None when it does not stand there, or the answer is whole meanwhile."""
+        while not self._whole.is_set():
+            message = await self.ways.outbox.wait_settled(self.burst.row.id, message_id, 1.0)
+            if message.status in STANDS:
+                with anyio.move_on_after(self.cls.limits.edit_pause):
+                    await self._whole.wait()
+                return message
+            if message.status in {"failed", "unknown"}:
+                return None
+        return None
+
+    async def _show_more(self, message: MessageRow, text: str) -> float:
+        """Seconds to wait in any case until the next."""
+        await self._require_agent()
+        await self.burst.hold.show(text)
+        try:
+            await self.port.edit(message.chat_id, message.platform_id or "", text + MARK, TextFormat.PLAIN)
+        except StoreUnavailable:
+            raise
+        except RateLimited as error:
+            return error.retry_after
+        except Rejected:
+            return math.inf
+        except MessengerError:
+            return 0.0
+        self._stands = text
+        self.standing = Standing(message.id, text, None)
+        return 0.0
+
+    async def finish(self, answer: str) -> None:
+        """See to it that the whole answer stands in the chat, and end the burst.
+
+        Raises TakenOver, and what the platform raises when that is to be tried again.
+        """
+        answer = answer.strip()
+        if not answer:
+            await self.give_up("done", "There was nothing to say.")
+            return
+        message_id = self.standing.message_id
+        if message_id is None:
+            await self._require_agent()
+            message_id, is_whole = await self._queue(answer, self.burst.key)
+            if is_whole:
+                await self.burst.hold.end("done")
+                return
+            # Its beginning was queued after all, though the store did not say so.
+        await self.burst.hold.show(self.standing.shown or "", answer)
+        await self._complete(message_id, answer)
+
+    async def _complete(self, message_id: int, answer: str) -> None:
+        message = await self.ways.outbox.wait_settled(self.burst.row.id, message_id, SENT_WITHIN)
+        await self._require_agent()
+        if message.status in {"queued", "sending"}:
+            await self.burst.hold.again(SENT_WITHIN)
+            return
+        if message.status == "failed":
+            await self.burst.hold.end("dead", f"Its first message was not sent: {(message.error or {}).get('message', '')}")
+            return
+        # Of an unknown fate: nobody can tell where it stands, so what follows is the whole.
+        rest = await self._edited(message, answer) if message.status in STANDS else answer
+        if rest:
+            await self._queue(rest, self.burst.key_of_rest)
+        await self.burst.hold.end("done")
+
+    async def _edited(self, message: MessageRow, answer: str) -> str:
+        """Put the answer into its message; what has to go into a further one."""
+        first, rest = first_and_rest(answer, self.cls.limits.max_text, self.cls.limits.text_unit)
+        try:
+            await self.port.edit(message.chat_id, message.platform_id or "", first, self._format)
+        except Rejected as refusal:
+            log.info("an answer goes on in a further message: %s", refusal, extra={"instance_id": str(self.burst.row.id)})
+            return rest_of(answer, self._stands)
+        await self._remember(message, first)
+        return rest
+
+    async def give_up(self, status: str, reason: str) -> None:
+        """End the burst without an answer; one that stands in the chat in part is told to be no more than that."""
+        if self.standing.message_id is not None:
+            await self._mark_broken_off(self.standing.message_id)
+        await self.burst.hold.end(status, reason)
+
+    async def _mark_broken_off(self, message_id: int) -> None:
+        message = await self.ways.outbox.wait_settled(self.burst.row.id, message_id, 0.0)
+        if message.status not in STANDS:
+            return
+        text = f"{self.standing.shown}{MARK}\n\n{BROKEN_OFF}"
+        with suppress(Rejected):
+            await self.port.edit(message.chat_id, message.platform_id or "", text, TextFormat.PLAIN)
+            await self._remember(message, text)
+
+    async def _remember_what_stands(self) -> None:
+        if self.standing.message_id is not None and self._stands is not None:
+            message = await self.ways.outbox.wait_settled(self.burst.row.id, self.standing.message_id, 0.0)
+            if message.status in STANDS:
+                await self._remember(message, self._stands + MARK)
+
+    async def _remember(self, message: MessageRow, text: str) -> None:
+        """Not every platform tells us of our own edit again."""
+        edited = MessageEdited(chat_id=message.chat_id, message_id=message.platform_id or "", text=text, at=datetime.now(UTC))
+        await self.ways.inbound.deliver(Source(self.burst.row.id, None), [edited])
+
+    async def _require_agent(self) -> None:
+        """Raises TakenOver when a person took over while the agent was thinking."""
+        mode = await agents.mode(self.ways.database, self.burst.row.id, self.burst.chat_id)
+        if mode.mode != "agent" or await self._owner_wrote():
+            raise TakenOver
+
+    async def _owner_wrote(self) -> bool:
+        """Waits while what looks like it may be an echo of ours; not for ever, since a send may hang."""
+        for _ in range(LOOKS):
+            row, after = self.burst.row, self.burst.messages[-1].id
+            wrote = await agents.owner_wrote(self.ways.database, row.id, self.burst.chat_id, after=after)
+            if wrote is not None:
+                return wrote
+            await anyio.sleep(LOOK_EVERY)
+        return True
+
+    @property
+    def _format(self) -> TextFormat:
+        return TextFormat.MARKDOWN if Capability.FORMATTING in self.cls.capabilities else TextFormat.PLAIN
+
+    async def _queue(self, text: str, key: str, format: TextFormat | None = None) -> tuple[int, bool]:
+        """The number of the message, and whether it says this: another may have been queued under the key."""
+        row, limits = self.burst.row, self.cls.limits
+        can_reply = Capability.REPLY in self.cls.capabilities and self.burst.chat_kind is not ChatKind.PRIVATE
+        draft = Draft(
+            client_id="0",
+            chat_id=self.burst.chat_id,
+            text=text,
+            format=format or self._format,
+            reply_to=self.burst.messages[-1].platform_id if can_reply and key == self.burst.key else None,
+            extra={"split": True} if limits.text_unit.length(text) > limits.max_text else {},
+        )
+        is_this = True
+        try:
+            message_id = await self.ways.outbox.queue(row.id, draft, kind=self.burst.chat_kind, idempotency_key=key)
+        except IdempotencyConflict:
+            known = await outbox.known(self.ways.database, row.id, key)
+            if known is None:
+                raise
+            message_id, is_this = known.id, False
+        await self.ways.supervisor.wake_outbox(row.id)
+        return message_id, is_this

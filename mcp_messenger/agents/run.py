@@ -1,0 +1,92 @@
+"""The run of an agent for a burst: its files fetched, the typing sign shown, AgentOS asked."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+
+import anyio
+
+from mcp_messenger.agents.agno import AgentOs, Hear
+from mcp_messenger.agents.batch import Burst, Stopped
+from mcp_messenger.errors import AgentFailed
+from mcp_messenger.relay.port import RemotePort
+from providers.base import Provider
+from providers.errors import MessengerError
+from providers.models import Capability, ChatKind, Download, Media
+
+TYPING_EVERY = 4.0
+FILES_MAX, FILE_MAX = 5, 20_000_000
+
+Port = Provider | RemotePort
+
+
+class Run:
+    def __init__(self, agent_os: AgentOs, burst: Burst, cls: type[Provider], port: Port) -> None:
+        self._agent_os = agent_os
+        self._burst = burst
+        self._cls = cls
+        self._port = port
+
+    async def answered(self, hear: Hear) -> str:
+        """What the agent says. Raises AgentFailed."""
+        files, missing = await self._files()
+        return await self._ask("\n".join([*_lines(self._burst), *missing]), files, hear)
+
+    async def _ask(self, text: str, files: Sequence[Download], hear: Hear) -> str:
+        agent_id, session = self._burst.row.agent_id or "", self._burst.session
+        try:
+            return await self._agent_os.run(agent_id, message=text, session=session, files=files, hear=hear)
+        except AgentFailed as error:
+            if error.status != 400 or not files:
+                raise
+        # AgentOS refuses types of files that it does not know.
+        names = ", ".join(file.name for file in files)
+        text = f"{text}\n[files that could not be passed on: {names}]"
+        return await self._agent_os.run(agent_id, message=text, session=session, hear=hear)
+
+    async def _files(self) -> tuple[list[Download], list[str]]:
+        """With a line for each that the agent does not get."""
+        files: list[Download] = []
+        missing: list[str] = []
+        for media in [media for message in self._burst.messages for media in message.content.get("media", ())]:
+            wanted = Media.model_validate(media)
+            name = wanted.name or wanted.kind
+            if Capability.DOWNLOAD not in self._cls.capabilities or len(files) == FILES_MAX or (wanted.size or 0) > FILE_MAX:
+                missing.append(f"[a file that could not be passed on: {name}]")
+                continue
+            try:
+                files.append(await self._port.download(wanted))
+            except MessengerError as error:
+                missing.append(f"[a file that could not be fetched: {name}: {error.detail}]")
+        return files, missing
+
+
+async def typing(port: Port, cls: type[Provider], chat_id: str, work: Callable[[], Awaitable[str]]) -> str:
+    """Do this under the typing sign, where there is one. Raises what `work` raises of MessengerError and Stopped."""
+    failure: MessengerError | Stopped | None = None
+    answer = ""
+    async with anyio.create_task_group() as beside:
+        if Capability.TYPING in cls.capabilities:
+            beside.start_soon(_type, port, chat_id)
+        try:
+            answer = await work()
+        except (MessengerError, Stopped) as error:
+            failure = error
+        beside.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+    return answer
+
+
+async def _type(port: Port, chat_id: str) -> None:
+    """The sign goes out by itself after a few seconds on most platforms."""
+    with suppress(MessengerError):
+        while True:
+            await port.set_typing(chat_id, True)
+            await anyio.sleep(TYPING_EVERY)
+
+
+def _lines(burst: Burst) -> list[str]:
+    """In a group, who said it."""
+    named = burst.chat_kind is not ChatKind.PRIVATE
+    texts = [(message.sender_name or message.sender_id or "?", message.body or f"[{message.kind}]") for message in burst.messages]
+    return [f"{name}: {text}" if named else text for name, text in texts]

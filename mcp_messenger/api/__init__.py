@@ -1,0 +1,1 @@
+"""How operations are reached: MCP, REST and what stands around them over HTTP."""

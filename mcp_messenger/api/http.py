@@ -1,0 +1,79 @@
+"""Everything over HTTP in one ASGI application: REST, MCP, the platforms' webhooks, behind the same guards."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from fastapi import APIRouter, FastAPI
+from starlette.responses import RedirectResponse
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mcp_messenger.api.mcp.http import McpEndpoints
+from mcp_messenger.api.middleware import MAX_BODY, BodyLimit, HostGuard, SecurityHeaders
+from mcp_messenger.api.rate_limits import RateLimitFields
+from mcp_messenger.api.rest.aliases import add_aliases
+from mcp_messenger.api.rest.docs import add_docs
+from mcp_messenger.api.rest.event_webhooks import describe_webhooks
+from mcp_messenger.api.rest.metrics import add_metrics
+from mcp_messenger.api.rest.routes import Routes, add_problems, caller_of_request
+from mcp_messenger.api.rest.streams import add_events, add_health, add_logs, add_platform_webhooks, instance_log_events
+from mcp_messenger.operations.application import App
+from mcp_messenger.operations.operation import Application
+from mcp_messenger.version import __version__
+
+SMALL_BODY = 4 * 1024 * 1024
+WITH_FILES = {"/mcp": MAX_BODY, "/api/v1/instances/": MAX_BODY, "/api/v1/send/": MAX_BODY, "/api/v1/telegram/": MAX_BODY}
+"""Where a body may hold a file in base64."""
+
+
+class HttpApi:
+    """The ASGI application. `api` is what stands behind its guards; `end_streams` ends answers that would go on for ever."""
+
+    def __init__(self, app: App) -> None:
+        endpoints = McpEndpoints(app)
+        self.end_streams = endpoints.end_streams
+        self.api = unguarded(app, endpoints)
+        self._asgi = guarded(app, self.api)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._asgi(scope, receive, send)
+
+
+def unguarded(app: App, endpoints: McpEndpoints) -> FastAPI:
+    """Every route, without the guards."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        async with endpoints.running():
+            yield
+
+    api = FastAPI(title="mcp-messenger", version=__version__, lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None)
+    routes = Routes(APIRouter(prefix="/api/v1"), app, caller_of_request(app))
+    routes.add_all()
+    add_logs(routes, partial(instance_log_events, app))
+    add_events(routes, app)
+    add_aliases(routes)
+    # Not included as routers: FastAPI looks through all routes of an included one at every request.
+    api.router.routes += routes.router.routes
+    root = APIRouter()
+    add_health(root, app)
+    add_metrics(root, app, caller_of_request(app))
+    add_platform_webhooks(root, app)
+    api.router.routes += root.routes
+    # First, for routes are tried one by one, and most of what comes is for MCP.
+    api.router.routes[:0] = [
+        Route("/mcp", endpoints.all),
+        Route("/api/v1/instances/{instance_id}/mcp", endpoints.one),
+        Route("/", RedirectResponse("/docs")),
+    ]
+    describe_webhooks(api)
+    add_docs(api)
+    add_problems(api)
+    return api
+
+
+def guarded(app: Application, inner: ASGIApp) -> ASGIApp:
+    """The guards that stand before every route."""
+    limited = BodyLimit(inner, limit=SMALL_BODY, prefixes=WITH_FILES)
+    return HostGuard(SecurityHeaders(RateLimitFields(limited) if app.config.rate_limit else limited), allowed_hosts=app.config.own_hosts)

@@ -1,0 +1,18 @@
+"""The whole MCP face of the application, whatever way clients come in."""
+
+from mcp_messenger.api.mcp.resources import add_completion, add_prompts, add_resources
+from mcp_messenger.api.mcp.server import Authenticate, MessengerServer
+from mcp_messenger.api.mcp.subscriptions import Changes
+from mcp_messenger.operations.application import App
+
+
+def whole_server(app: App, authenticate: Authenticate) -> tuple[MessengerServer, Changes]:
+    """Tools, resources and prompts; `run` of the second must run while the first serves."""
+    server = MessengerServer(app, authenticate)
+    add_resources(server, app, authenticate)
+    add_completion(server, app, authenticate)
+    add_prompts(server)
+    changes = Changes(app, authenticate)
+    changes.serve(server)
+    app.feed.listeners.append(changes)
+    return server, changes

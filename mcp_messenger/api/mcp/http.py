@@ -1,0 +1,126 @@
+"""MCP over streamable HTTP: /mcp for everything the caller may see, and /api/v1/instances/{id}/mcp for one instance alone."""
+
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, cast
+
+import anyio
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.streamable_http_manager import StreamableHTTPASGIApp
+from mcp.server.transport_security import TransportSecuritySettings
+from starlette.requests import Request
+from starlette.types import Message, Receive, Scope, Send
+
+from mcp_messenger.api.authentication import authenticate
+from mcp_messenger.api.mcp.full_server import whole_server
+from mcp_messenger.api.mcp.server import MessengerServer
+from mcp_messenger.api.middleware import MAX_BODY
+from mcp_messenger.api.problem import send_problem
+from mcp_messenger.api.rate_limits import counted
+from mcp_messenger.errors import NotAvailable
+from mcp_messenger.operations.application import App
+from mcp_messenger.operations.operation import Application
+from mcp_messenger.security.caller import Caller, instance_of
+from providers.errors import MessengerError, RateLimited
+
+Admit = Callable[[Scope], Awaitable[Caller]]
+
+
+class Gate:
+    """Lets a request through to the MCP transport when its caller may come in. Every call is a request of its own, in both eras."""
+
+    def __init__(self, app: Application, transport: StreamableHTTPASGIApp, admit: Admit) -> None:
+        self._app = app
+        self._transport = transport
+        self._admit = admit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            caller, refusal = await counted(self._app, scope, lambda: self._admit(scope))
+            if refusal is not None:
+                receive = await _for_a_model(receive, refusal)
+        except MessengerError as error:
+            await send_problem(send, error)
+            return
+        scope["caller"], scope["refusal"] = caller, refusal
+        # A session of the older era answers only to who opened it.
+        scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=str(caller), scopes=[]))
+        await self._transport(scope, receive, send)
+
+
+def gate(app: Application, server: MessengerServer, admit: Admit) -> Gate:
+    # Host and Origin are checked for every route by our own guard.
+    server.streamable_http_app(max_request_body_size=MAX_BODY, transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False))
+    return Gate(app, StreamableHTTPASGIApp(server.session_manager), admit)
+
+
+class McpEndpoints:
+    """Both endpoints, and what must run while they are served."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._all, self._changes = whole_server(app, caller_of)
+        self._one = MessengerServer(app, caller_of, instance_id=lambda context: request_of(context).path_params["instance_id"])
+        self.all = gate(app, self._all, self._admit)
+        self.one = gate(app, self._one, self._admit_to_instance)
+        self.end_streams = self._changes.end
+
+    async def _admit(self, scope: Scope) -> Caller:
+        return await authenticate(self._app, headers_of(scope), peer_of(scope))
+
+    async def _admit_to_instance(self, scope: Scope) -> Caller:
+        caller = await self._admit(scope)
+        row = await instance_of(self._app.database, caller, scope["path_params"]["instance_id"])
+        if "mcp" not in row.type_instance:
+            raise NotAvailable("This instance does not serve MCP.", hint='Add "mcp" to its type_instance.')
+        return caller
+
+    @asynccontextmanager
+    async def running(self) -> AsyncGenerator[None]:
+        async with self._all.session_manager.run(), self._one.session_manager.run(), anyio.create_task_group() as tasks:
+            tasks.start_soon(self._changes.run)
+            yield
+            tasks.cancel_scope.cancel()
+
+
+async def caller_of(context: Any) -> Caller:
+    scope = request_of(context).scope
+    if scope["refusal"] is not None:
+        raise scope["refusal"]
+    return scope["caller"]
+
+
+async def _for_a_model(receive: Receive, refusal: RateLimited) -> Receive:
+    """The request again, if it is a tool call: its answer tells the model. Raises the refusal for any other, which is for the client."""
+    messages: list[Message] = []
+    while not messages or messages[-1].get("more_body"):
+        messages.append(await receive())
+    try:
+        asked = json.loads(b"".join(message.get("body", b"") for message in messages))
+    except ValueError:
+        raise refusal from None
+    if not isinstance(asked, dict) or cast("dict[str, Any]", asked).get("method") != "tools/call":
+        raise refusal
+
+    async def again() -> Message:
+        return messages.pop(0) if messages else await receive()
+
+    return again
+
+
+def request_of(context: Any) -> Request:
+    """The HTTP request behind a context of either kind that the SDK hands out."""
+    return getattr(context, "request_context", context).request
+
+
+def headers_of(scope: Scope) -> dict[str, str]:
+    """Header names in lower case."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def peer_of(scope: Scope) -> str | None:
+    """The address that the request comes from."""
+    client = scope.get("client")
+    return client[0] if client else None

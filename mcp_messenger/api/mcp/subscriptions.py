@@ -1,0 +1,157 @@
+"""Change notifications of resources, in both eras of the protocol: from the event log to whoever asked."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+import anyio
+from mcp.server import ServerRequestContext
+from mcp.server.connection import Connection
+from mcp.server.subscriptions import InMemorySubscriptionBus, ListenHandler, ResourceUpdated
+from mcp.shared.exceptions import MCPError
+from mcp.types import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    EmptyResult,
+    SubscribeRequestParams,
+    SubscriptionsListenRequestParams,
+    SubscriptionsListenResult,
+    UnsubscribeRequestParams,
+)
+
+from db import instances
+from db.errors import StoreUnavailable
+from db.events import EventRow
+from mcp_messenger.api.mcp.resources import ROOT
+from mcp_messenger.api.mcp.server import Authenticate, MessengerServer, error_text
+from mcp_messenger.delivery.feed import Listener
+from mcp_messenger.operations.application import App
+from mcp_messenger.security.caller import Caller, instance_of
+from providers.errors import MessengerError
+
+BUFFER = 1000
+MAX_STREAMS = 1000
+PUSH_WITHIN = 2.0
+
+Context = ServerRequestContext[Any, Any]
+
+
+class Changes(Listener):
+    """Says which resources changed: in the newer era on the streams of `subscriptions/listen`, in the older one address by address."""
+
+    def __init__(self, app: App, authenticate: Authenticate) -> None:
+        self._app = app
+        self._authenticate = authenticate
+        self._streams: dict[InMemorySubscriptionBus, Caller] = {}
+        self._handlers: set[ListenHandler] = set()
+        self._subscribers: defaultdict[str, dict[Connection, Caller]] = defaultdict(dict)
+        self._send, self._receive = anyio.create_memory_object_stream[tuple[UUID, str]](BUFFER)
+
+    def serve(self, server: MessengerServer) -> None:
+        """Let the server's clients subscribe, in the way of either era."""
+        server.low.add_request_handler("subscriptions/listen", SubscriptionsListenRequestParams, self._listen)
+        server.low.add_request_handler("resources/subscribe", SubscribeRequestParams, self._subscribe)
+        server.low.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
+
+    def instance_changed(self, instance_id: UUID, rows: list[EventRow]) -> None:
+        for address in dict.fromkeys(address for row in rows for address in addresses(row)):
+            try:
+                self._send.send_nowait((instance_id, address))
+            except anyio.WouldBlock:
+                # A notification is a hint; a client that missed one reads the same state at its next look.
+                return
+
+    async def run(self) -> None:
+        async for instance_id, address in self._receive:
+            sees = await self._who_sees(instance_id) if address == ROOT else _everyone
+            for stream, caller in list(self._streams.items()):
+                if sees(caller):
+                    await stream.publish(ResourceUpdated(uri=address))
+            for connection, caller in list(self._subscribers.get(address, {}).items()):
+                if sees(caller):
+                    await self._push(connection, address)
+
+    async def _push(self, connection: Connection, address: str) -> None:
+        with anyio.move_on_after(PUSH_WITHIN) as patience:
+            await connection.send_resource_updated(address)
+        if patience.cancelled_caught:
+            # Whoever has stopped reading must not keep the others waiting.
+            self._forget(address, connection)
+
+    async def _who_sees(self, instance_id: UUID) -> Callable[[Caller], bool]:
+        """The list of instances is everybody's address, and another one for each."""
+        try:
+            row = await instances.get(self._app.database, instance_id)
+        except StoreUnavailable:
+            row = None
+        return _everyone if row is None else lambda caller: caller.sees(row)
+
+    async def _listen(self, context: Context, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
+        caller = await self._admitted(context, params.notifications.resource_subscriptions or [])
+        if len(self._streams) >= MAX_STREAMS:
+            raise MCPError(code=INTERNAL_ERROR, message="Too many clients listen already.")
+        stream = InMemorySubscriptionBus()
+        handler = ListenHandler(stream)
+        self._streams[stream] = caller
+        self._handlers.add(handler)
+        try:
+            return await handler(context, params)
+        finally:
+            del self._streams[stream]
+            self._handlers.discard(handler)
+
+    def end(self) -> None:
+        """The clients are told that their streams are over, and may listen elsewhere."""
+        for handler in list(self._handlers):
+            handler.close()
+
+    async def _subscribe(self, context: Context, params: SubscribeRequestParams) -> EmptyResult:
+        caller = await self._admitted(context, [params.uri])
+        connection = _connection(context)
+        self._subscribers[params.uri][connection] = caller
+        connection.exit_stack.callback(self._forget, params.uri, connection)
+        return EmptyResult()
+
+    async def _unsubscribe(self, context: Context, params: UnsubscribeRequestParams) -> EmptyResult:
+        self._forget(params.uri, _connection(context))
+        return EmptyResult()
+
+    def _forget(self, address: str, connection: Connection) -> None:
+        of_address = self._subscribers.get(address, {})
+        of_address.pop(connection, None)
+        if not of_address:
+            self._subscribers.pop(address, None)
+
+    async def _admitted(self, context: Context, wanted: list[str]) -> Caller:
+        """Who asks, if all the addresses are theirs to hear of."""
+        caller = await self._authenticate(context)
+        for address in wanted:
+            instance_id = address.removeprefix(ROOT).strip("/").partition("/")[0]
+            try:
+                if instance_id:
+                    await instance_of(self._app.database, caller, instance_id)
+            except MessengerError as error:
+                raise MCPError(code=INVALID_PARAMS, message=error_text(error), data={"uri": address}) from error
+        return caller
+
+
+def _everyone(caller: Caller) -> bool:
+    return True
+
+
+def _connection(context: Context) -> Connection:
+    return context.session._connection  # noqa: SLF001  # pyright: ignore[reportPrivateUsage] - the SDK offers no public way to push to it later
+
+
+def addresses(row: EventRow) -> list[str]:
+    """The resources that an event changes."""
+    own = f"{ROOT}/{row.instance_id}"
+    if row.type == "state":
+        return [ROOT, own, f"{own}/status", f"{own}/qr", f"{own}/login"]
+    changed = [f"{own}/chats"]
+    if row.chat_id is not None:
+        # Clients spell an id with an @ either way.
+        changed += [f"{own}/chats/{chat}/messages" for chat in dict.fromkeys((quote(row.chat_id, safe=""), row.chat_id))]
+    return changed

@@ -1,0 +1,88 @@
+"""The login where people are: the QR code as a drawing that scales, and a page that shows it anew until somebody is logged in.
+
+The page has no script: what runs on this server's pages could call it as its user.
+"""
+
+import base64
+import hashlib
+from html import escape
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from mcp_messenger.api.rest.routes import Answer, Routes
+from mcp_messenger.errors import NotReady
+from mcp_messenger.operations.login import AuthStatus, QrAnswer, svg
+from mcp_messenger.operations.operation import Operation
+from mcp_messenger.security.caller import Caller
+
+SVG = "image/svg+xml"
+PAGE = "text/html"
+REFRESH = 2
+"""Seconds until the page is asked for again."""
+
+STYLE = """
+body { font: 18px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 32rem; padding: 0 1rem; text-align: center; color-scheme: light dark }
+svg { width: min(100%, 24rem); height: auto }
+code { font-size: 1.6rem; letter-spacing: .1em }
+"""
+STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
+POLICY = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+def drawing(routes: Routes, row: Operation) -> Answer:
+    """Of the QR code of `row`, which is get_qr."""
+
+    async def answer(request: Request, caller: Caller, args: Any) -> Response:
+        output = await row.carry_out(routes.app, caller, args)
+        assert isinstance(output, QrAnswer)
+        return Response(svg(output.qr), media_type=SVG, headers={"content-security-policy": POLICY})
+
+    return answer
+
+
+def login_page(routes: Routes, row: Operation) -> Answer:
+    """Of the state of `row`, which is get_auth_status, with the QR code where there is one."""
+    get_qr = routes.row("get_qr")
+
+    async def answer(request: Request, caller: Caller, args: Any) -> Response:
+        status = await row.carry_out(routes.app, caller, args)
+        assert isinstance(status, AuthStatus)
+        code = await _code(caller, args) if not status.authenticated else None
+        return HTMLResponse(page(status, code), headers={"content-security-policy": POLICY})
+
+    async def _code(caller: Caller, args: Any) -> QrAnswer | None:
+        if get_qr is None:
+            return None
+        try:
+            output = await get_qr.carry_out(routes.app, caller, args)
+        except NotReady:
+            return None
+        assert isinstance(output, QrAnswer)
+        return output
+
+    return answer
+
+
+def page(status: AuthStatus, code: QrAnswer | None) -> str:
+    """HTML that refreshes itself until somebody is logged in."""
+    refresh = "" if status.authenticated else f'<meta http-equiv="refresh" content="{REFRESH}">'
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f'{refresh}<link rel="icon" href="data:,"><title>Login</title><style>{STYLE}</style></head>'
+        f"<body><main>{''.join(_parts(status, code))}</main></body></html>"
+    )
+
+
+def _parts(status: AuthStatus, code: QrAnswer | None) -> list[str]:
+    title = "Logged in" if status.authenticated else "Scan this code with the messenger's app" if code else "There is no QR code now"
+    parts = [f"<h1>{title}</h1>"]
+    if code is not None:
+        parts.append(f'<div role="img" aria-label="QR code">{svg(code.qr, inline=True)}</div>')
+        if code.pairing_code:
+            parts.append(f"<p>Or type this code on the phone:<br><code>{escape(code.pairing_code)}</code></p>")
+    parts.append(f'<p role="status">The instance is {escape(status.state)}.</p>')
+    if status.reason:
+        parts.append(f"<p>{escape(status.reason)}</p>")
+    return parts

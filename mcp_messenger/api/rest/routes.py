@@ -1,0 +1,283 @@
+"""The REST face: a route of every row of the table, with its signature made from the row's input."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, FastAPI, Path, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, create_model
+from pydantic.fields import FieldInfo
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from mcp_messenger.api.authentication import authenticate
+from mcp_messenger.api.mcp.http import headers_of, peer_of
+from mcp_messenger.api.problem import problem_response
+from mcp_messenger.api.rate_limits import admitted
+from mcp_messenger.errors import InternalError, InvalidInput, ReadOnly, quoted
+from mcp_messenger.operations.application import App
+from mcp_messenger.operations.operation import INSTANCE_PATH, Application, Effect, Input, Operation, Output, Transport
+from mcp_messenger.operations.table import OPERATIONS
+from mcp_messenger.operations.validation import said, validated
+from mcp_messenger.security.caller import Caller
+from providers.errors import MessengerError
+
+WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+CallerOf = Callable[[Request], Awaitable[Caller]]
+
+
+class Problem(BaseModel):
+    """RFC 9457. `code` is what an MCP tool error begins with."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    hint: str | None = None
+    retry_after: float | None = None
+
+
+_PROBLEM_CONTENT = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "The request cannot be carried out", "content": _PROBLEM_CONTENT},
+    "5XX": {"description": "Something else is not as it should be", "content": _PROBLEM_CONTENT},
+}
+
+
+OWN_ROUTES = frozenset({"get_logs"})
+"""Rows whose answer over HTTP is not one JSON object: see streams.py."""
+
+PICTURE = "image/png"
+Answer = Callable[[Request, Caller, Any], Awaitable[Response]]
+Handle = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+@dataclass(frozen=True)
+class Routes:
+    """Makes routes of rows. With `instance_id` on an instance's own API: without it in the path, and without rows that are of no instance."""
+
+    router: APIRouter
+    app: Application
+    caller_of: CallerOf
+    instance_id: str | None = None
+    rows: Sequence[Operation] = OPERATIONS
+
+    def row(self, name: str) -> Operation | None:
+        """What is served under that name; an application need not have all of the table."""
+        return next((row for row in self.rows if row.name == name), None)
+
+    def add_all(self) -> None:
+        for row in self.rows:
+            if Transport.REST in row.transports and row.name not in OWN_ROUTES:
+                self.add(row)
+
+    def add(
+        self,
+        row: Operation,
+        path: str | None = None,
+        *,
+        name: str | None = None,
+        answer: Answer | None = None,
+        as_picture: bool = False,
+        media: Sequence[str] = (),
+    ) -> None:
+        """`path` and `name` where they are not the row's own; `answer` where the output as JSON is not the answer; `as_picture` where
+        nobody needs to ask for the picture; `media` are the types of the answer, where it is not JSON alone.
+        """
+        path, answer = path or row.path, answer or _answer_of(self.app, row, as_picture=as_picture)
+        if self.instance_id is not None:
+            if not path.startswith(f"{INSTANCE_PATH}/"):
+                return
+            path = path.removeprefix(INSTANCE_PATH)
+        types = media or (("application/json", PICTURE) if row.output.pictures is not Output.pictures else ())
+        content: dict[str, Any] = {type: {} for type in types if type != "application/json"}
+        has_model = row.status != HTTPStatus.NO_CONTENT and (not types or "application/json" in types)
+        self.router.add_api_route(
+            path,
+            self._endpoint(row, path, answer),
+            methods=[row.method],
+            name=name or row.name,
+            operation_id=name or row.name,
+            summary=row.summary,
+            tags=[row.toolset],
+            status_code=row.status,
+            response_model=row.output if has_model else None,
+            response_class=JSONResponse if has_model else Response,
+            responses={**PROBLEMS, **({row.status: {"content": content}} if content else {})},
+            route_class_override=_admitting(self._admit(row), None if row.method in WITH_BODY else self._without_body(row, path, answer)),
+        )
+
+    def _admit(self, row: Operation) -> CallerOf:
+        async def admit(request: Request) -> Caller:
+            if self.app.config.read_only and row.effect is not Effect.READ:
+                raise ReadOnly
+            return await admitted(self.app, request.scope, lambda: self.caller_of(request))
+
+        return admit
+
+    def _without_body(self, row: Operation, path: str, answer: Answer) -> Handle:
+        """For what is all in the path and the query: FastAPI would read it twice as slowly, and its endpoint is for the document alone then."""
+        given = {"instance_id": self.instance_id} if self.instance_id is not None else {}
+        fixed = {name for name in row.input.model_fields if f"{{{name}}}" in path} | given.keys()
+
+        async def handle(request: Request) -> Response:
+            query = dict(request.query_params)
+            twice = fixed & query.keys()
+            if twice:
+                raise InvalidInput(f"{quoted(', '.join(sorted(twice)))}: the path says it already.", hint="/docs shows what this call takes.")
+            return await answer(request, request.state.caller, validated(row, {**query, **request.path_params, **given}))
+
+        return handle
+
+    def _endpoint(self, row: Operation, path: str, answer: Answer) -> Callable[..., Awaitable[Response]]:
+        """A function that FastAPI can read."""
+        given = {"instance_id": self.instance_id} if self.instance_id is not None else {}
+        in_path = {name for name in row.input.model_fields if f"{{{name}}}" in path}
+        rest = _without(row.input, in_path | given.keys(), row.name)
+
+        async def run(request: Request, **arguments: Any) -> Response:
+            if request.query_params:
+                names = quoted(", ".join(request.query_params))
+                raise InvalidInput(f"{names}: this call takes nothing in the query.", hint="/docs shows what it takes.")
+            body: BaseModel | None = arguments.pop("arguments", None)
+            values = {**arguments, **(body.model_dump(exclude_unset=True) if body is not None else {}), **given}
+            return await answer(request, request.state.caller, validated(row, values))
+
+        parameters = [inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)]
+        parameters += [_path_parameter(name, info) for name, info in row.input.model_fields.items() if name in in_path]
+        if rest is not None:
+            parameters.append(_rest_parameter(rest, row.method in WITH_BODY))
+        run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess] - FastAPI reads it
+        run.__name__ = row.name
+        return run
+
+
+def caller_of_request(app: App) -> CallerOf:
+    async def caller_of(request: Request) -> Caller:
+        return await authenticate(app, headers_of(request.scope), peer_of(request.scope))
+
+    return caller_of
+
+
+def _admitting(admit: CallerOf, handle: Handle | None) -> type[APIRoute]:
+    """A route that knows its caller before it reads the body: a stranger's is not even parsed. `handle` in the place of FastAPI's endpoint."""
+
+    class Admitting(APIRoute):
+        def get_route_handler(self) -> Handle:
+            then = handle or super().get_route_handler()
+
+            async def admitted(request: Request) -> Response:
+                request.state.caller = await admit(request)
+                return await then(request)
+
+            return admitted
+
+    return Admitting
+
+
+def _answer_of(app: Application, row: Operation, *, as_picture: bool) -> Answer:
+    async def answer(request: Request, caller: Caller, args: Any) -> Response:
+        output: Output = await row.carry_out(app, caller, args)
+        return respond(output, row.status, picture=as_picture or PICTURE in accepted(request))
+
+    return answer
+
+
+def _path_parameter(name: str, info: FieldInfo) -> inspect.Parameter:
+    annotation = Annotated[(info.annotation, *info.metadata, Path(description=info.description))]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
+
+
+def _rest_parameter(rest: type[Input], with_body: bool) -> inspect.Parameter:
+    if not with_body:
+        return inspect.Parameter("arguments", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[rest, Query()])
+    required = any(field.is_required() for field in rest.model_fields.values())
+    if required:
+        return inspect.Parameter("arguments", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[rest, Body()])
+    return inspect.Parameter("arguments", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[rest | None, Body()])
+
+
+def _without(shape: type[Input], taken: set[str], name: str) -> type[Input] | None:
+    """The part of an input that is neither in the path nor fixed; itself, where that is all of it."""
+    if not taken:
+        return shape if shape.model_fields else None
+    fields: dict[str, Any] = {field: (info.annotation, info) for field, info in shape.model_fields.items() if field not in taken}
+    return create_model(f"{name}_arguments", __base__=Input, **fields) if fields else None
+
+
+def accepted(request: Request) -> set[str]:
+    """The media types that the Accept header names."""
+    return {part.partition(";")[0].strip().lower() for part in request.headers.get("accept", "").split(",")}
+
+
+def respond(output: Output, status: int = 200, *, picture: bool = False) -> Response:
+    if status == HTTPStatus.NO_CONTENT:
+        return Response(status_code=status)
+    pictures = output.pictures() if picture else ()
+    if pictures:
+        content, media_type = pictures[0]
+        return Response(content, status, media_type=media_type)
+    return Response(output.model_dump_json(by_alias=True), status, media_type="application/json")
+
+
+def add_problems(api: FastAPI) -> None:
+    """Every error as a problem: ours, FastAPI's and Starlette's, and what nobody foresaw; and all of them described."""
+    without_problems = api.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = without_problems()
+        document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"bearer": []}, {}]
+        return document
+
+    api.openapi = openapi
+
+    @api.exception_handler(MessengerError)
+    async def ours(request: Request, error: Exception) -> Response:
+        assert isinstance(error, MessengerError)
+        return _problem(error)
+
+    @api.exception_handler(RequestValidationError)
+    async def validation(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return _problem(_misfit(request, error))
+
+    @api.exception_handler(HTTPException)
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        refused = InvalidInput(f"{request.method} {quoted(request.url.path)}: {error.detail}.", hint="/docs lists the calls.")
+        answer = _problem(refused, status=error.status_code)
+        answer.headers.update(error.headers or {})
+        return answer
+
+    @api.exception_handler(Exception)
+    async def unforeseen(request: Request, error: Exception) -> Response:
+        """The server logs it after that."""
+        return _problem(InternalError())
+
+
+def _misfit(request: Request, error: RequestValidationError) -> InvalidInput:
+    """What does not fit, by its field; never its value, which may be a secret."""
+    hint = "/docs shows what this call takes."
+    parts: list[str] = []
+    for one in error.errors():
+        where, *inside = one["loc"]
+        if one["type"] == "json_invalid":
+            parts.append(f"The body is not JSON: {one['ctx']['error']} at character {inside[0]}")
+        elif not inside and "json" not in request.headers.get("content-type", ""):
+            parts.append(f"{where}: it was not sent as JSON")
+            hint = "Send JSON with the header 'Content-Type: application/json'."
+        else:
+            parts.append(f"{'.'.join(map(str, inside)) or where}: {said(one['msg'])}")
+    return InvalidInput("; ".join(parts) + ".", hint=hint)
+
+
+def _problem(error: MessengerError, *, status: int | None = None) -> Response:
+    answer = problem_response(error, status=status)
+    return Response(answer.body, answer.status, dict(answer.headers))

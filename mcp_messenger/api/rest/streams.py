@@ -1,0 +1,220 @@
+"""Answers that are not one JSON object: pictures, text, streams; and what platforms post to us."""
+
+import json
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import anyio
+from fastapi import APIRouter, Request, Response
+from pydantic import Field
+from sse_starlette import EventSourceResponse
+from starlette.responses import PlainTextResponse
+
+from db import outbox
+from db.errors import StoreUnavailable
+from mcp_messenger.api.problem import problem
+from mcp_messenger.api.rest.routes import CallerOf, Routes, accepted, respond
+from mcp_messenger.errors import NotAvailable, NotReady
+from mcp_messenger.operations import diagnostics, events
+from mcp_messenger.operations.application import App
+from mcp_messenger.operations.events import GetEvents
+from mcp_messenger.operations.operation import Input
+from mcp_messenger.operations.resources import Health
+from mcp_messenger.operations.table import BY_NAME
+from mcp_messenger.operations.validation import validated
+from mcp_messenger.operations.waiting import parse_cursor
+from mcp_messenger.security.caller import Caller, instance_of, parse_instance_id
+from mcp_messenger.version import __version__
+from providers.base import WebhookRequest
+from providers.errors import MessengerError
+from providers.models import InstanceState
+
+FOLLOW_EVERY = 0.5
+LOG_LINES_MAX = 5000
+HEALTH_WITHIN = 5.0
+STREAM = "text/event-stream"
+WEBHOOK_METHODS = ["GET", "POST"]
+
+
+class ReadLogs(diagnostics.GetLogs):
+    follow: bool = Field(default=False, description="go on with new lines, as server-sent events")
+
+
+class StreamEvents(Input):
+    after: str = Field(default="0", max_length=20, description="cursor; the header Last-Event-ID goes before it")
+    instance_id: str | None = Field(default=None, max_length=64)
+
+
+LOGS = replace(BY_NAME["get_logs"], input=ReadLogs)
+EVENTS = replace(
+    BY_NAME["get_events"],
+    name="stream_events",
+    path="/events/stream",
+    input=StreamEvents,
+    summary="The event log as server-sent events; with Last-Event-ID it goes on where it was cut off.",
+)
+
+
+LinesOf = Callable[[Caller, diagnostics.GetLogs], Awaitable[Sequence[str]]]
+Follow = Callable[[Request, CallerOf, ReadLogs], AsyncIterator[dict[str, Any]]]
+
+
+def add_logs(routes: Routes, follow: Follow | None = None) -> None:
+    """In the place of the table's own route: lines as text, or as JSON for who asks for it, or as a stream.
+
+    `follow` gives the stream; without it the lines are read again and again.
+    """
+    row = routes.row(LOGS.name)
+    assert row is not None
+
+    async def lines_of(caller: Caller, args: diagnostics.GetLogs) -> Sequence[str]:
+        found = await row.run(routes.app, caller, args)
+        assert isinstance(found, diagnostics.LogLines)
+        return found.lines
+
+    async def answer(request: Request, caller: Caller, args: ReadLogs) -> Response:
+        lines = await lines_of(caller, args)
+        if args.follow:
+            return _streamed((follow or partial(_log_events, lines_of))(request, routes.caller_of, args))
+        if "application/json" in accepted(request):
+            return respond(diagnostics.LogLines(lines=list(lines)))
+        return PlainTextResponse("".join(f"{line}\n" for line in lines))
+
+    routes.add(LOGS, answer=answer, media=("text/plain", "application/json", STREAM))
+
+
+async def _log_events(lines_of: LinesOf, request: Request, caller_of: CallerOf, args: ReadLogs) -> AsyncIterator[dict[str, Any]]:
+    whole = diagnostics.GetLogs(instance_id=args.instance_id, tail=LOG_LINES_MAX)
+    seen: Sequence[str] | None = None
+    while True:
+        lines = await lines_of(await caller_of(request), whole)
+        for line in lines[-args.tail :] if seen is None else lines[_overlap(seen, lines) :]:
+            yield {"data": line}
+        seen = lines
+        await anyio.sleep(FOLLOW_EVERY)
+
+
+async def instance_log_events(app: App, request: Request, caller_of: CallerOf, args: ReadLogs) -> AsyncIterator[dict[str, Any]]:
+    """Of an instance of this application, in a container or not."""
+    row = await instance_of(app.database, await caller_of(request), args.instance_id)
+    async with app.supervisor.following(row) as theirs:
+        seen = app.logbook.tail(str(row.id), LOG_LINES_MAX)
+        lines = (await diagnostics.get_logs(app, await caller_of(request), args)).lines
+        told = set(lines)
+        while True:
+            for line in lines:
+                yield {"data": line}
+            await anyio.sleep(FOLLOW_EVERY)
+            # Deleted meanwhile, or a key that was revoked: nothing more.
+            await instance_of(app.database, await caller_of(request), args.instance_id)
+            now = app.logbook.tail(str(row.id), LOG_LINES_MAX)
+            lines = now[_overlap(seen, now) :] + [line for line in _taken(theirs) if line not in told]
+            seen = now
+            # What came while the past was read is in both; later lines may well be alike.
+            told.clear()
+
+
+def _taken(lines: deque[str]) -> list[str]:
+    taken = list(lines)
+    lines.clear()
+    return taken
+
+
+def _overlap(seen: Sequence[str], lines: Sequence[str]) -> int:
+    """How many of the lines were seen: the ring buffer has moved on by some."""
+    return next((size for size in range(len(lines), 0, -1) if seen[-size:] == lines[:size]), 0)
+
+
+def add_events(routes: Routes, app: App) -> None:
+    async def answer(request: Request, caller: Caller, args: StreamEvents) -> Response:
+        wanted = validated(BY_NAME["get_events"], {"after": request.headers.get("last-event-id") or args.after, "instance_id": args.instance_id})
+        assert isinstance(wanted, GetEvents)
+        parse_cursor(wanted.after)
+        await events.visible(app, caller, wanted.instance_id)
+        return _streamed(_events(app, request, routes.caller_of, caller, wanted))
+
+    routes.add(EVENTS, answer=answer, media=(STREAM,))
+
+
+async def _events(app: App, request: Request, caller_of: CallerOf, caller: Caller, args: GetEvents) -> AsyncIterator[dict[str, Any]]:
+    async for view in events.follow(app, caller, args):
+        # A key that was revoked meanwhile gets nothing more.
+        await caller_of(request)
+        if view is None:
+            yield {"comment": "alive"}
+        else:
+            yield {"id": view.id, "event": view.type, "data": json.dumps(view.shown(), ensure_ascii=False)}
+
+
+def _streamed(events: AsyncIterator[dict[str, Any]]) -> EventSourceResponse:
+    return EventSourceResponse(_until_refused(events), headers={"cache-control": "no-store"})
+
+
+async def _until_refused(events: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+    """What can no longer be told by a status ends the stream as an event of its own; who connects again gets it as a status."""
+    try:
+        async for event in events:
+            yield event
+    except MessengerError as error:
+        yield {"event": "problem", "data": json.dumps(problem(error))}
+
+
+def add_health(router: APIRouter, app: App) -> None:
+    @router.get(
+        "/health",
+        operation_id="health",
+        summary="Whether this process can work.",
+        tags=["diagnostics"],
+        responses={503: {"model": Health, "description": "Nothing works without the store"}},
+    )
+    async def health(response: Response) -> Health:
+        found = await current_health(app)
+        response.status_code = 200 if found.status == "healthy" else 503
+        return found
+
+
+async def current_health(app: App) -> Health:
+    """Of this process: without the store nothing works, so it is unhealthy then."""
+    checks: dict[str, Any] = {"docker": _docker_check(app)}
+    try:
+        with anyio.fail_after(HEALTH_WITHIN):
+            depth, age = await outbox.depth(app.database)
+        checks |= {"database": "ok", "queue": {"depth": depth, "oldest_seconds": round(age, 1)}}
+        status = "healthy"
+    except (StoreUnavailable, TimeoutError) as error:
+        checks |= {"database": str(error) or f"does not answer within {HEALTH_WITHIN:g} s", "queue": "unknown"}
+        status = "unhealthy"
+    return Health(
+        status=status,
+        timestamp=datetime.now(UTC),
+        uptime=round(time.monotonic() - app.started, 1),
+        environment=app.config.environment,
+        version=__version__,
+        checks=checks,
+    )
+
+
+def _docker_check(app: App) -> str:
+    """Instances in containers wait for it; the others do not, so it makes nothing unhealthy."""
+    if app.docker is None:
+        return "not used"
+    return "ok" if app.docker.away is None else "unavailable"
+
+
+def add_platform_webhooks(router: APIRouter, app: App) -> None:
+    @router.api_route("/webhooks/{provider}/{instance_id}", methods=WEBHOOK_METHODS, include_in_schema=False)
+    async def platform_webhook(request: Request, provider: str, instance_id: str) -> Response:
+        owned = app.supervisor.get(parse_instance_id(instance_id))
+        if owned is None or owned.row.provider != provider:
+            # The platform delivers again, by then perhaps to the process that runs the instance.
+            raise NotReady(instance_id, InstanceState.STOPPED, "This instance does not run here.")
+        if "webhook" not in owned.provider.capabilities:
+            raise NotAvailable(f"{provider} is not delivered by webhook.")
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        reply = await owned.provider.receive_webhook(WebhookRequest(request.method, headers, dict(request.query_params), await request.body()))
+        return Response(reply.body, reply.status, media_type=reply.content_type)

@@ -1,0 +1,73 @@
+"""What may stand on the command line."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from mcp_messenger.config.modes import API_MODES
+from mcp_messenger.version import __version__
+
+MODES = ("mcp", "instance-manager", *API_MODES)
+TAIL = 100
+
+
+def parser() -> argparse.ArgumentParser:
+    settings = _settings()
+    top = argparse.ArgumentParser(
+        "mcp-messenger",
+        parents=[settings],
+        description="Messengers for AI agents, over MCP and REST. Without a command: an MCP server over stdio.",
+        epilog="'mcp-messenger COMMAND --help' tells what a command takes. ps, logs and qr ask a running server, with MCP_MESSENGER_ADMIN_TOKEN.",
+    )
+    top.add_argument("--version", action="version", version=__version__)
+    top.add_argument("--mode", choices=MODES, help="mcp (stdio, the default), instance-manager (as serve), or one messenger alone")
+    commands = top.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+    commands.add_parser("serve", parents=[settings], help="serve MCP and REST over HTTP")
+    commands.add_parser("demo", parents=[settings], help="try it in this terminal")
+    token = commands.add_parser("token", parents=[settings], help="make a user's token")
+    token.add_argument("user", nargs="?", help="whose it is")
+    _add_commands(commands.add_parser, settings)
+    return top
+
+
+def _settings() -> argparse.ArgumentParser:
+    """What may stand before and behind a command; without defaults, or that of the command would take back what stands before it."""
+    settings = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    settings.add_argument("--host")
+    settings.add_argument("--port", type=_port)
+    settings.add_argument("--api-port", type=_port, help="port of a messenger alone")
+    settings.add_argument("--telegram-bot-token", help="for telegram-api; better set TELEGRAM_BOT_TOKEN, which other users cannot see")
+    settings.add_argument("--telegram-base-url", help="for telegram-api with a Bot API server of one's own; or set TELEGRAM_BASE_URL")
+    settings.add_argument("--credentials-file", type=Path, help="for a messenger alone: its settings as JSON; or set MCP_MESSENGER_CREDENTIALS")
+    settings.add_argument("--data-dir", type=Path)
+    settings.add_argument("--toolsets", help="default, all, or names separated by commas")
+    settings.add_argument("--read-only", action="store_true", help="only tools that change nothing; always wins")
+    settings.add_argument("--log-level")
+    return settings
+
+
+def _add_commands(add: Callable[..., argparse.ArgumentParser], settings: argparse.ArgumentParser) -> None:
+    """Those that ask a running server."""
+    of_server = argparse.ArgumentParser(add_help=False)
+    of_server.add_argument("--url", help="where the server is; without it, where the settings say it listens")
+    of_instance = argparse.ArgumentParser(add_help=False)
+    of_instance.add_argument("id", help="the instance's id, or as much of its beginning as tells it from the others")
+    doctor = add("doctor", parents=[settings, of_server], help="look at every part, and say what to do; exit code 1 for a problem")
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    add("ps", parents=[settings, of_server], help="list the instances")
+    logs = add("logs", parents=[settings, of_server, of_instance], help="show what an instance logged")
+    logs.add_argument("--follow", "-f", action="store_true", help="go on with new lines")
+    logs.add_argument("--tail", type=_tail, default=TAIL, help=f"how many of the newest lines ({TAIL})")
+    add("qr", parents=[settings, of_server, of_instance], help="show the code to log in with, until somebody is logged in")
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: give a number from 0 to 65535")
+    return int(text)
+
+
+def _tail(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 5000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of lines: give one from 1 to 5000")
+    return int(text)

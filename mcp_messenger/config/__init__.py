@@ -1,0 +1,229 @@
+"""Settings, read from the environment once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from mcp_messenger.config import containers
+from mcp_messenger.config.containers import ContainerConfig
+from mcp_messenger.config.quiet_hours import Quiet, parse_quiet
+from mcp_messenger.config.rates import Rate, parse_rate
+from mcp_messenger.errors import InvalidInput
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+PREFIX = "MCP_MESSENGER_"
+RATE_LIMIT = Rate(6000, 60)
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything that can be set from outside. The README's table of settings is made from `SETTINGS`."""
+
+    data_dir: Path
+    database_url: SecretStr | None = None
+    direct_database_url: SecretStr | None = None
+    secret_key: SecretStr | None = None
+    admin_token: SecretStr | None = None
+    host: str = "127.0.0.1"
+    port: int = 3000
+    public_url: str | None = None
+    allowed_hosts: tuple[str, ...] = ()
+    allowed_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    media_roots: tuple[Path, ...] = ()
+    agno_url: str | None = None
+    agno_key: SecretStr | None = None
+    quiet_hours: Quiet | None = None
+    toolsets: tuple[str, ...] = ("default",)
+    read_only: bool = False
+    rate_limit: Rate | None = RATE_LIMIT
+    log_level: str = "INFO"
+    log_json: bool = False
+    environment: str = "development"
+    trust_gateway: bool = False
+    """In a container: who comes through a published port is the administrator, as on 127.0.0.1. Neighbours on its networks are not."""
+    containers: ContainerConfig = field(default_factory=ContainerConfig)
+    instance_id: str | None = field(default=None)
+    """Set in the one-provider modes: the instance that is served."""
+
+    @property
+    def is_loopback(self) -> bool:
+        return self.host in LOOPBACK
+
+    @property
+    def own_url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"http://{host}:{self.port}"
+
+    @property
+    def own_hosts(self) -> tuple[str, ...]:
+        """The names this server answers to, besides those of this computer."""
+        public = urlsplit(self.public_url).hostname if self.public_url else None
+        return (*self.allowed_hosts, *([public] if public else []), *([] if self.is_loopback else [self.host]))
+
+    def check(self) -> None:
+        """Refuse a set-up that would let strangers in: on this computer, whoever shows no token is the administrator."""
+        if self.admin_token is not None or self.trust_gateway:
+            return
+        if not self.is_loopback:
+            raise InvalidInput(
+                f"Listening on {self.host} lets other machines in, and no admin token is set.",
+                hint=f"Set {PREFIX}ADMIN_TOKEN to a long random value, or listen on 127.0.0.1; in a container whose port is published "
+                f"on 127.0.0.1 only, {PREFIX}TRUST_GATEWAY=1 will do.",
+            )
+        strange = [name for name in self.own_hosts if name not in LOOPBACK]
+        if strange:
+            raise InvalidInput(
+                f"Answering to {', '.join(strange)} lets in whoever reaches that name, and no admin token is set.",
+                hint=f"Set {PREFIX}ADMIN_TOKEN to a long random value.",
+            )
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One variable of the environment, for the README."""
+
+    name: str
+    meaning: str
+
+
+SETTINGS = (
+    Setting("DATABASE_URL", "PostgreSQL 14-18 to keep everything in; unset: an embedded one in the data folder"),
+    Setting("DIRECT_DATABASE_URL", "the same database without a transaction-mode pooler: for migrations and wake-ups"),
+    Setting(PREFIX + "DATA_DIR", "folder of the embedded store, the secret key and media"),
+    Setting(
+        PREFIX + "SECRET_KEY", "key for secrets at rest (32 bytes, base64 or hex; several: the first encrypts); unset: a 0600 file in the data folder"
+    ),
+    Setting(PREFIX + "ADMIN_TOKEN", "Bearer token of the administrator; required on any address but 127.0.0.1"),
+    Setting(
+        PREFIX + "TRUST_GATEWAY",
+        "1, in a container whose port is published on 127.0.0.1 only: who comes through that port needs no token; its neighbours do",
+    ),
+    Setting(PREFIX + "HOST", "address to listen on (127.0.0.1)"),
+    Setting(PREFIX + "PORT", "port to listen on (3000)"),
+    Setting(PREFIX + "PUBLIC_URL", "where platforms reach this server for webhooks, such as https://bot.example"),
+    Setting(PREFIX + "ALLOWED_HOSTS", "further Host names to answer to, separated by commas"),
+    Setting(PREFIX + "ALLOW_NETWORKS", "private networks that URLs given by users may lead to, such as 10.1.0.0/16"),
+    Setting(
+        PREFIX + "MEDIA_ROOTS", "folders that files may be sent from, separated by the platform's path separator; unset: media in the data folder"
+    ),
+    Setting(PREFIX + "AGNO_URL", "AgentOS whose agents answer for instances with agno_enable and agent_id, such as http://127.0.0.1:7777"),
+    Setting(PREFIX + "AGNO_KEY", "key of that AgentOS (its OS_SECURITY_KEY)"),
+    Setting(
+        PREFIX + "QUIET_HOURS",
+        "hours of the day in which no agent answers, such as 22:00-06:00 Europe/Berlin (without a zone: UTC); it answers afterwards",
+    ),
+    Setting(PREFIX + "TOOLSETS", "tool sets to show, separated by commas (default)"),
+    Setting(PREFIX + "READ_ONLY", "1: only tools that change nothing"),
+    Setting(PREFIX + "RATE_LIMIT", "calls that each key (or address without one) may make over HTTP, such as 600/min; 0: no limit (6000/min)"),
+    Setting(PREFIX + "DOCKER", "1 or 0: whether instances may run in containers (unset: in `serve`, where an engine answers)"),
+    Setting(
+        PREFIX + "DOCKER_IMAGE", "image of instance containers; one that is missing is built from the checkout, or pulled (mcp-messenger:latest)"
+    ),
+    Setting(PREFIX + "DOCKER_BUILD_FROM", "folder with the Dockerfile (the checkout that the program runs from)"),
+    Setting(PREFIX + "DOCKER_TARGET", "stage of the Dockerfile that is built (runtime)"),
+    Setting(PREFIX + "DOCKER_BUILD_ARGS", "build arguments, NAME=value separated by commas, such as PYTHON_IMAGE=…"),
+    Setting(PREFIX + "DOCKER_NETWORK", "network on which instances are reached by name, for a server that is in a container itself"),
+    Setting(PREFIX + "PORTS", "ports of instance containers, on 127.0.0.1 (4000-5999; with DOCKER_NETWORK: none)"),
+    Setting(PREFIX + "CONTAINER_MEMORY", "memory limit of an instance container (1g)"),
+    Setting(PREFIX + "CONTAINER_CPUS", "processor limit of an instance container (1)"),
+    Setting(PREFIX + "CONTAINER_PIDS", "process limit of an instance container (512)"),
+    Setting(containers.ENGINE, "the engine's address; DOCKER_TLS_VERIFY and DOCKER_CERT_PATH too (as the docker command finds it)"),
+    Setting(PREFIX + "LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR (INFO)"),
+    Setting(PREFIX + "LOG_JSON", "1: logs as JSON lines"),
+    Setting(PREFIX + "ENVIRONMENT", "a name that /health repeats (development)"),
+)
+
+
+def from_environment(environ: Mapping[str, str]) -> Config:
+    """Raises InvalidInput naming the variable that cannot be read."""
+
+    def get(name: str, default: str = "") -> str:
+        return environ.get(PREFIX + name, "").strip() or default
+
+    def secret(name: str) -> SecretStr | None:
+        value = environ.get(name, "").strip()
+        return SecretStr(value) if value else None
+
+    return Config(
+        data_dir=Path(get("DATA_DIR")) if get("DATA_DIR") else default_data_dir(),
+        database_url=secret("DATABASE_URL"),
+        direct_database_url=secret("DIRECT_DATABASE_URL"),
+        secret_key=secret(PREFIX + "SECRET_KEY"),
+        admin_token=secret(PREFIX + "ADMIN_TOKEN"),
+        host=get("HOST", "127.0.0.1"),
+        port=_port(get("PORT", "3000")),
+        public_url=_url("PUBLIC_URL", get("PUBLIC_URL").rstrip("/")),
+        agno_url=_url("AGNO_URL", get("AGNO_URL").rstrip("/")),
+        agno_key=secret(PREFIX + "AGNO_KEY"),
+        quiet_hours=_quiet(get("QUIET_HOURS")),
+        allowed_hosts=_names(get("ALLOWED_HOSTS")),
+        allowed_networks=_networks(get("ALLOW_NETWORKS")),
+        media_roots=_paths(get("MEDIA_ROOTS")),
+        toolsets=_names(get("TOOLSETS", "default")),
+        read_only=_flag("READ_ONLY", get("READ_ONLY")),
+        rate_limit=parse_rate(get("RATE_LIMIT"), PREFIX + "RATE_LIMIT") if get("RATE_LIMIT") else RATE_LIMIT,
+        log_level=get("LOG_LEVEL", "INFO").upper(),
+        log_json=_flag("LOG_JSON", get("LOG_JSON")),
+        environment=get("ENVIRONMENT", "development"),
+        trust_gateway=_flag("TRUST_GATEWAY", get("TRUST_GATEWAY")),
+        containers=containers.from_environment(get, environ.get(containers.ENGINE, "").strip() or None, environ),
+    )
+
+
+def default_data_dir() -> Path:
+    from platformdirs import user_data_path
+
+    return user_data_path("mcp-messenger", appauthor=False)
+
+
+def _names(value: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in value.split(",") if name.strip())
+
+
+def _paths(value: str) -> tuple[Path, ...]:
+    import os
+
+    return tuple(Path(part).expanduser() for part in value.split(os.pathsep) if part)
+
+
+def _port(value: str) -> int:
+    if not value.isdecimal() or not 0 <= int(value) <= 65535:
+        raise InvalidInput(f"{PREFIX}PORT is {value!r}, which is no port.", hint="Give a number from 0 to 65535.")
+    return int(value)
+
+
+def _quiet(value: str) -> Quiet | None:
+    if not value:
+        return None
+    try:
+        return parse_quiet(value)
+    except ValueError as error:
+        raise InvalidInput(f"{PREFIX}QUIET_HOURS is {value!r}: {error}.") from None
+
+
+def _url(name: str, value: str) -> str | None:
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        parts = urlsplit("")
+    if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        raise InvalidInput(f"{PREFIX}{name} is {value!r}, which is no address.", hint="Give one such as https://bot.example.")
+    return value or None
+
+
+def _flag(name: str, value: str) -> bool:
+    if value.lower() not in {"", "0", "1", "true", "false", "yes", "no"}:
+        raise InvalidInput(f"{PREFIX}{name} is {value!r}.", hint="Give 1 or 0.")
+    return value.lower() in {"1", "true", "yes"}
+
+
+def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(name) for name in _names(value))
+    except ValueError as error:
+        raise InvalidInput(f"{PREFIX}ALLOW_NETWORKS: {error}.", hint="Give networks such as 10.1.0.0/16, separated by commas.") from error

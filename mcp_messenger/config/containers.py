@@ -1,0 +1,119 @@
+"""Settings of the containers that instances may run in."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mcp_messenger.errors import InvalidInput
+
+ENGINE = "DOCKER_HOST"
+"""The variable that the docker command reads too."""
+UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+LEAST_MEMORY = 64 * 2**20
+"""Bytes below which no instance starts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContainerConfig:
+    enabled: bool | None = False
+    """None: where an engine answers, in the mode that serves HTTP."""
+    engine: str | None = None
+    """The engine's address, such as unix:///var/run/docker.sock; None: as the docker command finds it."""
+    image: str = "mcp-messenger:latest"
+    build_from: Path | None = None
+    """A folder with the Dockerfile, for an image that is missing; without one it is pulled."""
+    target: str = "runtime"
+    """The stage of the Dockerfile that is built for messengers that need no other."""
+    build_args: Mapping[str, str] = field(default_factory=dict[str, str])
+    network: str | None = None
+    """Instances are reached by name on it: for a manager that is in a container itself."""
+    ports: range | None = range(4000, 6000)
+    """Instances are published there, on 127.0.0.1; None: not at all, which needs a network."""
+    memory: int = 2**30
+    cpus: float = 1.0
+    pids: int = 512
+    environ: Mapping[str, str] = field(default_factory=dict[str, str], repr=False, compare=False)
+    """Of this process, for the variables that a messenger has passed on."""
+
+    def image_of(self, stage: str) -> tuple[str, str]:
+        """The name of the image that has this stage of the Dockerfile, and the stage: mcp-messenger:latest, mcp-messenger-whatsapp:latest."""
+        if stage == "runtime":
+            return self.image, self.target
+        host, slash, rest = self.image.rpartition("/")
+        name, colon, tag = rest.partition(":")
+        return f"{host}{slash}{name}-{stage}{colon}{tag}", stage
+
+
+def from_environment(get: Callable[[str], str], engine: str | None, environ: Mapping[str, str]) -> ContainerConfig:
+    """`get` gives a variable by its name without the prefix, "" where it is not set. Raises InvalidInput naming the variable."""
+    network = get("DOCKER_NETWORK") or None
+    return ContainerConfig(
+        enabled=_switch(get("DOCKER")),
+        engine=engine,
+        image=get("DOCKER_IMAGE") or ContainerConfig.image,
+        build_from=_source(get("DOCKER_BUILD_FROM")),
+        target=get("DOCKER_TARGET") or ContainerConfig.target,
+        build_args=_pairs(get("DOCKER_BUILD_ARGS")),
+        network=network,
+        ports=_ports(get("PORTS"), needed=network is None),
+        memory=_memory(get("CONTAINER_MEMORY") or "1g"),
+        cpus=_positive("CONTAINER_CPUS", get("CONTAINER_CPUS") or "1"),
+        pids=int(_positive("CONTAINER_PIDS", get("CONTAINER_PIDS") or "512")),
+        environ=environ,
+    )
+
+
+def _wrong(name: str, value: str, hint: str) -> InvalidInput:
+    return InvalidInput(f"MCP_MESSENGER_{name} is {value!r}.", hint=hint)
+
+
+def _switch(value: str) -> bool | None:
+    if value.lower() not in {"", "0", "1", "true", "false", "yes", "no"}:
+        raise _wrong("DOCKER", value, "Give 1 or 0, or leave it out.")
+    return value.lower() in {"1", "true", "yes"} if value else None
+
+
+def _source(value: str) -> Path | None:
+    """Given, or the checkout that this program runs from."""
+    folder = Path(value) if value else Path(__file__).parent.parent.parent
+    if (folder / "Dockerfile").is_file():
+        return folder
+    if value:
+        raise _wrong("DOCKER_BUILD_FROM", value, "Give the folder that holds the Dockerfile.")
+    return None
+
+
+def _pairs(value: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in value.split(",") if pair.strip()]
+    if any(not sign for _, sign, _ in pairs):
+        raise _wrong("DOCKER_BUILD_ARGS", value, "Give NAME=value, separated by commas.")
+    return {name.strip(): rest.strip() for name, _, rest in pairs}
+
+
+def _ports(value: str, *, needed: bool) -> range | None:
+    if not value:
+        return ContainerConfig.ports if needed else None
+    found = re.fullmatch(r"(\d{1,5})-(\d{1,5})", value)
+    ports = range(int(found[1]), int(found[2]) + 1) if found else range(0)
+    if not ports or not 1 <= ports[0] <= ports[-1] <= 65535:
+        raise _wrong("PORTS", value, "Give a range such as 4000-5999.")
+    return ports
+
+
+def _memory(value: str) -> int:
+    found = re.fullmatch(r"(\d+)([kmg]?)b?", value.lower())
+    size = int(found[1]) * UNITS[found[2]] if found else 0
+    if size < LEAST_MEMORY:
+        raise _wrong("CONTAINER_MEMORY", value, "Give 64m or more, such as 512m or 1g.")
+    return size
+
+
+def _positive(name: str, value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e6:
+        raise _wrong(name, value, "Give a number above 0.")
+    return number

@@ -1,1 +1,0 @@
-"""How the operations are reached: MCP, REST, the terminal."""

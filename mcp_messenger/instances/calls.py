@@ -1,0 +1,125 @@
+"""What a process without the lease asks of an instance: it becomes a row, and the process that runs the instance does it."""
+
+import functools
+import logging
+from typing import Any
+from uuid import UUID, uuid4
+
+import anyio
+
+from db import calls
+from db.database import Database
+from db.errors import StoreUnavailable
+from db.events import EventRow
+from mcp_messenger.delivery.feed import Feed, Listener
+from mcp_messenger.delivery.owned_instance import OwnedInstance
+from mcp_messenger.errors import InternalError, NotReady
+from mcp_messenger.instances.supervisor import Supervisor
+from mcp_messenger.relay.port import METHODS, Ask, codec_of, deserialize_error, serialize_error
+from providers import errors
+from providers.errors import MessengerError
+from providers.models import InstanceState
+from providers.states import COMING, LOGGING_IN, WORKING
+
+log = logging.getLogger(__name__)
+
+ANSWER_WITHIN = 60.0
+WITHDRAW_WITHIN = 5.0
+UNDECIDED = COMING | {InstanceState.CREATED, InstanceState.STOPPED}
+"""States in which a call is left for later."""
+
+
+class Calls(Listener):
+    """Both sides: asks what other processes are to do, and does what they ask."""
+
+    def __init__(self, database: Database, feed: Feed, supervisor: Supervisor) -> None:
+        self._database = database
+        self._feed = feed
+        self._supervisor = supervisor
+        self._asked = anyio.Event()
+        self._answered: dict[str, anyio.Event] = {}
+
+    def wake(self, call_id: str) -> None:
+        """A call was answered; or, where it is none of ours, something may be asked of us."""
+        self._answered.get(call_id, self._asked).set()
+
+    def instance_changed(self, instance_id: UUID, rows: list[EventRow]) -> None:
+        """An instance that begins to run here may have been asked something meanwhile."""
+        if any(row.type == "state" for row in rows) and self._supervisor.get(instance_id) is not None:
+            self._asked.set()
+
+    async def run(self) -> None:
+        """Do what is asked of the instances that this process holds, until cancelled."""
+        async with anyio.create_task_group() as group:
+            while True:
+                settled = {id: owned for id, owned in self._supervisor.owned.items() if owned.provider.state.state not in UNDECIDED}
+                try:
+                    for call in await calls.claim(self._database, {id: owned.epoch for id, owned in settled.items()}) if settled else ():
+                        group.start_soon(self._do, settled[call.instance_id], call)
+                except StoreUnavailable as error:
+                    log.warning("calls unreadable: %s", error)
+                except Exception:
+                    # A statement that was cancelled, or the like: the next one may succeed.
+                    log.exception("calls unreadable")
+                with anyio.move_on_after(self._feed.poll_every):
+                    await self._asked.wait()
+                self._asked = anyio.Event()
+
+    async def _do(self, owned: OwnedInstance, call: calls.Call) -> None:
+        try:
+            await calls.answer(self._database, call.id, **await self._outcome_of(owned, call))
+        except StoreUnavailable as error:
+            log.warning("a call was not answered: %s", error, extra={"instance_id": str(call.instance_id)})
+
+    async def _outcome_of(self, owned: OwnedInstance, call: calls.Call) -> dict[str, Any]:
+        state = owned.provider.state.state
+        try:
+            if state not in (LOGGING_IN if call.method == "request_pairing_code" else WORKING):
+                raise NotReady(str(call.instance_id), state)
+            codec = codec_of(call.method)
+            arguments = dict(codec.arguments.model_validate_json(call.args))
+            answer = await METHODS[call.method](owned.provider)(**arguments)
+            return {"result": codec.answer.dump_python(answer, mode="json")}
+        except MessengerError as error:
+            return {"error": serialize_error(error)}
+        except Exception:
+            log.exception("call failed", extra={"instance_id": str(call.instance_id)})
+            return {"error": serialize_error(InternalError())}
+
+    def asker(self, instance_id: UUID) -> "Ask":
+        return functools.partial(self.ask, instance_id)
+
+    async def ask(self, instance_id: UUID, method: str, arguments: dict[str, Any]) -> Any:
+        """Raises what the method raised there, and Unreachable when nobody does it or the one who does it goes away."""
+        codec, call_id = codec_of(method), uuid4()
+        await calls.ask(self._database, call_id, instance_id, method, codec.arguments(**arguments).model_dump(mode="json"))
+        begun = True
+        try:
+            outcome = await self._wait(call_id)
+        finally:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(WITHDRAW_WITHIN):
+                begun = await calls.withdraw(self._database, call_id)
+        if outcome is None:
+            detail = "The process that runs the instance did not answer." if begun else "No process took this on: the instance runs nowhere now."
+            hint = "It may have been done; look before doing it again." if begun else "Nothing was done; try again in a moment."
+            raise errors.Unreachable(detail, maybe_sent=begun, hint=hint)
+        if outcome.error is not None:
+            raise deserialize_error(outcome.error)
+        return codec.answer.validate_json(outcome.result or "null")
+
+    async def _wait(self, call_id: UUID) -> calls.Outcome | None:
+        began = anyio.current_time()
+        try:
+            while True:
+                answered = self._answered[str(call_id)] = anyio.Event()
+                outcome = await calls.outcome(self._database, call_id)
+                if outcome is None or outcome.done:
+                    return outcome
+                patience = calls.CLAIM_WITHIN if not outcome.claimed else ANSWER_WITHIN if outcome.alive else 0.0
+                left = began + patience - anyio.current_time()
+                if left <= 0:
+                    return None
+                with anyio.move_on_after(min(left, self._feed.poll_every)):
+                    await answered.wait()
+        finally:
+            del self._answered[str(call_id)]

@@ -1,0 +1,308 @@
+"""Keeps one instance's container as it is to be: there, of the newest specification, running."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import anyio
+
+from mcp_messenger.config.containers import ContainerConfig
+from mcp_messenger.errors import Conflict, EngineAway, EngineRefused
+from mcp_messenger.instances.runtimes import containers
+from mcp_messenger.instances.runtimes.containers import Found
+from mcp_messenger.instances.runtimes.engine import Engine
+from mcp_messenger.instances.runtimes.images import Images, Preparing
+from mcp_messenger.instances.runtimes.ports import Ports
+from mcp_messenger.instances.runtimes.spec import PORT, RESTARTS, Spec
+from providers.errors import Unreachable
+from providers.models import InstanceState, StateChanged
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 30.0
+LOOK_AGAIN = 2.0
+"""Seconds, while something moves."""
+TRY_AGAIN = 5.0
+"""Seconds, after a refusal."""
+STEADY = 60.0
+"""Seconds that a container must have run for its end to be no crash loop."""
+STARTS = 5
+"""In STARTS_WITHIN seconds, after it had ended by itself: then it is left alone."""
+STARTS_WITHIN = 300.0
+PORTS_TRIED = 20
+ANSWER_WITHIN = 20.0
+"""Seconds, until something is said of it."""
+ANSWER_PAUSE = 0.03
+KILLED = 137
+"""The exit code of SIGKILL."""
+GOING = frozenset({"removing", "dead"})
+"""Words of the engine's for a container that is on its way out."""
+
+
+class CrashLoop(EngineRefused):
+    """The container ends again and again."""
+
+
+class Restarting(Preparing):
+    """The engine is about to start it again."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """What all containers of this installation share."""
+
+    engine: Engine
+    config: ContainerConfig
+    images: Images
+    ports: Ports | None
+    installation: UUID
+
+
+class ContainerReconciler:
+    """`trouble` is the state to show instead of the provider's own; `told` is awaited whenever it changes."""
+
+    def __init__(
+        self,
+        site: Site,
+        instance_id: UUID,
+        stage: str,
+        spec_of: Callable[[str], Spec],
+        told: Callable[[StateChanged | None], Awaitable[None]],
+        *,
+        had_login: bool,
+    ) -> None:
+        """`stage` is of the Dockerfile. `had_login`: a volume that is missing is a login lost, and not one that never was."""
+        self._site = site
+        self._instance_id = instance_id
+        self._stage = stage
+        self._spec_of = spec_of
+        self._told = told
+        self._had_login = had_login
+        self.trouble: StateChanged | None = StateChanged(state=InstanceState.PROCESSING)
+        self._scope = anyio.CancelScope()
+        self._changed = anyio.Event()
+        self._url: str | None = None
+        self._container: str | None = None
+        self._news: list[str] = []
+        self._is_told = False
+        self._is_oom = False
+        self._is_end_known = False
+        self._starts: deque[float] = deque(maxlen=STARTS)
+
+    def wake(self) -> None:
+        self._changed.set()
+
+    def happened(self, action: str, container: str, attributes: Mapping[str, str]) -> None:
+        """An event of the engine's. What it says of a container that we have replaced is no news."""
+        if container == self._container and action in {"oom", "start"}:
+            self._is_oom = action == "oom"
+        if container == self._container and action == "die":
+            self._news.append(self._cause(int(attributes.get("exitCode", "0") or 0), is_oom=self._is_oom))
+            self._is_oom = False
+            self._is_end_known = True
+        self.wake()
+
+    async def address(self) -> str:
+        """Raises Unreachable while the container is not up: what is asked for then has surely not been done."""
+        if self._url is None:
+            raise Unreachable("The instance's container is not up.", maybe_sent=False, hint="get_instance says what is the matter with it.")
+        return self._url
+
+    def close(self) -> None:
+        """End `run`. What the engine was asked to do is waited for: a container must not be started after it was stopped."""
+        self._scope.cancel()
+
+    async def run(self) -> None:
+        """Until closed."""
+        with self._scope:
+            await self._keep()
+
+    async def _keep(self) -> None:
+        while True:
+            self._changed = anyio.Event()
+            try:
+                pause = await self._attend()
+            except Exception:
+                # The store that the state is written to is away, or the like: the next look may succeed.
+                log.exception("container not looked after", extra=self._extra)
+                pause = LOOK_AGAIN
+            with anyio.move_on_after(pause):
+                await self._changed.wait()
+
+    async def _attend(self) -> float:
+        """Look, and say what is the matter; the seconds until the next look."""
+        if not self._is_told:
+            await self._show(self.trouble)
+        try:
+            await self._say_news()
+            await self._look()
+        except Preparing as error:
+            await self._tell(InstanceState.PROCESSING, error.detail)
+            return LOOK_AGAIN
+        except EngineAway as error:
+            # What runs goes on without the engine.
+            if self._url is None or self.trouble is not None:
+                await self._tell(InstanceState.PROCESSING, error.detail)
+            return TRY_AGAIN
+        except CrashLoop as error:
+            await self._tell(InstanceState.ERROR, error.detail)
+            return LOOK_EVERY
+        except (EngineRefused, Conflict) as error:
+            await self._tell(InstanceState.ERROR, f"{error.detail} {error.hint or ''}".strip())
+            return TRY_AGAIN
+        if self.trouble is not None:
+            await self._show(None)
+        return LOOK_EVERY
+
+    async def _say_news(self) -> None:
+        news, self._news = self._news, []
+        for line in news:
+            self._down()
+            await self._tell(InstanceState.DEGRADED, line)
+
+    async def _tell(self, state: InstanceState, reason: str) -> None:
+        trouble = StateChanged(state=state, reason=reason)
+        if trouble != self.trouble:
+            await self._show(trouble)
+
+    async def _show(self, trouble: StateChanged | None) -> None:
+        self.trouble, self._is_told = trouble, False
+        await self._told(trouble)
+        self._is_told = True
+
+    async def _look(self) -> None:
+        site = self._site
+        spec = self._spec_of(await site.images.id(self._stage))
+        found = await self._find()
+        if found is not None and found.listed.spec != spec.digest:
+            log.info("container of an outdated specification is replaced", extra=self._extra)
+            await self._remove(spec)
+            found = None
+        if found is None or not found.is_running:
+            self._down()
+            found = await self._set_going(found, spec)
+        self._container, self._is_end_known = found.listed.id, False
+        if self._url is None:
+            await self._rise(found)
+
+    async def _find(self) -> Found | None:
+        return await containers.find(self._site.engine, self._site.installation, self._instance_id)
+
+    async def _set_going(self, found: Found | None, spec: Spec) -> Found:
+        """Raises Restarting while there is nothing to do but wait, and CrashLoop."""
+        if found is None:
+            await self._create(spec)
+        elif found.listed.state in GOING:
+            raise Restarting("The container is being removed; another follows.")
+        elif found.is_restarting:
+            raise Restarting(f"{self._cause(found.exit_code, is_oom=found.is_oom)} It is being started again.")
+        else:
+            await self._revive(found, spec)
+        now = await self._find()
+        if now is None or not now.is_running:
+            raise Restarting("The container ended as soon as it was started.")
+        return now
+
+    async def _create(self, spec: Spec) -> None:
+        site = self._site
+        if await containers.ensure_volume(site.engine, site.installation, self._instance_id) and self._had_login:
+            await self._tell(InstanceState.DEGRADED, "The volume with the login was gone. A new one was made: the account has to be logged in again.")
+        self._had_login = True
+        for _ in range(PORTS_TRIED):
+            port = None if site.ports is None else site.ports.choose(await containers.published_ports(site.engine))
+            await containers.create(site.engine, spec, port)
+            try:
+                await containers.start(site.engine, spec.name)
+                return
+            except EngineRefused as error:
+                await containers.remove(site.engine, spec.name)
+                if not _is_port_taken(error):
+                    raise
+        raise Conflict("Docker refused every port that was tried.", hint="Give another range in MCP_MESSENGER_PORTS.")
+
+    async def _revive(self, found: Found, spec: Spec) -> None:
+        """Start one that has ended. A reconciler that is new, as after restart_instance, begins without a past."""
+        site = self._site
+        if self._starts and found.restarts >= RESTARTS and found.ran_for < STEADY:
+            raise CrashLoop(await self._last_words(found))
+        if len(self._starts) == STARTS and self._starts[0] > time.monotonic() - STARTS_WITHIN:
+            raise CrashLoop(await self._last_words(found))
+        self._starts.append(time.monotonic())
+        if found.listed.id == self._container and not self._is_end_known:
+            # The engine was away when it happened.
+            await self._tell(InstanceState.DEGRADED, self._cause(found.exit_code, is_oom=found.is_oom))
+        try:
+            await containers.start(site.engine, spec.name)
+        except EngineRefused as error:
+            if "marked for removal" in error.detail:
+                raise Restarting("The container is being removed; another follows.") from error
+            if not _is_port_taken(error):
+                raise
+            await self._remove(spec)
+            await self._create(spec)
+
+    async def _remove(self, spec: Spec) -> None:
+        self._down()
+        self._container = None
+        await containers.remove(self._site.engine, spec.name)
+
+    async def _last_words(self, found: Found) -> str:
+        lines = await containers.log_lines(self._site.engine, found.listed.name, 1)
+        last = f' Its last words: "{lines[-1][:300]}".' if lines else ""
+        return (
+            f"The container ends again and again. {self._cause(found.exit_code, is_oom=found.is_oom)}{last} It is left alone until restart_instance."
+        )
+
+    def _cause(self, exit_code: int, *, is_oom: bool) -> str:
+        if is_oom:
+            return f"The container ran out of memory (limit {self._site.config.memory // 2**20} MB)."
+        killed = " (killed)" if exit_code == KILLED else ""
+        return f"The container ended with exit code {exit_code}{killed}."
+
+    async def _rise(self, found: Found) -> None:
+        """Wait until the program in it answers, or until something happens to it."""
+        if not self._starts:
+            self._starts.append(time.monotonic())
+        name, port = found.listed.name, found.listed.port
+        url = f"http://{name}:{PORT}" if self._site.config.network is not None else f"http://127.0.0.1:{port}"
+        began, pause = time.monotonic(), ANSWER_PAUSE
+        while not await answers(url):
+            if self._news or time.monotonic() - began > ANSWER_WITHIN:
+                raise Restarting("The container is up, and nothing answers in it yet.")
+            await anyio.sleep(pause)
+            pause = min(pause * 1.1, 1.0)
+        self._url = url
+
+    def _down(self) -> None:
+        self._url = None
+
+    @property
+    def _extra(self) -> dict[str, str]:
+        return {"instance_id": str(self._instance_id)}
+
+
+def _is_port_taken(error: EngineRefused) -> bool:
+    return any(words in error.detail for words in ("port is already allocated", "address already in use"))
+
+
+async def answers(url: str) -> bool:
+    """Whether an HTTP server is there."""
+    address = urlsplit(url)
+    try:
+        with anyio.fail_after(2):
+            reader, writer = await asyncio.open_connection(address.hostname, address.port)
+            try:
+                writer.write(b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n")
+                return (await reader.readline()).startswith(b"HTTP/")
+            finally:
+                writer.close()
+                with suppress(OSError):
+                    await writer.wait_closed()
+    except (OSError, TimeoutError):
+        return False

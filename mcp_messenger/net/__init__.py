@@ -1,0 +1,1 @@
+"""What reaches the network or is reached over it."""

@@ -1,0 +1,146 @@
+"""The provider port over a wire: its methods by name, their arguments, answers and errors as JSON."""
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
+
+from mcp_messenger.errors import InternalError, NotReady
+from providers import errors
+from providers.base import Provider
+from providers.errors import MessengerError
+from providers.models import Download, Group, GroupChange, InstanceState, Media, Message, SendingBudget, Template, TextFormat
+
+METHODS: dict[str, Callable[[Provider], Callable[..., Awaitable[Any]]]] = {
+    "history": lambda provider: provider.history,
+    "edit": lambda provider: provider.edit,
+    "delete": lambda provider: provider.delete,
+    "react": lambda provider: provider.react,
+    "set_typing": lambda provider: provider.set_typing,
+    "mark_read": lambda provider: provider.mark_read,
+    "download": lambda provider: provider.download,
+    "list_groups": lambda provider: provider.list_groups,
+    "create_group": lambda provider: provider.create_group,
+    "add_participants": lambda provider: provider.add_participants,
+    "remove_participants": lambda provider: provider.remove_participants,
+    "set_admin": lambda provider: provider.set_admin,
+    "update_group": lambda provider: provider.update_group,
+    "invite_link": lambda provider: provider.invite_link,
+    "leave_group": lambda provider: provider.leave_group,
+    "list_templates": lambda provider: provider.list_templates,
+    "sending_budget": lambda provider: provider.sending_budget,
+    "request_pairing_code": lambda provider: provider.request_pairing_code,
+}
+"""Those of RemotePort."""
+
+
+AS_JSON = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A method's arguments and its answer as JSON."""
+
+    arguments: type[BaseModel]
+    answer: TypeAdapter[Any]
+
+
+@functools.cache
+def codec_of(method: str) -> Codec:
+    """By the signature in Provider."""
+    signature = inspect.signature(vars(Provider)[method])
+    named: dict[str, Any] = {name: (one.annotation, ...) for name, one in signature.parameters.items() if name != "self"}
+    return Codec(create_model(method, __config__=AS_JSON, **named), TypeAdapter(signature.return_annotation))
+
+
+Ask = Callable[[str, dict[str, Any]], Awaitable[Any]]
+"""A method's name and its arguments by name."""
+
+
+class RemotePort:
+    """The port of an instance that runs elsewhere: the same methods as Provider's, with the same errors, each of them asked for."""
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+
+    async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
+        return await self._ask("history", {"chat_id": chat_id, "before": before, "limit": limit})
+
+    async def edit(self, chat_id: str, message_id: str, text: str, format: TextFormat) -> None:
+        await self._ask("edit", {"chat_id": chat_id, "message_id": message_id, "text": text, "format": format})
+
+    async def delete(self, chat_id: str, message_id: str) -> None:
+        await self._ask("delete", {"chat_id": chat_id, "message_id": message_id})
+
+    async def react(self, chat_id: str, message_id: str, emoji: str | None) -> None:
+        await self._ask("react", {"chat_id": chat_id, "message_id": message_id, "emoji": emoji})
+
+    async def set_typing(self, chat_id: str, typing: bool) -> None:
+        await self._ask("set_typing", {"chat_id": chat_id, "typing": typing})
+
+    async def mark_read(self, chat_id: str, message_id: str) -> None:
+        await self._ask("mark_read", {"chat_id": chat_id, "message_id": message_id})
+
+    async def download(self, media: Media) -> Download:
+        return await self._ask("download", {"media": media})
+
+    async def list_groups(self) -> Sequence[Group]:
+        return await self._ask("list_groups", {})
+
+    async def create_group(self, title: str, participants: Sequence[str]) -> GroupChange:
+        return await self._ask("create_group", {"title": title, "participants": participants})
+
+    async def add_participants(self, group_id: str, participants: Sequence[str]) -> GroupChange:
+        return await self._ask("add_participants", {"group_id": group_id, "participants": participants})
+
+    async def remove_participants(self, group_id: str, participants: Sequence[str]) -> GroupChange:
+        return await self._ask("remove_participants", {"group_id": group_id, "participants": participants})
+
+    async def set_admin(self, group_id: str, participants: Sequence[str], admin: bool) -> GroupChange:
+        return await self._ask("set_admin", {"group_id": group_id, "participants": participants, "admin": admin})
+
+    async def update_group(self, group_id: str, title: str | None, description: str | None) -> Group:
+        return await self._ask("update_group", {"group_id": group_id, "title": title, "description": description})
+
+    async def invite_link(self, group_id: str) -> str:
+        return await self._ask("invite_link", {"group_id": group_id})
+
+    async def leave_group(self, group_id: str) -> None:
+        await self._ask("leave_group", {"group_id": group_id})
+
+    async def list_templates(self) -> Sequence[Template]:
+        return await self._ask("list_templates", {})
+
+    async def sending_budget(self) -> SendingBudget:
+        return await self._ask("sending_budget", {})
+
+    async def request_pairing_code(self, phone: str) -> str:
+        return await self._ask("request_pairing_code", {"phone": phone})
+
+
+OF_ERRORS = ("retry_after", "maybe_sent", "provider", "capability", "state")
+PLAIN = (errors.NotFound, errors.Forbidden, errors.InvalidRequest, errors.WindowClosed, errors.Rejected, errors.LoggedOut)
+
+
+def serialize_error(error: MessengerError) -> dict[str, Any]:
+    """An error as JSON."""
+    return {"code": error.code, "detail": error.detail, "hint": error.hint} | {name: vars(error)[name] for name in OF_ERRORS if name in vars(error)}
+
+
+def deserialize_error(data: dict[str, Any]) -> MessengerError:
+    """The error that `serialize_error` made this of; InternalError where it is of a kind that no provider raises."""
+    detail, hint = data["detail"], data["hint"]
+    match data["code"]:
+        case errors.RateLimited.code:
+            return errors.RateLimited(data["retry_after"], detail)
+        case errors.Unreachable.code:
+            return errors.Unreachable(detail, maybe_sent=data["maybe_sent"], hint=hint)
+        case errors.Unsupported.code:
+            return errors.Unsupported(data["provider"], data["capability"], hint=hint)
+        case NotReady.code:
+            return NotReady("", InstanceState(data["state"]), detail, hint=hint)
+        case code:
+            return next((cls for cls in PLAIN if cls.code == code), InternalError)(detail, hint=hint)

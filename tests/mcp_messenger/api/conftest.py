@@ -1,0 +1,49 @@
+import functools
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+from mcp import Client
+
+from mcp_messenger.operations.application import App
+from tests.mcp_clients import ERAS, in_memory, over_http, over_stdio, stdio_server
+from tests.running import running_app, serving
+
+
+@pytest.fixture
+async def app(database_url: str, tmp_path: Path) -> AsyncGenerator[App]:
+    async with running_app(database_url, tmp_path) as app:
+        yield app
+
+
+@pytest.fixture
+async def url(app: App) -> AsyncGenerator[str]:
+    """Where the application is served over HTTP."""
+    async with serving(app) as url:
+        yield url
+
+
+@pytest.fixture(params=["in memory", "http"])
+def way(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+Connect = Callable[..., AbstractAsyncContextManager[Client]]
+
+
+@pytest.fixture
+def connect(app: App, url: str, way: str, tmp_path: Path, database_url: str) -> Connect:
+    """`connect(era, message_handler=None)`: a client that comes in that way. Over stdio it is another process at the same store."""
+    match way:
+        case "in memory":
+            return functools.partial(in_memory, app)
+        case "http":
+            return functools.partial(over_http, f"{url}/mcp")
+        case _:
+            return functools.partial(over_stdio, stdio_server(tmp_path / "stdio", database_url), log=tmp_path / "log")
+
+
+@pytest.fixture(params=ERAS)
+def era(request: pytest.FixtureRequest) -> str:
+    return request.param

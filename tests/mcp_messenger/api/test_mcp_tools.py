@@ -1,0 +1,100 @@
+"""Calls of tools, in both eras of the protocol."""
+
+import json
+from typing import Any
+
+import pytest
+from mcp import Client
+
+from mcp_messenger.api.mcp.server import MessengerServer
+from mcp_messenger.operations.application import App
+from tests.mcp_clients import call, in_memory, refused, text_of
+from tests.running import ready_sandbox, until_status
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_way_of_a_message(app: App, era: str) -> None:
+    instance = await ready_sandbox(app)
+    async with in_memory(app, era) as client:
+        sent = await call(client, "send_message", instance_id=instance, to="ann", message="Is the room free?")
+        assert sent["status"] in {"sent", "delivered", "read"}
+        answer = await call(client, "wait_for_reply", instance_id=instance, message_id=sent["message_id"], timeout=20)
+        (reply,) = answer["replies"]
+        assert (reply["from"], reply["text"], answer["untrusted"]) == ("Ann Lee", "echo: Is the room free?", True)
+        page = await call(client, "get_messages", instance_id=instance, chat_id="ann")
+        assert [message["from"] for message in page["messages"]] == ["Ann Lee", "me"]
+        found = await call(client, "search_messages", instance_id=instance, query="room")
+        assert {message["id"] for message in found["messages"]} == {sent["message_id"], reply["id"]}
+        chats = await call(client, "list_chats", instance_id=instance, unread=True)
+        assert [(chat["id"], chat["unread"]) for chat in chats["chats"]] == [("ann", 1)]
+
+
+async def test_the_text_of_an_answer_is_its_structure(app: App, era: str) -> None:
+    async with in_memory(app, era) as client:
+        answer = await client.call_tool("list_instances", {})
+    assert answer.structured_content == {"instances": []}
+    assert json.loads(text_of(answer)) == answer.structured_content
+
+
+async def test_unknown_arguments_are_refused_with_those_there_are(app: App, era: str) -> None:
+    async with in_memory(app, era) as client:
+        text = await refused(client, "send_message", instance_id="x", to="ann", message="x", priority="high")
+        unknown = await refused(client, "send_massage")
+    assert "priority" in text
+    assert "send_message takes: instance_id, to, reply_to, idempotency_key, message, format, split." in text
+    assert "send_message" in unknown
+
+
+async def test_wrong_arguments_are_named_without_their_values(app: App, era: str) -> None:
+    async with in_memory(app, era) as client:
+        texts = [
+            await refused(client, "create_instance", provider="sandbox", credentials="hunter2-hunter2"),
+            await refused(client, "create_instance", provider="sandbox", credentials={"access_code": ["hunter2-hunter2"]}),
+            await refused(client, "create_instance", provider="telegram", credentials={"token": "hunter2-hunter2", "x": 1}),
+            await refused(client, "send_message", instance_id="x", to="ann", message=["hunter2-hunter2"]),
+            await refused(client, "send_message", instance_id="x", to="ann"),
+        ]
+    assert all(text.startswith("invalid_input: ") for text in texts)
+    assert "message: Field required" in texts[-1]
+    assert not [text for text in texts if "hunter2" in text]
+
+
+async def test_no_key_and_no_secret_reaches_a_model(app: App, era: str) -> None:
+    async with in_memory(app, era) as client:
+        answer = await client.call_tool(
+            "create_instance", {"provider": "sandbox", "credentials": {"access_code": "sandbox-hunter2", "webhook_secret": "hunter2-hunter2"}}
+        )
+        instance = (answer.structured_content or {})["instance_id"]
+        told = [await client.call_tool(tool, {"instance_id": instance}) for tool in ("get_instance", "get_auth_status", "stop_instance")]
+    assert not answer.is_error
+    for one in (answer, *told):
+        wire = one.model_dump_json()
+        assert "hunter2" not in wire
+        assert "api_key" not in wire
+        assert "mm_" not in wire
+
+
+async def test_a_qr_code_is_a_picture_beside_short_text(app: App, era: str) -> None:
+    async with in_memory(app, era) as client:
+        instance = (await call(client, "create_instance", provider="sandbox"))["instance_id"]
+        await until_status(app, instance, "qr_ready")
+        answer = await client.call_tool("get_qr", {"instance_id": instance})
+    text, picture = answer.content
+    assert text.type == "text"
+    assert picture.type == "image"
+    assert len(text.text) < 500
+    assert picture.mime_type == "image/png"
+    assert "png" not in (answer.structured_content or {})
+    assert (answer.structured_content or {})["qr"] in text.text
+
+
+async def test_what_breaks_is_logged_and_not_told(app: App, caplog: pytest.LogCaptureFixture) -> None:
+    async def authenticate(context: Any) -> Any:
+        raise RuntimeError("the reason")
+
+    async with Client(MessengerServer(app, authenticate)) as client:
+        text = await refused(client, "list_instances")
+    assert text.startswith("internal_error: ")
+    assert "the reason" not in text
+    assert "the reason" in caplog.text

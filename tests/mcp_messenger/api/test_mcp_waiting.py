@@ -1,0 +1,69 @@
+"""Calls that take long: they tell that they are alive, and end when nobody waits for them any more."""
+
+from typing import Any
+
+import anyio
+import pytest
+
+from mcp_messenger.api.mcp import server
+from mcp_messenger.operations.application import App
+from mcp_messenger.security.caller import parse_instance_id
+from tests.mcp_clients import call, in_memory
+from tests.running import ready_sandbox, until
+
+pytestmark = pytest.mark.anyio
+
+
+def waiters(app: App, instance: str) -> int:
+    id = parse_instance_id(instance)
+    return sum(len(waiting) for key, waiting in app.feed._waiting.items() if key[0] == id)
+
+
+async def test_progress_is_told_until_the_message_comes(app: App, connect: Any, era: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "PROGRESS_EVERY", 0.01)
+    instance = await ready_sandbox(app)
+    told: list[float] = []
+    heard: list[str] = []
+
+    async with connect(era) as client, anyio.create_task_group() as tasks:
+
+        async def wait() -> None:
+            answer = await client.call_tool("wait_for_messages", {"instance_id": instance, "timeout": 20}, progress_callback=on_progress)
+            heard.extend(message["text"] for message in (answer.structured_content or {})["messages"])
+
+        async def on_progress(progress: float, total: float | None, message: str | None) -> None:
+            assert message is not None
+            assert message.startswith("still waiting after")
+            told.append(progress)
+            if len(told) == 3:
+                tasks.start_soon(client.call_tool, "send_message", {"instance_id": instance, "to": "ann", "message": "Are you there?"})
+
+        tasks.start_soon(wait)
+    assert told == sorted(told)
+    assert heard == ["echo: Are you there?"]
+
+
+async def test_a_call_that_is_given_up_ends_on_the_server(app: App, connect: Any, era: str) -> None:
+    instance = await ready_sandbox(app)
+    async with connect(era) as client:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(client.call_tool, "wait_for_messages", {"instance_id": instance, "timeout": 300})
+            await until(lambda: waiters(app, instance) == 1)
+            tasks.cancel_scope.cancel()
+        await until(lambda: waiters(app, instance) == 0)
+        assert (await call(client, "get_auth_status", instance_id=instance))["state"] == "ready"
+
+
+async def test_the_cursor_of_a_wait_misses_nothing_and_repeats_nothing(app: App, era: str) -> None:
+    instance = await ready_sandbox(app)
+    async with in_memory(app, era) as client:
+        cursor = (await call(client, "wait_for_messages", instance_id=instance, timeout=0))["cursor"]
+        for text in ("one", "two", "three"):
+            await call(client, "send_message", instance_id=instance, to="ann", message=text)
+        heard: list[str] = []
+        while len(heard) < 3:
+            answer = await call(client, "wait_for_messages", instance_id=instance, cursor=cursor, timeout=20, limit=1)
+            cursor = answer["cursor"]
+            heard += [message["text"] for message in answer["messages"]]
+        assert heard == ["echo: one", "echo: two", "echo: three"]
+        assert (await call(client, "wait_for_messages", instance_id=instance, cursor=cursor, timeout=0))["messages"] == []

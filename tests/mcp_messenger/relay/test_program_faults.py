@@ -1,0 +1,253 @@
+"""Programs and managers that die at the worst moment: nothing is lost, nothing is sent twice, unknown only where it may have gone."""
+
+import signal
+import ssl
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from pydantic import SecretStr
+
+from mcp_messenger.instances.remote_provider import RemoteProvider
+from providers.errors import Unreachable
+from providers.models import Draft, InstanceState, MessageReceived, SentMessage, StateChanged
+from providers.telegram.settings import TelegramSettings
+from tests.mcp_messenger.relay.process import Managed, managed
+from tests.program import ROOT
+from tests.providers.harness import Inbox
+from tests.standins.telegram_bot_api import StandInBot, TelegramStandIn
+
+pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")]
+
+
+@pytest.fixture
+async def telegram() -> AsyncIterator[TelegramStandIn]:
+    async with TelegramStandIn() as telegram:
+        yield telegram
+
+
+class Account:
+    """A bot, somebody who has written to it, and what a manager needs."""
+
+    def __init__(self, telegram: TelegramStandIn, tls: ssl.SSLContext) -> None:
+        self.telegram = telegram
+        self.bot: StandInBot = telegram.add_bot()
+        self.ann = self.bot.person("Ann")
+        self._settings = TelegramSettings(token=SecretStr(self.bot.token), base_url=telegram.url)
+        self._tls = tls
+
+    def remote(self, program: Managed) -> RemoteProvider:
+        return program.remote(self._settings, self._tls)
+
+    async def ready(self, program: Managed, inbox: Inbox) -> RemoteProvider:
+        remote = self.remote(program)
+        await remote.start(inbox.deliver)
+        await inbox.state(InstanceState.READY)
+        return remote
+
+    def draft(self, text: str, client_id: str = "1") -> Draft:
+        return Draft(client_id=client_id, chat_id=str(self.ann), text=text)
+
+    def texts(self) -> list[str]:
+        return [call.params["text"] for call in self.bot.sent]
+
+
+@pytest.fixture
+def account(telegram: TelegramStandIn, tls: ssl.SSLContext) -> Account:
+    return Account(telegram, tls)
+
+
+def received(*inboxes: Inbox) -> list[str]:
+    """What a store that takes each message once holds."""
+    taken = {event.message.id: event.message.text for inbox in inboxes for event in inbox.events if isinstance(event, MessageReceived)}
+    return sorted(taken.values())
+
+
+def delivered(inbox: Inbox) -> list[str]:
+    return [event.message.text for event in inbox.events if isinstance(event, MessageReceived)]
+
+
+@pytest.mark.parametrize(
+    ("point", "outcome", "gone"),
+    [
+        ("before it is begun", "sent", 1),
+        ("after it is begun", "unknown", 0),
+        ("after the platform", "unknown", 1),
+        ("after it is settled", "sent", 1),
+    ],
+)
+async def test_a_kill_while_sending(point: str, outcome: str, gone: int, account: Account, tmp_path: Path) -> None:
+    """The manager asks again until the program that was started again knows what became of it."""
+    async with managed("telegram", tmp_path, dies=point) as program:
+        remote = await account.ready(program, Inbox())
+        answers: list[Any] = []
+
+        async def send() -> None:
+            try:
+                answers.append(await remote.send(account.draft("hello")))
+            except Unreachable as error:
+                answers.append(error)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(send)
+            assert await program.ended() == -signal.SIGKILL
+            await program.start()
+        if point == "before it is begun" and isinstance(answers[0], Unreachable):
+            # It asked while nothing was running yet, and was told the truth; its outbox tries again.
+            answers[0] = await _again(account, remote)
+        if outcome == "sent":
+            assert isinstance(answers[0], SentMessage)
+        else:
+            assert isinstance(answers[0], Unreachable)
+            assert answers[0].maybe_sent
+        assert account.texts() == ["hello"] * gone
+        for _ in range(2):
+            if outcome == "sent":
+                assert await remote.send(account.draft("hello")) == answers[0]
+            else:
+                with pytest.raises(Unreachable) as caught:
+                    await remote.send(account.draft("hello"))
+                assert caught.value.maybe_sent
+        assert account.texts() == ["hello"] * gone
+        await remote.detach()
+
+
+async def _again(account: Account, remote: RemoteProvider) -> SentMessage:
+    with anyio.fail_after(20):
+        while True:
+            try:
+                return await remote.send(account.draft("hello"))
+            except Unreachable as error:
+                if error.maybe_sent:
+                    raise
+                await anyio.sleep(0.05)
+
+
+async def test_a_kill_while_the_platform_works_on_it(account: Account, tmp_path: Path) -> None:
+    async with managed("telegram", tmp_path) as program:
+        inbox = Inbox()
+        remote = await account.ready(program, inbox)
+        hold = account.bot.hold_next("sendMessage")
+        async with anyio.create_task_group() as tasks:
+
+            async def send() -> None:
+                with pytest.raises(Unreachable) as caught:
+                    await remote.send(account.draft("hello"))
+                assert caught.value.maybe_sent
+
+            tasks.start_soon(send)
+            await hold.arrived.wait()
+            await program.kill()
+            hold.let_go.set()
+            await program.start()
+        assert account.texts() in ([], ["hello"])
+        before = account.texts()
+        with pytest.raises(Unreachable):
+            await remote.send(account.draft("hello"))
+        assert account.texts() == before
+        await remote.detach()
+
+
+@pytest.mark.parametrize("point", ["before the spool", "after the spool"])
+async def test_a_kill_while_receiving(point: str, account: Account, tmp_path: Path) -> None:
+    async with managed("telegram", tmp_path, dies=point) as program:
+        inbox = Inbox()
+        remote = await account.ready(program, inbox)
+        account.bot.user_writes(account.ann, "hello")
+        assert await program.ended() == -signal.SIGKILL
+        await inbox.wait(StateChanged, lambda state: state.state is InstanceState.DEGRADED)
+        account.bot.user_writes(account.ann, "are you there?")
+        await program.start()
+        await inbox.message("are you there?")
+        assert delivered(inbox) == ["hello", "are you there?"]
+        assert remote.state.state is not InstanceState.ERROR
+        await remote.detach()
+
+
+async def test_events_wait_for_a_manager_that_died(account: Account, tmp_path: Path) -> None:
+    """What the first took and never confirmed comes again; what nobody took waits, through a kill of the program too."""
+    async with managed("telegram", tmp_path) as program:
+        first = Inbox()
+        remote = await account.ready(program, first)
+        account.bot.user_writes(account.ann, "one")
+        await first.message("one")
+        await _confirmed(program)
+        await remote.detach()
+        for text in ("two", "three"):
+            account.bot.user_writes(account.ann, text)
+        await account.telegram.until(lambda: not account.bot.pending)
+        await program.kill()
+        account.bot.user_writes(account.ann, "four")
+        await program.start()
+        second = Inbox()
+        again = await account.ready(program, second)
+        await second.message("four")
+        assert delivered(second) == ["two", "three", "four"]
+        assert received(first, second) == ["four", "one", "three", "two"]
+        await again.detach()
+
+
+@pytest.mark.parametrize(("dies", "taken_by_the_first"), [("before", 0), ("after", 1)])
+async def test_a_manager_that_is_killed_while_it_takes_something(dies: str, taken_by_the_first: int, account: Account, tmp_path: Path) -> None:
+    """What it had stored and not confirmed comes a second time, for a store that knows it; what it had not stored comes for the first."""
+    async with managed("telegram", tmp_path) as program:
+        store = tmp_path / "store.txt"
+        store.touch()
+        command = [sys.executable, "-m", "tests.mcp_messenger.relay.reader", program.url, account.bot.token, account.telegram.url, str(store)]
+        async with await anyio.open_process([*command, dies], cwd=ROOT) as doomed:
+            await account.telegram.until_called(account.bot, "getUpdates")
+            account.bot.user_writes(account.ann, "first")
+            with anyio.fail_after(30):
+                assert await doomed.wait() == -signal.SIGKILL
+        assert store.read_text().splitlines() == ["first"] * taken_by_the_first
+        account.bot.user_writes(account.ann, "second")
+        async with await anyio.open_process(command, cwd=ROOT) as successor:
+            with anyio.fail_after(30):
+                while "second" not in store.read_text():  # noqa: ASYNC110 - it is of another process
+                    await anyio.sleep(0.05)
+            successor.kill()
+        assert store.read_text().splitlines() == ["first"] * taken_by_the_first + ["first", "second"]
+
+
+async def _confirmed(program: Managed) -> None:
+    """The answer that a manager has taken everything comes with its next question."""
+    async with program.http() as client:
+        with anyio.fail_after(20):
+            while [one for one in (await client.get("/events")).json()["events"] if one["event"]["type"] == "message"]:  # noqa: ASYNC110 - elsewhere
+                await anyio.sleep(0.02)
+
+
+async def test_two_managers_that_pull_lose_nothing_and_the_older_one_is_told(account: Account, tmp_path: Path) -> None:
+    async with managed("telegram", tmp_path) as program:
+        old, new = Inbox(), Inbox()
+        older = await account.ready(program, old)
+        for number in range(10):
+            account.bot.user_writes(account.ann, f"{number:02}")
+        newer = await account.ready(program, new)
+        await old.wait(StateChanged, lambda state: "Another manager" in (state.reason or ""))
+        for number in range(10, 20):
+            account.bot.user_writes(account.ann, f"{number:02}")
+        await new.message("19")
+        assert received(old, new) == [f"{number:02}" for number in range(20)]
+        assert len(delivered(new)) == len(set(delivered(new)))
+        await older.stop()
+        account.bot.user_writes(account.ann, "still connected")
+        await new.message("still connected")
+        await newer.stop()
+        assert newer.state.state is InstanceState.STOPPED
+
+
+async def test_a_manager_whose_store_is_away_gets_everything_once_it_is_back(account: Account, tmp_path: Path) -> None:
+    async with managed("telegram", tmp_path) as program:
+        inbox = Inbox()
+        remote = await account.ready(program, inbox)
+        inbox.refuse(3)
+        for number in range(5):
+            account.bot.user_writes(account.ann, str(number))
+        await inbox.message("4")
+        assert delivered(inbox) == [str(number) for number in range(5)]
+        assert len(inbox.refused) >= 3
+        await remote.stop()
