@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 import anyio
 
 from db.errors import StoreUnavailable, translated
-from db.single_flight import Sharing
+from db.single_flight import SingleFlight
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -30,7 +30,7 @@ class Database:
         self._pool: AsyncConnectionPool[AsyncConnection[TupleRow]] | None = None
         self._started = anyio.Event()
         self._failure: str | None = None
-        self._reads = Sharing()
+        self._reads = SingleFlight()
         self.wanted = anyio.Event()
         """Somebody waits for the store, or will soon."""
 
@@ -77,7 +77,7 @@ class Database:
 
     async def read(self, row: type[Row], sql: LiteralString, params: Params, *, planned_anew: bool = False) -> list[Row]:
         """`all`, of a statement that writes nothing and whose parameters can be hashed: who asks the same at the same time shares the rows."""
-        return list(await self._reads.ask((row, sql, *params.values()), lambda: self.all(row, sql, params, planned_anew=planned_anew)))
+        return list(await self._reads.run((row, sql, *params.values()), lambda: self.all(row, sql, params, planned_anew=planned_anew)))
 
     async def read_one(self, row: type[Row], sql: LiteralString, params: Params) -> Row | None:
         rows = await self.read(row, sql, params)

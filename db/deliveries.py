@@ -60,7 +60,7 @@ CLAIM: LiteralString = (
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class ClaimedDelivery:
     """A delivery that is ours until `lease_until`, with its event (whose `type` is None when it is not there any more) and its chat."""
 
     id: int
@@ -81,13 +81,15 @@ class Claimed:
     chat_phone: str | None
 
 
-async def claim(database: Database, target: str, *, limit: int, each: int, busy: Mapping[UUID, int], breaker: int, lease: float) -> list[Claimed]:
+async def claim(
+    database: Database, target: str, *, limit: int, each: int, busy: Mapping[UUID, int], breaker: int, lease: float
+) -> list[ClaimedDelivery]:
     """The next deliveries that are due, the first of each chat, at most `each` of an instance (less those that are `busy` here).
 
     An instance with so many failures as `breaker` gets one. Who does not settle within `lease` seconds has lost them.
     """
     return await database.all(
-        Claimed,
+        ClaimedDelivery,
         CLAIM,
         {
             "target": target,
@@ -102,7 +104,7 @@ async def claim(database: Database, target: str, *, limit: int, each: int, busy:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class DeliveryOutcome:
     """What became of a delivery: done, dead, or pending again in `delay` seconds."""
 
     id: int
@@ -125,7 +127,7 @@ SETTLE: LiteralString = """
     RETURNING deliveries.id"""
 
 
-async def settle(database: Database, target: str, settled: Sequence[Settled], *, working: Sequence[UUID]) -> set[int]:
+async def settle(database: Database, target: str, settled: Sequence[DeliveryOutcome], *, working: Sequence[UUID]) -> set[int]:
     """Write down what became of them; the endpoints of `working` are well.
 
     A delivery that is missing in the answer is gone, or somebody else has claimed it meanwhile.
@@ -139,7 +141,7 @@ GIVE_BACK: LiteralString = """
     FROM unnest(%(ids)s::bigint[], %(leases)s::timestamptz[]) AS ours (id, lease) WHERE deliveries.id = ours.id AND lease_until = ours.lease"""
 
 
-async def give_back(database: Database, claimed: Sequence[Claimed]) -> None:
+async def give_back(database: Database, claimed: Sequence[ClaimedDelivery]) -> None:
     """They were not tried after all."""
     await database.execute(GIVE_BACK, {"ids": [one.id for one in claimed], "leases": [one.lease_until for one in claimed]})
 

@@ -225,15 +225,15 @@ STATE: LiteralString = (
 
 
 @dataclass(frozen=True, slots=True)
-class Changed:
+class Change:
     event_id: int | None
     """None: it was so already."""
 
 
-async def change(database: Database, statement: LiteralString, params: dict[str, Any]) -> Changed | None:
+async def change(database: Database, statement: LiteralString, params: dict[str, Any]) -> Change | None:
     """Run one of the statements above. None: refused, since `epoch` (unless it is None) is not the lease's any more."""
     rows = await database.rows(statement, _complete(params))
-    return Changed(rows[0][0]) if rows else None
+    return Change(rows[0][0]) if rows else None
 
 
 def _complete(params: dict[str, Any]) -> dict[str, Any]:
@@ -273,7 +273,7 @@ MOVE_MESSAGES: LiteralString = "UPDATE messages SET chat_id = %(chat_id)s WHERE 
 MOVE_OUTBOX: LiteralString = "UPDATE outbox SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s"
 
 
-async def migrate_chat(database: Database, params: dict[str, Any]) -> Changed | None:
+async def migrate_chat(database: Database, params: dict[str, Any]) -> Change | None:
     """Move everything of the chat `old_id` to `chat_id`; the old id stays known as an alias. Answers as `change` does."""
     params = _complete(params)
     async with database.transaction() as connection:
@@ -283,4 +283,4 @@ async def migrate_chat(database: Database, params: dict[str, Any]) -> Changed | 
             return None
         for statement in (MOVE_CHAT, EMPTY_CHAT, MOVE_MESSAGES, MOVE_OUTBOX):
             await connection.execute(statement, params)
-    return Changed(rows[0][0])
+    return Change(rows[0][0])

@@ -131,7 +131,7 @@ class DesiredState:
     """Of the API key that it is spoken to with; None where it needs none, in this process."""
 
 
-WISHES: LiteralString = """
+DESIRED_STATES: LiteralString = """
     SELECT i.id, i.desired,
         CASE WHEN i.runtime <> 'process' THEN (SELECT k.id FROM api_keys k WHERE k.instance_id = i.id AND k.revoked_at IS NULL) END AS key_id,
         EXISTS (SELECT FROM outbox WHERE instance_id = i.id AND claimed_epoch IS NULL AND not_before <= now()) AS has_queued_sends
@@ -140,10 +140,10 @@ WISHES: LiteralString = """
 
 async def desired_states(database: Database, instance_ids: Sequence[UUID]) -> dict[UUID, DesiredState]:
     """Those that are gone are missing."""
-    return {wish.id: wish for wish in await database.all(DesiredState, WISHES, {"ids": list(instance_ids)})}
+    return {state.id: state for state in await database.all(DesiredState, DESIRED_STATES, {"ids": list(instance_ids)})}
 
 
-FORSAKEN: LiteralString = """
+ORPHANED_INSTANCES: LiteralString = """
     SELECT i.id FROM message_instances i LEFT JOIN leases l ON l.instance_id = i.id
     WHERE i.desired = 'stopped' AND i.status IN ('starting', 'qr_ready', 'authenticated', 'ready', 'degraded')
       AND (%(only)s::uuid IS NULL OR i.id = %(only)s) AND (l.expires_at IS NULL OR l.expires_at < now())"""
@@ -151,7 +151,7 @@ FORSAKEN: LiteralString = """
 
 async def orphaned_instances(database: Database, *, only: UUID | None = None) -> list[UUID]:
     """Instances that should be stopped and do not run any more, though their state says so: their owner died on the way."""
-    return [row[0] for row in await database.rows(FORSAKEN, {"only": only})]
+    return [row[0] for row in await database.rows(ORPHANED_INSTANCES, {"only": only})]
 
 
 WAITING: LiteralString = """

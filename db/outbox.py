@@ -20,7 +20,7 @@ QUEUE: LiteralString = """
         WHERE NOT EXISTS (SELECT FROM known)
         ON CONFLICT (instance_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
         RETURNING id, content->>'fingerprint' AS fingerprint
-    ), boxed AS (
+    ), waiting AS (
         INSERT INTO outbox (message_id, instance_id, chat_id, draft, upload)
         SELECT id, %(instance_id)s, %(chat_id)s, %(draft)s, %(upload)s FROM queued
     )
@@ -98,7 +98,7 @@ CLAIM: LiteralString = (
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class ClaimedSend:
     message_id: int
     chat_id: str
     draft: dict[str, Any]
@@ -107,13 +107,13 @@ class Claimed:
     """Before this one."""
 
 
-async def claim(database: Database, instance_id: UUID, *, epoch: int, in_flight: Collection[int]) -> list[Claimed]:
+async def claim(database: Database, instance_id: UUID, *, epoch: int, in_flight: Collection[int]) -> list[ClaimedSend]:
     """The next message of every chat of the instance, now marked as being sent. Nothing when the lease is not ours.
 
     `in_flight` are those that were claimed with this epoch and have not been settled. What is claimed with it besides them was claimed by
     a call whose answer was lost, so it has not been tried: it is given now.
     """
-    return await database.all(Claimed, CLAIM, {"instance_id": instance_id, "epoch": epoch, "in_flight": list(in_flight)})
+    return await database.all(ClaimedSend, CLAIM, {"instance_id": instance_id, "epoch": epoch, "in_flight": list(in_flight)})
 
 
 NEXT_DUE: LiteralString = "SELECT extract(epoch FROM min(not_before) - now())::float8 FROM (" + HEADS + ") AS heads WHERE claimed_epoch IS NULL"
@@ -183,7 +183,7 @@ ABSORB_ECHO: LiteralString = """
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class SettledSend:
     """`more`: something else of the instance waits to be claimed. What is queued later wakes its owner by itself."""
 
     event_id: int
@@ -192,7 +192,7 @@ class Settled:
 
 async def sent(
     database: Database, instance_id: UUID, message_id: int, *, platform_id: str, sent_at: datetime, content: dict[str, Any]
-) -> Settled | None:
+) -> SettledSend | None:
     """The message went out. None: that was known already."""
     from psycopg.errors import UniqueViolation
 
@@ -217,15 +217,15 @@ async def sent(
             rows = await (await connection.execute(SENT, {**params, **lived})).fetchall()
     if not rows:
         await database.execute(LEARN_CONTENT, params)
-    return Settled(rows[0][0], rows[0][1]) if rows else None
+    return SettledSend(rows[0][0], rows[0][1]) if rows else None
 
 
-async def ended(database: Database, message_id: int, status: str, error: dict[str, Any]) -> Settled | None:
+async def ended(database: Database, message_id: int, status: str, error: dict[str, Any]) -> SettledSend | None:
     """The message failed, or its fate is unknown; `error` holds code and message. None: its fate was known already."""
     rows = await database.rows(
         ENDED, {"id": message_id, "status": status, "error": jsonb(error), "type": "receipt", "data": jsonb({"status": status, **error})}
     )
-    return Settled(rows[0][0], rows[0][1]) if rows else None
+    return SettledSend(rows[0][0], rows[0][1]) if rows else None
 
 
 REQUEUE: LiteralString = (
@@ -245,13 +245,13 @@ async def requeue(database: Database, message_id: int, *, epoch: int, delay: flo
     await database.execute(REQUEUE, params)
 
 
-STRANDED: LiteralString = """
+ORPHANED: LiteralString = """
     SELECT message_id FROM outbox WHERE instance_id = %(instance_id)s AND claimed_epoch < %(epoch)s"""
 
 
 async def orphaned(database: Database, instance_id: UUID, *, epoch: int) -> list[int]:
     """Messages that an earlier owner was sending when it went away: they may have gone out."""
-    return [row[0] for row in await database.rows(STRANDED, {"instance_id": instance_id, "epoch": epoch})]
+    return [row[0] for row in await database.rows(ORPHANED, {"instance_id": instance_id, "epoch": epoch})]
 
 
 DEPTH: LiteralString = "SELECT count(*), coalesce(extract(epoch FROM now() - min(not_before)), 0)::float8 FROM outbox"

@@ -9,7 +9,7 @@ from db.errors import StoreUnavailable
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Grant:
     """`granted` calls may be made; `ahead` is in seconds, until the whole quota is there again."""
 
     granted: int
@@ -29,12 +29,12 @@ TAKE: LiteralString = """
     RETURNING granted, extract(epoch FROM spent_until - now())::float8 AS ahead"""
 
 
-async def take(database: Database, key: bytes, wanted: int, *, quota: int, each: timedelta) -> Taken:
+async def take(database: Database, key: bytes, wanted: int, *, quota: int, each: timedelta) -> Grant:
     """Up to `wanted` calls of the caller, who has `quota` at once and one more every `each`. Raises StoreUnavailable, for a broken table too."""
     from psycopg import Error
 
     try:
-        taken = await database.one(Taken, TAKE, {"key": key, "wanted": wanted, "quota": quota, "each": each})
+        taken = await database.one(Grant, TAKE, {"key": key, "wanted": wanted, "quota": quota, "each": each})
     except Error as error:
         raise StoreUnavailable from error
     assert taken is not None

@@ -8,14 +8,14 @@ import anyio
 T = TypeVar("T")
 
 
-class Sharing:
+class SingleFlight:
     """Who comes while the same is being asked waits, with all who come meanwhile, for one more asking: no answer is older than its question."""
 
     def __init__(self) -> None:
         self._asking: dict[Hashable, _Round] = {}
         self._waiting: dict[Hashable, _Round] = {}
 
-    async def ask(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
+    async def run(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
         """What `ask` returns or raises, for us or for somebody with the same key."""
         while (joined := self._waiting.get(key)) is not None:
             await joined.over.wait()

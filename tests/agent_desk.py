@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from db import instances as instance_rows
+from db import instances
 from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.operations.agents import ChatAgent, OfAgentChat, SetChatAgent, get_chat_agent, set_chat_agent
 from mcp_messenger.operations.application import App
@@ -83,5 +83,5 @@ class Desk:
 async def opened(database_url: str, folder: Path, agents: AgentOsStandIn, *, stream: bool = False, **config: Any) -> AsyncGenerator[Desk]:
     async with running_app(database_url, folder, agno_url=agents.url, **config) as app:
         instance_id = await ready_sandbox(app, persona="human")
-        await instance_rows.update(app.database, UUID(instance_id), agno_enable=True, agent_id="helper", stream=stream)
+        await instances.update(app.database, UUID(instance_id), agno_enable=True, agent_id="helper", stream=stream)
         yield Desk(app, database_url, instance_id, agents)

@@ -20,7 +20,7 @@ import anyio.abc
 from anyio.streams.buffered import BufferedByteReceiveStream
 from pydantic import SecretStr
 
-import db.bursts
+import db.batches
 import db.deliveries
 import db.inbound
 import db.leases
@@ -53,12 +53,12 @@ POINTS: dict[str, tuple[Any, str, When]] = {
     "before the posts": (db.deliveries, "claim", "given"),
     "after the posts": (db.deliveries, "settle", "before"),
     "after the settled posts": (db.deliveries, "settle", "given"),
-    "after the question's claim": (db.bursts, "take", "given"),
+    "after the question's claim": (db.batches, "take", "given"),
     "after the run": (AgentOs, "run", "given"),
-    "before it is shown": (db.bursts, "show", "after"),
+    "before it is shown": (db.batches, "show", "after"),
     "before an edit": (TelegramProvider, "edit", "before"),
     "after an edit": (TelegramProvider, "edit", "after"),
-    "before the question's end": (db.bursts, "end", "before"),
+    "before the question's end": (db.batches, "end", "before"),
 }
 """What is called there, and whether to die before it is called, after, or when it has given something."""
 

@@ -1,6 +1,6 @@
-"""Has agents answer what comes in: a run for each burst of a chat, and its answer once.
+"""Has agents answer what comes in: a run for each batch of a chat, and its answer once.
 
-The answer's idempotency key is made of the first delivery of its burst. Who dies before the answer is queued has the run made again; who
+The answer's idempotency key is made of the first delivery of its batch. Who dies before the answer is queued has the run made again; who
 dies after it finds the answer there (agent_answer.py).
 """
 
@@ -13,16 +13,15 @@ from functools import partial
 import anyio
 import anyio.abc
 
-from db import agents, deliveries, history, instances, messages
-from db import bursts as store
-from db.bursts import TARGET, Asked, Standing
-from db.deliveries import Claimed
+from db import agents, batches, deliveries, history, instances, messages
+from db.batches import TARGET, AnswerProgress, BatchedMessage
+from db.deliveries import ClaimedDelivery
 from db.errors import StoreUnavailable
 from db.events import TRACE
 from db.instances import InstanceRow
 from mcp_messenger.agents.agno import AgentOs
 from mcp_messenger.agents.answer import Answer, Ways
-from mcp_messenger.agents.batch import LEASE, Burst, Hold, Lost, TakenOver, key_of
+from mcp_messenger.agents.batch import LEASE, Batch, Hold, Lost, TakenOver, key_of
 from mcp_messenger.agents.guards import BOT_WINDOW, WINDOW, Situation, Verdict, judge
 from mcp_messenger.agents.run import Run, typing
 from mcp_messenger.config.quiet_hours import Quiet, parse_quiet
@@ -94,7 +93,7 @@ class Agents:
             self._running += 1
             runs.start_soon(self._guarded, agent_os, one)
 
-    async def _guarded(self, agent_os: AgentOs, claimed: Claimed) -> None:
+    async def _guarded(self, agent_os: AgentOs, claimed: ClaimedDelivery) -> None:
         try:
             with span("agent", parent=(claimed.data or {}).get(TRACE), instance_id=claimed.instance_id, event_id=claimed.event_id):
                 await self._look_at(agent_os, claimed)
@@ -109,30 +108,32 @@ class Agents:
             self._running -= 1
             self._wake.set()
 
-    async def _look_at(self, agent_os: AgentOs, claimed: Claimed) -> None:
+    async def _look_at(self, agent_os: AgentOs, claimed: ClaimedDelivery) -> None:
         row = await instances.get(self._database, claimed.instance_id)
         if row is None or not row.agno_enable or not row.agent_id:
             await deliveries.end(self._database, [claimed.instance_id], TARGET)
             return
-        standing = await store.standing(self._database, claimed.id, key_of(claimed.id))
-        if standing.is_queued:
-            await store.ended(self._database, claimed.id)
+        progress = await batches.progress(self._database, claimed.id, key_of(claimed.id))
+        if progress.is_queued:
+            await batches.ended(self._database, claimed.id)
             return
-        asked = await store.take(
-            self._database, row.id, claimed.chat_id or "", head=claimed.id, held=claimed.lease_until, begun=standing.is_growing, lease=LEASE
+        asked = await batches.take(
+            self._database, row.id, claimed.chat_id or "", head=claimed.id, held=claimed.lease_until, begun=progress.is_growing, lease=LEASE
         )
         if asked:
             hold = Hold(self._database, [one.id for one in asked], asked[0].lease_until, lease=LEASE)
-            await hold.kept(partial(self._decide, agent_os, row, claimed, asked, hold, standing))
+            await hold.kept(partial(self._decide, agent_os, row, claimed, asked, hold, progress))
 
-    async def _decide(self, agent_os: AgentOs, row: InstanceRow, claimed: Claimed, asked: Sequence[Asked], hold: Hold, standing: Standing) -> None:
+    async def _decide(
+        self, agent_os: AgentOs, row: InstanceRow, claimed: ClaimedDelivery, asked: Sequence[BatchedMessage], hold: Hold, progress: AnswerProgress
+    ) -> None:
         found = await messages.by_ids(self._database, [one.message_id for one in asked if one.message_id is not None and not one.outgoing])
         chat_id, kind = claimed.chat_id or "", ChatKind(claimed.chat_kind or ChatKind.UNKNOWN)
-        burst = Burst(row, chat_id, kind, sorted(found, key=lambda message: message.id), claimed.attempts, hold)
+        batch = Batch(row, chat_id, kind, sorted(found, key=lambda message: message.id), claimed.attempts, hold)
         try:
-            verdict = Verdict() if standing.is_growing and found else await self._judged(burst, asked)
+            verdict = Verdict() if progress.is_growing and found else await self._judged(batch, asked)
         except AgentFailed as error:
-            await self._failed(burst, error)
+            await self._failed(batch, error)
             return
         if verdict.pause:
             await agents.set_mode(self._database, row.id, chat_id, "paused", seconds=verdict.pause, reason=verdict.skip, noticed=True)
@@ -141,20 +142,20 @@ class Agents:
         elif verdict.wait:
             await hold.again(verdict.wait)
         else:
-            await self._answer(agent_os, burst, standing)
+            await self._answer(agent_os, batch, progress)
 
-    async def _judged(self, burst: Burst, asked: Sequence[Asked]) -> Verdict:
+    async def _judged(self, batch: Batch, asked: Sequence[BatchedMessage]) -> Verdict:
         """Raises AgentFailed when the hours in which the agent is silent cannot be read."""
-        id, chat_id = burst.row.id, burst.chat_id
+        id, chat_id = batch.row.id, batch.chat_id
         return judge(
             Situation(
-                burst=asked,
-                messages=burst.messages,
-                chat_kind=burst.chat_kind,
+                batch=asked,
+                messages=batch.messages,
+                chat_kind=batch.chat_kind,
                 mode=await agents.mode(self._database, id, chat_id),
                 runs=await agents.runs(self._database, id, chat_id, seconds=WINDOW),
                 runs_in_hour=await agents.runs(self._database, id, chat_id, seconds=BOT_WINDOW),
-                quiet=self._quiet_of(burst.row),
+                quiet=self._quiet_of(batch.row),
                 now=self._now(),
             )
         )
@@ -168,42 +169,42 @@ class Agents:
             # It could be read where it was set, and this is another computer.
             raise AgentFailed(f"The instance's quiet_hours are {row.quiet_hours!r}: {error}.") from None
 
-    async def _answer(self, agent_os: AgentOs, burst: Burst, standing: Standing) -> None:
-        cls = await classes.load(burst.row.provider)
-        port = self._port(burst)
-        answer = Answer(self._ways, burst, cls, port, standing if standing.is_growing else Standing(None, None, None))
+    async def _answer(self, agent_os: AgentOs, batch: Batch, progress: AnswerProgress) -> None:
+        cls = await classes.load(batch.row.provider)
+        port = self._port(batch)
+        answer = Answer(self._ways, batch, cls, port, progress if progress.is_growing else AnswerProgress(None, None, None))
         hours = cls.limits.reply_window_hours or WINDOW_HOURS
         try:
-            if standing.is_growing and standing.answer is not None:
-                await answer.finish(standing.answer)
-            elif (self._now() - burst.messages[-1].sent_at).total_seconds() > hours * 3600:
-                await self._give_up(burst, answer, f"It was not answered within {hours} h.")
+            if progress.is_growing and progress.answer is not None:
+                await answer.finish(progress.answer)
+            elif (self._now() - batch.messages[-1].sent_at).total_seconds() > hours * 3600:
+                await self._give_up(batch, answer, f"It was not answered within {hours} h.")
             else:
-                run = Run(agent_os, burst, cls, port)
-                await answer.finish(await typing(port, cls, burst.chat_id, partial(answer.grown, run.answered)))
+                run = Run(agent_os, batch, cls, port)
+                await answer.finish(await typing(port, cls, batch.chat_id, partial(answer.grown, run.answered)))
         except TakenOver:
-            await burst.hold.end("done", "A person took over.")
+            await batch.hold.end("done", "A person took over.")
         except StoreUnavailable:
             raise
         except RateLimited as error:
-            await burst.hold.again(error.retry_after)
+            await batch.hold.again(error.retry_after)
         except MessengerError as error:
-            await self._failed(burst, error)
+            await self._failed(batch, error)
         except anyio.get_cancelled_exc_class():
             # This process stops: another one, or the next start, has the run made again.
             with anyio.move_on_after(GIVE_BACK_WITHIN, shield=True), suppress(StoreUnavailable):
-                await burst.hold.again(0.0)
+                await batch.hold.again(0.0)
             raise
 
-    def _port(self, burst: Burst) -> Provider | RemotePort:
-        owned = self._ways.supervisor.get(burst.row.id)
-        return owned.provider if owned is not None else RemotePort(self._calls.asker(burst.row.id))
+    def _port(self, batch: Batch) -> Provider | RemotePort:
+        owned = self._ways.supervisor.get(batch.row.id)
+        return owned.provider if owned is not None else RemotePort(self._calls.asker(batch.row.id))
 
-    async def _failed(self, burst: Burst, error: MessengerError) -> None:
-        delay = min(LONGEST_DELAY, FIRST_DELAY * FACTOR ** min(10, burst.attempts - 1))
-        await burst.hold.again(delay, error.detail)
-        await history.record_error(self._database, burst.row.id, error.code, error.detail)
+    async def _failed(self, batch: Batch, error: MessengerError) -> None:
+        delay = min(LONGEST_DELAY, FIRST_DELAY * FACTOR ** min(10, batch.attempts - 1))
+        await batch.hold.again(delay, error.detail)
+        await history.record_error(self._database, batch.row.id, error.code, error.detail)
 
-    async def _give_up(self, burst: Burst, answer: Answer, reason: str) -> None:
+    async def _give_up(self, batch: Batch, answer: Answer, reason: str) -> None:
         await answer.give_up("dead", reason)
-        await history.record_error(self._database, burst.row.id, AgentFailed.code, reason)
+        await history.record_error(self._database, batch.row.id, AgentFailed.code, reason)

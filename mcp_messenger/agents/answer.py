@@ -1,8 +1,8 @@
 """An answer's way out: through the outbox in one message, or shown while it grows, in a message that is edited.
 
-The order makes it durable. What is about to be shown is written to the burst first, so that a message in the chat is known to be
+The order makes it durable. What is about to be shown is written to the batch first, so that a message in the chat is known to be
 unfinished; then the whole answer, so that who comes after a crash need not run the agent again; then the message is edited, what does
-not go into it is queued under a key of its own, and the burst is ended. Each step may be done twice.
+not go into it is queued under a key of its own, and the batch is ended. Each step may be done twice.
 """
 
 import logging
@@ -15,12 +15,12 @@ from datetime import UTC, datetime
 import anyio
 
 from db import agents, outbox
-from db.bursts import Standing
+from db.batches import AnswerProgress
 from db.database import Database
 from db.errors import StoreUnavailable
 from db.messages import MessageRow
 from mcp_messenger.agents.agno import Hear
-from mcp_messenger.agents.batch import Burst, Stopped, TakenOver
+from mcp_messenger.agents.batch import Batch, Stopped, TakenOver
 from mcp_messenger.agents.run import Port
 from mcp_messenger.agents.text import BROKEN_OFF, MARK, first_and_rest, has_sentence, rest_of, so_far
 from mcp_messenger.delivery.inbound import Inbound, Source
@@ -52,13 +52,13 @@ class Ways:
 
 @dataclass
 class Answer:
-    """Of one burst. `standing` is what an earlier run has left in the chat."""
+    """Of one batch. `progress` is what an earlier run has left in the chat."""
 
     ways: Ways
-    burst: Burst
+    batch: Batch
     cls: type[Provider]
     port: Port
-    standing: Standing
+    progress: AnswerProgress
     _heard: str = ""
     _news: anyio.Event = field(default_factory=anyio.Event)
     _whole: anyio.Event = field(default_factory=anyio.Event)
@@ -68,9 +68,9 @@ class Answer:
 
     async def grown(self, ask: Callable[[Hear], Awaitable[str]]) -> str:
         """What is asked for, whole; shown while it grows where that is wanted and can be done. Raises AgentFailed, Stopped."""
-        if self.standing.message_id is not None:
+        if self.progress.message_id is not None:
             await self._require_agent()
-        if not self.burst.row.stream or Capability.EDIT not in self.cls.capabilities:
+        if not self.batch.row.stream or Capability.EDIT not in self.cls.capabilities:
             return await ask(lambda said: None)
         failure: AgentFailed | None = None
         answer = ""
@@ -104,7 +104,7 @@ class Answer:
             self._stopped = stopped
             asking.cancel()
         except MessengerError as error:
-            log.warning("an answer is not shown while it grows: %s", error, extra={"instance_id": str(self.burst.row.id)})
+            log.warning("an answer is not shown while it grows: %s", error, extra={"instance_id": str(self.batch.row.id)})
 
     async def _is_readable(self) -> bool:
         """Waits; False when the answer is whole by then."""
@@ -123,13 +123,13 @@ class Answer:
     async def _begin(self) -> int:
         """Queue the beginning, where no earlier run has; the number of its message."""
         text = self._so_far()
-        if self.standing.message_id is not None:
-            return self.standing.message_id
+        if self.progress.message_id is not None:
+            return self.progress.message_id
         await self._require_agent()
-        await self.burst.hold.show(text)
-        message_id, is_this = await self._queue(text + MARK, self.burst.key, TextFormat.PLAIN)
+        await self.batch.hold.show(text)
+        message_id, is_this = await self._queue(text + MARK, self.batch.key, TextFormat.PLAIN)
         self._stands = text if is_this else None
-        self.standing = Standing(message_id, text, None)
+        self.progress = AnswerProgress(message_id, text, None)
         return message_id
 
     async def _keep_showing(self, message_id: int) -> None:
@@ -137,7 +137,7 @@ class Answer:
         while message is not None and not self._whole.is_set():
             pause = self.cls.limits.edit_pause
             text = self._so_far()
-            if len(text) > len(self.standing.shown or ""):
+            if len(text) > len(self.progress.shown or ""):
                 pause = max(pause, await self._show_more(message, text))
             with anyio.move_on_after(pause):
                 await self._whole.wait()
@@ -145,7 +145,7 @@ class Answer:
     async def _until_sent(self, message_id: int) -> MessageRow | None:
         """None when it does not stand there, or the answer is whole meanwhile."""
         while not self._whole.is_set():
-            message = await self.ways.outbox.wait_settled(self.burst.row.id, message_id, 1.0)
+            message = await self.ways.outbox.wait_settled(self.batch.row.id, message_id, 1.0)
             if message.status in STANDS:
                 with anyio.move_on_after(self.cls.limits.edit_pause):
                     await self._whole.wait()
@@ -157,7 +157,7 @@ class Answer:
     async def _show_more(self, message: MessageRow, text: str) -> float:
         """Seconds to wait in any case until the next."""
         await self._require_agent()
-        await self.burst.hold.show(text)
+        await self.batch.hold.show(text)
         try:
             await self.port.edit(message.chat_id, message.platform_id or "", text + MARK, TextFormat.PLAIN)
         except StoreUnavailable:
@@ -169,11 +169,11 @@ class Answer:
         except MessengerError:
             return 0.0
         self._stands = text
-        self.standing = Standing(message.id, text, None)
+        self.progress = AnswerProgress(message.id, text, None)
         return 0.0
 
     async def finish(self, answer: str) -> None:
-        """See to it that the whole answer stands in the chat, and end the burst.
+        """See to it that the whole answer stands in the chat, and end the batch.
 
         Raises TakenOver, and what the platform raises when that is to be tried again.
         """
@@ -181,31 +181,31 @@ class Answer:
         if not answer:
             await self.give_up("done", "There was nothing to say.")
             return
-        message_id = self.standing.message_id
+        message_id = self.progress.message_id
         if message_id is None:
             await self._require_agent()
-            message_id, is_whole = await self._queue(answer, self.burst.key)
+            message_id, is_whole = await self._queue(answer, self.batch.key)
             if is_whole:
-                await self.burst.hold.end("done")
+                await self.batch.hold.end("done")
                 return
             # Its beginning was queued after all, though the store did not say so.
-        await self.burst.hold.show(self.standing.shown or "", answer)
+        await self.batch.hold.show(self.progress.shown or "", answer)
         await self._complete(message_id, answer)
 
     async def _complete(self, message_id: int, answer: str) -> None:
-        message = await self.ways.outbox.wait_settled(self.burst.row.id, message_id, SENT_WITHIN)
+        message = await self.ways.outbox.wait_settled(self.batch.row.id, message_id, SENT_WITHIN)
         await self._require_agent()
         if message.status in {"queued", "sending"}:
-            await self.burst.hold.again(SENT_WITHIN)
+            await self.batch.hold.again(SENT_WITHIN)
             return
         if message.status == "failed":
-            await self.burst.hold.end("dead", f"Its first message was not sent: {(message.error or {}).get('message', '')}")
+            await self.batch.hold.end("dead", f"Its first message was not sent: {(message.error or {}).get('message', '')}")
             return
         # Of an unknown fate: nobody can tell where it stands, so what follows is the whole.
         rest = await self._edited(message, answer) if message.status in STANDS else answer
         if rest:
-            await self._queue(rest, self.burst.key_of_rest)
-        await self.burst.hold.end("done")
+            await self._queue(rest, self.batch.key_of_rest)
+        await self.batch.hold.end("done")
 
     async def _edited(self, message: MessageRow, answer: str) -> str:
         """Put the answer into its message; what has to go into a further one."""
@@ -213,48 +213,48 @@ class Answer:
         try:
             await self.port.edit(message.chat_id, message.platform_id or "", first, self._format)
         except Rejected as refusal:
-            log.info("an answer goes on in a further message: %s", refusal, extra={"instance_id": str(self.burst.row.id)})
+            log.info("an answer goes on in a further message: %s", refusal, extra={"instance_id": str(self.batch.row.id)})
             return rest_of(answer, self._stands)
         await self._remember(message, first)
         return rest
 
     async def give_up(self, status: str, reason: str) -> None:
-        """End the burst without an answer; one that stands in the chat in part is told to be no more than that."""
-        if self.standing.message_id is not None:
-            await self._mark_broken_off(self.standing.message_id)
-        await self.burst.hold.end(status, reason)
+        """End the batch without an answer; one that stands in the chat in part is told to be no more than that."""
+        if self.progress.message_id is not None:
+            await self._mark_broken_off(self.progress.message_id)
+        await self.batch.hold.end(status, reason)
 
     async def _mark_broken_off(self, message_id: int) -> None:
-        message = await self.ways.outbox.wait_settled(self.burst.row.id, message_id, 0.0)
+        message = await self.ways.outbox.wait_settled(self.batch.row.id, message_id, 0.0)
         if message.status not in STANDS:
             return
-        text = f"{self.standing.shown}{MARK}\n\n{BROKEN_OFF}"
+        text = f"{self.progress.shown}{MARK}\n\n{BROKEN_OFF}"
         with suppress(Rejected):
             await self.port.edit(message.chat_id, message.platform_id or "", text, TextFormat.PLAIN)
             await self._remember(message, text)
 
     async def _remember_what_stands(self) -> None:
-        if self.standing.message_id is not None and self._stands is not None:
-            message = await self.ways.outbox.wait_settled(self.burst.row.id, self.standing.message_id, 0.0)
+        if self.progress.message_id is not None and self._stands is not None:
+            message = await self.ways.outbox.wait_settled(self.batch.row.id, self.progress.message_id, 0.0)
             if message.status in STANDS:
                 await self._remember(message, self._stands + MARK)
 
     async def _remember(self, message: MessageRow, text: str) -> None:
         """Not every platform tells us of our own edit again."""
         edited = MessageEdited(chat_id=message.chat_id, message_id=message.platform_id or "", text=text, at=datetime.now(UTC))
-        await self.ways.inbound.deliver(Source(self.burst.row.id, None), [edited])
+        await self.ways.inbound.deliver(Source(self.batch.row.id, None), [edited])
 
     async def _require_agent(self) -> None:
         """Raises TakenOver when a person took over while the agent was thinking."""
-        mode = await agents.mode(self.ways.database, self.burst.row.id, self.burst.chat_id)
+        mode = await agents.mode(self.ways.database, self.batch.row.id, self.batch.chat_id)
         if mode.mode != "agent" or await self._owner_wrote():
             raise TakenOver
 
     async def _owner_wrote(self) -> bool:
         """Waits while what looks like it may be an echo of ours; not for ever, since a send may hang."""
         for _ in range(LOOKS):
-            row, after = self.burst.row, self.burst.messages[-1].id
-            wrote = await agents.owner_wrote(self.ways.database, row.id, self.burst.chat_id, after=after)
+            row, after = self.batch.row, self.batch.messages[-1].id
+            wrote = await agents.owner_wrote(self.ways.database, row.id, self.batch.chat_id, after=after)
             if wrote is not None:
                 return wrote
             await anyio.sleep(LOOK_EVERY)
@@ -266,19 +266,19 @@ class Answer:
 
     async def _queue(self, text: str, key: str, format: TextFormat | None = None) -> tuple[int, bool]:
         """The number of the message, and whether it says this: another may have been queued under the key."""
-        row, limits = self.burst.row, self.cls.limits
-        can_reply = Capability.REPLY in self.cls.capabilities and self.burst.chat_kind is not ChatKind.PRIVATE
+        row, limits = self.batch.row, self.cls.limits
+        can_reply = Capability.REPLY in self.cls.capabilities and self.batch.chat_kind is not ChatKind.PRIVATE
         draft = Draft(
             client_id="0",
-            chat_id=self.burst.chat_id,
+            chat_id=self.batch.chat_id,
             text=text,
             format=format or self._format,
-            reply_to=self.burst.messages[-1].platform_id if can_reply and key == self.burst.key else None,
+            reply_to=self.batch.messages[-1].platform_id if can_reply and key == self.batch.key else None,
             extra={"split": True} if limits.text_unit.length(text) > limits.max_text else {},
         )
         is_this = True
         try:
-            message_id = await self.ways.outbox.queue(row.id, draft, kind=self.burst.chat_kind, idempotency_key=key)
+            message_id = await self.ways.outbox.queue(row.id, draft, kind=self.batch.chat_kind, idempotency_key=key)
         except IdempotencyConflict:
             known = await outbox.known(self.ways.database, row.id, key)
             if known is None:

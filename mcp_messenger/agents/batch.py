@@ -7,7 +7,7 @@ from datetime import datetime
 
 import anyio
 
-from db import bursts as store
+from db import batches
 from db.database import Database
 from db.errors import StoreUnavailable
 from db.instances import InstanceRow
@@ -21,12 +21,11 @@ LEASE = 300.0
 RENEWALS = 5
 """In the time of a lease."""
 
-
 RENEW_WITHIN = 5.0
 
 
 class Stopped(Exception):
-    """The burst is not this run's to answer any more."""
+    """The batch is not this run's to answer any more."""
 
 
 class Lost(Stopped):
@@ -38,7 +37,7 @@ class TakenOver(Stopped):
 
 
 class Hold:
-    """The deliveries of a burst while they are ours. What is written through it changes nothing once they are not."""
+    """The deliveries of a batch while they are ours. What is written through it changes nothing once they are not."""
 
     def __init__(self, database: Database, ids: Sequence[int], until: datetime, *, lease: float) -> None:
         self.ids = tuple(ids)
@@ -49,7 +48,7 @@ class Hold:
         self._turn = anyio.Lock()
 
     async def kept(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do this while the burst is ours. Raises Lost when it is not any more, and what `work` raises of MessengerError and Stopped."""
+        """Do this while the batch is ours. Raises Lost when it is not any more, and what `work` raises of MessengerError and Stopped."""
         failure: MessengerError | Stopped | None = Lost()
         async with anyio.create_task_group() as beside:
             beside.start_soon(self._keep, beside.cancel_scope)
@@ -80,7 +79,7 @@ class Hold:
         # Cut off in the middle, it would leave a lease whose end nobody knows.
         with anyio.move_on_after(RENEW_WITHIN, shield=True):
             async with self._turn:
-                until = await store.extend(self._database, self.ids, held=self._until, lease=self._lease)
+                until = await batches.extend(self._database, self.ids, held=self._until, lease=self._lease)
                 if until is None:
                     raise Lost
                 self._until = until
@@ -88,28 +87,28 @@ class Hold:
     async def show(self, text: str, answer: str | None = None) -> None:
         """Before it is shown in the chat. Raises Lost."""
         async with self._turn:
-            if not await store.show(self._database, self.ids[0], held=self._until, shown=text, answer=answer):
+            if not await batches.show(self._database, self.ids[0], held=self._until, shown=text, answer=answer):
                 raise Lost
 
     async def end(self, status: str, error: str | None = None) -> None:
         """Done, or dead."""
         async with self._turn:
-            await store.end(self._database, self.ids, status, error, held=self._until)
+            await batches.end(self._database, self.ids, status, error, held=self._until)
 
     async def again(self, delay: float, error: str | None = None) -> None:
         """In so many seconds; without an error that was no attempt."""
         async with self._turn:
-            await store.again(self._database, self.ids, delay, error, held=self._until)
+            await batches.again(self._database, self.ids, delay, error, held=self._until)
 
 
 def key_of(head: int) -> str:
-    """The idempotency key of the answer to the burst that this delivery is the first of."""
+    """The idempotency key of the answer to the batch that this delivery is the first of."""
     return f"agno:{head}"
 
 
 @dataclass(frozen=True)
-class Burst:
-    """`messages` are in their order, and at least one."""
+class Batch:
+    """A debounced batch: the messages of one chat that one run answers. `messages` are in their order, and at least one."""
 
     row: InstanceRow
     chat_id: str

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from db.agents import ChatMode
-from db.bursts import Asked
+from db.batches import BatchedMessage
 from db.messages import MessageRow
 from mcp_messenger.config.quiet_hours import Quiet
 from providers.models import ChatKind
 
-SILENCE, LONGEST_BURST = 1.5, 10.0
-"""Seconds without a new message after which a burst is over, and after which it is answered in any case."""
+SILENCE, LONGEST_BATCH = 1.5, 10.0
+"""Seconds without a new message after which a batch is over, and after which it is answered in any case."""
 PAUSED_BY_OWNER = 30 * 60.0
 WINDOW = 600.0
 RUNS_MAX = 20
@@ -23,9 +23,9 @@ BOT_RUNS_MAX = 5
 
 @dataclass(frozen=True)
 class Situation:
-    """What is known when a burst is looked at. `runs` are the agent's answers in the chat in WINDOW, `runs_in_hour` in BOT_WINDOW."""
+    """What is known when a batch is looked at. `runs` are the agent's answers in the chat in WINDOW, `runs_in_hour` in BOT_WINDOW."""
 
-    burst: Sequence[Asked]
+    batch: Sequence[BatchedMessage]
     messages: Sequence[MessageRow]
     chat_kind: str
     mode: ChatMode
@@ -45,11 +45,11 @@ class Verdict:
 
 
 def judge(seen: Situation) -> Verdict:
-    if any(one.outgoing and not one.queued for one in seen.burst):
-        if any(one.sending for one in seen.burst):
+    if any(one.outgoing and not one.queued for one in seen.batch):
+        if any(one.sending for one in seen.batch):
             return Verdict(wait=SILENCE)
         return Verdict(skip="The owner wrote there.", pause=PAUSED_BY_OWNER)
-    asked = [one for one in seen.burst if not one.outgoing and one.message_id is not None]
+    asked = [one for one in seen.batch if not one.outgoing and one.message_id is not None]
     if not asked:
         return Verdict(skip="There is nothing to answer.")
     if seen.mode.mode != "agent":
@@ -63,9 +63,9 @@ def judge(seen: Situation) -> Verdict:
     return Verdict(wait=_wait(seen, asked))
 
 
-def _wait(seen: Situation, asked: Sequence[Asked]) -> float:
+def _wait(seen: Situation, asked: Sequence[BatchedMessage]) -> float:
     if seen.quiet is not None and (quiet := seen.quiet.wait(seen.now)):
         return quiet
     since_last = (seen.now - asked[-1].created_at).total_seconds()
     since_first = (seen.now - asked[0].created_at).total_seconds()
-    return max(0.0, SILENCE - since_last) if since_first < LONGEST_BURST else 0.0
+    return max(0.0, SILENCE - since_last) if since_first < LONGEST_BATCH else 0.0

@@ -1,4 +1,4 @@
-"""The run of an agent for a burst: its files fetched, the typing sign shown, AgentOS asked."""
+"""The run of an agent for a batch: its files fetched, the typing sign shown, AgentOS asked."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -6,7 +6,7 @@ from contextlib import suppress
 import anyio
 
 from mcp_messenger.agents.agno import AgentOs, Hear
-from mcp_messenger.agents.batch import Burst, Stopped
+from mcp_messenger.agents.batch import Batch, Stopped
 from mcp_messenger.errors import AgentFailed
 from mcp_messenger.relay.port import RemotePort
 from providers.base import Provider
@@ -20,19 +20,19 @@ Port = Provider | RemotePort
 
 
 class Run:
-    def __init__(self, agent_os: AgentOs, burst: Burst, cls: type[Provider], port: Port) -> None:
+    def __init__(self, agent_os: AgentOs, batch: Batch, cls: type[Provider], port: Port) -> None:
         self._agent_os = agent_os
-        self._burst = burst
+        self._batch = batch
         self._cls = cls
         self._port = port
 
     async def answered(self, hear: Hear) -> str:
         """What the agent says. Raises AgentFailed."""
         files, missing = await self._files()
-        return await self._ask("\n".join([*_lines(self._burst), *missing]), files, hear)
+        return await self._ask("\n".join([*_lines(self._batch), *missing]), files, hear)
 
     async def _ask(self, text: str, files: Sequence[Download], hear: Hear) -> str:
-        agent_id, session = self._burst.row.agent_id or "", self._burst.session
+        agent_id, session = self._batch.row.agent_id or "", self._batch.session
         try:
             return await self._agent_os.run(agent_id, message=text, session=session, files=files, hear=hear)
         except AgentFailed as error:
@@ -47,7 +47,7 @@ class Run:
         """With a line for each that the agent does not get."""
         files: list[Download] = []
         missing: list[str] = []
-        for media in [media for message in self._burst.messages for media in message.content.get("media", ())]:
+        for media in [media for message in self._batch.messages for media in message.content.get("media", ())]:
             wanted = Media.model_validate(media)
             name = wanted.name or wanted.kind
             if Capability.DOWNLOAD not in self._cls.capabilities or len(files) == FILES_MAX or (wanted.size or 0) > FILE_MAX:
@@ -85,8 +85,8 @@ async def _type(port: Port, chat_id: str) -> None:
             await anyio.sleep(TYPING_EVERY)
 
 
-def _lines(burst: Burst) -> list[str]:
+def _lines(batch: Batch) -> list[str]:
     """In a group, who said it."""
-    named = burst.chat_kind is not ChatKind.PRIVATE
-    texts = [(message.sender_name or message.sender_id or "?", message.body or f"[{message.kind}]") for message in burst.messages]
+    named = batch.chat_kind is not ChatKind.PRIVATE
+    texts = [(message.sender_name or message.sender_id or "?", message.body or f"[{message.kind}]") for message in batch.messages]
     return [f"{name}: {text}" if named else text for name, text in texts]

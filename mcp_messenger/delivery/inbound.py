@@ -8,8 +8,7 @@ from uuid import UUID
 
 import anyio
 
-from db import inbound as store
-from db import outbox
+from db import inbound, outbox
 from db.database import Database
 from db.errors import StoreUnavailable
 from db.json import jsonb
@@ -118,7 +117,7 @@ class Inbound:
         for position, row in enumerate(rows):
             row["position"] = position
         try:
-            appended = await store.append_messages(self._database, rows)
+            appended = await inbound.append_messages(self._database, rows)
         except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait, each of them
             await self._blame(batch, error)
             return
@@ -150,18 +149,18 @@ class Inbound:
             await self._book(source, event)
         elif isinstance(event, ChatMigrated):
             params = {**chat_params(event), "old_id": event.old_id}
-            self._told(await store.migrate_chat(self._database, self._complete(source, event, params)))
+            self._told(await inbound.migrate_chat(self._database, self._complete(source, event, params)))
         else:
             statement, params = _CHANGES[type(event)](event)
             await self._run(source, event, statement, params)
 
     async def _run(self, source: Source, event: Event, statement: LiteralString, params: dict[str, Any]) -> int | None:
-        return self._told(await store.change(self._database, statement, self._complete(source, event, params)))
+        return self._told(await inbound.change(self._database, statement, self._complete(source, event, params)))
 
     def _complete(self, source: Source, event: Event, params: dict[str, Any]) -> dict[str, Any]:
         return {"instance_id": source.instance_id, "epoch": source.epoch, "type": event.type, **params}
 
-    def _told(self, changed: store.Changed | None) -> int | None:
+    def _told(self, changed: inbound.Change | None) -> int | None:
         if changed is None:
             raise _replaced()
         if changed.event_id is not None:
@@ -188,13 +187,13 @@ class Inbound:
         self._early.setdefault(key, []).append(receipt)
         if len(self._early) > EARLY_RECEIPTS:
             self._early.popitem(last=False)
-        if await self._run(source, receipt, store.RECEIPT, _receipt_params(receipt)) is not None:
+        if await self._run(source, receipt, inbound.RECEIPT, _receipt_params(receipt)) is not None:
             self._early.pop(key, None)
 
     async def settled(self, instance_id: UUID, platform_id: str) -> None:
         """A send got its platform id: receipts that came too early can be booked now."""
         for receipt in list(self._early.get((instance_id, platform_id), ())):
-            await self._run(Source(instance_id, None), receipt, store.RECEIPT, _receipt_params(receipt))
+            await self._run(Source(instance_id, None), receipt, inbound.RECEIPT, _receipt_params(receipt))
         self._early.pop((instance_id, platform_id), None)
 
 
@@ -251,16 +250,16 @@ def chat_params(event: ChatChanged | ChatMigrated) -> dict[str, Any]:
 
 
 def _edited(event: MessageEdited) -> tuple[LiteralString, dict[str, Any]]:
-    return store.EDIT, {"chat_id": event.chat_id, "message_id": event.message_id, "text": event.text, "at": event.at}
+    return inbound.EDIT, {"chat_id": event.chat_id, "message_id": event.message_id, "text": event.text, "at": event.at}
 
 
 def _deleted(event: MessageDeleted) -> tuple[LiteralString, dict[str, Any]]:
-    return store.DELETE, {"chat_id": event.chat_id, "message_id": event.message_id, "at": event.at}
+    return inbound.DELETE, {"chat_id": event.chat_id, "message_id": event.message_id, "at": event.at}
 
 
 def _reacted(event: ReactionChanged) -> tuple[LiteralString, dict[str, Any]]:
     emojis = list(event.emojis)
-    return store.REACT, {
+    return inbound.REACT, {
         "chat_id": event.chat_id,
         "message_id": event.message_id,
         "sender_id": event.sender_id,
@@ -281,7 +280,7 @@ def _receipt_params(event: ReceiptChanged) -> dict[str, Any]:
 
 
 def _chat(event: ChatChanged) -> tuple[LiteralString, dict[str, Any]]:
-    return store.CHAT, chat_params(event)
+    return inbound.CHAT, chat_params(event)
 
 
 _CHANGES: dict[type, Any] = {

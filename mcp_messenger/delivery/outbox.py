@@ -152,7 +152,7 @@ class Outbox:
         due = await outbox.next_due(self._database, owned.row.id)
         return IDLE if due is None else max(SOON, due)
 
-    async def _send(self, owned: OwnedInstance, claimed: outbox.Claimed) -> None:
+    async def _send(self, owned: OwnedInstance, claimed: outbox.ClaimedSend) -> None:
         try:
             await self._send_in_time(owned, claimed)
         except Exception:
@@ -161,7 +161,7 @@ class Outbox:
         else:
             owned.in_flight.discard(claimed.message_id)
 
-    async def _send_in_time(self, owned: OwnedInstance, claimed: outbox.Claimed) -> None:
+    async def _send_in_time(self, owned: OwnedInstance, claimed: outbox.ClaimedSend) -> None:
         """Returns when it is settled, or in the queue again."""
         try:
             draft, kind = draft_of(claimed), ChatKind(claimed.draft["chat_kind"])
@@ -179,7 +179,7 @@ class Outbox:
             # The next owner has settled it, or will find it in the queue.
             await self._requeue(owned, claimed, 0, "interrupted", "The server was held up before this was sent.", tried=False)
 
-    async def _send_now(self, owned: OwnedInstance, claimed: outbox.Claimed, draft: Draft) -> None:
+    async def _send_now(self, owned: OwnedInstance, claimed: outbox.ClaimedSend, draft: Draft) -> None:
         message_id = claimed.message_id
         began = time.monotonic()
         try:
@@ -227,7 +227,7 @@ class Outbox:
 
         await self._surely(settle)
 
-    def _settled(self, owned: OwnedInstance, settled: outbox.Settled | None) -> None:
+    def _settled(self, owned: OwnedInstance, settled: outbox.SettledSend | None) -> None:
         """Who waits for it is told, and the next of the chat may go."""
         if settled is not None:
             self._feed.grew(settled.event_id)
@@ -235,14 +235,14 @@ class Outbox:
             owned.look_again = False
             owned.wake_outbox()
 
-    async def _again(self, owned: OwnedInstance, claimed: outbox.Claimed, error: MessengerError, delay: float) -> None:
+    async def _again(self, owned: OwnedInstance, claimed: outbox.ClaimedSend, error: MessengerError, delay: float) -> None:
         attempts = claimed.attempts + 1
         if attempts >= ATTEMPTS:
             await self._end(owned, claimed.message_id, "failed", error.code, f"Given up after {attempts} attempts: {error.detail}")
         else:
             await self._requeue(owned, claimed, delay, error.code, error.detail, tried=True)
 
-    async def _requeue(self, owned: OwnedInstance, claimed: outbox.Claimed, delay: float, code: str, message: str, *, tried: bool) -> None:
+    async def _requeue(self, owned: OwnedInstance, claimed: outbox.ClaimedSend, delay: float, code: str, message: str, *, tried: bool) -> None:
         error = {"code": code, "message": message}
 
         async def settle() -> None:
@@ -297,7 +297,7 @@ def kind_of(draft: Draft) -> MessageKind:
     return MessageKind.MEDIA if draft.upload is not None else MessageKind.TEXT
 
 
-def draft_of(claimed: outbox.Claimed) -> Draft:
+def draft_of(claimed: outbox.ClaimedSend) -> Draft:
     """The draft as it was queued. Its nonce is the number of the message, the same at every attempt."""
     stored = {key: value for key, value in claimed.draft.items() if key not in {"chat_kind", "chat_id", "upload", TRACE}}
     upload = None

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from db.deliveries import Claimed
+from db.deliveries import ClaimedDelivery
 from db.messages import MessageRow
 from providers.states import TROUBLE
 
@@ -119,7 +119,7 @@ def webhook_id(instance_id: UUID, event_id: int) -> str:
     return f"evt_{instance_id.hex}_{event_id}"
 
 
-def payload_of(claimed: Claimed, provider: str, message: MessageRow | None, qr: QrPart | None = None) -> Payload:
+def payload_of(claimed: ClaimedDelivery, provider: str, message: MessageRow | None, qr: QrPart | None = None) -> Payload:
     """The event as its receiver gets it: the message as it is by now, `qr` where the state has one."""
     data = claimed.data or {}
     return Payload.model_validate(
@@ -142,7 +142,7 @@ def payload_of(claimed: Claimed, provider: str, message: MessageRow | None, qr: 
     )
 
 
-def _chat(claimed: Claimed) -> ChatPart | None:
+def _chat(claimed: ClaimedDelivery) -> ChatPart | None:
     if claimed.chat_id is None:
         return None
     return ChatPart(

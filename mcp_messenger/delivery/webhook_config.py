@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from db.deliveries import Claimed
+from db.deliveries import ClaimedDelivery
 from db.messages import MessageRow
 from providers.models import ChatKind, InstanceState
 
@@ -54,7 +54,7 @@ class WebhookFilters(BaseModel):
     allowPrivate: bool = True  # noqa: N815
     allowedNumbers: list[str] | None = Field(default=None, max_length=1000)  # noqa: N815
 
-    def let(self, claimed: Claimed, message: MessageRow | None) -> bool:
+    def let(self, claimed: ClaimedDelivery, message: MessageRow | None) -> bool:
         if claimed.chat_id is None:
             return True
         if claimed.chat_kind == ChatKind.PRIVATE:
@@ -138,7 +138,7 @@ class WebhookConfig(BaseModel):
         """Who asks for the QR code by name gets its content; nobody else does."""
         return "qr" in (self.events or ())
 
-    def wants(self, claimed: Claimed, message: MessageRow | None) -> bool:
+    def wants(self, claimed: ClaimedDelivery, message: MessageRow | None) -> bool:
         wanted = BY_DEFAULT if self.events is None else {EVENT_NAMES.get(name) for name in self.events}
         return not wanted.isdisjoint(names_of(claimed.type or "", claimed.data or {}, message)) and self.filters.let(claimed, message)
 

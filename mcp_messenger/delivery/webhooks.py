@@ -21,7 +21,7 @@ import anyio.abc
 
 from db import deliveries, history, messages
 from db.database import Database
-from db.deliveries import Claimed, Settled
+from db.deliveries import ClaimedDelivery, DeliveryOutcome
 from db.errors import StoreUnavailable
 from db.events import TRACE
 from db.messages import MessageRow
@@ -72,7 +72,7 @@ def delay_after(attempts: int) -> float:
 class Ended:
     """An attempt that is over."""
 
-    claimed: Claimed
+    claimed: ClaimedDelivery
     outcome: Outcome
 
     @property
@@ -80,14 +80,14 @@ class Ended:
         """Of the endpoint, and not only of this delivery."""
         return self.outcome.error is not None and not self.outcome.is_final
 
-    def settled(self) -> Settled:
+    def settled(self) -> DeliveryOutcome:
         claimed, outcome = self.claimed, self.outcome
         if outcome.error is None:
-            return Settled(claimed.id, claimed.lease_until, "done")
+            return DeliveryOutcome(claimed.id, claimed.lease_until, "done")
         if outcome.is_final or claimed.attempts >= ATTEMPTS:
-            return Settled(claimed.id, claimed.lease_until, "dead", error=outcome.error)
+            return DeliveryOutcome(claimed.id, claimed.lease_until, "dead", error=outcome.error)
         delay = delay_after(claimed.attempts) if outcome.retry_after is None else outcome.retry_after
-        return Settled(claimed.id, claimed.lease_until, "pending", delay, outcome.error)
+        return DeliveryOutcome(claimed.id, claimed.lease_until, "pending", delay, outcome.error)
 
 
 class Webhooks:
@@ -104,7 +104,7 @@ class Webhooks:
         self._busy: Counter[UUID] = Counter()
         self._scopes: set[anyio.CancelScope] = set()
         self._ended: list[Ended] = []
-        self._cut_short: list[Claimed] = []
+        self._cut_short: list[ClaimedDelivery] = []
         self._wake = anyio.Event()
 
     def wake(self) -> None:
@@ -159,7 +159,7 @@ class Webhooks:
             posts.start_soon(self._deliver, one, endpoint, message, scope)
         return len(wanted) < len(claimed)
 
-    async def _wanted(self, claimed: Sequence[Claimed]) -> list[tuple[Claimed, Endpoint, MessageRow | None]]:
+    async def _wanted(self, claimed: Sequence[ClaimedDelivery]) -> list[tuple[ClaimedDelivery, Endpoint, MessageRow | None]]:
         ids = [one.message_id for one in claimed if one.message_id is not None]
         found = {message.id: message for message in await messages.by_ids(self._database, ids)} if ids else {}
         rows = await deliveries.endpoints(self._database, list({one.instance_id for one in claimed}), prefix=PREFIX)
@@ -170,7 +170,7 @@ class Webhooks:
                 endpoints[id] = endpoint_of(row, self._vault())
             except VaultError as error:
                 locked[id] = Outcome(None, error.detail)
-        wanted: list[tuple[Claimed, Endpoint, MessageRow | None]] = []
+        wanted: list[tuple[ClaimedDelivery, Endpoint, MessageRow | None]] = []
         ended: set[UUID] = set()
         unwanted: list[int] = []
         for one in claimed:
@@ -189,7 +189,7 @@ class Webhooks:
             await deliveries.drop(self._database, unwanted)
         return wanted
 
-    async def _deliver(self, claimed: Claimed, endpoint: Endpoint, message: MessageRow | None, scope: anyio.CancelScope) -> None:
+    async def _deliver(self, claimed: ClaimedDelivery, endpoint: Endpoint, message: MessageRow | None, scope: anyio.CancelScope) -> None:
         outcome: Outcome | None = None
         try:
             with scope:
@@ -215,7 +215,7 @@ class Webhooks:
         assert self._session is not None
         return await post(self._session, endpoint, payload.id, payload.text())
 
-    async def _qr(self, claimed: Claimed, endpoint: Endpoint) -> QrPart | None:
+    async def _qr(self, claimed: ClaimedDelivery, endpoint: Endpoint) -> QrPart | None:
         sequence = (claimed.data or {}).get("sequence")
         if claimed.type != "state" or sequence is None:
             return None
@@ -245,7 +245,7 @@ class Webhooks:
         for instance_id, error in dead:
             await history.record_error(self._database, instance_id, "webhook_dead", f"An event could not be delivered: {error}.")
 
-    def _count(self, ended: Sequence[Ended], settled: Sequence[Settled]) -> None:
+    def _count(self, ended: Sequence[Ended], settled: Sequence[DeliveryOutcome]) -> None:
         now = datetime.now(UTC)
         for one, how in zip(ended, settled, strict=True):
             began = one.claimed.at or one.claimed.created_at

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from db import agents as store
+from db import agents
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import OfInstance, Output, PlatformId
 from mcp_messenger.security.caller import Caller, instance_of
@@ -30,12 +30,12 @@ class ChatAgent(Output):
 
 async def get_chat_agent(app: App, caller: Caller, args: OfAgentChat) -> ChatAgent:
     row = await instance_of(app.database, caller, args.instance_id)
-    mode = await store.mode(app.database, row.id, args.chat_id)
+    mode = await agents.mode(app.database, row.id, args.chat_id)
     return ChatAgent(mode=mode.mode, until=mode.until, reason=mode.reason)
 
 
 async def set_chat_agent(app: App, caller: Caller, args: SetChatAgent) -> ChatAgent:
     row = await instance_of(app.database, caller, args.instance_id)
     seconds = None if args.minutes is None else args.minutes * 60.0
-    await store.set_mode(app.database, row.id, args.chat_id, args.mode, seconds=seconds, reason=None)
+    await agents.set_mode(app.database, row.id, args.chat_id, args.mode, seconds=seconds, reason=None)
     return await get_chat_agent(app, caller, OfAgentChat(instance_id=args.instance_id, chat_id=args.chat_id))

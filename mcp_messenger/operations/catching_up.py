@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from db import waiting as store
+from db import waiting
 from db.messages import MessageRow
 from db.waiting import WaitingChat
 from mcp_messenger.operations.application import App
@@ -62,9 +62,9 @@ class CaughtUp(FromOthers):
 async def catch_up(app: App, caller: Caller, args: CatchUp) -> CaughtUp:
     instance_ids = await visible(app, caller, args.instance_id)
     since = datetime.now(UTC) - timedelta(days=args.days)
-    chats = await store.waiting_chats(app.database, instance_ids=instance_ids, since=since, limit=CHATS)
+    chats = await waiting.waiting_chats(app.database, instance_ids=instance_ids, since=since, limit=CHATS)
     words: defaultdict[tuple[UUID, str], list[MessageRow]] = defaultdict(list)
-    for message in await store.last_words(app.database, chats, each=EACH) if chats else ():
+    for message in await waiting.last_words(app.database, chats, each=EACH) if chats else ():
         words[message.instance_id, message.chat_id].append(message)
     shown: defaultdict[tuple[str, str], list[ChatToAnswer]] = defaultdict(list)
     room = args.max_tokens - ENVELOPE

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from db import chats as store
+from db import chats
 from db.chats import ChatRow
 from db.instances import InstanceRow
 from mcp_messenger.errors import NoSuchChat
@@ -32,7 +32,7 @@ class ChatList(FromOthers):
 
 async def list_chats(app: App, caller: Caller, args: ListChats) -> ChatList:
     row = await instance_of(app.database, caller, args.instance_id)
-    found = await store.listing(app.database, row.id, kind=args.kind, unread=args.unread, before=cursors.decode(args.cursor), limit=args.limit + 1)
+    found = await chats.listing(app.database, row.id, kind=args.kind, unread=args.unread, before=cursors.decode(args.cursor), limit=args.limit + 1)
     page = found[: args.limit]
     return ChatList(
         chats=[chat_view(chat) for chat in page],
@@ -55,9 +55,9 @@ async def get_chat(app: App, caller: Caller, args: OfChat) -> ChatAnswer:
 
 async def known_chat(app: App, row: InstanceRow, chat_id: str) -> ChatRow:
     """The chat, under the id it has by now. Raises NoSuchChat."""
-    chat = await store.get(app.database, row.id, (await classes.load(row.provider)).address(chat_id))
+    chat = await chats.get(app.database, row.id, (await classes.load(row.provider)).address(chat_id))
     if chat is not None and chat.migrated_to is not None:
-        chat = await store.get(app.database, row.id, chat.migrated_to)
+        chat = await chats.get(app.database, row.id, chat.migrated_to)
     if chat is None:
         raise NoSuchChat(chat_id)
     return chat
@@ -82,6 +82,6 @@ class ContactList(FromOthers):
 
 async def list_contacts(app: App, caller: Caller, args: ListContacts | SearchContacts) -> ContactList:
     row = await instance_of(app.database, caller, args.instance_id)
-    found = await store.contacts(app.database, row.id, query=args.query, after=args.cursor, limit=args.limit + 1)
+    found = await chats.contacts(app.database, row.id, query=args.query, after=args.cursor, limit=args.limit + 1)
     page = found[: args.limit]
     return ContactList(contacts=[contact_view(contact) for contact in page], next_cursor=page[-1].id if len(found) > args.limit else None)

@@ -9,8 +9,7 @@ import anyio
 from pydantic import Field
 
 from db import events as log
-from db import instances
-from db import messages as store
+from db import instances, messages
 from db.events import EventRow
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Input, Output
@@ -65,7 +64,7 @@ async def visible(app: App, caller: Caller, instance_id: str | None) -> list[UUI
 
 async def event_views(app: App, rows: Sequence[EventRow]) -> list[EventView]:
     wanted = [row.message_id for row in rows if row.message_id is not None]
-    found = {message.id: message for message in await store.by_ids(app.database, wanted)} if wanted else {}
+    found = {message.id: message for message in await messages.by_ids(app.database, wanted)} if wanted else {}
     return [
         EventView(
             id=str(row.id),

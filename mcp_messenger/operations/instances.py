@@ -10,8 +10,7 @@ from uuid import UUID, uuid4
 import anyio.to_thread
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from db import bursts, deliveries, secrets
-from db import instances as store
+from db import batches, deliveries, instances, secrets
 from db.instances import InstanceRow
 from mcp_messenger.config.quiet_hours import parse_quiet
 from mcp_messenger.delivery.webhook_config import WebhookConfig
@@ -131,9 +130,9 @@ async def create_instance(app: App, caller: Caller, args: CreateInstance) -> Cre
     for_webhook, webhook_secret = webhook_secrets.sealed_part(args.api_webhook_schema, has_secret=False)
     secret = {**credentials.secret_part(settings), **for_webhook}
     api_key = new_api_key()
-    row = await store.create(
+    row = await instances.create(
         app.database,
-        store.NewInstance(
+        instances.NewInstance(
             id=instance_id,
             user_id=user_id,
             provider=args.provider,
@@ -216,7 +215,7 @@ async def list_instances(app: App, caller: Caller, args: ListInstances) -> Insta
         if position[0] is None:
             raise InvalidInput("This cursor is not one of ours.", hint="Give the next_cursor of the page before, or none.")
         after = position[0], _id_of(position[1])
-    rows = await store.listing(
+    rows = await instances.listing(
         app.database,
         user_id=caller.user_id or args.user_id,
         id=caller.instance_id,
@@ -268,7 +267,7 @@ async def update_instance(app: App, caller: Caller, args: UpdateInstance) -> Upd
         await credentials.store(app.database, app.vault(), row.id, changed)
         public = credentials.public_part(settings)
     webhook_secret = await webhook_secrets.keep(app.database, app.vault(), row.id, args.api_webhook_schema)
-    updated = await store.update(
+    updated = await instances.update(
         app.database,
         row.id,
         type_instance=list(args.type_instance) if args.type_instance else None,
@@ -282,7 +281,7 @@ async def update_instance(app: App, caller: Caller, args: UpdateInstance) -> Upd
     if args.api_webhook_schema is not None:
         await deliveries.resume(app.database, row.id, TARGET)
     if args.quiet_hours is not None:
-        await bursts.hasten(app.database, row.id)
+        await batches.hasten(app.database, row.id)
     app.supervisor.refresh(updated or row)
     return UpdatedInstance(**dict(await _answer(app, updated or row)), webhook_secret=webhook_secret)
 
@@ -295,7 +294,7 @@ async def delete_instance(app: App, caller: Caller, args: DeleteInstance) -> Not
     caller.require_owner()
     row = await instance_of(app.database, caller, args.instance_id)
     await _halt(app, row)
-    await store.delete(app.database, row.id, purge=args.purge)
+    await instances.delete(app.database, row.id, purge=args.purge)
     app.memory.forget(row.id)
     app.metrics.forget(row.id)
     app.supervisor.wake()
@@ -351,7 +350,7 @@ async def _launch(app: App, row: InstanceRow) -> InstanceAnswer:
         row = await _halt(app, row)
     if row.desired == "stopped" and await app.supervisor.nobody_runs(row.id):
         await app.supervisor.announce(row, InstanceState.PROCESSING)
-    started = await store.set_desired(app.database, row.id, "running")
+    started = await instances.set_desired(app.database, row.id, "running")
     app.supervisor.wake()
     return await _answer(app, started or row)
 
@@ -360,12 +359,12 @@ async def _halt(app: App, row: InstanceRow) -> InstanceRow:
     """Stop it, wherever it runs, and wait until that is done, or until somebody starts it again."""
     if row.desired == "stopped" and row.status == "stopped":
         return row
-    await store.set_desired(app.database, row.id, "stopped")
+    await instances.set_desired(app.database, row.id, "stopped")
     app.supervisor.wake()
     deadline = anyio.current_time() + SETTLE_SECONDS
     while True:
         async with app.feed.waiter(row.id) as grown:
-            now = await store.get(app.database, row.id)
+            now = await instances.get(app.database, row.id)
             if now is None or now.desired == "running":
                 return now or row
             if await app.supervisor.nobody_runs(row.id):
@@ -393,7 +392,7 @@ class ActiveProviders(Output):
 
 
 async def active_providers(app: App, caller: Caller, args: Input) -> ActiveProviders:
-    rows = await store.counts(app.database, user_id=caller.user_id, id=caller.instance_id)
+    rows = await instances.counts(app.database, user_id=caller.user_id, id=caller.instance_id)
     return ActiveProviders(
         providers=sorted({provider for provider, _, _ in rows}),
         available={name: sorted((await classes.load(name)).capabilities) for name in sorted(REGISTRY)},

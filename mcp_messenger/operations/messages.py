@@ -8,8 +8,7 @@ import anyio
 import anyio.to_thread
 from pydantic import Field
 
-from db import messages as store
-from db import waiting
+from db import messages, waiting
 from db.instances import InstanceRow
 from db.messages import MessageRow
 from mcp_messenger.delivery.inbound import Source
@@ -52,9 +51,9 @@ async def get_messages(app: App, caller: Caller, args: GetMessages) -> MessageLi
     row = await instance_of(app.database, caller, args.instance_id)
     chat = await known_chat(app, row, args.chat_id)
     before = cursors.decode_message(args.cursor)
-    found = await store.of_chat(app.database, row.id, chat.id, before=before, limit=args.limit + 1)
+    found = await messages.of_chat(app.database, row.id, chat.id, before=before, limit=args.limit + 1)
     if len(found) <= args.limit and await _read_back(app, row, Chat(id=chat.id, kind=ChatKind(chat.kind), title=chat.title), found, args.limit):
-        found = await store.of_chat(app.database, row.id, chat.id, before=before, limit=args.limit + 1)
+        found = await messages.of_chat(app.database, row.id, chat.id, before=before, limit=args.limit + 1)
     return await page(app, row, found, args.limit, chat_id=chat.id)
 
 
@@ -88,7 +87,7 @@ async def _replied_to(app: App, row: InstanceRow, shown: Sequence[MessageRow]) -
     known = {message.platform_id: str(message.id) for message in shown if message.platform_id}
     missing = {message.reply_to for message in shown if message.reply_to} - known.keys()
     if missing:
-        known |= {str(message.platform_id): str(message.id) for message in await store.by_platform_ids(app.database, row.id, sorted(missing))}
+        known |= {str(message.platform_id): str(message.id) for message in await messages.by_platform_ids(app.database, row.id, sorted(missing))}
     return known
 
 
@@ -99,7 +98,7 @@ class GetRecentMessages(OfInstance):
 
 async def get_recent_messages(app: App, caller: Caller, args: GetRecentMessages) -> MessageList:
     row = await instance_of(app.database, caller, args.instance_id)
-    found = await store.recent(app.database, row.id, before=cursors.decode_message(args.cursor), limit=args.limit + 1)
+    found = await messages.recent(app.database, row.id, before=cursors.decode_message(args.cursor), limit=args.limit + 1)
     return await page(app, row, found, args.limit)
 
 
@@ -117,7 +116,7 @@ async def search_messages(app: App, caller: Caller, args: SearchMessages) -> Mes
     if not words:
         raise InvalidInput("query: there is no word in it.", hint="Give words or numbers to look for.")
     before = cursors.decode_message(args.cursor)
-    found = await store.search(app.database, row.id, words, chat_id=args.chat_id, before=before, limit=args.limit + 1)
+    found = await messages.search(app.database, row.id, words, chat_id=args.chat_id, before=before, limit=args.limit + 1)
     hits = await page(app, row, found, args.limit)
     return await _with_context(app, hits, args.context) if args.context else hits
 
@@ -147,7 +146,7 @@ async def known_message(app: App, row: InstanceRow, message_id: str) -> MessageR
     """Raises NoSuchMessage."""
     message = None
     if message_id.isascii() and message_id.isdecimal() and int(message_id) < 2**63:
-        message = await store.get(app.database, row.id, int(message_id))
+        message = await messages.get(app.database, row.id, int(message_id))
     if message is None:
         raise NoSuchMessage(message_id)
     return message

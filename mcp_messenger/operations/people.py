@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from db import people as store
+from db import people
 from db.people import IdentityRow
 from mcp_messenger.errors import InvalidInput, NoSuchPerson
 from mcp_messenger.operations.application import App
@@ -56,7 +56,7 @@ class ListPeople(Input):
 async def list_people(app: App, caller: Caller, args: ListPeople) -> PersonList:
     caller.require_owner()
     after = None if args.cursor is None else _person_id(args.cursor)
-    views = _views(await store.listing(app.database, user_id=caller.user_id, after=after, limit=args.limit + 1))
+    views = _views(await people.listing(app.database, user_id=caller.user_id, after=after, limit=args.limit + 1))
     page = views[: args.limit]
     return PersonList(people=page, next_cursor=page[-1].person_id if len(views) > args.limit else None)
 
@@ -77,7 +77,7 @@ class Suggestions(Output):
 
 async def suggest_links(app: App, caller: Caller, args: SuggestLinks) -> Suggestions:
     caller.require_owner()
-    pairs = await store.alike(app.database, user_id=caller.user_id, limit=args.limit)
+    pairs = await people.alike(app.database, user_id=caller.user_id, limit=args.limit)
     return Suggestions(
         suggestions=[
             Suggestion(contacts=[ContactOf(instance_id=str(one), contact_id=first), ContactOf(instance_id=str(other), contact_id=second)])
@@ -102,7 +102,7 @@ async def propose_link(app: App, caller: Caller, args: ProposeLink) -> Person:
     if person_id is None and len(args.contacts) < 2:
         raise InvalidInput("contacts: one contact alone is linked to nobody.", hint="Give two, or the person_id it belongs to.")
     contacts = [(row.id, contact.contact_id) for row, contact in zip(rows, args.contacts, strict=True)]
-    made = await store.propose(app.database, user_id=owners.pop(), person_id=person_id, name=args.name, contacts=list(dict.fromkeys(contacts)))
+    made = await people.propose(app.database, user_id=owners.pop(), person_id=person_id, name=args.name, contacts=list(dict.fromkeys(contacts)))
     return Person(person=await _known(app, caller, str(made)))
 
 
@@ -118,7 +118,7 @@ async def get_person(app: App, caller: Caller, args: OfPerson) -> Person:
 async def confirm_link(app: App, caller: Caller, args: OfPerson) -> Person:
     caller.require_owner()
     person = await _known(app, caller, args.person_id)
-    await store.confirm(app.database, UUID(person.person_id))
+    await people.confirm(app.database, UUID(person.person_id))
     return Person(person=await _known(app, caller, args.person_id))
 
 
@@ -137,12 +137,12 @@ async def unlink(app: App, caller: Caller, args: Unlink) -> Unlinked:
     if (args.contact_id is None) != (args.instance_id is None):
         raise InvalidInput("A contact is named by instance_id and contact_id together.", hint="Give both, or neither to separate all.")
     instance_id = None if args.instance_id is None else (await instance_of(app.database, caller, args.instance_id)).id
-    return Unlinked(unlinked=await store.take_back(app.database, UUID(person.person_id), instance_id=instance_id, contact_id=args.contact_id))
+    return Unlinked(unlinked=await people.take_back(app.database, UUID(person.person_id), instance_id=instance_id, contact_id=args.contact_id))
 
 
 async def _known(app: App, caller: Caller, person_id: str) -> PersonView:
     """The same error whether there is none or it is another user's."""
-    views = _views(await store.get(app.database, _person_id(person_id), user_id=caller.user_id))
+    views = _views(await people.get(app.database, _person_id(person_id), user_id=caller.user_id))
     if not views:
         raise NoSuchPerson(person_id)
     return views[0]

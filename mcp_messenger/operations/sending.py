@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import AliasChoices, Field
 
-from db import chats as chat_store
+from db import chats
 from db.chats import ChatRow
 from db.instances import InstanceRow
 from db.messages import MessageRow
@@ -234,7 +234,7 @@ async def _send(
 async def chat_of(app: App, row: InstanceRow, to: str) -> tuple[str, ChatKind]:
     """The chat's id by now, and its kind. A chat that we never saw is the platform's to know."""
     to = (await classes.load(row.provider)).address(to)
-    chat = await chat_store.get(app.database, row.id, to)
+    chat = await chats.get(app.database, row.id, to)
     if chat is None:
         return to, ChatKind.UNKNOWN
     return chat.migrated_to or chat.id, ChatKind(chat.kind)
@@ -316,7 +316,7 @@ async def check_send(app: App, caller: Caller, args: CheckSend) -> SendCheck:
     try:
         provider.check(Draft(client_id="0", chat_id=chat_id, text=args.message, format=args.format))
         _require_sendable(app, row)
-        require_open_window(provider, await chat_store.get(app.database, row.id, chat_id))
+        require_open_window(provider, await chats.get(app.database, row.id, chat_id))
     except MessengerError as error:
         problem = error
     return SendCheck(
@@ -405,7 +405,7 @@ async def mark_read(app: App, caller: Caller, args: MarkRead) -> Nothing:
         last = await known_message(app, row, str(chat.last_message_id))
         if last.platform_id is not None:
             await (await port(app, row, Capability.MARK_READ)).mark_read(chat.id, last.platform_id)
-    await chat_store.mark_read(app.database, row.id, chat.id)
+    await chats.mark_read(app.database, row.id, chat.id)
     return Nothing()
 
 

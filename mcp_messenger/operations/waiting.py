@@ -4,7 +4,7 @@ import anyio
 from pydantic import Field
 
 from db import events as log
-from db import messages as store
+from db import messages
 from db.events import EventRow
 from db.instances import InstanceRow
 from mcp_messenger.errors import InvalidInput
@@ -60,7 +60,7 @@ async def _incoming(app: App, row: InstanceRow, cursor: int, chat_id: str | None
         rows = await log.after(app.database, cursor, instance_ids=[row.id], chat_id=chat_id, types=["message"], limit=SCAN)
         if not rows:
             return cursor, []
-        found = {message.id: message for message in await store.by_ids(app.database, [event.message_id or 0 for event in rows])}
+        found = {message.id: message for message in await messages.by_ids(app.database, [event.message_id or 0 for event in rows])}
         taken: list[EventRow] = []
         for event in rows:
             cursor = event.id
@@ -96,7 +96,7 @@ async def wait_for_reply(app: App, caller: Caller, args: WaitForReply) -> Replie
         async with app.feed.waiter(row.id, chat_id) as grown:
             message = await known_message(app, row, args.message_id)
             chat_id = message.chat_id
-            found = await store.replies_to(app.database, message, limit=args.limit)
+            found = await messages.replies_to(app.database, message, limit=args.limit)
             now = anyio.current_time()
             if len(found) > seen:
                 seen, quiet_until = len(found), min(deadline, now + args.settle)

@@ -6,8 +6,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from db import deliveries
-from db import instances as store
+from db import deliveries, instances
 from mcp_messenger.delivery.webhook_config import WebhookConfig
 from mcp_messenger.delivery.webhook_target import OVERLAP, PREFIX, Endpoint, endpoint_of
 from mcp_messenger.delivery.webhooks import TARGET
@@ -47,7 +46,7 @@ async def set_webhook(app: App, caller: Caller, args: SetWebhook) -> WebhookAnsw
     config = WebhookConfig.model_validate(args.model_dump(exclude={"instance_id"}))
     # The secret first: nothing is ever posted without a signature.
     made = await webhook_secrets.keep(app.database, app.vault(), row.id, config)
-    updated = await store.update(app.database, row.id, api_webhook_schema=config.public())
+    updated = await instances.update(app.database, row.id, api_webhook_schema=config.public())
     app.supervisor.refresh(updated or row)
     await deliveries.resume(app.database, row.id, TARGET)
     answer = await get_webhook(app, caller, OfInstance(instance_id=args.instance_id))

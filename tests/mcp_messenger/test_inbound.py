@@ -12,8 +12,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from db import inbound as store
-from db import leases, outbox
+from db import inbound, leases, outbox
 from db.database import Database
 from db.errors import StoreUnavailable
 from mcp_messenger.delivery.feed import Feed
@@ -216,9 +215,9 @@ async def test_a_receipt_beside_the_answer_to_the_send_is_not_lost(desk: Desk, m
     """The store looks for the message a moment before it gets its platform id, and we hear of that a moment after."""
     message_id = await desk.send()
     looked, settled = anyio.Event(), anyio.Event()
-    change = store.change
+    change = inbound.change
 
-    async def late_to_answer(*args: Any) -> store.Changed | None:
+    async def late_to_answer(*args: Any) -> inbound.Change | None:
         changed = await change(*args)
         looked.set()
         await settled.wait()
@@ -226,7 +225,7 @@ async def test_a_receipt_beside_the_answer_to_the_send_is_not_lost(desk: Desk, m
 
     async with anyio.create_task_group() as tasks:
         with monkeypatch.context() as patch:
-            patch.setattr(store, "change", late_to_answer)
+            patch.setattr(inbound, "change", late_to_answer)
             tasks.start_soon(desk.deliver, receipt("1", "read"))
             await looked.wait()
         await desk.sent(message_id, "1")

@@ -9,9 +9,9 @@ from uuid import UUID
 import anyio
 import pytest
 
-from db import instances as store
 from db import leases
 from db.errors import StoreUnavailable
+from db.instances import get
 from mcp_messenger.delivery.owned_instance import OwnedInstance
 from mcp_messenger.errors import NoSuchInstance
 from mcp_messenger.instances import supervisor
@@ -166,7 +166,7 @@ def look(monkeypatch: pytest.MonkeyPatch) -> Callable[[App], Awaitable[None]]:
 
 async def reason(app: App, instance_id: str) -> str:
     await until_status(app, instance_id, "error")
-    row = await store.get(app.database, UUID(instance_id))
+    row = await get(app.database, UUID(instance_id))
     assert row is not None
     return row.status_reason or ""
 

@@ -1,6 +1,6 @@
 """What agents are to answer: the deliveries of a chat that one run answers together. The first of them, the head, stands for all.
 
-Who has taken a burst holds it until its `lease_until`; what is written with another one changes nothing.
+Who has taken a batch holds it until its `lease_until`; what is written with another one changes nothing.
 """
 
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ TARGET = "agno"
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What is there of a burst's answer. `message_id` is of its first message, once that is queued.
+class AnswerProgress:
+    """What is there of a batch's answer. `message_id` is of its first message, once that is queued.
 
     `shown` is there while the message grows: what stands in it, or is about to. `answer` is the whole of it, once it is known.
     """
@@ -41,14 +41,14 @@ STANDING: LiteralString = """
     WHERE d.id = %(head)s"""
 
 
-async def standing(database: Database, head: int, key: str) -> Standing:
+async def progress(database: Database, head: int, key: str) -> AnswerProgress:
     """`key` is the idempotency key of the answer."""
-    return await database.one(Standing, STANDING, {"head": head, "key": key}) or Standing(None, None, None)
+    return await database.one(AnswerProgress, STANDING, {"head": head, "key": key}) or AnswerProgress(None, None, None)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A message of a burst. `message_id` None: it is gone."""
+class BatchedMessage:
+    """A message of a batch. `message_id` None: it is gone."""
 
     id: int
     event_id: int
@@ -81,13 +81,13 @@ TAKE: LiteralString = """
     ORDER BY taken.event_id, taken.id"""
 
 
-async def take(database: Database, instance_id: UUID, chat_id: str, *, head: int, held: datetime, begun: bool, lease: float) -> list[Asked]:
-    """All that waits in the chat, as one burst; nothing when `head` is not held until `held` any more.
+async def take(database: Database, instance_id: UUID, chat_id: str, *, head: int, held: datetime, begun: bool, lease: float) -> list[BatchedMessage]:
+    """All that waits in the chat, as one batch; nothing when `head` is not held until `held` any more.
 
     `begun`: its answer stands there in part, so nothing may be added to the question.
     """
     params = {"instance_id": instance_id, "chat_id": chat_id, "head": head, "held": held, "begun": begun, "lease": lease}
-    return await database.all(Asked, TAKE, params)
+    return await database.all(BatchedMessage, TAKE, params)
 
 
 OURS: LiteralString = " WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(held)s"
@@ -117,7 +117,7 @@ ENDED: LiteralString = """
 
 
 async def extend(database: Database, ids: Sequence[int], *, held: datetime, lease: float) -> datetime | None:
-    """Until when the burst is held now; None when it is not held any more."""
+    """Until when the batch is held now; None when it is not held any more."""
     return await database.value(EXTEND, {"ids": list(ids), "held": held, "lease": lease})
 
 
@@ -137,7 +137,7 @@ async def again(database: Database, ids: Sequence[int], delay: float, error: str
 
 
 async def ended(database: Database, head: int) -> None:
-    """All of the burst that was begun with this head is done."""
+    """All of the batch that was begun with this head is done."""
     await database.execute(ENDED, {"head": head})
 
 
