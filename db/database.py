@@ -1,23 +1,30 @@
 """The one way to PostgreSQL: typed reads and writes over a pool that may still be starting."""
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 import anyio
 
-from db.errors import StoreUnavailable, translated
+from db.errors import Reason, StoreConflict, StoreUnavailable, reason_for, translated
 from db.single_flight import SingleFlight
 
 if TYPE_CHECKING:
-    from psycopg import AsyncConnection
+    from psycopg import AsyncConnection, AsyncCursor
     from psycopg.rows import TupleRow
     from psycopg_pool import AsyncConnectionPool
 
 Row = TypeVar("Row")
+T = TypeVar("T")
 Params = Mapping[str, object]
 
 START_TIMEOUT = 60.0
+CONFLICT_TRIES = 3
+"""How often a statement is run that another one gets in the way of: it was undone as a whole, so nothing is done twice."""
+CONFLICT_PAUSE = 0.02
+DRAIN_EVERY = 1.0
+OF_SESSION = frozenset({Reason.READ_ONLY, Reason.CANCELLED, Reason.LOCKED})
+"""Refusals that a setting of the role may cause. A session keeps such a setting from its login on, so its connection is not used again."""
 
 
 class Database:
@@ -29,8 +36,9 @@ class Database:
     def __init__(self) -> None:
         self._pool: AsyncConnectionPool[AsyncConnection[TupleRow]] | None = None
         self._started = anyio.Event()
-        self._failure: str | None = None
+        self._failure: StoreUnavailable | None = None
         self._reads = SingleFlight()
+        self._drained = -DRAIN_EVERY
         self.wanted = anyio.Event()
         """Somebody waits for the store, or will soon."""
 
@@ -39,8 +47,8 @@ class Database:
         self._failure = None
         self._started.set()
 
-    def failed(self, reason: str) -> None:
-        """It is not there, for now; the reason goes to everybody who asks."""
+    def failed(self, reason: StoreUnavailable) -> None:
+        """Give everybody who asks this reason until `ready` is called."""
         self._failure = reason
         self._started.set()
 
@@ -51,29 +59,62 @@ class Database:
             with anyio.move_on_after(START_TIMEOUT):
                 await self._started.wait()
         if self._failure is not None:
-            raise StoreUnavailable(self._failure)
+            # A new one for each caller: an error that is raised again and again collects the tracebacks of all.
+            raise StoreUnavailable(self._failure.detail, hint=self._failure.hint, reason=self._failure.reason)
         if self._pool is None:
             raise StoreUnavailable("The store is still starting.")
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator["AsyncConnection[TupleRow]"]:
-        """One connection with a transaction open: committed at the end, rolled back when an exception leaves."""
+        """Give a connection with a transaction open: committed at the end, rolled back when an exception leaves."""
+        async with self._connection() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncGenerator["AsyncConnection[TupleRow]"]:
+        from psycopg import Error
+
         await self.started()
         assert self._pool is not None
         with translated():
-            async with self._pool.connection() as connection, connection.transaction():
-                yield connection
+            async with self._pool.connection() as connection:
+                try:
+                    yield connection
+                except Error as error:
+                    reason = None if error.sqlstate is None else reason_for(error.sqlstate)
+                    if reason in OF_SESSION:
+                        await self._discard(connection, reason)
+                    raise
+
+    async def _discard(self, connection: "AsyncConnection[TupleRow]", reason: Reason | None) -> None:
+        await connection.close()
+        if reason is Reason.READ_ONLY and anyio.current_time() - self._drained > DRAIN_EVERY:
+            # The others were made at the same time, and would fail one after the other.
+            self._drained = anyio.current_time()
+            assert self._pool is not None
+            await self._pool.drain()
+
+    async def _statement(self, row: type[Row] | None, use: Callable[["AsyncCursor[Any]"], Awaitable[T]]) -> T:
+        """Run one statement, and again when it was undone because of another one."""
+        from psycopg.rows import class_row, tuple_row
+
+        for attempt in range(1, CONFLICT_TRIES):
+            try:
+                async with self._connection() as connection, connection.cursor(row_factory=class_row(row) if row else tuple_row) as cursor:
+                    return await use(cursor)
+            except StoreConflict:
+                await anyio.sleep(attempt * CONFLICT_PAUSE)
+        async with self._connection() as connection, connection.cursor(row_factory=class_row(row) if row else tuple_row) as cursor:
+            return await use(cursor)
 
     async def all(self, row: type[Row], sql: LiteralString, params: Params | None = None, *, planned_anew: bool = False) -> list[Row]:
         """`planned_anew`: each time for its very parameters, where one plan does not serve them all."""
-        from psycopg.rows import class_row
 
-        await self.started()
-        assert self._pool is not None
-        with translated():
-            async with self._pool.connection() as connection, connection.cursor(row_factory=class_row(row)) as cursor:
-                await cursor.execute(sql, params, prepare=False if planned_anew else None)
-                return await cursor.fetchall()
+        async def use(cursor: "AsyncCursor[Row]") -> list[Row]:
+            await cursor.execute(sql, params, prepare=False if planned_anew else None)
+            return await cursor.fetchall()
+
+        return await self._statement(row, use)
 
     async def read(self, row: type[Row], sql: LiteralString, params: Params, *, planned_anew: bool = False) -> list[Row]:
         """`all`, of a statement that writes nothing and whose parameters can be hashed: who asks the same at the same time shares the rows."""
@@ -88,12 +129,11 @@ class Database:
         return rows[0] if rows else None
 
     async def rows(self, sql: LiteralString, params: Params | None = None) -> list[tuple[Any, ...]]:
-        await self.started()
-        assert self._pool is not None
-        with translated():
-            async with self._pool.connection() as connection:
-                cursor = await connection.execute(sql, params)
-                return await cursor.fetchall()
+        async def use(cursor: "AsyncCursor[tuple[Any, ...]]") -> list[tuple[Any, ...]]:
+            await cursor.execute(sql, params)
+            return await cursor.fetchall()
+
+        return await self._statement(None, use)
 
     async def value(self, sql: LiteralString, params: Params | None = None) -> Any:
         """The first column of the first row, or None."""
@@ -102,8 +142,8 @@ class Database:
 
     async def execute(self, sql: LiteralString, params: Params | None = None) -> int:
         """Run one statement; the number of rows it touched."""
-        await self.started()
-        assert self._pool is not None
-        with translated():
-            async with self._pool.connection() as connection:
-                return (await connection.execute(sql, params)).rowcount
+
+        async def use(cursor: "AsyncCursor[Any]") -> int:
+            return (await cursor.execute(sql, params)).rowcount
+
+        return await self._statement(None, use)

@@ -13,7 +13,7 @@ import anyio
 import anyio.abc
 
 from db.database import Database
-from db.errors import StoreUnavailable
+from db.errors import Reason, StoreUnavailable
 from mcp_messenger.agents.agents import Agents
 from mcp_messenger.agents.agno import AgentOs
 from mcp_messenger.agents.answer import Ways
@@ -189,12 +189,19 @@ async def _run_store(app: App) -> None:
                 await _serve_store(app, embedded)
             except StoreUnavailable as error:
                 log.error("store unavailable: %s", reason_of(error))  # noqa: TRY400 - the reason is in the message; a traceback adds nothing
-                app.database.failed(f"{error.detail} {error.hint or ''}".strip())
+                app.database.failed(error if app.config.database_url is None else with_url_hint(error))
             await anyio.sleep(RETRY_STORE_EVERY)
     finally:
         if embedded is not None:
             with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_STORE_WITHIN):
                 await embedded.stop()
+
+
+def with_url_hint(error: StoreUnavailable) -> StoreUnavailable:
+    """Return the error with a hint for whoever set DATABASE_URL, where nothing answers there."""
+    if type(error) is not StoreUnavailable or error.reason is not Reason.UNREACHABLE:
+        return error
+    return StoreUnavailable(error.detail, hint="Check that PostgreSQL runs and that DATABASE_URL is right, then try again.", reason=error.reason)
 
 
 def reason_of(error: StoreUnavailable) -> str:

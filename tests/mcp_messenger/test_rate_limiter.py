@@ -6,6 +6,7 @@ import anyio
 import pytest
 
 from db.database import Database
+from db.errors import StoreUnavailable
 from mcp_messenger.config.rates import Rate
 from mcp_messenger.security.rate_limiter import CALLERS_MAX, RateLimiter
 from tests.proxy import proxied
@@ -121,7 +122,7 @@ async def test_a_store_that_never_started_locks_nobody_out() -> None:
 
 async def test_made_up_callers_do_not_fill_the_memory() -> None:
     database = Database()
-    database.failed("not there")
+    database.failed(StoreUnavailable("not there"))
     limiter = RateLimiter(database, Rate(10, 60))
     for number in range(CALLERS_MAX + 10):
         await limiter.take(str(number).encode())

@@ -5,6 +5,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
+from db.errors import StoreUnavailable
 from tests.mcp_clients import over_http
 from tests.program import PATIENCE, environment, program
 from tests.running import ready_sandbox, running_app
@@ -16,7 +17,7 @@ async def test_the_application_ends_though_its_store_is_gone(database_url: str, 
     async with running_app(database_url, tmp_path) as app:
         await ready_sandbox(app)
         assert app.supervisor.owned
-        app.database.failed("It was switched off.")
+        app.database.failed(StoreUnavailable("It was switched off."))
         began = anyio.current_time()
     assert not app.supervisor.owned
     assert anyio.current_time() - began < 20

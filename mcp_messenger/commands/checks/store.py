@@ -4,7 +4,7 @@ import anyio.to_thread
 
 from db.diagnosis import Diagnosis, diagnose, wakes
 from db.errors import DatabaseTooNew, StoreUnavailable
-from mcp_messenger.app import reason_of
+from mcp_messenger.app import reason_of, with_url_hint
 from mcp_messenger.commands.finding import Finding, failed, ok, problem, warning
 from mcp_messenger.config import Config
 
@@ -24,7 +24,8 @@ async def check_store(config: Config) -> tuple[list[Finding], Diagnosis | None]:
         found = await diagnose(url)
         findings = [_database(found, embedded=config.database_url is None), *await _pooler(config, found, url)]
     except StoreUnavailable as error:
-        return [problem(DATABASE, reason_of(error), error.hint or error.next_step)], None
+        hinted = error if config.database_url is None else with_url_hint(error)
+        return [problem(DATABASE, reason_of(error), hinted.hint or error.next_step)], None
     return [*findings, _migrations(found)], found
 
 
