@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from providers.errors import InvalidRequest, LoggedOut, Unsupported
 from providers.models import (
     Account,
+    Address,
     Capability,
     Chat,
     Contact,
@@ -172,6 +173,15 @@ class Provider(ABC):
     def address(cls, to: str) -> str:
         """The platform's id of the chat that a person means by `to`, such as a bare phone number; `to` itself where that is all there is to know."""
         return to
+
+    @classmethod
+    def must_resolve(cls, to: str) -> bool:
+        """Whether only the platform knows which chat `to` (as `address` gives it) is: a name, or a person whose chat has another id."""
+        return False
+
+    async def resolve(self, to: str) -> Address:
+        """Return the chat and thread in which a message to `to` will lie. Raises NotFound, InvalidRequest, Unreachable."""
+        return Address(chat_id=self.address(to))
 
     async def account(self) -> Account:
         """Who we are there. Raises LoggedOut when nobody is logged in."""

@@ -108,11 +108,23 @@ class ChatKind(StrEnum):
 
 
 class Chat(Noun):
+    """A conversation. `aliases` are further ids under which the platform speaks of the same one, such as an id that hides the number."""
+
     id: str
+    aliases: tuple[str, ...] = ()
     kind: ChatKind = ChatKind.UNKNOWN
     title: Line = ""
     username: Line | None = None
     phone: Line | None = None
+
+
+class Address(Noun):
+    """A place to write to: a chat, and the thread in it where `thread_id` is not None."""
+
+    chat_id: str
+    thread_id: str | None = None
+    kind: ChatKind = ChatKind.UNKNOWN
+    title: Line = ""
 
 
 class Contact(Noun):
@@ -223,6 +235,25 @@ class TextFormat(StrEnum):
     HTML = "html"
 
 
+class Forwarded(Noun):
+    """Where a forwarded message came from, as far as the platform names it."""
+
+    name: Line = ""
+    """The person, group or channel that wrote it; empty where the platform only marks it as forwarded."""
+    id: str | None = None
+    at: datetime | None = None
+
+
+class Quoted(Noun):
+    """The words a message answers, as the platform brings them along: a part of a message, one that was never stored, a story or a post."""
+
+    text: Body = ""
+    name: Line = ""
+    """Who wrote them."""
+    of: Line | None = None
+    """What was answered where it is no message, such as "story"."""
+
+
 class Message(Noun):
     """One message as the platform told it.
 
@@ -248,6 +279,12 @@ class Message(Noun):
     chosen: str | None = None
     """The id of the choice that was picked; `text` is its title."""
     mentions_me: bool = False
+    forwarded: Forwarded | None = None
+    quoted: Quoted | None = None
+    thread_title: Line | None = None
+    """The title of the thread, topic or post that `thread_id` names."""
+    standby: bool = False
+    """Another application handles the conversation at present (Meta's standby): the message is stored and wakes nobody."""
     raw: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -277,16 +314,22 @@ class Draft(Noun):
     """To pick from, under the text: shown as buttons or as a list, whichever the platform has for so many."""
     template: TemplateUse | None = None
     silent: bool = False
+    mass_mentions: bool = False
+    """Whether `@everyone`, `@channel`, roles and the like in `text` alarm the people they name; otherwise they are made inert."""
     extra: dict[str, Any] = Field(default_factory=dict)
     """The platform's own fields, passed through unread (Telegram's `parse_mode`, Slack's `blocks`)."""
 
 
 class SentMessage(Noun):
-    """What the platform made of a draft. `parts` holds the ids of all pieces where it had to be split; `id` is the first."""
+    """The message that the platform made of a draft. `parts` holds the ids of all pieces where it had to be split; `id` is the first.
+
+    `chat_id` is the chat in which it really lies, where answers will come: it may differ from the draft's, which then becomes its alias.
+    """
 
     id: str
     at: datetime
     chat_id: str
+    thread_id: str | None = None
     parts: tuple[str, ...] = ()
     media: tuple[Media, ...] = ()
     raw: dict[str, Any] = Field(default_factory=dict)
@@ -325,11 +368,16 @@ class MessageReceived(Noun):
 
 
 class MessageEdited(Noun):
+    """A message has a new text. Files, place and poll are those it has now; None: as they were."""
+
     type: Literal["message_edited"] = "message_edited"
     chat_id: str
     message_id: str
     text: Body
     at: datetime
+    media: tuple[Media, ...] | None = None
+    location: Location | None = None
+    poll: Poll | None = None
 
 
 class MessageDeleted(Noun):
@@ -347,6 +395,20 @@ class ReactionChanged(Noun):
     message_id: str
     sender_id: str
     emojis: tuple[Line, ...]
+    at: datetime
+
+
+class PollVoted(Noun):
+    """One person's vote in a poll, as it is now: the texts of the chosen options (none: taken back)."""
+
+    type: Literal["poll_vote"] = "poll_vote"
+    chat_id: str
+    message_id: str
+    sender_id: str
+    """Who voted; where the platform only tells sums, the option's text, with its number of votes in `count`."""
+    sender_name: Line = ""
+    options: tuple[Body, ...]
+    count: int | None = None
     at: datetime
 
 
@@ -383,6 +445,24 @@ class ChatMigrated(Noun):
     chat: Chat
 
 
+class ChatClosed(Noun):
+    """Nothing can be sent to a chat until it is open again: the person blocked us, we were removed. `reason` None opens it."""
+
+    type: Literal["chat_closed"] = "chat_closed"
+    chat_id: str
+    reason: Line | None
+    at: datetime
+
+
+class NoticeReceived(Noun):
+    """A message of the platform about the account: a warning, a restriction, a rejected template. Kept among the instance's errors."""
+
+    type: Literal["notice"] = "notice"
+    code: Line
+    text: Line
+    at: datetime
+
+
 class StateChanged(Noun):
     """Where the connection stands, with the platform's own words in `reason`."""
 
@@ -396,7 +476,17 @@ class StateChanged(Noun):
 
 
 Event = Annotated[
-    MessageReceived | MessageEdited | MessageDeleted | ReactionChanged | ReceiptChanged | ChatChanged | ChatMigrated | StateChanged,
+    MessageReceived
+    | MessageEdited
+    | MessageDeleted
+    | ReactionChanged
+    | PollVoted
+    | ReceiptChanged
+    | ChatChanged
+    | ChatMigrated
+    | ChatClosed
+    | NoticeReceived
+    | StateChanged,
     Field(discriminator="type"),
 ]
 

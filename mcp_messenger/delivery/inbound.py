@@ -29,7 +29,7 @@ from providers.models import (
 )
 
 BATCH = 200
-IN_CONTENT = {"media", "location", "poll", "contact", "format", "chosen", "mentions_me"}
+IN_CONTENT = {"media", "location", "poll", "contact", "format", "chosen", "mentions_me", "forwarded", "quoted", "thread_title", "standby"}
 EARLY_RECEIPTS = 1000
 
 

@@ -13,6 +13,8 @@ from mcp_messenger.instances.runtimes.containers import Listed
 from mcp_messenger.operations.operation import Output
 
 SHORT = 500
+IN_VIEW = ("poll", "contact", "choices", "template", "chosen", "forwarded", "quoted", "thread_title", "standby", "format")
+"""Parts of a message's content that are shown as they are stored."""
 
 
 class InstanceView(Output):
@@ -148,6 +150,10 @@ class MessageView(Output):
     choices: list[dict[str, Any]] = []
     template: dict[str, Any] | None = None
     chosen: str | None = None
+    forwarded: dict[str, Any] | None = None
+    quoted: dict[str, Any] | None = None
+    thread_title: str | None = None
+    standby: bool = False
     format: str = "plain"
     reactions: dict[str, list[str]] = {}
     edited: bool = False
@@ -179,7 +185,7 @@ def message_view(row: MessageRow, *, reply_to: str | None = None, chat: bool = T
             "mentions_me": content.get("mentions_me", False),
             "media": [] if row.deleted_at else [MediaView.model_validate(media) for media in content.get("media", [])],
             "location": content.get("location"),
-            **{name: content[name] for name in ("poll", "contact", "choices", "template", "chosen", "format") if name in content},
+            **{name: content[name] for name in IN_VIEW if name in content},
             "reactions": {who: emojis for who, emojis in content.get("reactions", {}).items() if emojis},
             "edited": row.edited_at is not None,
             "deleted": row.deleted_at is not None,

@@ -12,9 +12,10 @@ from mcp_messenger.errors import InternalError, NotReady
 from providers import errors
 from providers.base import Provider
 from providers.errors import MessengerError
-from providers.models import Download, Group, GroupChange, InstanceState, Media, Message, SendingBudget, Template, TextFormat
+from providers.models import Address, Download, Group, GroupChange, InstanceState, Media, Message, SendingBudget, Template, TextFormat
 
 METHODS: dict[str, Callable[[Provider], Callable[..., Awaitable[Any]]]] = {
+    "resolve": lambda provider: provider.resolve,
     "history": lambda provider: provider.history,
     "edit": lambda provider: provider.edit,
     "delete": lambda provider: provider.delete,
@@ -65,6 +66,9 @@ class RemotePort:
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
+
+    async def resolve(self, to: str) -> Address:
+        return await self._ask("resolve", {"to": to})
 
     async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
         return await self._ask("history", {"chat_id": chat_id, "before": before, "limit": limit})
