@@ -90,23 +90,22 @@ async def take(database: Database, instance_id: UUID, chat_id: str, *, head: int
     return await database.all(BatchedMessage, TAKE, params)
 
 
-OURS: LiteralString = " WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(held)s"
-EXTEND: LiteralString = "UPDATE deliveries SET lease_until = now() + make_interval(secs => %(lease)s)" + OURS + " RETURNING lease_until"
+EXTEND: LiteralString = """
+    UPDATE deliveries SET lease_until = now() + make_interval(secs => %(lease)s)
+    WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(held)s RETURNING lease_until"""
 # In the row of the head.
-SHOW: LiteralString = "UPDATE deliveries SET shown = %(shown)s, answer = coalesce(%(answer)s, answer)" + OURS
+SHOW: LiteralString = """
+    UPDATE deliveries SET shown = %(shown)s, answer = coalesce(%(answer)s, answer)
+    WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(held)s"""
 # Of what has died it is told why it failed before, and what it has shown is remembered: a person may have it begin anew.
-END: LiteralString = (
-    """
+END: LiteralString = """
     UPDATE deliveries SET status = %(status)s, lease_until = NULL, done_at = now(), answer = NULL, shown = CASE %(status)s WHEN 'dead' THEN shown END,
-        last_error = CASE %(status)s WHEN 'dead' THEN concat_ws(' ', %(error)s::text, last_error) ELSE %(error)s END"""
-    + OURS
-)
-AGAIN: LiteralString = (
-    """
+        last_error = CASE %(status)s WHEN 'dead' THEN concat_ws(' ', %(error)s::text, last_error) ELSE %(error)s END
+    WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(held)s"""
+AGAIN: LiteralString = """
     UPDATE deliveries SET run_at = now() + make_interval(secs => %(delay)s), last_error = coalesce(%(error)s, last_error), lease_until = NULL,
-        attempts = greatest(0, attempts - CASE WHEN %(error)s::text IS NULL THEN 1 ELSE 0 END)"""
-    + OURS
-)
+        attempts = greatest(0, attempts - CASE WHEN %(error)s::text IS NULL THEN 1 ELSE 0 END)
+    WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(held)s"""
 HASTEN: LiteralString = """
     UPDATE deliveries SET run_at = now()
     WHERE instance_id = %(instance_id)s AND target = 'agno' AND status = 'pending' AND lease_until IS NULL AND run_at > now()"""

@@ -35,27 +35,27 @@ class ContactRow:
     is_bot: bool
 
 
-SELECT: LiteralString = """
-    SELECT c.*, CASE WHEN m.deleted_at IS NULL THEN left(m.body, 200) END AS last_text, m.outgoing AS last_outgoing
-    FROM chats c LEFT JOIN messages m ON m.id = c.last_message_id"""
-
-GET: LiteralString = SELECT + " WHERE c.instance_id = %(instance_id)s AND c.id = %(id)s"
+GET: LiteralString = """
+    SELECT c.instance_id, c.id, c.kind, c.title, c.username, c.phone, c.unread, c.last_message_id, c.last_at, c.last_incoming_at, c.migrated_to,
+        CASE WHEN m.deleted_at IS NULL THEN left(m.body, 200) END AS last_text, m.outgoing AS last_outgoing
+    FROM chats c LEFT JOIN messages m ON m.id = c.last_message_id
+    WHERE c.instance_id = %(instance_id)s AND c.id = %(id)s"""
 
 
 async def get(database: Database, instance_id: UUID, chat_id: str) -> ChatRow | None:
     return await database.read_one(ChatRow, GET, {"instance_id": instance_id, "id": chat_id})
 
 
-LIST: LiteralString = (
-    SELECT
-    + """
+LIST: LiteralString = """
+    SELECT c.instance_id, c.id, c.kind, c.title, c.username, c.phone, c.unread, c.last_message_id, c.last_at, c.last_incoming_at, c.migrated_to,
+        CASE WHEN m.deleted_at IS NULL THEN left(m.body, 200) END AS last_text, m.outgoing AS last_outgoing
+    FROM chats c LEFT JOIN messages m ON m.id = c.last_message_id
     WHERE c.instance_id = %(instance_id)s AND c.migrated_to IS NULL
       AND (%(kind)s::text IS NULL OR c.kind = %(kind)s)
       AND (NOT %(unread)s OR c.unread > 0)
       AND (%(before_id)s::text IS NULL
         OR (coalesce(c.last_at, '-infinity'::timestamptz), c.id) < (coalesce(%(before)s, '-infinity'::timestamptz), %(before_id)s))
     ORDER BY coalesce(c.last_at, '-infinity'::timestamptz) DESC, c.id DESC LIMIT %(limit)s"""
-)
 
 
 async def listing(
@@ -83,7 +83,7 @@ async def listing(
 
 
 CONTACTS: LiteralString = """
-    SELECT * FROM contacts
+    SELECT instance_id, id, name, username, phone, is_bot FROM contacts
     WHERE instance_id = %(instance_id)s AND (%(after)s::text IS NULL OR id > %(after)s)
       AND (%(query)s::text IS NULL
         OR lower(name) LIKE %(query)s OR lower(username) LIKE %(query)s OR phone LIKE %(query)s OR lower(id) LIKE %(query)s)
@@ -98,7 +98,9 @@ async def contacts(database: Database, instance_id: UUID, *, query: str | None, 
 
 UPSERT: LiteralString = """
     INSERT INTO chats (instance_id, id, kind, title, username, phone)
-    SELECT %(instance_id)s, c.* FROM unnest(%(ids)s::text[], %(kinds)s::text[], %(titles)s::text[], %(usernames)s::text[], %(phones)s::text[]) AS c
+    SELECT %(instance_id)s, c.id, c.kind, c.title, c.username, c.phone
+    FROM unnest(%(ids)s::text[], %(kinds)s::text[], %(titles)s::text[], %(usernames)s::text[], %(phones)s::text[])
+        AS c (id, kind, title, username, phone)
     ON CONFLICT (instance_id, id) DO UPDATE SET kind = excluded.kind, title = excluded.title, username = excluded.username, phone = excluded.phone
     WHERE (chats.kind, chats.title, chats.username, chats.phone)
         IS DISTINCT FROM (excluded.kind, excluded.title, excluded.username, excluded.phone)"""
@@ -114,7 +116,9 @@ async def upsert(database: Database, instance_id: UUID, chats: list[tuple[str, s
 
 UPSERT_CONTACTS: LiteralString = """
     INSERT INTO contacts (instance_id, id, name, username, phone, is_bot)
-    SELECT %(instance_id)s, c.* FROM unnest(%(ids)s::text[], %(names)s::text[], %(usernames)s::text[], %(phones)s::text[], %(bots)s::boolean[]) AS c
+    SELECT %(instance_id)s, c.id, c.name, c.username, c.phone, c.is_bot
+    FROM unnest(%(ids)s::text[], %(names)s::text[], %(usernames)s::text[], %(phones)s::text[], %(bots)s::boolean[])
+        AS c (id, name, username, phone, is_bot)
     ON CONFLICT (instance_id, id) DO UPDATE
         SET name = excluded.name, username = excluded.username, phone = excluded.phone, is_bot = excluded.is_bot
     WHERE (contacts.name, contacts.username, contacts.phone, contacts.is_bot)

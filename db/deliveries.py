@@ -12,31 +12,23 @@ from uuid import UUID
 from db.database import Database
 from db.json import jsonb
 
-# The instances that have something waiting, by jumping from one to the next in the index.
-LINES: LiteralString = """
-    line (instance_id) AS (
+# `line` finds the instances that have something waiting by jumping from one to the next in the index. `open` is in random order, so that
+# those at the end of the alphabet are not starved, and lets one delivery at a time through where an endpoint was in trouble.
+CLAIM: LiteralString = """
+    WITH RECURSIVE line (instance_id) AS (
         (SELECT instance_id FROM deliveries WHERE status = 'pending' AND target = %(target)s ORDER BY instance_id LIMIT 1)
         UNION ALL
         SELECT (SELECT d.instance_id FROM deliveries d WHERE d.status = 'pending' AND d.target = %(target)s AND d.instance_id > line.instance_id
             ORDER BY d.instance_id LIMIT 1)
         FROM line WHERE line.instance_id IS NOT NULL
-    )"""
-# In random order, so that those at the end of the alphabet are not starved; one at a time where an endpoint was in trouble.
-OPEN: LiteralString = """
-    open AS MATERIALIZED (
+    ), open AS MATERIALIZED (
         SELECT line.instance_id,
             CASE WHEN p.failures >= %(breaker)s THEN 1 ELSE %(each)s END - coalesce(busy.count, 0) AS room
         FROM line LEFT JOIN delivery_endpoints p ON p.instance_id = line.instance_id AND p.target = %(target)s
             LEFT JOIN unnest(%(busy)s::uuid[], %(counts)s::int[]) AS busy (instance_id, count) ON busy.instance_id = line.instance_id
         WHERE line.instance_id IS NOT NULL AND (p.paused_until IS NULL OR p.paused_until <= now())
         ORDER BY random()
-    )"""
-CLAIM: LiteralString = (
-    "WITH RECURSIVE "
-    + LINES
-    + ", "
-    + OPEN
-    + """, due AS MATERIALIZED (
+    ), due AS MATERIALIZED (
         SELECT first.id FROM open CROSS JOIN LATERAL (
             SELECT d.id FROM deliveries d
             WHERE d.status = 'pending' AND d.target = %(target)s AND d.instance_id = open.instance_id
@@ -56,7 +48,6 @@ CLAIM: LiteralString = (
     FROM claimed LEFT JOIN events e ON e.id = claimed.event_id
         LEFT JOIN chats c ON c.instance_id = claimed.instance_id AND c.id = claimed.chat_id
     ORDER BY claimed.event_id, claimed.id"""
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +166,7 @@ async def resume(database: Database, instance_id: UUID, target: str) -> None:
 # From the threshold on each failure that comes after a pause makes the next one, twice as long.
 FAILED: LiteralString = """
     INSERT INTO delivery_endpoints AS p (instance_id, target, failures, pauses, paused_until)
-    SELECT id, %(target)s, %(count)s, CASE WHEN %(count)s >= %(breaker)s THEN 1 ELSE 0 END,
+    SELECT id, %(target)s, %(count)s::int, CASE WHEN %(count)s >= %(breaker)s THEN 1 ELSE 0 END,
         CASE WHEN %(count)s >= %(breaker)s THEN now() + make_interval(secs => %(pause)s) END
     FROM message_instances WHERE id = %(id)s
     ON CONFLICT (instance_id, target) DO UPDATE SET
@@ -297,7 +288,7 @@ ORPHANS: LiteralString = """
 CLEAN: LiteralString = """
     DELETE FROM deliveries WHERE id IN (
         SELECT id FROM deliveries WHERE status <> 'pending'
-          AND done_at < now() - make_interval(secs => CASE status WHEN 'done' THEN %(done)s ELSE %(dead)s END)
+          AND done_at < now() - make_interval(secs => CASE status WHEN 'done' THEN %(done)s::float8 ELSE %(dead)s::float8 END)
           AND done_at < now() - make_interval(secs => %(done)s)
         ORDER BY done_at LIMIT %(limit)s)"""
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
 
 from db import listen
+from db.database import Params
 from db.errors import translated
 from db.migrate import READ_APPLIED, packaged
 from db.pool import connect
@@ -55,7 +56,7 @@ STATE: LiteralString = """
     SELECT current_setting('server_version_num')::int / 10000, current_setting('server_version'), pg_backend_pid(),
            to_regclass('public.schema_migrations') IS NOT NULL, to_regclass('public.instance_secrets') IS NOT NULL"""
 INSTANCES: LiteralString = "SELECT id, provider, runtime, status, status_reason, api_webhook_schema FROM message_instances ORDER BY created_at"
-SEALED: LiteralString = "SELECT instance_id, field, sealed FROM instance_secrets ORDER BY instance_id, field LIMIT %s"
+SEALED: LiteralString = "SELECT instance_id, field, sealed FROM instance_secrets ORDER BY instance_id, field LIMIT %(limit)s"
 
 
 async def diagnose(url: str) -> Diagnosis:
@@ -65,7 +66,7 @@ async def diagnose(url: str) -> Diagnosis:
             major, version, pid, migrated, has_secrets = (await (await connection.execute(STATE)).fetchall())[0]
             applied = [row[0] for row in await _rows(connection, READ_APPLIED)] if migrated else []
             known = packaged()
-            sealed = await _rows(connection, SEALED, [SECRETS_MAX]) if has_secrets else []
+            sealed = await _rows(connection, SEALED, {"limit": SECRETS_MAX}) if has_secrets else []
             return Diagnosis(
                 major=major,
                 version=version,
@@ -81,7 +82,7 @@ async def diagnose(url: str) -> Diagnosis:
             )
 
 
-async def _rows(connection: "AsyncConnection[Any]", sql: LiteralString, params: Sequence[object] | None = None) -> list[Any]:
+async def _rows(connection: "AsyncConnection[Any]", sql: LiteralString, params: Params | None = None) -> list[Any]:
     return await (await connection.execute(sql, params)).fetchall()
 
 

@@ -10,6 +10,7 @@ import anyio
 import anyio.to_thread
 
 from db.account import account_for
+from db.advisory_locks import EMBEDDED_USERS
 from db.binaries import OVERRIDE, Binaries, find_binaries
 from db.cluster import DEFAULT_TRANSPORT, Cluster, Transport, private_folder
 from db.errors import EmbeddedFailed
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-USERS_LOCK = 0x6D6D_0002
-"""An advisory lock of the server: shared by everyone who uses it, so whoever gets it alone is the last. The server frees it when a process dies."""
-
 START_TIMEOUT = 90.0
 """Seconds; a server that was killed first replays its log."""
 
@@ -31,6 +29,10 @@ START_ATTEMPTS = 7
 
 CONNECT_TIMEOUT = 5
 PAUSE = 0.05
+
+JOIN: LiteralString = "SELECT pg_try_advisory_lock_shared(%(users)s)"
+LEAVE: LiteralString = "SELECT pg_advisory_unlock_shared(%(users)s)"
+TAKE_ALONE: LiteralString = "SELECT pg_try_advisory_lock(%(users)s)"
 
 
 @dataclass(frozen=True)
@@ -172,7 +174,7 @@ def _join(cluster: Cluster) -> _Use | None:
         session: Connection[Any] = Connection.connect(
             url, autocommit=True, connect_timeout=CONNECT_TIMEOUT, application_name="mcp-messenger embedded"
         )
-        if _value(session, "SELECT pg_try_advisory_lock_shared(%s)"):
+        if _value(session, JOIN):
             return _Use(cluster, url, session)
         session.close()
     except (OperationalError, OSError):
@@ -184,13 +186,13 @@ def _is_last(session: "Connection[Any]") -> bool:
     from psycopg import OperationalError
 
     try:
-        return _value(session, "SELECT pg_advisory_unlock_shared(%s)") and _value(session, "SELECT pg_try_advisory_lock(%s)")
+        return _value(session, LEAVE) and _value(session, TAKE_ALONE)
     except OperationalError:
         return False  # the server is gone already
 
 
 def _value(session: "Connection[Any]", sql: LiteralString) -> bool:
-    return session.execute(sql, [USERS_LOCK]).fetchall()[0][0]
+    return session.execute(sql, {"users": EMBEDDED_USERS}).fetchall()[0][0]
 
 
 def _lock_file(cluster: Cluster) -> Path:

@@ -6,38 +6,23 @@ order of their commits (see the migration) and two writers never wait for one an
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString
 
+from db.advisory_locks import EVENT_LOG
 from db.database import Database
 from db.json import jsonb
 
-LOCK: LiteralString = "SELECT pg_advisory_xact_lock(7019830104723521)"
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
 # For a transaction of several statements: everybody waits for its end, so the server ends it when its process is frozen or cut off.
-HOLD_LOG: LiteralString = "SELECT set_config('idle_in_transaction_session_timeout', '5s', true), pg_advisory_xact_lock(7019830104723521)"
-LOG_LOCK: LiteralString = "guard AS MATERIALIZED (" + LOCK + ")"
-FENCE: LiteralString = """ WHERE %(epoch)s::bigint IS NULL OR EXISTS (
-        SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)"""
-FENCED_LOCK: LiteralString = "guard AS MATERIALIZED (" + LOCK + FENCE + ")"
-TELL: LiteralString = "(SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0)"
-# Who is told of the events of `logged`, by the instance's row as it is in this moment.
-DUE: LiteralString = """
-    due AS (
-        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
-        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
-        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
-    )"""
-# The agent hears a little later: people write in bursts, and an echo may turn out to be our own.
-TO_AGENT: LiteralString = """
-    asked AS (
-        INSERT INTO deliveries (event_id, instance_id, chat_id, target, run_at)
-        SELECT logged.id, logged.instance_id, logged.chat_id, 'agno', now() + interval '1.5 seconds'
-        FROM logged JOIN message_instances i ON i.id = logged.instance_id WHERE i.agno_enable AND i.agent_id <> '' ORDER BY logged.id
-    )"""
-# What is known of a chat is not forgotten when somebody tells less of it.
-KNOWN_CHAT: LiteralString = """
-            kind = CASE WHEN excluded.kind = 'unknown' THEN chats.kind ELSE excluded.kind END,
-            title = coalesce(nullif(excluded.title, ''), chats.title),
-            username = coalesce(excluded.username, chats.username), phone = coalesce(excluded.phone, chats.phone)"""
+HOLD_LOG: LiteralString = """
+    SELECT set_config('idle_in_transaction_session_timeout', '5s', true), pg_advisory_xact_lock(%(event_log)s)"""
+
+
+async def hold_log(connection: "AsyncConnection[Any]") -> None:
+    """Take the event log's lock until the transaction of this connection ends. Take it before any row is locked."""
+    await connection.execute(HOLD_LOG, {"event_log": EVENT_LOG})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +36,8 @@ class Appended:
     """The newest event of the whole call."""
 
 
-APPEND_MESSAGES: LiteralString = (
-    "WITH "
-    + LOG_LOCK
-    + """,
-    input AS MATERIALIZED (
+APPEND_MESSAGES: LiteralString = """
+    WITH guard AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(event_log)s)), input AS MATERIALIZED (
         SELECT row.* FROM guard, jsonb_to_recordset(%(rows)s) AS row (
             position int, instance_id uuid, epoch bigint, chat_id text, platform_id text, outgoing boolean, sender_id text, sender_name text,
             kind text, body text, reply_to text, thread_id text, content jsonb, raw jsonb, sent_at timestamptz, backfill boolean,
@@ -63,8 +45,7 @@ APPEND_MESSAGES: LiteralString = (
             contact_name text, contact_username text, contact_phone text, contact_is_bot boolean, trace jsonb)
         WHERE row.epoch IS NULL OR EXISTS (
             SELECT FROM leases WHERE leases.instance_id = row.instance_id AND leases.epoch = row.epoch)
-    ),
-    inserted AS (
+    ), inserted AS (
         INSERT INTO messages (instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to,
             thread_id, content, raw, sent_at)
         SELECT instance_id, chat_id, platform_id, outgoing, CASE WHEN outgoing THEN 'sent' ELSE 'received' END, sender_id, sender_name,
@@ -72,49 +53,49 @@ APPEND_MESSAGES: LiteralString = (
         FROM input ORDER BY position
         ON CONFLICT (instance_id, platform_id) WHERE platform_id IS NOT NULL DO NOTHING
         RETURNING id, instance_id, platform_id
-    ),
-    fresh AS MATERIALIZED (SELECT inserted.id AS message_id, input.* FROM inserted JOIN input USING (instance_id, platform_id)),
-    talked AS (
+    ), fresh AS MATERIALIZED (
+        SELECT inserted.id AS message_id, input.* FROM inserted JOIN input USING (instance_id, platform_id)
+    ), talked AS (
         INSERT INTO chats (instance_id, id, kind, title, username, phone, unread, last_message_id, last_at, last_incoming_at)
         SELECT DISTINCT ON (instance_id, chat_id) instance_id, chat_id, chat_kind, chat_title, chat_username, chat_phone,
             count(*) FILTER (WHERE NOT outgoing AND NOT backfill) OVER chat, message_id, sent_at, max(sent_at) FILTER (WHERE NOT outgoing) OVER chat
         FROM fresh WINDOW chat AS (PARTITION BY instance_id, chat_id) ORDER BY instance_id, chat_id, sent_at DESC, message_id DESC
-        ON CONFLICT (instance_id, id) DO UPDATE SET"""
-    + KNOWN_CHAT
-    + """,
+        ON CONFLICT (instance_id, id) DO UPDATE SET
+            kind = CASE WHEN excluded.kind = 'unknown' THEN chats.kind ELSE excluded.kind END,
+            title = coalesce(nullif(excluded.title, ''), chats.title),
+            username = coalesce(excluded.username, chats.username), phone = coalesce(excluded.phone, chats.phone),
             unread = chats.unread + excluded.unread,
             last_message_id = CASE WHEN chats.last_at > excluded.last_at THEN chats.last_message_id ELSE excluded.last_message_id END,
             last_at = greatest(chats.last_at, excluded.last_at),
             last_incoming_at = greatest(chats.last_incoming_at, excluded.last_incoming_at)
-    ),
-    met AS (
+    ), met AS (
         INSERT INTO contacts (instance_id, id, name, username, phone, is_bot)
         SELECT DISTINCT ON (instance_id, sender_id) instance_id, sender_id, contact_name, contact_username, contact_phone, contact_is_bot
         FROM fresh WHERE sender_id IS NOT NULL AND contact_name IS NOT NULL ORDER BY instance_id, sender_id, position DESC
         ON CONFLICT (instance_id, id) DO UPDATE SET name = excluded.name, username = excluded.username,
             phone = coalesce(excluded.phone, contacts.phone), is_bot = excluded.is_bot
         WHERE (contacts.name, contacts.username, contacts.is_bot) IS DISTINCT FROM (excluded.name, excluded.username, excluded.is_bot)
-    ),
-    logged AS (
+    ), logged AS (
         INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
         SELECT nextval('event_numbers'), instance_id, 'message', chat_id, message_id,
             CASE WHEN trace IS NULL THEN '{}' ELSE jsonb_build_object('trace', trace) END
-        FROM (SELECT * FROM fresh WHERE NOT backfill ORDER BY position) AS news
+        FROM (SELECT instance_id, chat_id, message_id, trace FROM fresh WHERE NOT backfill ORDER BY position) AS news
         RETURNING id, instance_id, chat_id
-    ),
-    active AS (
+    ), active AS (
         UPDATE message_instances SET last_activity_at = now() FROM (SELECT DISTINCT instance_id FROM fresh WHERE NOT backfill) AS heard
         WHERE id = heard.instance_id AND (last_activity_at IS NULL OR last_activity_at < now() - interval '10 seconds')
-    ),"""
-    + DUE
-    + ","
-    + TO_AGENT
-    + """
-    SELECT input.position, fresh.message_id, (SELECT max(id) FROM logged) AS event_id, """
-    + TELL
-    + """ AS told
+    ), due AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    ), asked AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target, run_at)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'agno', now() + interval '1.5 seconds'
+        FROM logged JOIN message_instances i ON i.id = logged.instance_id WHERE i.agno_enable AND i.agent_id <> '' ORDER BY logged.id
+    )
+    SELECT input.position, fresh.message_id, (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
     FROM input LEFT JOIN fresh USING (position)"""
-)
 
 
 async def append_messages(database: Database, rows: Sequence[dict[str, Any]]) -> dict[int, Appended]:
@@ -123,82 +104,129 @@ async def append_messages(database: Database, rows: Sequence[dict[str, Any]]) ->
     A position that is missing in the answer was refused: its `epoch` is not the one of the instance's lease any more.
     Two rows of one call must not have the same (instance_id, platform_id).
     """
-    answer = await database.rows(APPEND_MESSAGES, {"rows": jsonb(list(rows))})
+    answer = await database.rows(APPEND_MESSAGES, {"rows": jsonb(list(rows)), "event_log": EVENT_LOG})
     return {row[0]: Appended(row[0], row[1], row[2]) for row in answer}
 
 
-LOGGED: LiteralString = (
-    """
-    logged AS (
+EDIT: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), changed AS (
+        UPDATE messages SET body = %(text)s, edited_at = %(at)s
+        FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s AND body <> %(text)s
+        RETURNING messages.id
+    ), logged AS (
         INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
         SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
         RETURNING id, instance_id, chat_id
-    ),"""
-    + DUE
-    + """
-    SELECT (SELECT max(id) FROM logged) AS event_id, """
-    + TELL
-    + " AS told FROM guard"
-)
-TARGET: LiteralString = "FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s"
-
-EDIT: LiteralString = (
-    "WITH "
-    + FENCED_LOCK
-    + ", changed AS (UPDATE messages SET body = %(text)s, edited_at = %(at)s "
-    + TARGET
-    + " AND body <> %(text)s RETURNING messages.id), "
-    + LOGGED
-)
-DELETE: LiteralString = (
-    "WITH "
-    + FENCED_LOCK
-    + ", changed AS (UPDATE messages SET deleted_at = %(at)s "
-    + TARGET
-    + " AND deleted_at IS NULL RETURNING messages.id), "
-    + LOGGED
-)
-REACT: LiteralString = (
-    "WITH "
-    + FENCED_LOCK
-    + """, changed AS (UPDATE messages SET content = jsonb_set(content, '{reactions}',
-        coalesce(content->'reactions', '{}') || jsonb_build_object(%(sender_id)s::text, to_jsonb(%(emojis)s::text[]))) """
-    + TARGET
-    + """ AND content->'reactions'->%(sender_id)s::text IS DISTINCT FROM to_jsonb(%(emojis)s::text[])
-        RETURNING messages.id), """
-    + LOGGED
-)
+    ), due AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+    FROM guard"""
+DELETE: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), changed AS (
+        UPDATE messages SET deleted_at = %(at)s
+        FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s AND deleted_at IS NULL
+        RETURNING messages.id
+    ), logged AS (
+        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+    FROM guard"""
+REACT: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), changed AS (
+        UPDATE messages SET content = jsonb_set(content, '{reactions}',
+            coalesce(content->'reactions', '{}') || jsonb_build_object(%(sender_id)s::text, to_jsonb(%(emojis)s::text[])))
+        FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s
+            AND content->'reactions'->%(sender_id)s::text IS DISTINCT FROM to_jsonb(%(emojis)s::text[])
+        RETURNING messages.id
+    ), logged AS (
+        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+    FROM guard"""
 # Receipts come late and out of order: a message never goes back from read to delivered, and what was delivered has not failed.
-RECEIPT: LiteralString = (
-    "WITH "
-    + FENCED_LOCK
-    + ", changed AS (UPDATE messages SET status = %(status)s, error = %(error)s "
-    + TARGET
-    + """ AND outgoing AND array_position(ARRAY['sent', 'failed', 'delivered', 'read'], status)
-            < array_position(ARRAY['sent', 'failed', 'delivered', 'read'], %(status)s)
-        RETURNING messages.id), """
-    + LOGGED
-)
-CHAT: LiteralString = (
-    "WITH "
-    + FENCED_LOCK
-    + """, written AS (
+RECEIPT: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), changed AS (
+        UPDATE messages SET status = %(status)s, error = %(error)s
+        FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s AND outgoing
+            AND array_position(ARRAY['sent', 'failed', 'delivered', 'read'], status)
+                < array_position(ARRAY['sent', 'failed', 'delivered', 'read'], %(status)s)
+        RETURNING messages.id
+    ), logged AS (
+        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+    FROM guard"""
+CHAT: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), written AS (
         INSERT INTO chats (instance_id, id, kind, title, username, phone)
         SELECT %(instance_id)s, %(chat_id)s, %(kind)s, %(title)s, %(username)s, %(phone)s FROM guard
-        ON CONFLICT (instance_id, id) DO UPDATE SET"""
-    + KNOWN_CHAT
-    + """
+        ON CONFLICT (instance_id, id) DO UPDATE SET
+            kind = CASE WHEN excluded.kind = 'unknown' THEN chats.kind ELSE excluded.kind END,
+            title = coalesce(nullif(excluded.title, ''), chats.title),
+            username = coalesce(excluded.username, chats.username), phone = coalesce(excluded.phone, chats.phone)
         WHERE (excluded.kind NOT IN ('unknown', chats.kind)) OR excluded.title NOT IN ('', chats.title)
             OR excluded.username <> coalesce(chats.username, '') OR excluded.phone <> coalesce(chats.phone, '')
         RETURNING chats.id
-    ), changed AS (SELECT NULL::bigint AS id FROM written), """
-    + LOGGED
-)
+    ), changed AS (
+        SELECT NULL::bigint AS id FROM written
+    ), logged AS (
+        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+    FROM guard"""
 # Told again, a state is no news: neither an event nor a line of history. A QR code is, each time.
-STATE: LiteralString = (
-    "WITH "
-    + FENCED_LOCK
-    + """, former AS (SELECT status, status_reason FROM message_instances WHERE id = %(instance_id)s), written AS (
+STATE: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), former AS (SELECT status, status_reason FROM message_instances WHERE id = %(instance_id)s), written AS (
         UPDATE message_instances SET status = %(status)s, status_reason = %(reason)s, needs = %(needs)s,
             account = coalesce(%(account)s, account), updated_at = now()
         FROM guard
@@ -219,9 +247,20 @@ STATE: LiteralString = (
         INSERT INTO qr_codes (instance_id, sequence, issued_at, expires_at, sealed)
         SELECT %(instance_id)s, %(qr_sequence)s, %(qr_issued_at)s, %(qr_expires_at)s, %(qr_sealed)s FROM written
         WHERE %(qr_sequence)s::int IS NOT NULL AND NOT EXISTS (SELECT FROM shown)
-    ), changed AS (SELECT NULL::bigint AS id FROM written), """
-    + LOGGED
-)
+    ), changed AS (
+        SELECT NULL::bigint AS id FROM written
+    ), logged AS (
+        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+    FROM guard"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,37 +276,48 @@ async def change(database: Database, statement: LiteralString, params: dict[str,
 
 
 def _complete(params: dict[str, Any]) -> dict[str, Any]:
-    return {"chat_id": None, "data": jsonb({}), **params}
+    return {"chat_id": None, "data": jsonb({}), "event_log": EVENT_LOG, **params}
 
 
-MIGRATED: LiteralString = (
-    "WITH "
-    + FENCED_LOCK
-    + """, moved AS (
+MIGRATED: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), moved AS (
         INSERT INTO chats (instance_id, id, kind, migrated_to) SELECT %(instance_id)s, %(old_id)s, %(kind)s, %(chat_id)s FROM guard
         ON CONFLICT (instance_id, id) DO UPDATE SET migrated_to = excluded.migrated_to
         WHERE chats.migrated_to IS DISTINCT FROM excluded.migrated_to
         RETURNING id
     ), again AS (
         UPDATE chats SET migrated_to = %(chat_id)s FROM moved WHERE instance_id = %(instance_id)s AND migrated_to = %(old_id)s
-    ), changed AS (SELECT NULL::bigint AS id FROM moved), """
-    + LOGGED
-)
-MOVE_CHAT: LiteralString = (
-    """
+    ), changed AS (
+        SELECT NULL::bigint AS id FROM moved
+    ), logged AS (
+        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+    FROM guard"""
+MOVE_CHAT: LiteralString = """
     INSERT INTO chats (instance_id, id, kind, title, username, phone, unread, last_message_id, last_at, last_incoming_at)
     SELECT instance_id, %(chat_id)s, CASE WHEN %(kind)s = 'unknown' THEN kind ELSE %(kind)s END, coalesce(nullif(%(title)s, ''), title),
         coalesce(%(username)s, username), coalesce(%(phone)s, phone), unread, last_message_id, last_at, last_incoming_at
     FROM chats WHERE instance_id = %(instance_id)s AND id = %(old_id)s
-    ON CONFLICT (instance_id, id) DO UPDATE SET"""
-    + KNOWN_CHAT
-    + """,
+    ON CONFLICT (instance_id, id) DO UPDATE SET
+        kind = CASE WHEN excluded.kind = 'unknown' THEN chats.kind ELSE excluded.kind END,
+        title = coalesce(nullif(excluded.title, ''), chats.title),
+        username = coalesce(excluded.username, chats.username), phone = coalesce(excluded.phone, chats.phone),
         unread = chats.unread + excluded.unread,
         last_message_id = CASE WHEN chats.last_at >= excluded.last_at THEN chats.last_message_id
             ELSE coalesce(excluded.last_message_id, chats.last_message_id) END,
         last_at = greatest(chats.last_at, excluded.last_at),
         last_incoming_at = greatest(chats.last_incoming_at, excluded.last_incoming_at)"""
-)
 EMPTY_CHAT: LiteralString = "UPDATE chats SET unread = 0, last_message_id = NULL WHERE instance_id = %(instance_id)s AND id = %(old_id)s"
 MOVE_MESSAGES: LiteralString = "UPDATE messages SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s"
 MOVE_OUTBOX: LiteralString = "UPDATE outbox SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s"
@@ -277,7 +327,7 @@ async def migrate_chat(database: Database, params: dict[str, Any]) -> Change | N
     """Move everything of the chat `old_id` to `chat_id`; the old id stays known as an alias. Answers as `change` does."""
     params = _complete(params)
     async with database.transaction() as connection:
-        await connection.execute(HOLD_LOG)
+        await hold_log(connection)
         rows = await (await connection.execute(MIGRATED, params)).fetchall()
         if not rows:
             return None

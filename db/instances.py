@@ -7,7 +7,7 @@ from uuid import UUID
 
 from db import secrets
 from db.database import Database
-from db.inbound import HOLD_LOG
+from db.inbound import hold_log
 from db.json import jsonb
 
 
@@ -86,7 +86,10 @@ async def create(database: Database, new: NewInstance) -> InstanceRow:
     return row
 
 
-GET: LiteralString = "SELECT * FROM message_instances WHERE id = %(id)s"
+GET: LiteralString = """
+    SELECT id, user_id, provider, type_instance, runtime, desired, status, status_reason, needs, account, settings, agent_id, agno_enable, stream,
+        quiet_hours, api_webhook_schema, last_activity_at, created_at, updated_at
+    FROM message_instances WHERE id = %(id)s"""
 
 
 async def get(database: Database, instance_id: UUID) -> InstanceRow | None:
@@ -94,7 +97,9 @@ async def get(database: Database, instance_id: UUID) -> InstanceRow | None:
 
 
 LIST: LiteralString = """
-    SELECT * FROM message_instances
+    SELECT id, user_id, provider, type_instance, runtime, desired, status, status_reason, needs, account, settings, agent_id, agno_enable, stream,
+        quiet_hours, api_webhook_schema, last_activity_at, created_at, updated_at
+    FROM message_instances
     WHERE (%(user_id)s::text IS NULL OR user_id = %(user_id)s)
       AND (%(id)s::uuid IS NULL OR id = %(id)s)
       AND (%(provider)s::text IS NULL OR provider = %(provider)s)
@@ -138,7 +143,8 @@ UPDATE: LiteralString = """
         api_webhook_schema = coalesce(%(api_webhook_schema)s, api_webhook_schema),
         updated_at = now()
     WHERE id = %(id)s
-    RETURNING *"""
+    RETURNING id, user_id, provider, type_instance, runtime, desired, status, status_reason, needs, account, settings, agent_id, agno_enable, stream,
+        quiet_hours, api_webhook_schema, last_activity_at, created_at, updated_at"""
 
 
 async def update(
@@ -172,9 +178,13 @@ async def update(
 
 SET_DESIRED: LiteralString = """
     WITH changed AS (
-        UPDATE message_instances SET desired = %(desired)s, updated_at = now() WHERE id = %(id)s RETURNING *
+        UPDATE message_instances SET desired = %(desired)s, updated_at = now() WHERE id = %(id)s
+        RETURNING id, user_id, provider, type_instance, runtime, desired, status, status_reason, needs, account, settings, agent_id, agno_enable,
+            stream, quiet_hours, api_webhook_schema, last_activity_at, created_at, updated_at
     )
-    SELECT changed.* FROM changed, (SELECT pg_notify('mcp_messenger_instances', %(id)s::text)) AS told"""
+    SELECT id, user_id, provider, type_instance, runtime, desired, status, status_reason, needs, account, settings, agent_id, agno_enable, stream,
+        quiet_hours, api_webhook_schema, last_activity_at, created_at, updated_at
+    FROM changed, (SELECT pg_notify('mcp_messenger_instances', %(id)s::text)) AS told"""
 
 
 async def set_desired(database: Database, instance_id: UUID, desired: str) -> InstanceRow | None:
@@ -209,7 +219,7 @@ PURGE: LiteralString = """
 async def delete(database: Database, instance_id: UUID, *, purge: bool) -> bool:
     """Remove the instance with its secrets and keys; its messages, chats and contacts too when `purge`. False: no such instance."""
     async with database.transaction() as connection:
-        await connection.execute(HOLD_LOG)
+        await hold_log(connection)
         cursor = await connection.execute(DELETE, {"id": instance_id})
         found = await cursor.fetchone()
         if purge:

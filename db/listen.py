@@ -16,6 +16,7 @@ log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 2.0
 LISTEN: LiteralString = "LISTEN mcp_messenger_events; LISTEN mcp_messenger_instances; LISTEN mcp_messenger_outbox; LISTEN mcp_messenger_calls"
+UNLISTEN: LiteralString = "UNLISTEN *"
 PROBE: LiteralString = "SELECT pg_notify('mcp_messenger_instances', %(probe)s)"
 
 
@@ -31,7 +32,7 @@ async def wakeups(url: str) -> AsyncIterator[tuple[str, str]]:
             await connection.execute(LISTEN)
             if not await _is_told(connection, url):
                 log.info("no wake-ups through this connection (a transaction-mode pooler?); polling instead")
-                await connection.execute("UNLISTEN *")
+                await connection.execute(UNLISTEN)
                 return
             yield "", ""
             async for note in connection.notifies():

@@ -8,9 +8,6 @@ from uuid import UUID
 
 from db.database import Database
 
-COLUMNS: LiteralString = """id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
-    content, sent_at, edited_at, deleted_at, error"""
-
 
 @dataclass(frozen=True, slots=True)
 class MessageRow:
@@ -44,35 +41,42 @@ async def heard_until(database: Database, instance_id: UUID) -> datetime | None:
     return await database.value(HEARD_UNTIL, {"instance_id": instance_id})
 
 
-GET: LiteralString = "SELECT " + COLUMNS + " FROM messages WHERE id = %(id)s AND instance_id = %(instance_id)s"
+GET: LiteralString = """
+    SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
+        content, sent_at, edited_at, deleted_at, error
+    FROM messages WHERE id = %(id)s AND instance_id = %(instance_id)s"""
 
 
 async def get(database: Database, instance_id: UUID, message_id: int) -> MessageRow | None:
     return await database.read_one(MessageRow, GET, {"id": message_id, "instance_id": instance_id})
 
 
-BY_PLATFORM_ID: LiteralString = "SELECT " + COLUMNS + " FROM messages WHERE instance_id = %(instance_id)s AND platform_id = ANY(%(ids)s)"
+BY_PLATFORM_ID: LiteralString = """
+    SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
+        content, sent_at, edited_at, deleted_at, error
+    FROM messages WHERE instance_id = %(instance_id)s AND platform_id = ANY(%(ids)s)"""
 
 
 async def by_platform_ids(database: Database, instance_id: UUID, ids: Sequence[str]) -> list[MessageRow]:
     return await database.all(MessageRow, BY_PLATFORM_ID, {"instance_id": instance_id, "ids": list(ids)})
 
 
-BY_IDS: LiteralString = "SELECT " + COLUMNS + " FROM messages WHERE id = ANY(%(ids)s)"
+BY_IDS: LiteralString = """
+    SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
+        content, sent_at, edited_at, deleted_at, error
+    FROM messages WHERE id = ANY(%(ids)s)"""
 
 
 async def by_ids(database: Database, ids: Sequence[int]) -> list[MessageRow]:
     return await database.all(MessageRow, BY_IDS, {"ids": list(ids)})
 
 
-OF_CHAT: LiteralString = (
-    "SELECT "
-    + COLUMNS
-    + """ FROM messages
-    WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s
+OF_CHAT: LiteralString = """
+    SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
+        content, sent_at, edited_at, deleted_at, error
+    FROM messages WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s
       AND (%(before)s::timestamptz IS NULL OR (sent_at, id) < (%(before)s, %(before_id)s))
     ORDER BY sent_at DESC, id DESC LIMIT %(limit)s"""
-)
 
 
 async def of_chat(database: Database, instance_id: UUID, chat_id: str, *, before: Position | None, limit: int) -> list[MessageRow]:
@@ -90,14 +94,12 @@ async def of_chat(database: Database, instance_id: UUID, chat_id: str, *, before
     )
 
 
-RECENT: LiteralString = (
-    "SELECT "
-    + COLUMNS
-    + """ FROM messages
-    WHERE instance_id = %(instance_id)s
+RECENT: LiteralString = """
+    SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
+        content, sent_at, edited_at, deleted_at, error
+    FROM messages WHERE instance_id = %(instance_id)s
       AND (%(before)s::timestamptz IS NULL OR (sent_at, id) < (%(before)s, %(before_id)s))
     ORDER BY sent_at DESC, id DESC LIMIT %(limit)s"""
-)
 
 
 async def recent(database: Database, instance_id: UUID, *, before: Position | None, limit: int) -> list[MessageRow]:
@@ -109,15 +111,13 @@ async def recent(database: Database, instance_id: UUID, *, before: Position | No
     )
 
 
-SEARCH: LiteralString = (
-    "SELECT "
-    + COLUMNS
-    + """ FROM messages
-    WHERE instance_id = %(instance_id)s AND search @@ to_tsquery('simple', %(query)s) AND deleted_at IS NULL
+SEARCH: LiteralString = """
+    SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
+        content, sent_at, edited_at, deleted_at, error
+    FROM messages WHERE instance_id = %(instance_id)s AND search @@ to_tsquery('simple', %(query)s) AND deleted_at IS NULL
       AND (%(chat_id)s::text IS NULL OR chat_id = %(chat_id)s)
       AND (%(before)s::timestamptz IS NULL OR (sent_at, id) < (%(before)s, %(before_id)s))
     ORDER BY sent_at DESC, id DESC LIMIT %(limit)s"""
-)
 
 
 async def search(
@@ -146,14 +146,12 @@ async def search(
     )
 
 
-FIRST_REPLY: LiteralString = (
-    "SELECT "
-    + COLUMNS
-    + """ FROM messages
-    WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND NOT outgoing
+FIRST_REPLY: LiteralString = """
+    SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
+        content, sent_at, edited_at, deleted_at, error
+    FROM messages WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND NOT outgoing
       AND (reply_to = %(platform_id)s OR (sent_at, id) > (%(sent_at)s, %(id)s))
     ORDER BY (reply_to = %(platform_id)s) IS TRUE DESC, sent_at, id LIMIT %(limit)s"""
-)
 
 
 async def replies_to(database: Database, message: MessageRow, *, limit: int) -> list[MessageRow]:

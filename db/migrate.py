@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, LiteralString
 
 import anyio
 
+from db.advisory_locks import MIGRATIONS
 from db.errors import DatabaseTooNew, MigrationFailed, translated
 from db.pool import connect
 
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ROLLBACK = "_rollback"
-LOCK_KEY = 0x6D6D_0001
-"""Of the advisory lock that is held while a file runs."""
-
 BUSY_TIMEOUT = 60.0
 """Seconds to wait for another process that is migrating, or for the tables that it uses."""
 
@@ -99,8 +97,10 @@ class _Files:
                 logger.warning("Migration %s was changed after it was applied; the database keeps what the former file did.", version)
 
 
+HAS_MIGRATIONS: LiteralString = "SELECT to_regclass('public.schema_migrations') IS NOT NULL"
+TRY_LOCK: LiteralString = "SELECT pg_try_advisory_xact_lock(%(migrations)s)"
 READ_APPLIED: LiteralString = "SELECT version, checksum FROM public.schema_migrations"
-RECORD_CHECKSUM: LiteralString = "UPDATE public.schema_migrations SET checksum = %s WHERE version = %s"
+RECORD_CHECKSUM: LiteralString = "UPDATE public.schema_migrations SET checksum = %(checksum)s WHERE version = %(version)s"
 # A file that waits for a table makes everyone else wait behind it: give way soon, and try again.
 LIMITS: LiteralString = "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = 0"
 
@@ -113,7 +113,7 @@ class _Runner:
 
     async def applied(self) -> Applied:
         """What the database says. Raises DatabaseTooNew."""
-        cursor = await self.connection.execute("SELECT to_regclass('public.schema_migrations') IS NOT NULL")
+        cursor = await self.connection.execute(HAS_MIGRATIONS)
         if not (await cursor.fetchall())[0][0]:
             return {}
         cursor = await self.connection.execute(READ_APPLIED)
@@ -148,7 +148,7 @@ class _Runner:
         try:
             async with self.connection.transaction():
                 # Never wait in the lock itself: that makes a deadlock with what its holder waits for.
-                cursor = await self.connection.execute("SELECT pg_try_advisory_xact_lock(%s)", [LOCK_KEY])
+                cursor = await self.connection.execute(TRY_LOCK, {"migrations": MIGRATIONS})
                 if (await cursor.fetchall())[0][0]:
                     version = choose(await self.applied())
                 if version is not None:
@@ -168,4 +168,4 @@ class _Runner:
         if (version in await self.applied()) != (direction == "forward"):
             raise MigrationFailed(f"{stem}.sql does not keep its row of schema_migrations.")
         if direction == "forward":
-            await self.connection.execute(RECORD_CHECKSUM, [self.files.checksum(version), version])
+            await self.connection.execute(RECORD_CHECKSUM, {"checksum": self.files.checksum(version), "version": version})

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
 
+from db.advisory_locks import EVENT_LOG
 from db.database import Database
-from db.inbound import DUE, HOLD_LOG, LOG_LOCK, TELL
+from db.inbound import hold_log
 from db.json import jsonb
 
 QUEUE: LiteralString = """
@@ -75,16 +76,12 @@ async def queue(
     return row
 
 
-# The message of each chat that may be in flight: the one that is, or else the first. So order is kept.
-HEADS: LiteralString = """
-    SELECT DISTINCT ON (chat_id) message_id, claimed_epoch, not_before FROM outbox
-    WHERE instance_id = %(instance_id)s ORDER BY chat_id, claimed_epoch IS NULL, message_id"""
-CLAIM: LiteralString = (
-    "WITH "
-    + LOG_LOCK
-    + ", heads AS ("
-    + HEADS
-    + """), claimed AS (
+# `heads` is the message of each chat that may be in flight: the one that is, or else the first. This keeps the order of a chat.
+CLAIM: LiteralString = """
+    WITH guard AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(event_log)s)), heads AS (
+        SELECT DISTINCT ON (chat_id) message_id, claimed_epoch, not_before FROM outbox
+        WHERE instance_id = %(instance_id)s ORDER BY chat_id, claimed_epoch IS NULL, message_id
+    ), claimed AS (
         UPDATE outbox SET claimed_epoch = %(epoch)s FROM guard, heads
         WHERE outbox.message_id = heads.message_id AND coalesce(outbox.claimed_epoch, %(epoch)s) = %(epoch)s
           AND outbox.message_id <> ALL(%(in_flight)s::bigint[]) AND heads.not_before <= now()
@@ -94,7 +91,6 @@ CLAIM: LiteralString = (
         UPDATE messages SET status = 'sending' FROM claimed WHERE messages.id = claimed.message_id
     )
     SELECT message_id, chat_id, draft, upload, attempts FROM claimed ORDER BY message_id"""
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +109,15 @@ async def claim(database: Database, instance_id: UUID, *, epoch: int, in_flight:
     `in_flight` are those that were claimed with this epoch and have not been settled. What is claimed with it besides them was claimed by
     a call whose answer was lost, so it has not been tried: it is given now.
     """
-    return await database.all(ClaimedSend, CLAIM, {"instance_id": instance_id, "epoch": epoch, "in_flight": list(in_flight)})
+    params = {"instance_id": instance_id, "epoch": epoch, "in_flight": list(in_flight), "event_log": EVENT_LOG}
+    return await database.all(ClaimedSend, CLAIM, params)
 
 
-NEXT_DUE: LiteralString = "SELECT extract(epoch FROM min(not_before) - now())::float8 FROM (" + HEADS + ") AS heads WHERE claimed_epoch IS NULL"
+NEXT_DUE: LiteralString = """
+    SELECT extract(epoch FROM min(not_before) - now())::float8 FROM (
+        SELECT DISTINCT ON (chat_id) message_id, claimed_epoch, not_before FROM outbox
+        WHERE instance_id = %(instance_id)s ORDER BY chat_id, claimed_epoch IS NULL, message_id
+    ) AS heads WHERE claimed_epoch IS NULL"""
 
 
 async def next_due(database: Database, instance_id: UUID) -> float | None:
@@ -124,26 +125,8 @@ async def next_due(database: Database, instance_id: UUID) -> float | None:
     return await database.value(NEXT_DUE, {"instance_id": instance_id})
 
 
-LOGGED: LiteralString = (
-    """
-    gone AS (DELETE FROM outbox WHERE message_id = %(id)s RETURNING draft),
-    logged AS (
-        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
-        SELECT nextval('event_numbers'), instance_id, %(type)s, chat_id, id,
-            %(data)s || coalesce((SELECT jsonb_build_object('trace', draft->'trace') FROM gone WHERE draft ? 'trace'), '{}') FROM changed
-        RETURNING id, instance_id, chat_id
-    ),"""
-    + DUE
-    + """
-    SELECT id, EXISTS (
-        SELECT FROM outbox WHERE outbox.instance_id = logged.instance_id AND claimed_epoch IS NULL AND message_id <> %(id)s) AS more, """
-    + TELL
-    + " AS told FROM logged"
-)
-SENT: LiteralString = (
-    "WITH "
-    + LOG_LOCK
-    + """, changed AS (
+SENT: LiteralString = """
+    WITH guard AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(event_log)s)), changed AS (
         UPDATE messages SET status = %(status)s, platform_id = %(platform_id)s, sent_at = %(sent_at)s,
             content = content || %(content)s, error = %(error)s
         FROM guard WHERE messages.id = %(id)s AND instance_id = %(instance_id)s AND outgoing AND platform_id IS NULL
@@ -154,24 +137,48 @@ SENT: LiteralString = (
         ON CONFLICT (instance_id, id) DO UPDATE SET
             last_message_id = CASE WHEN chats.last_at > excluded.last_at THEN chats.last_message_id ELSE excluded.last_message_id END,
             last_at = greatest(chats.last_at, excluded.last_at)
-    ), """
-    + LOGGED
-)
+    ), gone AS (
+        DELETE FROM outbox WHERE message_id = %(id)s RETURNING draft
+    ), logged AS (
+        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('event_numbers'), instance_id, %(type)s, chat_id, id,
+            %(data)s || coalesce((SELECT jsonb_build_object('trace', draft->'trace') FROM gone WHERE draft ? 'trace'), '{}') FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT id, EXISTS (
+        SELECT FROM outbox WHERE outbox.instance_id = logged.instance_id AND claimed_epoch IS NULL AND message_id <> %(id)s) AS more,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+    FROM logged"""
 # The platform's echo was first; its answer to us may know more of the message, such as what its file is called there.
 LEARN_CONTENT: LiteralString = """
     UPDATE messages SET content = content || %(content)s
     WHERE id = %(id)s AND instance_id = %(instance_id)s AND platform_id = %(platform_id)s AND NOT content @> %(content)s"""
 # Who was replaced may know for sure what its successor could only call unknown.
-ENDED: LiteralString = (
-    "WITH "
-    + LOG_LOCK
-    + """, changed AS (
+ENDED: LiteralString = """
+    WITH guard AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(event_log)s)), changed AS (
         UPDATE messages SET status = %(status)s, error = %(error)s
         FROM guard WHERE messages.id = %(id)s AND (status IN ('queued', 'sending') OR status = 'unknown' AND %(status)s = 'failed')
         RETURNING messages.id, instance_id, chat_id
-    ), """
-    + LOGGED
-)
+    ), gone AS (
+        DELETE FROM outbox WHERE message_id = %(id)s RETURNING draft
+    ), logged AS (
+        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('event_numbers'), instance_id, %(type)s, chat_id, id,
+            %(data)s || coalesce((SELECT jsonb_build_object('trace', draft->'trace') FROM gone WHERE draft ? 'trace'), '{}') FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT id, EXISTS (
+        SELECT FROM outbox WHERE outbox.instance_id = logged.instance_id AND claimed_epoch IS NULL AND message_id <> %(id)s) AS more,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+    FROM logged"""
 # The platform's echo of our own message came in before its answer to us: the two rows are one message.
 ABSORB_ECHO: LiteralString = """
     WITH echo AS (
@@ -206,12 +213,13 @@ async def sent(
         "content": jsonb(content),
         "type": "message",
         "data": jsonb({}),
+        "event_log": EVENT_LOG,
     }
     try:
         rows = await database.rows(SENT, params)
     except UniqueViolation:
         async with database.transaction() as connection:
-            await connection.execute(HOLD_LOG)
+            await hold_log(connection)
             status, error, echoed = (await (await connection.execute(ABSORB_ECHO, params)).fetchall())[0]
             lived = {"status": status, "error": error and jsonb(error), "content": jsonb({**echoed, **content})}
             rows = await (await connection.execute(SENT, {**params, **lived})).fetchall()
@@ -222,26 +230,23 @@ async def sent(
 
 async def ended(database: Database, message_id: int, status: str, error: dict[str, Any]) -> SettledSend | None:
     """The message failed, or its fate is unknown; `error` holds code and message. None: its fate was known already."""
-    rows = await database.rows(
-        ENDED, {"id": message_id, "status": status, "error": jsonb(error), "type": "receipt", "data": jsonb({"status": status, **error})}
-    )
+    data = jsonb({"status": status, **error})
+    params = {"id": message_id, "status": status, "error": jsonb(error), "type": "receipt", "data": data, "event_log": EVENT_LOG}
+    rows = await database.rows(ENDED, params)
     return SettledSend(rows[0][0], rows[0][1]) if rows else None
 
 
-REQUEUE: LiteralString = (
-    "WITH "
-    + LOG_LOCK
-    + """, back AS (
+REQUEUE: LiteralString = """
+    WITH guard AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(event_log)s)), back AS (
         UPDATE outbox SET claimed_epoch = NULL, not_before = now() + make_interval(secs => %(delay)s), attempts = attempts + %(tried)s::int
         FROM guard WHERE message_id = %(id)s AND claimed_epoch = %(epoch)s RETURNING message_id
     )
     UPDATE messages SET status = 'queued', error = %(error)s FROM back WHERE messages.id = back.message_id AND status = 'sending'"""
-)
 
 
 async def requeue(database: Database, message_id: int, *, epoch: int, delay: float, tried: bool, error: dict[str, Any]) -> None:
     """It surely did not go out; try again after `delay` seconds. `tried` counts as an attempt."""
-    params = {"id": message_id, "epoch": epoch, "delay": delay, "tried": tried, "error": jsonb(error)}
+    params = {"id": message_id, "epoch": epoch, "delay": delay, "tried": tried, "error": jsonb(error), "event_log": EVENT_LOG}
     await database.execute(REQUEUE, params)
 
 

@@ -71,7 +71,8 @@ TAKE_BACK: LiteralString = """
         RETURNING instance_id, contact_id
     ), nobody AS (
         DELETE FROM people WHERE id = %(person_id)s AND NOT EXISTS (
-            SELECT FROM identities WHERE person_id = %(person_id)s AND (instance_id, contact_id) NOT IN (SELECT * FROM gone))
+            SELECT FROM identities WHERE person_id = %(person_id)s
+                AND (instance_id, contact_id) NOT IN (SELECT gone.instance_id, gone.contact_id FROM gone))
     )
     SELECT count(*) FROM gone"""
 
@@ -81,20 +82,15 @@ async def take_back(database: Database, person_id: UUID, *, instance_id: UUID | 
     return await database.value(TAKE_BACK, {"person_id": person_id, "instance_id": instance_id, "contact_id": contact_id})
 
 
-SELECT: LiteralString = """
+LIST: LiteralString = """
     SELECT p.id AS person_id, p.name AS person_name, x.instance_id, i.provider, x.contact_id,
         coalesce(c.name, '') AS name, c.username, c.phone, x.confirmed_at
     FROM people p JOIN identities x ON x.person_id = p.id JOIN message_instances i ON i.id = x.instance_id
-    LEFT JOIN contacts c ON c.instance_id = x.instance_id AND c.id = x.contact_id"""
-
-LIST: LiteralString = (
-    SELECT
-    + """
+    LEFT JOIN contacts c ON c.instance_id = x.instance_id AND c.id = x.contact_id
     WHERE p.id IN (
         SELECT id FROM people WHERE (%(user_id)s::text IS NULL OR user_id = %(user_id)s) AND (%(after)s::uuid IS NULL OR id > %(after)s::uuid)
         ORDER BY id LIMIT %(limit)s
     ) ORDER BY p.id, i.provider, x.contact_id"""
-)
 
 
 async def listing(database: Database, *, user_id: str | None, after: UUID | None, limit: int) -> list[IdentityRow]:
@@ -102,7 +98,12 @@ async def listing(database: Database, *, user_id: str | None, after: UUID | None
     return await database.all(IdentityRow, LIST, {"user_id": user_id, "after": after, "limit": limit})
 
 
-GET: LiteralString = SELECT + " WHERE p.id = %(id)s AND (%(user_id)s::text IS NULL OR p.user_id = %(user_id)s) ORDER BY i.provider, x.contact_id"
+GET: LiteralString = """
+    SELECT p.id AS person_id, p.name AS person_name, x.instance_id, i.provider, x.contact_id,
+        coalesce(c.name, '') AS name, c.username, c.phone, x.confirmed_at
+    FROM people p JOIN identities x ON x.person_id = p.id JOIN message_instances i ON i.id = x.instance_id
+    LEFT JOIN contacts c ON c.instance_id = x.instance_id AND c.id = x.contact_id
+    WHERE p.id = %(id)s AND (%(user_id)s::text IS NULL OR p.user_id = %(user_id)s) ORDER BY i.provider, x.contact_id"""
 
 
 async def get(database: Database, person_id: UUID, *, user_id: str | None) -> list[IdentityRow]:

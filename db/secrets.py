@@ -24,7 +24,7 @@ async def of_instance(database: Database, instance_id: UUID) -> list[SecretRow]:
 
 PUT: LiteralString = """
     INSERT INTO instance_secrets (instance_id, field, sealed)
-    SELECT %(id)s, s.* FROM unnest(%(fields)s::text[], %(sealed)s::bytea[]) AS s
+    SELECT %(id)s, s.field, s.sealed FROM unnest(%(fields)s::text[], %(sealed)s::bytea[]) AS s (field, sealed)
     ON CONFLICT (instance_id, field) DO UPDATE SET sealed = excluded.sealed, rotated_at = now()"""
 
 

@@ -7,7 +7,7 @@ from typing import LiteralString
 from uuid import UUID
 
 from db.database import Database
-from db.messages import COLUMNS, MessageRow
+from db.messages import MessageRow
 
 LOOKED_AT = 50
 """Messages of a chat among which mentions are counted."""
@@ -53,14 +53,15 @@ async def waiting_chats(database: Database, *, instance_ids: Sequence[UUID] | No
     )
 
 
-LAST_WORDS: LiteralString = (
-    "SELECT "
-    + COLUMNS
-    + """ FROM unnest(%(instance_ids)s::uuid[], %(chat_ids)s::text[]) AS c (of_instance, of_chat) CROSS JOIN LATERAL (
-        SELECT * FROM messages WHERE instance_id = c.of_instance AND chat_id = c.of_chat AND NOT outgoing AND deleted_at IS NULL
+LAST_WORDS: LiteralString = """
+    SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
+        content, sent_at, edited_at, deleted_at, error
+    FROM unnest(%(instance_ids)s::uuid[], %(chat_ids)s::text[]) AS c (of_instance, of_chat) CROSS JOIN LATERAL (
+        SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
+            content, sent_at, edited_at, deleted_at, error
+        FROM messages WHERE instance_id = c.of_instance AND chat_id = c.of_chat AND NOT outgoing AND deleted_at IS NULL
         ORDER BY sent_at DESC, id DESC LIMIT %(each)s
     ) AS newest ORDER BY sent_at, id"""
-)
 
 
 async def last_words(database: Database, chats: Sequence[WaitingChat], *, each: int) -> list[MessageRow]:
@@ -81,7 +82,8 @@ class Neighbour:
 
 
 AROUND: LiteralString = """
-    SELECT hit.id AS of, beside.* FROM unnest(%(ids)s::bigint[]) AS hits (id) JOIN messages hit ON hit.id = hits.id
+    SELECT hit.id AS of, beside.id, beside.outgoing, beside.sender_name, beside.body, beside.sent_at
+    FROM unnest(%(ids)s::bigint[]) AS hits (id) JOIN messages hit ON hit.id = hits.id
     CROSS JOIN LATERAL (
         (SELECT id, outgoing, sender_name, left(body, %(length)s) AS body, sent_at FROM messages
          WHERE instance_id = hit.instance_id AND chat_id = hit.chat_id AND deleted_at IS NULL AND (sent_at, id) < (hit.sent_at, hit.id)

@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from db import events
+from db.advisory_locks import EVENT_LOG
 from db.database import Database
 from db.events import EventRow
 from db.inbound import APPEND_MESSAGES, append_messages
@@ -67,7 +68,7 @@ async def test_what_commits_late_has_a_number_that_no_reader_has_passed(database
         await append_messages(database, [message(instance_id, "second", 0)])
 
     async with anyio.create_task_group() as tasks, database.transaction() as slow:
-        await slow.execute(APPEND_MESSAGES, {"rows": jsonb([message(instance_id, "first", 0)])})
+        await slow.execute(APPEND_MESSAGES, {"rows": jsonb([message(instance_id, "first", 0)]), "event_log": EVENT_LOG})
         tasks.start_soon(another)
         await until(lambda: rows(database_url, WAITING))
         assert await events.after(database, 0, instance_ids=None, limit=10) == []

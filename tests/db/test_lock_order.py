@@ -97,9 +97,10 @@ async def test_who_is_frozen_between_two_statements_does_not_keep_the_log_s_lock
 
         async def hold_it_until_another_has_it() -> None:
             async with frozen.transaction() as connection:
-                await connection.execute(inbound.HOLD_LOG)
+                await inbound.hold_log(connection)
                 with anyio.fail_after(PATIENCE):
-                    await database.execute(inbound.LOCK)
+                    async with database.transaction() as another:
+                        await inbound.hold_log(another)
 
         with pytest.raises(StoreUnavailable):
             await hold_it_until_another_has_it()

@@ -5,9 +5,10 @@ import anyio
 import psycopg
 import pytest
 
+from db.advisory_locks import MIGRATIONS
 from db.binaries import find_binaries
 from db.errors import DatabaseTooNew, MigrationFailed, StoreUnavailable
-from db.migrate import LOCK_KEY, migrate, packaged_versions, rollback
+from db.migrate import migrate, packaged_versions, rollback
 from tests.postgres import execute
 from tests.system_postgres import free_port
 
@@ -160,7 +161,7 @@ async def test_line_ends_of_another_system_are_no_change(empty_database_url: str
 
 async def test_another_program_that_migrates_is_waited_for_not_for_ever(empty_database_url: str, versions: Path) -> None:
     async with await psycopg.AsyncConnection.connect(empty_database_url, autocommit=True) as other:
-        await other.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
+        await other.execute("SELECT pg_advisory_lock(%s)", [MIGRATIONS])
         with pytest.raises(MigrationFailed, match="Others"):
             await migrate(empty_database_url, versions, busy_timeout=0.3)
     assert await migrate(empty_database_url, versions, busy_timeout=10) == ["000_log", "001_one", "002_two"]
@@ -169,7 +170,7 @@ async def test_another_program_that_migrates_is_waited_for_not_for_ever(empty_da
 async def test_a_schema_that_is_up_to_date_needs_no_lock(empty_database_url: str, versions: Path) -> None:
     await migrate(empty_database_url, versions)
     async with await psycopg.AsyncConnection.connect(empty_database_url, autocommit=True) as other:
-        await other.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])
+        await other.execute("SELECT pg_advisory_lock(%s)", [MIGRATIONS])
         assert await migrate(empty_database_url, versions, busy_timeout=0.3) == []
 
 

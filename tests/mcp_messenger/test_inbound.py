@@ -13,6 +13,7 @@ import pytest
 from psycopg.rows import dict_row
 
 from db import inbound, leases, outbox
+from db.advisory_locks import EVENT_LOG
 from db.database import Database
 from db.errors import StoreUnavailable
 from mcp_messenger.delivery.feed import Feed
@@ -25,7 +26,6 @@ from tests.stored import NOON, held_instance, one, opened, receipt, received, ro
 
 pytestmark = pytest.mark.anyio
 
-LOG_LOCK = 7019830104723521
 WAITING = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 TEAM = Chat(id="team", kind=ChatKind.GROUP, title="Team")
 
@@ -100,7 +100,7 @@ async def desk_of(url: str, owner: UUID, source: Source | None = None) -> AsyncG
 def held_log(url: str) -> Generator[None]:
     """Nobody can write to the log meanwhile."""
     with psycopg.connect(url) as somebody:
-        somebody.execute("SELECT pg_advisory_xact_lock(%s)", [LOG_LOCK])
+        somebody.execute("SELECT pg_advisory_xact_lock(%s)", [EVENT_LOG])
         yield
 
 
