@@ -1,15 +1,14 @@
 """The stand-in over HTTP and WebSocket: /api/v10/…, /gateway and /files/…"""
 
-import asyncio
 import json
 import time
-from collections.abc import Callable
 from itertools import count
-from typing import Any, Self
+from typing import Any
 from urllib.parse import unquote
 
 from aiohttp import web
 
+from tests.standins.base import StandIn, hang_up
 from tests.standins.discord_api import spec
 from tests.standins.discord_api.faults import Faults
 from tests.standins.discord_api.gateway import Gateway
@@ -25,24 +24,21 @@ _FILE_MAX = 10 * 2**20
 _PLENTY = (1000, 1.0)
 
 
-class DiscordStandIn:
-    """Runs in the caller's event loop on 127.0.0.1. Leaving it fails when a call was made that Discord's API does not have."""
+class DiscordStandIn(StandIn):
+    """Discord's REST API and gateway."""
 
     def __init__(self, *, port: int = 0) -> None:
-        self.port = port
+        super().__init__(port=port)
         self.calls: list[Call] = []
         """Every call as it arrived, whatever became of it."""
-        self.violations: list[str] = []
         self.faults = Faults()
         self.limits: dict[str, tuple[int, float]] = {}
         """By call: how many are taken in how many seconds."""
-        self.world = World(self._tell, lambda file: f"{self.url}/files/{file}")
-        self.gateway = Gateway(self.world, self._ws_url, self._tell)
+        self.world = World(self.changed, lambda file: f"{self.url}/files/{file}")
+        self.gateway = Gateway(self.world, self._ws_url, self.changed)
         self._used: dict[str, tuple[float, int]] = {}
         """By call: when its bucket was last full, and how many were taken from it since."""
-        self._news = asyncio.Event()
         self._numbers = count(1)
-        self._runner: web.AppRunner | None = None
 
     @property
     def url(self) -> str:
@@ -55,25 +51,14 @@ class DiscordStandIn:
     def _ws_url(self, path: str) -> str:
         return f"ws://127.0.0.1:{self.port}{path}"
 
-    async def __aenter__(self) -> Self:
-        await self.come_back()
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        await self.go_down()
-        if kind is None:
-            assert not self.violations, self.violations
-
     async def go_down(self) -> None:
         """Nobody answers on the port any more, and every connection is cut."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            for connection in list(self.gateway.connections):
-                if (transport := connection.socket._req.transport) is not None:  # pyright: ignore[reportOptionalMemberAccess]
-                    transport.abort()
-            await runner.cleanup()
+        for connection in list(self.gateway.connections):
+            if (transport := connection.socket._req.transport) is not None:  # pyright: ignore[reportOptionalMemberAccess]
+                transport.abort()
+        await super().go_down()
 
-    async def come_back(self) -> None:
+    def routes(self) -> web.Application:
         app = web.Application(client_max_size=200_000_000)
         for name, (method, path, _) in CALLS.items():
             app.router.add_route(method, _API + path, self._handler(name))
@@ -82,21 +67,10 @@ class DiscordStandIn:
         app.router.add_get("/resume-gateway", self.gateway.serve)
         app.router.add_get("/files/{id}", self._file)
         app.router.add_route("*", "/{anything:.*}", self._lost)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, backlog=2048)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        return app
 
     def add_bot(self, name: str = "Robo", *, content: bool = True, members: bool = False) -> StandInBot:
         return self.world.bot(f"FAKE-TOKEN-OF-A-STAND-IN.{next(self._numbers)}", name, content=content, members=members)
-
-    async def until(self, happened: Callable[[], bool]) -> None:
-        """Waits for something that the stand-in can see."""
-        async with asyncio.timeout(15):
-            while not happened():
-                self._news.clear()
-                await self._news.wait()
 
     def calls_of(self, name: str) -> list[Call]:
         return [call for call in self.calls if call.name == name]
@@ -105,9 +79,6 @@ class DiscordStandIn:
         """The call, when so many of this name were made."""
         await self.until(lambda: len(self.calls_of(name)) >= times)
         return self.calls_of(name)[times - 1]
-
-    def _tell(self) -> None:
-        self._news.set()
 
     def _handler(self, name: str) -> Any:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -121,7 +92,7 @@ class DiscordStandIn:
     async def _run(self, name: str, request: web.Request) -> web.StreamResponse:
         call = await _read(name, request)
         self.calls.append(call)
-        self._tell()
+        self.changed()
         fault = self.faults.take(name)
         match fault:
             case Answer(body=str(words)):
@@ -129,7 +100,7 @@ class DiscordStandIn:
             case Answer():
                 return _json(fault.status, fault.body, fault.headers)
             case Drop(when="before"):
-                return _hang_up(request)
+                return hang_up(request)
             case Hold():
                 fault.arrived.set()
                 await fault.let_go.wait()
@@ -140,9 +111,9 @@ class DiscordStandIn:
             return limited
         self._judge(call)
         status, body = self._gateway_told() if name == "get_bot_gateway" else CALLS[name][2](self.world, bot, call)
-        self._tell()
+        self.changed()
         if isinstance(fault, Drop):
-            return _hang_up(request)
+            return hang_up(request)
         return _json(status, body, self._rate_headers(name))
 
     def _authorized(self, request: web.Request) -> StandInBot:
@@ -213,12 +184,6 @@ def _json(status: int, body: Any, headers: dict[str, str]) -> web.Response:
     if body is None:
         return web.Response(status=status, headers=headers)
     return web.Response(status=status, body=json.dumps(body).encode(), headers={**headers, "Content-Type": "application/json"})
-
-
-def _hang_up(request: web.Request) -> web.Response:
-    if request.transport is not None:
-        request.transport.close()
-    return web.Response()
 
 
 async def _read(name: str, request: web.Request) -> Call:

@@ -2,13 +2,13 @@
 
 import asyncio
 import re
-from collections.abc import Callable
 from itertools import count
 from typing import Any, Self
 
 import aiohttp
 from aiohttp import web
 
+from tests.standins.base import StandIn, hang_up
 from tests.standins.faults import Answer, Drop, Hold
 from tests.standins.graph_api.account import Account, Call, Json, StoredFile
 from tests.standins.graph_api.messaging import MessagingAccount
@@ -19,17 +19,15 @@ _VERSION = re.compile(r"v(1[89]|2[0-6])\.0")
 _AGAIN_SECONDS = 0.02
 
 
-class GraphStandIn:
-    """Runs in the caller's event loop on 127.0.0.1. Leaving it fails when a message was not of Meta's form."""
+class GraphStandIn(StandIn):
+    """Meta's Graph API. Leaving it also fails when a message was not of Meta's form."""
 
     def __init__(self) -> None:
-        self.port = 0
+        super().__init__()
         self.accounts: list[Account] = []
         self.strangers = 0
         """Calls without a token that is known."""
-        self._news = asyncio.Event()
         self._ids = count(100_001)
-        self._runner: web.AppRunner | None = None
         self._courier: asyncio.Task[None] | None = None
 
     @property
@@ -37,7 +35,7 @@ class GraphStandIn:
         return f"http://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
-        await self.come_back()
+        await super().__aenter__()
         self._courier = asyncio.create_task(self._carry())
         return self
 
@@ -45,34 +43,23 @@ class GraphStandIn:
         if self._courier is not None:
             self._courier.cancel()
             await asyncio.wait([self._courier])
-        await self.go_down()
-        found = [fault for account in self.accounts if isinstance(account, WhatsAppNumber) for fault in account.violations]
-        if kind is None:
-            assert not found, found
+        self.violations += [fault for account in self.accounts if isinstance(account, WhatsAppNumber) for fault in account.violations]
+        await super().__aexit__(kind)
 
-    async def go_down(self) -> None:
-        """Nobody answers on the port any more."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
-
-    async def come_back(self) -> None:
+    def routes(self) -> web.Application:
         app = web.Application(client_max_size=200_000_000)
         app.router.add_route("*", "/{version:v[^/]*}/{path:.+}", self._answer)
         app.router.add_get("/files/{id}", self._download)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, backlog=2048).start()
-        self.port = self._runner.addresses[0][1]
+        return app
 
     def add_number(self) -> WhatsAppNumber:
-        number = WhatsAppNumber(str(next(self._ids)), self._token(), lambda: self.url, self._tell)
+        number = WhatsAppNumber(str(next(self._ids)), self._token(), lambda: self.url, self.changed)
         self.accounts.append(number)
         return number
 
     def add_page(self) -> MessagingAccount:
         id = str(next(self._ids))
-        page = MessagingAccount("page", id, self._token(), lambda: self.url, self._tell, path_id=id)
+        page = MessagingAccount("page", id, self._token(), lambda: self.url, self.changed, path_id=id)
         self.accounts.append(page)
         return page
 
@@ -80,21 +67,12 @@ class GraphStandIn:
         """By Instagram Login, or through a linked Page."""
         id = str(next(self._ids))
         path = str(next(self._ids)) if page else id
-        account = MessagingAccount("instagram", id, self._token(), lambda: self.url, self._tell, path_id=path)
+        account = MessagingAccount("instagram", id, self._token(), lambda: self.url, self.changed, path_id=path)
         self.accounts.append(account)
         return account
 
-    async def until(self, happened: Callable[[], bool]) -> None:
-        """Waits for something that the stand-in can see."""
-        while not happened():
-            self._news.clear()
-            await self._news.wait()
-
     def _token(self) -> str:
         return f"FAKE-TOKEN-{next(self._ids)}"
-
-    def _tell(self) -> None:
-        self._news.set()
 
     def _account(self, request: web.Request) -> Account:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -115,14 +93,14 @@ class GraphStandIn:
     async def _run(self, account: Account, call: Call, request: web.Request) -> web.Response:
         fault = account.take_fault(call.path)
         account.calls.append(call)
-        self._tell()
+        self.changed()
         match fault:
             case Answer(body=str(words)):
                 return web.Response(status=fault.status, text=words, headers=fault.headers)
             case Answer():
                 return web.json_response(fault.body, status=fault.status, headers=fault.headers)
             case Drop(when="before"):
-                return _hang_up(request)
+                return hang_up(request)
             case Hold():
                 fault.arrived.set()
                 await fault.let_go.wait()
@@ -132,8 +110,8 @@ class GraphStandIn:
             result = account.answer(call)
         except (KeyError, TypeError, AttributeError) as error:
             raise bad_parameter(f"Invalid parameter: {error!r}") from error
-        self._tell()
-        return _hang_up(request) if isinstance(fault, Drop) else web.json_response(result)
+        self.changed()
+        return hang_up(request) if isinstance(fault, Drop) else web.json_response(result)
 
     async def _download(self, request: web.Request) -> web.Response:
         files = {file.id: (account, file) for account in self.accounts for file in account.files.values()}
@@ -151,7 +129,7 @@ class GraphStandIn:
                 await self.until(lambda: any(account.callback and account.pending for account in self.accounts))
                 for account in list(self.accounts):
                     await _post(account, session)
-                self._tell()
+                self.changed()
 
 
 async def _post(account: Account, session: aiohttp.ClientSession) -> None:
@@ -168,12 +146,6 @@ async def _post(account: Account, session: aiohttp.ClientSession) -> None:
         account.pending.remove(delivery)
     else:
         await asyncio.sleep(_AGAIN_SECONDS)
-
-
-def _hang_up(request: web.Request) -> web.Response:
-    if request.transport is not None:
-        request.transport.close()
-    return web.Response()
 
 
 async def _read(request: web.Request) -> Call:

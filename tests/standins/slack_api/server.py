@@ -1,17 +1,16 @@
 """The stand-in over HTTP: /api/<method>, /upload, /files-pri and /link, as Slack has them."""
 
-import asyncio
 import hashlib
 import hmac
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from aiohttp import web
 
 from providers.base import WebhookRequest
+from tests.standins.base import StandIn, hang_up
 from tests.standins.faults import Answer, Drop, Fault, Hold
 from tests.standins.slack_api import spec
 from tests.standins.slack_api.methods import METHODS, need
@@ -26,57 +25,33 @@ class Call:
     params: dict[str, str]
 
 
-class SlackStandIn(Workspace):
-    """Runs in the caller's event loop on 127.0.0.1. Leaving it fails when a call was made that the Web API does not have."""
+class SlackStandIn(StandIn, Workspace):
+    """Slack's Web API, its files and Socket Mode."""
 
     def __init__(self) -> None:
-        super().__init__(lambda: f"http://127.0.0.1:{self.port}", self._tell)
-        self.port = 0
+        StandIn.__init__(self)
+        Workspace.__init__(self, lambda: f"http://127.0.0.1:{self.port}", self.changed)
         self.calls: list[Call] = []
         self.faults: list[Fault] = []
-        self.violations: list[str] = []
         self.sockets = SocketMode(self)
         self.listener = lambda payload: self.sockets.push("events_api", payload)
-        self._news = asyncio.Event()
-        self._runner: web.AppRunner | None = None
 
     @property
     def api(self) -> str:
         return f"{self.url()}/api"
 
-    async def __aenter__(self) -> Self:
-        await self.come_back()
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        await self.go_down()
-        if kind is None:
-            assert not self.violations, self.violations
-
     async def go_down(self) -> None:
         """Nobody answers on the port any more, and who is connected is cut off."""
         self.sockets.cut()
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
+        await super().go_down()
 
-    async def come_back(self) -> None:
+    def routes(self) -> web.Application:
         app = web.Application(client_max_size=200_000_000)
         app.router.add_route("*", "/api/{method}", self._answer)
         app.router.add_post("/upload/v1/{file}", self._upload)
         app.router.add_get("/files-pri/{team_and_file}/download/{name}", self._download)
         app.router.add_get("/link/", self.sockets.serve)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
-        self.port = self._runner.addresses[0][1]
-
-    async def until(self, happened: Callable[[], bool]) -> None:
-        """Waits for something that the stand-in can see."""
-        async with asyncio.timeout(15):
-            while not happened():
-                self._news.clear()
-                await self._news.wait()
+        return app
 
     def calls_of(self, method: str) -> list[Call]:
         return [call for call in self.calls if call.method == method]
@@ -113,9 +88,6 @@ class SlackStandIn(Workspace):
         headers = {"content-type": kind, "x-slack-request-timestamp": stamp, "x-slack-signature": signature}
         return WebhookRequest("POST", headers, {}, body)
 
-    def _tell(self) -> None:
-        self._news.set()
-
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         try:
             return await self._run(request)
@@ -126,13 +98,13 @@ class SlackStandIn(Workspace):
         method = request.match_info["method"]
         params = await self._read(request, method)
         self.calls.append(Call(method, {name: value for name, value in params.items() if name != "token"}))
-        self._tell()
+        self.changed()
         fault = self._take_fault(method)
         match fault:
             case Answer(is_done=False):
                 return _say(fault)
             case Drop(when="before"):
-                return _hang_up(request)
+                return hang_up(request)
             case Hold():
                 fault.arrived.set()
                 await fault.let_go.wait()
@@ -142,11 +114,11 @@ class SlackStandIn(Workspace):
         self._authorize(method, token)
         self._judge(method, params)
         answer = self._open_socket() if method == "apps.connections.open" else METHODS[method].run(self, params)
-        self._tell()
+        self.changed()
         if isinstance(fault, Answer):
             return _say(fault)
         if isinstance(fault, Drop):
-            return _hang_up(request)
+            return hang_up(request)
         return web.json_response({"ok": True, **answer}, headers={"X-OAuth-Scopes": ",".join(sorted(self.scopes))})
 
     def _take_fault(self, method: str) -> Fault | None:
@@ -203,7 +175,7 @@ class SlackStandIn(Workspace):
         if isinstance(fault, Answer):
             return _say(fault)
         if isinstance(fault, Drop):
-            return _hang_up(request)
+            return hang_up(request)
         if "Authorization" in request.headers:
             self.violations.append("the token went to the upload address")
         file = self.files.get(request.match_info["file"])
@@ -226,9 +198,3 @@ def _say(fault: Answer) -> web.Response:
     if isinstance(fault.body, str):
         return web.Response(status=fault.status, text=fault.body, content_type="text/html", headers=fault.headers)
     return web.json_response(fault.body, status=fault.status, headers=fault.headers)
-
-
-def _hang_up(request: web.Request) -> web.Response:
-    if request.transport is not None:
-        request.transport.close()
-    return web.Response()

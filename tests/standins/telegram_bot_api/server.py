@@ -5,7 +5,7 @@ import json
 import re
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import count
 from typing import Any, Self
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp import web
 
+from tests.standins.base import StandIn, hang_up
 from tests.standins.faults import Answer, Drop, Hold
 from tests.standins.telegram_bot_api import control, spec
 from tests.standins.telegram_bot_api.bot import Call, Json, StandInBot, Upload
@@ -25,17 +26,13 @@ _PAGE = 100
 _WEBHOOK_RETRY_SECONDS = 0.05
 
 
-class TelegramStandIn:
-    """Runs in the caller's event loop on 127.0.0.1. Leaving it fails when a call was made that the Bot API does not have."""
+class TelegramStandIn(StandIn):
+    """Telegram's Bot API."""
 
     def __init__(self, *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
-        self.port = port
+        super().__init__(port=port, tls=tls)
         self.bots: dict[str, StandInBot] = {}
-        self.violations: list[str] = []
-        self._tls = tls
-        self._news = asyncio.Event()
         self._ids = count(1_000_001)
-        self._runner: web.AppRunner | None = None
         self._pusher: asyncio.Task[None] | None = None
 
     @property
@@ -43,7 +40,7 @@ class TelegramStandIn:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Self:
-        await self.come_back()
+        await super().__aenter__()
         self._pusher = asyncio.create_task(self._push_webhooks())
         return self
 
@@ -51,47 +48,26 @@ class TelegramStandIn:
         if self._pusher is not None:
             self._pusher.cancel()
             await asyncio.wait([self._pusher])
-        await self.go_down()
-        if kind is None:
-            assert not self.violations, self.violations
+        await super().__aexit__(kind)
 
-    async def go_down(self) -> None:
-        """Nobody answers on the port any more, and who waits for an answer is cut off."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
-
-    async def come_back(self) -> None:
+    def routes(self) -> web.Application:
         app = web.Application(client_max_size=200_000_000)
         app.router.add_route("*", "/bot{token:[^/]*}/{method}", self._answer)
         app.router.add_get("/file/bot{token:[^/]*}/{path:.+}", self._download)
         app.add_routes(control.routes(self))
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self._tls, backlog=2048)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        return app
 
     def add_bot(self, token: str | None = None, *, name: str = "Robo", username: str | None = None) -> StandInBot:
         number = int(token.partition(":")[0]) if token else next(self._ids)
         token = token or f"{number}:FAKE-TOKEN-OF-A-STAND-IN"
-        bot = StandInBot(token, number, name, username or f"robo_{number}_bot", self._tell)
+        bot = StandInBot(token, number, name, username or f"robo_{number}_bot", self.changed)
         self.bots[token] = bot
         return bot
-
-    async def until(self, happened: Callable[[], bool]) -> None:
-        """Waits for something that the stand-in can see."""
-        while not happened():
-            self._news.clear()
-            await self._news.wait()
 
     async def until_called(self, bot: StandInBot, method: str, times: int = 1) -> Call:
         """The call, when the bot has made so many of this method."""
         await self.until(lambda: len(calls_of(bot, method)) >= times)
         return calls_of(bot, method)[times - 1]
-
-    def _tell(self) -> None:
-        self._news.set()
 
     def _bot(self, request: web.Request) -> StandInBot:
         token = request.match_info["token"]
@@ -112,14 +88,14 @@ class TelegramStandIn:
     async def _run(self, bot: StandInBot, call: Call, request: web.Request) -> web.Response:
         fault = bot.take_fault(call.method)
         bot.calls.append(call)
-        self._tell()
+        self.changed()
         match fault:
             case Answer(body=str(words)):
                 return web.Response(status=fault.status, text=words)
             case Answer():
                 return web.json_response(fault.body, status=fault.status)
             case Drop(when="before"):
-                return _hang_up(request)
+                return hang_up(request)
             case Hold():
                 fault.arrived.set()
                 await fault.let_go.wait()
@@ -127,9 +103,9 @@ class TelegramStandIn:
                 pass
         self._judge(call)
         result = await self._get_updates(bot, call) if call.method.lower() == "getupdates" else METHODS[call.method.lower()].run(bot, call)
-        self._tell()
+        self.changed()
         if isinstance(fault, Drop):
-            return _hang_up(request)
+            return hang_up(request)
         return web.json_response({"ok": True, "result": result})
 
     def _judge(self, call: Call) -> None:
@@ -188,12 +164,6 @@ def _confirm(bot: StandInBot, offset: int) -> None:
         bot.pending[:] = bot.pending[offset:]
     elif offset:
         bot.pending[:] = [update for update in bot.pending if update["update_id"] >= offset]
-
-
-def _hang_up(request: web.Request) -> web.Response:
-    if request.transport is not None:
-        request.transport.close()
-    return web.Response()
 
 
 async def _read(request: web.Request) -> Call:

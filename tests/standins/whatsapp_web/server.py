@@ -5,13 +5,13 @@ import json
 import mimetypes
 import secrets
 import string
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from itertools import count
 from pathlib import Path
-from typing import Self
 
 from aiohttp import WSMsgType, web
 
+from tests.standins.base import StandIn
 from tests.standins.whatsapp_web import calls, certificate
 from tests.standins.whatsapp_web.accounts import Account
 from tests.standins.whatsapp_web.posts import Group, Json, Pair, Post
@@ -64,18 +64,16 @@ class Page:
         task.add_done_callback(self._tasks.discard)
 
 
-class WhatsAppStandIn:
-    """Runs in the caller's event loop on 127.0.0.1. Leaving it fails when the page was asked for a module it does not have."""
+class WhatsAppStandIn(StandIn):
+    """WhatsApp Web's page and wire. Leaving it also fails when the page was asked for a module it does not have."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
-        self._host = host
-        self.port = 0
+        super().__init__(host=host, tls=certificate.server_context())
         self.accounts: list[Account] = []
         self.groups: list[Group] = []
         self.posts: list[Post] = []
         self.pages: list[Page] = []
         self.files: dict[str, bytes] = {}
-        self.violations: list[str] = []
         self.calls: list[tuple[str, Json]] = []
         self.held: list[tuple[Page, Json]] = []
         """Sends of accounts that are slow."""
@@ -86,10 +84,8 @@ class WhatsAppStandIn:
         self._missed: dict[str, list[Json]] = {}
         self._pairs: dict[frozenset[Account], Pair] = {}
         self._refs = count(1)
-        self._news = asyncio.Event()
-        self._runner: web.AppRunner | None = None
 
-    async def __aenter__(self) -> Self:
+    def routes(self) -> web.Application:
         app = web.Application(client_max_size=2 * _DOCUMENT_MAX)
         app.add_routes(
             [
@@ -100,24 +96,17 @@ class WhatsAppStandIn:
                 web.get("/media/{number}", self._download),
             ]
         )
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, 0, ssl_context=certificate.server_context())
-        await site.start()
-        self.port = self._runner.addresses[0][1]
-        return self
+        return app
 
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    async def go_down(self) -> None:
+        """Close every page, and answer nobody any more."""
         for page in self.pages:
             page.hang_up()
-        if self._runner is not None:
-            await self._runner.cleanup()
-        if kind is None:
-            assert not self.violations, self.violations
+        await super().go_down()
 
     @property
     def chromium_args(self) -> list[str]:
-        return certificate.chromium_args(self._host, self.port)
+        return certificate.chromium_args(self.host, self.port)
 
     def account(self, number: str, name: str, *, by_lid: bool = False) -> Account:
         """`by_lid`: others see its lid in place of its number."""
@@ -131,19 +120,9 @@ class WhatsAppStandIn:
         self.tell_chat(group)
         return group
 
-    async def until(self, happened: Callable[[], bool], seconds: float = 20) -> None:
-        """Waits for something that the stand-in can see."""
-        async with asyncio.timeout(seconds):
-            while not happened():
-                self._news.clear()
-                await self._news.wait()
-
     async def settled(self) -> None:
         """Until every open page has worked off what it was told."""
         await self.until(lambda: not any(page.untaken for page in self.pages))
-
-    def changed(self) -> None:
-        self._news.set()
 
     # The other side of the wire.
 
