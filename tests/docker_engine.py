@@ -27,7 +27,8 @@ from mcp_messenger.operations.instances import CreateInstance, create_instance
 from mcp_messenger.security.caller import ADMIN
 from tests.program import ROOT
 from tests.proxy import Proxy
-from tests.running import running_app, until, until_status
+from tests.running import running_app, until_status
+from tests.waiting import until
 
 SOCKET = Path("/var/run/docker.sock")
 SOURCES = ("Dockerfile", ".dockerignore", "pyproject.toml", "requirements.lock", "providers", "db", "mcp_messenger")

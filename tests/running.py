@@ -1,7 +1,7 @@
 """The application at work for a test: over a fresh database, and over HTTP on a free port of 127.0.0.1."""
 
 import socket
-from collections.abc import AsyncGenerator, Callable, Generator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,7 @@ from mcp_messenger.config import Config
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, create_instance
 from mcp_messenger.security.caller import ADMIN, Caller, parse_instance_id
-
-PATIENCE = 20.0
+from tests.waiting import PATIENCE
 
 
 @asynccontextmanager
@@ -79,10 +78,3 @@ async def until_status(app: App, instance_id: str, status: str) -> None:
                 if row is not None and row.status == status:
                     return
                 await grown.wait()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """For what no event tells: returns soon after it has become true."""
-    with anyio.fail_after(PATIENCE):
-        while not condition():  # noqa: ASYNC110 - there is no event for it
-            await anyio.sleep(0.01)

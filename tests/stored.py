@@ -1,13 +1,11 @@
 """The store at work for tests, an instance that somebody holds, and what platforms tell."""
 
-import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
-import anyio
 import psycopg
 
 from db import leases, outbox
@@ -17,7 +15,6 @@ from providers.models import Chat, ChatKind, Contact, Message, MessageReceived, 
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 ANN = Chat(id="ann", kind=ChatKind.PRIVATE, title="Ann Lee", username="ann", phone="+15550100")
-PATIENCE = 20.0
 
 
 @asynccontextmanager
@@ -54,15 +51,6 @@ def rows(url: str, statement: str, *params: object) -> list[tuple[Any, ...]]:
 
 def one(url: str, statement: str, *params: object) -> Any:
     return rows(url, statement, *params)[0][0]
-
-
-async def until(condition: Callable[[], Any], within: float = PATIENCE) -> Any:
-    """What the condition gives as soon as it is true; for what nobody tells of."""
-    deadline = time.monotonic() + within
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "it did not come about"
-        await anyio.sleep(0.01)
-    return found
 
 
 def received(id: str, text: str = "hello", *, chat: Chat = ANN, minute: int = 0, outgoing: bool = False, **fields: Any) -> MessageReceived:

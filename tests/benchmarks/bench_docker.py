@@ -24,7 +24,7 @@ from tests.benchmarks.figures import Figure, at_most, interleaved
 from tests.benchmarks.store import fresh_store
 from tests.docker_engine import SOCKET, Site, build_image, contained, site
 from tests.postgres import execute
-from tests.running import until
+from tests.waiting import until
 
 ROUNDS = 5
 LISTED = 50

@@ -12,8 +12,9 @@ import httpx
 from tests.benchmarks.figures import Figure, at_most
 from tests.benchmarks.store import fresh_store
 from tests.managers import Managers, managers
-from tests.stored import rows, until
+from tests.stored import rows
 from tests.traffic import Traffic, traffic
+from tests.waiting import until
 
 BOTS = 30
 ROUNDS = 4

@@ -23,8 +23,8 @@ from providers.errors import MessengerError
 from tests.benchmarks.figures import Figure, at_most, table
 from tests.benchmarks.store import fresh_store
 from tests.docker_engine import SOCKET, Site, bridge_address, site, whatsapp_base
-from tests.running import until
 from tests.standins.whatsapp_web import WhatsAppStandIn
+from tests.waiting import until
 
 IDLE = 10.0
 """Seconds that a browser gets to come to rest."""

@@ -16,7 +16,8 @@ from db.events import EventRow
 from db.inbound import APPEND_MESSAGES, append_messages
 from db.json import jsonb
 from tests.db.event_writer import WRITERS, message, write_all
-from tests.stored import new_instance, one, opened, rows, until
+from tests.stored import new_instance, one, opened, rows
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,8 @@ import pytest
 from db import instances, leases
 from db.database import Database
 from tests.postgres import execute
-from tests.stored import new_instance, one, opened, queued, rows, until
+from tests.stored import new_instance, one, opened, queued, rows
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,8 @@ from db import inbound, instances, outbox
 from db.database import Database
 from db.errors import StoreUnavailable
 from db.json import jsonb
-from tests.stored import NOON, PATIENCE, held_instance, opened, rows, until
+from tests.stored import NOON, held_instance, opened, rows
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.anyio
 

@@ -18,7 +18,8 @@ import pytest
 from db.migrate import migrate, packaged_versions, rollback
 from tests.db.test_migrate import packaged, packaged_file, psql
 from tests.program import ROOT
-from tests.stored import one, rows, until
+from tests.stored import one, rows
+from tests.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 

@@ -17,7 +17,8 @@ from tests.standins.agent_os import AgentOsStandIn, agent_os
 from tests.standins.discord_api import DiscordStandIn
 from tests.standins.graph_api import GraphStandIn
 from tests.standins.slack_api import SlackStandIn
-from tests.stored import one, until
+from tests.stored import one
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,8 @@ from tests.agent_desk import Desk, opened
 from tests.postgres import execute
 from tests.running import running_app, until_status
 from tests.standins.agent_os import agent_os
-from tests.stored import one, rows, until
+from tests.stored import one, rows
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

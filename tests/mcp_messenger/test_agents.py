@@ -16,7 +16,8 @@ from tests.agent_desk import ANSWERS, TEAM, Desk, opened
 from tests.postgres import execute
 from tests.running import running_app
 from tests.standins.agent_os import agent_os
-from tests.stored import one, rows, until
+from tests.stored import one, rows
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -12,7 +12,7 @@ import pytest
 from mcp_messenger.agents.text import MARK
 from tests.agent_desk import opened
 from tests.standins.agent_os import AgentOsStandIn
-from tests.stored import until
+from tests.waiting import until
 
 PYTHON = os.environ.get("AGNO_PYTHON")
 STORY = "Once upon a time there was a fox. It lived in a wood. One day it went far away, and it was never seen again."

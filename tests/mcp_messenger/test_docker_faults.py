@@ -17,8 +17,9 @@ from mcp_messenger.operations.instances import CreateInstance, DeleteInstance, c
 from mcp_messenger.operations.operation import Input, OfInstance
 from mcp_messenger.security.caller import ADMIN, parse_instance_id
 from tests.docker_engine import CODE, EngineProxy, Site, contained, exec_in, site
-from tests.running import ready_sandbox, running_app, until, until_status
+from tests.running import ready_sandbox, running_app, until_status
 from tests.stored import rows
+from tests.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
 

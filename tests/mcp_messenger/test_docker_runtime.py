@@ -32,7 +32,8 @@ from mcp_messenger.relay import protocol
 from mcp_messenger.security.caller import ADMIN
 from tests.docker_engine import CODE, contained, exec_in, site
 from tests.mcp_messenger.relay.messengers import SETTINGS
-from tests.running import running_app, serving, until, until_status
+from tests.running import running_app, serving, until_status
+from tests.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
 

@@ -13,7 +13,8 @@ import pytest
 from tests.peer import Peer, Refused, peer
 from tests.postgres import execute
 from tests.standins.telegram_bot_api import StandInBot, TelegramStandIn
-from tests.stored import one, rows, until
+from tests.stored import one, rows
+from tests.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL and SIGSTOP")]
 

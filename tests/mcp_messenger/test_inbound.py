@@ -22,7 +22,8 @@ from mcp_messenger.errors import Conflict
 from mcp_messenger.observability.metrics import Metrics
 from providers.models import Chat, ChatChanged, ChatKind, ChatMigrated, Event, MessageDeleted, MessageEdited, ReactionChanged
 from tests.postgres import execute
-from tests.stored import NOON, held_instance, one, opened, receipt, received, rows, until
+from tests.stored import NOON, held_instance, one, opened, receipt, received, rows
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

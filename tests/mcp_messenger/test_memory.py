@@ -12,8 +12,9 @@ from mcp_messenger.instances.memory import IDLE_SECONDS, Memory
 from mcp_messenger.operations import diagnostics, instances, sending
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.security.caller import ADMIN
-from tests.running import ready_sandbox, running_app, until
+from tests.running import ready_sandbox, running_app
 from tests.stored import NOON
+from tests.waiting import until
 
 
 class Clock:

@@ -14,9 +14,10 @@ from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, create_instance
 from mcp_messenger.operations.messages import GetMessages, OfMessage, get_message, get_messages
 from mcp_messenger.security.caller import ADMIN
-from tests.running import PATIENCE, running_app, serving, until_status
+from tests.running import running_app, serving, until_status
 from tests.standins.graph_api import GraphStandIn, MessagingAccount, WhatsAppNumber
 from tests.standins.graph_api.account import Account
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,8 @@ from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
 from mcp_messenger.security.caller import ADMIN
 from providers.errors import Forbidden
-from tests.running import ready_sandbox, running_app, serving, until
+from tests.running import ready_sandbox, running_app, serving
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 ADMIN_TOKEN = "the-administrator-of-a-test"

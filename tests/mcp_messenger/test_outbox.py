@@ -25,7 +25,8 @@ from providers.telegram.provider import TelegramProvider
 from tests.postgres import execute
 from tests.running import ready_sandbox, running_app, until_status
 from tests.standins.telegram_bot_api import StandInBot, TelegramStandIn
-from tests.stored import one, rows, until
+from tests.stored import one, rows
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

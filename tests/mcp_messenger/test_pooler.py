@@ -15,7 +15,8 @@ from mcp_messenger.operations.application import App
 from mcp_messenger.operations.waiting import WaitForReply
 from mcp_messenger.security.caller import ADMIN
 from tests.running import ready_sandbox, running_app
-from tests.stored import one, until
+from tests.stored import one
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

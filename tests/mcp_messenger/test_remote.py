@@ -24,7 +24,8 @@ from providers.sandbox.phone import Phone
 from providers.sandbox.provider import SandboxProvider
 from tests.postgres import execute
 from tests.running import ready_sandbox, running_app
-from tests.stored import one, rows, until
+from tests.stored import one, rows
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -13,8 +13,9 @@ import pytest
 from pydantic import SecretStr
 
 from mcp_messenger.operations.application import App
-from tests.running import PATIENCE, running_app, serving, until_status
+from tests.running import running_app, serving, until_status
 from tests.standins.slack_api import SlackStandIn
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.anyio
 

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from mcp_messenger.app import running
 from mcp_messenger.config import Config
 from mcp_messenger.net.server import bind
-from tests.running import PATIENCE
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.anyio
 

@@ -26,7 +26,8 @@ from tests.postgres import execute
 from tests.proxy import proxied
 from tests.running import ready_sandbox, running_app, until_status
 from tests.standins.telegram_bot_api import TelegramStandIn
-from tests.stored import one, rows, until
+from tests.stored import one, rows
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

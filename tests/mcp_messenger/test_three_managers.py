@@ -13,8 +13,9 @@ import pytest
 from db.embedded import EmbeddedPostgres, open_embedded
 from db.migrate import migrate
 from tests.managers import Manager, Managers, managers
-from tests.stored import one, rows, until
+from tests.stored import one, rows
 from tests.traffic import Traffic, traffic
+from tests.waiting import until
 
 SEED = int(os.environ.get("MCP_MESSENGER_TEST_SEED", "1"))
 EACH_WAY = int(os.environ.get("MCP_MESSENGER_TEST_MESSAGES", "1000")) // 2

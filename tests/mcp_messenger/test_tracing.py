@@ -21,8 +21,9 @@ from mcp_messenger.operations.webhooks import SetWebhook, set_webhook
 from mcp_messenger.security.caller import ADMIN
 from tests.mcp_clients import call, over_http
 from tests.receiver import receiver
-from tests.running import ready_sandbox, running_app, serving, until
+from tests.running import ready_sandbox, running_app, serving
 from tests.stored import received
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 ADMIN_TOKEN = "the-administrator-of-a-test"

@@ -18,8 +18,9 @@ from mcp_messenger.operations.waiting import NewMessages, Replies, WaitForMessag
 from mcp_messenger.security.caller import ADMIN
 from providers.models import Chat, ChatKind, Event
 from tests.postgres import execute
-from tests.running import PATIENCE, ready_sandbox, running_app
-from tests.stored import one, received, until
+from tests.running import ready_sandbox, running_app
+from tests.stored import one, received
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.anyio
 

@@ -16,7 +16,8 @@ from providers.models import Chat, ChatKind
 from tests.peer import peer
 from tests.postgres import execute
 from tests.receiver import Answer, receiver
-from tests.stored import one, opened, received, until
+from tests.stored import one, opened, received
+from tests.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")]
 

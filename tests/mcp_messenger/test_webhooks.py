@@ -25,7 +25,8 @@ from providers.models import Chat, ChatKind, Event, MessageDeleted, MessageEdite
 from tests.postgres import execute
 from tests.receiver import Answer, Receiver, receiver
 from tests.running import running_app
-from tests.stored import NOON, one, receipt, received, rows, until
+from tests.stored import NOON, one, receipt, received, rows
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

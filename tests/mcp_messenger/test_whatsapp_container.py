@@ -30,10 +30,10 @@ from mcp_messenger.operations.waiting import WaitForMessages, WaitForReply, wait
 from mcp_messenger.security.caller import ADMIN
 from providers.errors import MessengerError
 from tests.docker_engine import Site, bridge_address, site
-from tests.running import until
 from tests.standins.whatsapp_web import WhatsAppStandIn
 from tests.standins.whatsapp_web.accounts import Account
 from tests.stored import one
+from tests.waiting import until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
 

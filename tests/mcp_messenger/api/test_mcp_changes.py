@@ -24,7 +24,8 @@ from mcp_messenger.operations.application import App
 from mcp_messenger.operations.keys import CreateToken, create_user_token
 from mcp_messenger.security.caller import ADMIN, Caller
 from tests.mcp_clients import call, in_memory, over_http
-from tests.running import PATIENCE, ready_sandbox, running_app, serving, until_status
+from tests.running import ready_sandbox, running_app, serving, until_status
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.anyio
 

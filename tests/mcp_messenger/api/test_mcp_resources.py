@@ -15,7 +15,8 @@ from mcp_messenger.operations.application import App
 from mcp_messenger.operations.login import RequestPairingCode, request_pairing_code
 from mcp_messenger.security.caller import ADMIN, Caller, parse_instance_id
 from tests.mcp_clients import call, in_memory
-from tests.running import PATIENCE, ready_sandbox, until_status
+from tests.running import ready_sandbox, until_status
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.anyio
 

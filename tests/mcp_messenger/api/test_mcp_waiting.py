@@ -9,7 +9,8 @@ from mcp_messenger.api.mcp import server
 from mcp_messenger.operations.application import App
 from mcp_messenger.security.caller import parse_instance_id
 from tests.mcp_clients import call, in_memory
-from tests.running import ready_sandbox, until
+from tests.running import ready_sandbox
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

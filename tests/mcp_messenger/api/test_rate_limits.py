@@ -14,7 +14,8 @@ from mcp_messenger.operations.application import App
 from mcp_messenger.operations.keys import CreateToken, create_user_token
 from mcp_messenger.security.caller import ADMIN
 from tests.mcp_clients import call, over_http, refused
-from tests.running import running_app, serving, until
+from tests.running import running_app, serving
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,8 @@ from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.security.caller import ADMIN
 from tests.providers.discord.conftest import Station
 from tests.running import running_app, until_status
-from tests.stored import rows, until
+from tests.stored import rows
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

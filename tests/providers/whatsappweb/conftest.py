@@ -17,8 +17,8 @@ from providers.whatsappweb.timing import Timing
 from tests.providers.harness import Inbox
 from tests.providers.whatsappweb import machine
 from tests.providers.whatsappweb.person import WhatsAppHarness, log_in
-from tests.providers.whatsappweb.waiting import until
 from tests.standins.whatsapp_web import Account, WhatsAppStandIn
+from tests.waiting import until
 
 QUICK = Timing(pulse=0.3, answer=10, call=30, echo=2, offline=1, pauses=(0.05,), jitter=0)
 

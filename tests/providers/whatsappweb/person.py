@@ -9,8 +9,8 @@ from providers.models import Contact, InstanceState, Location, MessageDeleted, M
 from providers.whatsappweb.provider import WhatsAppWebProvider
 from providers.whatsappweb.settings import WhatsAppWebSettings
 from tests.providers.harness import Harness, Seen
-from tests.providers.whatsappweb.waiting import until
 from tests.standins.whatsapp_web import Account, Post
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.providers.whatsappweb.conftest import Station

@@ -11,8 +11,8 @@ from providers.whatsappweb.bridge_process import Bridge
 from tests.providers.harness import Running
 from tests.providers.whatsappweb.conftest import QUICK, Station
 from tests.providers.whatsappweb.person import WhatsAppHarness
-from tests.providers.whatsappweb.waiting import until
 from tests.standins.whatsapp_web import Account, WhatsAppStandIn
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,8 @@ from providers.models import InstanceState, Need, QrCode, StateChanged
 from tests.providers.harness import Inbox
 from tests.providers.whatsappweb.conftest import Station
 from tests.providers.whatsappweb.person import log_in
-from tests.providers.whatsappweb.waiting import until
 from tests.standins.whatsapp_web import Account, WhatsAppStandIn
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
