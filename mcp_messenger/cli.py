@@ -67,13 +67,24 @@ def _command(args: argparse.Namespace, config: Config) -> int:
 
         return _run(serve, config)
     if args.mode in API_MODES:
+        from mcp_messenger.relay.settings import is_managed
+
+        if is_managed(os.environ):
+            return _relay(args, config)
         return _alone(args, config)
     return _stdio(config)
 
 
+def _relay(args: argparse.Namespace, config: Config) -> int:
+    from mcp_messenger.relay.serve import serve_relay
+    from mcp_messenger.relay.settings import from_environment as relay_settings
+
+    return _run(serve_relay, config, relay_settings(os.environ), API_MODES[args.mode])
+
+
 def _alone(args: argparse.Namespace, config: Config) -> int:
-    from mcp_messenger.relay.serve import serve_alone
-    from mcp_messenger.relay.settings import alone_from
+    from mcp_messenger.alone.serve import serve_alone
+    from mcp_messenger.alone.settings import alone_from
 
     provider, told = API_MODES[args.mode], vars(args)
     named = {"token": told.get("telegram_bot_token"), "base_url": told.get("telegram_base_url")} if provider == "telegram" else {}

@@ -4,10 +4,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from mcp_messenger.alone.settings import SETTINGS as ALONE
 from mcp_messenger.config import SETTINGS, Setting
 from mcp_messenger.operations.operation import DEFAULT_TOOLSETS, Toolset, Transport
 from mcp_messenger.operations.table import OPERATIONS
-from mcp_messenger.relay.settings import SETTINGS as ALONE
+from mcp_messenger.relay.settings import SETTINGS as OF_RELAY
 from providers import REGISTRY, provider_class
 from providers.models import Capability
 
@@ -43,7 +44,12 @@ def settings_table(settings: Sequence[Setting]) -> str:
 
 def generated(readme: str) -> str:
     """The README with its generated parts as they should be."""
-    tables = {"providers": provider_table(), "tools": tool_table(), "settings": settings_table(SETTINGS), "alone": settings_table(ALONE)}
+    tables = {
+        "providers": provider_table(),
+        "tools": tool_table(),
+        "settings": settings_table(SETTINGS),
+        "alone": settings_table((*ALONE, *OF_RELAY)),
+    }
     for name, table in tables.items():
         pattern = re.compile(rf"(<!-- {name}: [^\n]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
         readme = pattern.sub(lambda match, table=table: f"{match[1]}{table}\n{match[2]}", readme)

@@ -2,8 +2,9 @@
 
 import re
 
+from mcp_messenger.alone.settings import SETTINGS as ALONE
 from mcp_messenger.config import SETTINGS
-from mcp_messenger.relay.settings import SETTINGS as ALONE
+from mcp_messenger.relay.settings import SETTINGS as OF_RELAY
 from tests.readme import README, generated
 
 
@@ -19,10 +20,10 @@ def test_its_links_lead_somewhere() -> None:
 
 
 def test_every_variable_that_is_read_is_documented() -> None:
-    documented = {setting.name for setting in (*SETTINGS, *ALONE)}
+    documented = {setting.name for setting in (*SETTINGS, *ALONE, *OF_RELAY)}
     source = "\n".join(path.read_text(encoding="utf-8") for path in (README.parent / "mcp_messenger").rglob("*.py"))
     mentioned = set(re.findall(r"\bMCP_MESSENGER_[A-Z_]+[A-Z]\b", source))
-    files = ("config/__init__.py", "relay/settings.py")
+    files = ("config/__init__.py", "alone/settings.py", "relay/settings.py")
     settings = "\n".join((README.parent / "mcp_messenger" / file).read_text(encoding="utf-8") for file in files)
     assert mentioned <= documented
     assert {f"MCP_MESSENGER_{name}" for name in re.findall(r'(?<!environ\.)get\("([A-Z_]+)"', settings)} <= documented

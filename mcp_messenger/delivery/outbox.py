@@ -4,7 +4,6 @@ A send is a row before anything is tried. Its owner claims it, calls the provide
 failed; back to the queue where it surely did not go out; or unknown, and then it is never tried again by itself.
 """
 
-import hashlib
 import json
 import logging
 import time
@@ -26,8 +25,9 @@ from mcp_messenger.delivery.owned_instance import OwnedInstance
 from mcp_messenger.errors import ApplicationError, IdempotencyConflict, NoSuchMessage
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.tracing import carrier, span
+from providers.drafts import fingerprint_of, kind_of, stored_draft
 from providers.errors import MessengerError, RateLimited, Unreachable
-from providers.models import ChatKind, Draft, MessageKind, SentMessage, Upload
+from providers.models import ChatKind, Draft, SentMessage, Upload
 from providers.states import WORKING
 
 log = logging.getLogger(__name__)
@@ -269,32 +269,9 @@ class Outbox:
             delay = min(5.0, delay * 2)
 
 
-def stored_draft(draft: Draft) -> dict[str, Any]:
-    """All of a draft but its nonce and its file, as it waits in the store."""
-    return draft.model_dump(mode="json", exclude={"client_id", "upload"}, exclude_defaults=True)
-
-
 def _require_same(row: outbox.Queued, fingerprint: str, idempotency_key: str | None) -> None:
     if not row.is_new and row.fingerprint != fingerprint:
         raise IdempotencyConflict(idempotency_key or "")
-
-
-def fingerprint_of(draft: dict[str, Any], upload: Upload | None) -> str:
-    """The same for two sends that say the same."""
-    digest = hashlib.sha256(json.dumps(draft, sort_keys=True).encode())
-    if upload is not None:
-        digest.update(upload.content)
-    return digest.hexdigest()[:32]
-
-
-def kind_of(draft: Draft) -> MessageKind:
-    if draft.poll is not None:
-        return MessageKind.POLL
-    if draft.location is not None:
-        return MessageKind.LOCATION
-    if draft.contact is not None:
-        return MessageKind.CONTACT
-    return MessageKind.MEDIA if draft.upload is not None else MessageKind.TEXT
 
 
 def draft_of(claimed: outbox.ClaimedSend) -> Draft:

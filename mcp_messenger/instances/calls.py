@@ -1,4 +1,4 @@
-"""What a process without the lease asks of an instance: it becomes a row, and the process that runs the instance does it."""
+"""Calls of an instance from a process without its lease: each is a row, and the process that runs the instance carries it out."""
 
 import functools
 import logging
@@ -15,11 +15,11 @@ from mcp_messenger.delivery.feed import Feed, Listener
 from mcp_messenger.delivery.owned_instance import OwnedInstance
 from mcp_messenger.errors import InternalError, NotReady
 from mcp_messenger.instances.supervisor import Supervisor
-from mcp_messenger.relay.port import METHODS, Ask, codec_of, deserialize_error, serialize_error
+from mcp_messenger.relay.port import Ask, codec_of, deserialize_error, method_of, serialize_error, states_for
 from providers import errors
 from providers.errors import MessengerError
 from providers.models import InstanceState
-from providers.states import COMING, LOGGING_IN, WORKING
+from providers.states import COMING
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ UNDECIDED = COMING | {InstanceState.CREATED, InstanceState.STOPPED}
 
 
 class Calls(Listener):
-    """Both sides: asks what other processes are to do, and does what they ask."""
+    """Asks other processes, and carries out the calls that they ask for."""
 
     def __init__(self, database: Database, feed: Feed, supervisor: Supervisor) -> None:
         self._database = database
@@ -40,16 +40,16 @@ class Calls(Listener):
         self._answered: dict[str, anyio.Event] = {}
 
     def wake(self, call_id: str) -> None:
-        """A call was answered; or, where it is none of ours, something may be asked of us."""
+        """Wake the caller of this call; for a call of another process, look for calls to carry out."""
         self._answered.get(call_id, self._asked).set()
 
     def instance_changed(self, instance_id: UUID, rows: list[EventRow]) -> None:
-        """An instance that begins to run here may have been asked something meanwhile."""
+        """Look for the calls that an instance was asked while it was about to run here."""
         if any(row.type == "state" for row in rows) and self._supervisor.get(instance_id) is not None:
             self._asked.set()
 
     async def run(self) -> None:
-        """Do what is asked of the instances that this process holds, until cancelled."""
+        """Carry out the calls of the instances that this process owns, until cancelled."""
         async with anyio.create_task_group() as group:
             while True:
                 settled = {id: owned for id, owned in self._supervisor.owned.items() if owned.provider.state.state not in UNDECIDED}
@@ -59,7 +59,7 @@ class Calls(Listener):
                 except StoreUnavailable as error:
                     log.warning("calls unreadable: %s", error)
                 except Exception:
-                    # A statement that was cancelled, or the like: the next one may succeed.
+                    # Such as a cancelled statement: the next one may succeed.
                     log.exception("calls unreadable")
                 with anyio.move_on_after(self._feed.poll_every):
                     await self._asked.wait()
@@ -74,11 +74,11 @@ class Calls(Listener):
     async def _outcome_of(self, owned: OwnedInstance, call: calls.Call) -> dict[str, Any]:
         state = owned.provider.state.state
         try:
-            if state not in (LOGGING_IN if call.method == "request_pairing_code" else WORKING):
+            if state not in states_for(call.method):
                 raise NotReady(str(call.instance_id), state)
             codec = codec_of(call.method)
             arguments = dict(codec.arguments.model_validate_json(call.args))
-            answer = await METHODS[call.method](owned.provider)(**arguments)
+            answer = await method_of(owned.provider, call.method)(**arguments)
             return {"result": codec.answer.dump_python(answer, mode="json")}
         except MessengerError as error:
             return {"error": serialize_error(error)}
@@ -90,7 +90,10 @@ class Calls(Listener):
         return functools.partial(self.ask, instance_id)
 
     async def ask(self, instance_id: UUID, method: str, arguments: dict[str, Any]) -> Any:
-        """Raises what the method raised there, and Unreachable when nobody does it or the one who does it goes away."""
+        """Call the method where the instance runs, and return its answer.
+
+        Raises the method's errors, and Unreachable if no process takes the call on or the one that did goes away.
+        """
         codec, call_id = codec_of(method), uuid4()
         await calls.ask(self._database, call_id, instance_id, method, codec.arguments(**arguments).model_dump(mode="json"))
         begun = True

@@ -1,4 +1,4 @@
-"""The port of a messenger whose program runs elsewhere, such as in a container: its API behind the same methods."""
+"""The provider of an instance whose relay runs elsewhere, such as in a container."""
 
 import asyncio
 import json
@@ -10,10 +10,10 @@ from uuid import uuid4
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
-from mcp_messenger.instances.program_client import Lost, ProgramClient, Refused
+from mcp_messenger.instances.relay_client import Lost, Refused, RelayClient
 from mcp_messenger.relay import protocol
 from mcp_messenger.relay.port import RemotePort, codec_of
-from mcp_messenger.relay.protocol import Attached, Pulled
+from mcp_messenger.relay.protocol import Attached, Pull, Pulled
 from providers.base import Deliver, Provider, ProviderContext, Settings, WebhookReply, WebhookRequest
 from providers.errors import MessengerError, Unreachable
 from providers.models import Chat, Contact, Draft, Event, InstanceState, SentMessage, StateChanged
@@ -30,22 +30,22 @@ class Timing:
     """In seconds."""
 
     wait: float = 25
-    """How long a question for events stays open."""
+    """How long a request for events stays open."""
     pauses: tuple[float, ...] = (0.2, 0.5, 1, 2, 5, 10)
-    """Between tries to reach the program, and to hand over what was not taken."""
+    """Between attempts to reach the relay, and to deliver events that were not taken."""
     ask_again: tuple[float, ...] = (0.1, 0.3, 1, 2, 4, 8, 15)
-    """Before each further question what became of a send whose answer was lost."""
+    """Before each further request for the outcome of a send whose answer was lost."""
 
 
 class Replaced(Exception):
-    """Another manager has taken the program over."""
+    """Another manager has taken the relay over."""
 
 
 class RemoteProvider(RemotePort, Provider):
-    """`cls` is the messenger's own class, asked about everything that needs no connection; `endpoint` gives the program's address as it is now.
+    """Asks the relay for everything that needs a connection, and an unconnected provider of the messenger's class for the rest.
 
-    The program keeps what comes while nobody pulls. What it sends is known there by its client_id, so a send whose answer was lost is
-    asked for again and not made again.
+    The relay keeps the events while nobody pulls. It knows each send by its client_id, so a send whose answer was lost is asked for again
+    and not made again.
     """
 
     def __init__(
@@ -55,22 +55,22 @@ class RemoteProvider(RemotePort, Provider):
         context: ProviderContext,
         *,
         endpoint: Callable[[], Awaitable[str]],
-        api_key: SecretStr,
+        key: SecretStr,
         timing: Timing | None = None,
     ) -> None:
+        """`endpoint` returns the relay's present address; `key` is the relay's own."""
         Provider.__init__(self, settings, context)
         RemotePort.__init__(self, self._call)
-        # Of the class on every other provider; this one stands for any of them.
+        # Attributes of the class on every other provider; this one acts for any of them.
         vars(self).update(name=cls.name, title=cls.title, capabilities=cls.capabilities, limits=cls.limits, settings_type=cls.settings_type)
         self._cls = cls
         self._local = cls(settings, context)
         self._settings = settings
         self._timing = timing or Timing()
         self._manager = uuid4().hex
-        self._client = ProgramClient(endpoint, api_key, context.tls)
+        self._client = RelayClient(endpoint, key, context.tls)
         self._state = StateChanged(state=InstanceState.CREATED)
-        self._told: StateChanged | None = None
-        self._deliver: Deliver | None = None
+        self._delivered: StateChanged | None = None
         self._spool: str | None = None
         self._cursor: int | None = None
         self._task: asyncio.Task[None] | None = None
@@ -87,24 +87,24 @@ class RemoteProvider(RemotePort, Provider):
 
     async def start(self, deliver: Deliver) -> None:
         await self.detach()
-        self._deliver, self._told = deliver, None
+        self._delivered = None
         self._state = StateChanged(state=InstanceState.STARTING)
         self._task = asyncio.create_task(self._run(deliver))
 
     async def stop(self) -> None:
-        """Disconnect the messenger there, if the program can be reached; `detach` leaves it connected."""
+        """Disconnect the messenger if the relay can be reached; `detach` leaves it connected."""
         was_attached = self._task is not None
         await self.detach()
         if was_attached:
             try:
                 await self._client.ask("POST", protocol.STOP, params={"manager": self._manager}, seconds=STOP_WITHIN)
             except MessengerError as error:
-                log.warning("the program was not told to stop: %s", error.detail, extra={"instance_id": self.context.instance_id})
+                log.warning("the relay was not asked to stop: %s", error.detail, extra={"instance_id": self.context.instance_id})
         await self._client.close()
 
     async def detach(self) -> None:
-        """Pull no more: the program stays connected and keeps what comes, for whoever starts next."""
-        task, self._task, self._deliver = self._task, None, None
+        """Pull no more. The relay stays connected and keeps the events for the next manager."""
+        task, self._task = self._task, None
         self._state = StateChanged(state=InstanceState.STOPPED)
         if task is not None:
             task.cancel()
@@ -112,7 +112,7 @@ class RemoteProvider(RemotePort, Provider):
         await self._client.close()
 
     async def forget(self) -> None:
-        """Throw the login away: the program begins anew, with a new QR code where the messenger has one. Raises Unreachable."""
+        """Throw the login away; the provider starts again, with a new QR code where the messenger has one. Raises Unreachable."""
         await self._client.ask("POST", protocol.FORGET, params={"manager": self._manager})
 
     async def send(self, draft: Draft) -> SentMessage:
@@ -120,7 +120,7 @@ class RemoteProvider(RemotePort, Provider):
         lost: Lost | None = None
         for pause in (0.0, *self._timing.ask_again):
             await asyncio.sleep(pause)
-            # Only after the first question: until then no program can know of it.
+            # From the second request on: no relay can know of the send before the first.
             params = {"spool": self._spool} if lost is not None and self._spool is not None else {}
             try:
                 answer = await self._client.ask("POST", protocol.SEND, params=params, body=body)
@@ -130,7 +130,7 @@ class RemoteProvider(RemotePort, Provider):
                 lost = error
             else:
                 return _read(SentMessage, answer)
-        detail = f"The program did not say what became of this send. {lost.detail if lost else ''}".strip()
+        detail = f"The relay did not give the outcome of this send. {lost.detail if lost else ''}".strip()
         raise Unreachable(detail, maybe_sent=True, hint="Look before sending it again.")
 
     async def list_chats(self) -> Sequence[Chat]:
@@ -157,7 +157,7 @@ class RemoteProvider(RemotePort, Provider):
             raise _garbage() from error
 
     async def _run(self, deliver: Deliver) -> None:
-        """Until cancelled, or until another manager has taken over."""
+        """Pull until cancelled, or until another manager has taken the relay over."""
         failures = 0
         while True:
             try:
@@ -172,17 +172,17 @@ class RemoteProvider(RemotePort, Provider):
                     failures = 0
                     wait = self._timing.wait
             except Replaced:
-                reason = "Another manager has taken this program over."
-                await self._say(deliver, StateChanged(state=InstanceState.DEGRADED, reason=reason, account=self._state.account))
+                reason = "Another manager has taken this relay over."
+                await self._try_to_tell(deliver, StateChanged(state=InstanceState.DEGRADED, reason=reason, account=self._state.account))
                 return
             except MessengerError as error:
                 state = self._out_of_reach(error)
                 if state != self._state:
-                    log.warning("the program cannot be used: %s", error.detail, extra={"instance_id": self.context.instance_id})
+                    log.warning("the relay cannot be used: %s", error.detail, extra={"instance_id": self.context.instance_id})
                 self._state = state
             except Exception:
-                # A store that is away for a while must not end the receiving; nothing was confirmed.
-                log.exception("events were not taken; they are asked for again", extra={"instance_id": self.context.instance_id})
+                # A store that is away for a while must not end the pulling; nothing was confirmed.
+                log.exception("events were not taken; they are pulled again", extra={"instance_id": self.context.instance_id})
             await asyncio.sleep(self._timing.pauses[min(failures, len(self._timing.pauses) - 1)])
             failures += 1
 
@@ -198,52 +198,51 @@ class RemoteProvider(RemotePort, Provider):
         self._note(_read(Attached, answer).spool)
 
     async def _pull(self, wait: float) -> Pulled:
-        params: dict[str, Any] = {"limit": BATCH, "wait": wait, "manager": self._manager}
-        if self._cursor is not None:
-            params |= {"after": self._cursor, "spool": self._spool}
+        spool = None if self._cursor is None else self._spool
+        pull = Pull(after=self._cursor, spool=spool, manager=self._manager, limit=BATCH, wait=wait)
         try:
-            answer = await self._client.ask("GET", protocol.EVENTS, params=params, seconds=wait + 15)
+            answer = await self._client.ask("GET", protocol.EVENTS, params=pull.model_dump(exclude_none=True), seconds=wait + 15)
         except Refused as error:
             raise Replaced from error
         return _read(Pulled, answer)
 
     def _note(self, spool: str) -> None:
-        """The numbers of another spool are not this one's."""
+        """Forget the cursor if this is another spool: its numbers mean something else."""
         if spool != self._spool:
             self._spool, self._cursor = spool, None
 
     async def _take(self, deliver: Deliver, pulled: Pulled) -> None:
-        """Hand over what has come. Only what was taken is confirmed, by the next question."""
+        """Deliver the events. The next pull confirms those that were taken, and no others."""
         self._note(pulled.spool)
         events = [one.event for one in pulled.events]
         if events:
-            await self._hand_over(deliver, events)
+            await self._deliver_new(deliver, events)
             self._cursor = pulled.events[-1].seq
         else:
             await self._tell(deliver, pulled.state)
 
-    async def _hand_over(self, deliver: Deliver, events: Sequence[Event]) -> None:
+    async def _deliver_new(self, deliver: Deliver, events: Sequence[Event]) -> None:
         news: list[Event] = []
-        told = self._told
+        last = self._delivered
         for event in events:
             if not isinstance(event, StateChanged):
                 news.append(event)
-            elif event != told:
+            elif event != last:
                 news.append(event)
-                told = event
-        if told is not None:
-            self._state = told
+                last = event
+        if last is not None:
+            self._state = last
         if news:
             await deliver(news)
-        self._told = told
+        self._delivered = last
 
     async def _tell(self, deliver: Deliver, state: StateChanged) -> None:
         self._state = state
-        if state != self._told:
+        if state != self._delivered:
             await deliver([state])
-            self._told = state
+            self._delivered = state
 
-    async def _say(self, deliver: Deliver, state: StateChanged) -> None:
+    async def _try_to_tell(self, deliver: Deliver, state: StateChanged) -> None:
         try:
             await self._tell(deliver, state)
         except Exception:
@@ -251,7 +250,7 @@ class RemoteProvider(RemotePort, Provider):
 
 
 def _revealed(settings: Settings) -> bytes:
-    """For the program alone, which keeps them in memory."""
+    """Return the settings with their secrets, for the relay, which keeps them in memory."""
     plain = settings.model_dump(mode="json", exclude=set(settings.secret_fields()))
     secrets = {name: getattr(settings, name) for name in settings.secret_fields()}
     shown = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in secrets.items()}
@@ -266,4 +265,4 @@ def _read(model: type[M], answer: Any) -> M:
 
 
 def _garbage() -> Lost:
-    return Lost("What answers there is no program of this version.", maybe_sent=True, hint="Look at its address and its version.")
+    return Lost("The server there is no relay of this version.", maybe_sent=True, hint="Look at its address and its version.")

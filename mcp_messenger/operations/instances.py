@@ -24,6 +24,7 @@ from mcp_messenger.operations.views import InstanceView, instance_view
 from mcp_messenger.security import credentials
 from mcp_messenger.security.caller import Caller, instance_of
 from mcp_messenger.security.vault import Vault, new_api_key
+from mcp_messenger.validation import validated_settings
 from providers import REGISTRY
 from providers.base import Provider, Settings
 from providers.errors import MessengerError
@@ -125,7 +126,7 @@ async def create_instance(app: App, caller: Caller, args: CreateInstance) -> Cre
     cls = await classes.load(args.provider)
     runtime = _runtime_for(app, cls, args.runtime)
     _require_admin_for(cls.settings_type, caller, args.credentials)
-    settings = credentials.validated(cls.settings_type, args.provider, args.credentials)
+    settings = validated_settings(cls.settings_type, args.provider, args.credentials)
     instance_id, vault = uuid4(), app.vault()
     for_webhook, webhook_secret = webhook_secrets.sealed_part(args.api_webhook_schema, has_secret=False)
     secret = {**credentials.secret_part(settings), **for_webhook}
@@ -262,7 +263,7 @@ async def update_instance(app: App, caller: Caller, args: UpdateInstance) -> Upd
         _require_admin_for(cls.settings_type, caller, args.credentials)
         kept = await credentials.revealed(app.database, app.vault(), row.id)
         before = {**row.settings, **{name: value for name, value in kept.items() if name in cls.settings_type.model_fields}}
-        settings = credentials.validated(cls.settings_type, row.provider, {**before, **args.credentials})
+        settings = validated_settings(cls.settings_type, row.provider, {**before, **args.credentials})
         changed = {name: value for name, value in credentials.secret_part(settings).items() if name in args.credentials}
         await credentials.store(app.database, app.vault(), row.id, changed)
         public = credentials.public_part(settings)

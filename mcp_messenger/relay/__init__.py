@@ -1,1 +1,1 @@
-"""One messenger alone: its provider, a durable spool of what came, and its own API. No database."""
+"""The process in an instance's container: the provider, a durable spool of its events, a ledger of its sends, and the pull protocol."""

@@ -1,131 +1,208 @@
-"""One messenger's own API over HTTP: the table's rows that it has, what its manager asks, and MCP where it is to serve that."""
+"""The relay's HTTP interface: events by cursor, the provider's life, and the methods of the provider port."""
 
+import hashlib
 import hmac
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import Any
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+from uuid import UUID
 
-from fastapi import APIRouter, FastAPI
-from pydantic import BaseModel, SecretStr
+import anyio
+import uvicorn
+from pydantic import BaseModel, ValidationError
+from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp, Scope
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
-from mcp_messenger.api.authentication import bearer_token
-from mcp_messenger.api.http import SMALL_BODY, WITH_FILES
-from mcp_messenger.api.mcp.http import caller_of, gate, headers_of
-from mcp_messenger.api.mcp.server import MessengerServer
-from mcp_messenger.api.middleware import BodyLimit, HostGuard, SecurityHeaders
-from mcp_messenger.api.rate_limits import RateLimitFields
-from mcp_messenger.api.rest.aliases import add_aliases
-from mcp_messenger.api.rest.docs import add_docs
-from mcp_messenger.api.rest.routes import Routes, add_problems
-from mcp_messenger.api.rest.streams import add_logs
-from mcp_messenger.errors import NoSuchInstance, NotAuthenticated, NotAvailable
-from mcp_messenger.relay.manager import Manager
-from mcp_messenger.relay.operations.table import ROWS
-from mcp_messenger.relay.program import Program
-from mcp_messenger.security.caller import ADMIN, Caller
+from mcp_messenger.errors import Conflict, InternalError, InvalidInput, NotAuthenticated, NotReady, PayloadTooLarge
+from mcp_messenger.relay import protocol
+from mcp_messenger.relay.port import RELAYED, codec_of, method_of, serialize_error, states_for
+from mcp_messenger.relay.protocol import Attached, Health, Pull, Pulled
+from mcp_messenger.relay.runner import Runner
+from mcp_messenger.relay.sends import Sends
+from mcp_messenger.relay.spool import Spool
+from mcp_messenger.validation import describe, validated_settings
 from mcp_messenger.version import __version__
-from providers.base import WebhookRequest
-from providers.models import Capability, StateChanged
+from providers.base import Provider
+from providers.errors import MessengerError
+from providers.models import Draft
 
-PREFIX = "/api/v1"
-OPEN = f"{PREFIX}/health"
-"""Whether it is alive may be asked without a key."""
-LARGEST_DRAFT = 150 * 1024 * 1024
-"""Bytes of a draft with its file in base64."""
+log = logging.getLogger(__name__)
 
+LOOK_EVERY = 1.0
+"""Seconds between two looks whether the server is ending while a manager waits for events."""
+LARGEST_BODY = 150 * 1024 * 1024
+"""Bytes: a draft with its file in base64."""
+STATUS = {"unauthenticated": 401, "conflict": 409, "payload_too_large": 413, "invalid_input": 422, "internal_error": 500}
+OTHER_STATUS = 502
+"""Of what the provider raised. A manager reads the error in the body, and not the status."""
 
-class Alive(BaseModel):
-    """`status` of the program is healthy as long as it answers; `state` is the messenger's."""
-
-    status: str
-    state: str
-    reason: str | None = None
-    version: str
+Handler = Callable[[Request], Awaitable[BaseModel | Any]]
 
 
-class Doorkeeper:
-    """Who shows the key is a caller of this instance; who shows the bot's own token could do as much without us, and is its owner."""
+class RelayHttp:
+    """Serves one manager at a time: the one that brought the settings last. Only that one may stop the provider or throw its login away."""
 
-    def __init__(self, program: Program) -> None:
-        self._program = program
+    def __init__(self, cls: type[Provider], instance_id: UUID, key_digest: bytes, spool: Spool, runner: Runner, sends: Sends) -> None:
+        """`key_digest` is the SHA-256 of the relay's key. A key is long and random, so its plain hash reveals nothing."""
+        self._cls = cls
+        self._instance_id = instance_id
+        self._key_digest = key_digest
+        self._spool = spool
+        self._runner = runner
+        self._sends = sends
+        self._attached: str | None = None
+        self._server: uvicorn.Server | None = None
 
-    def caller(self, scope: Scope) -> Caller:
-        given = bearer_token(headers_of(scope))
-        if given is not None and self._is_own_token(given):
-            return ADMIN
-        if given is None or not self._program.key.opens(given):
-            raise NotAuthenticated
-        return Caller(user_id="local", instance_id=self._program.instance_id)
+    def served_by(self, server: uvicorn.Server) -> None:
+        """End the open requests for events early when this server stops."""
+        self._server = server
 
-    def _is_own_token(self, given: str) -> bool:
-        token: object = getattr(self._program.runner.settings, "token", None)
-        return isinstance(token, SecretStr) and hmac.compare_digest(given.encode(), token.get_secret_value().encode())
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route(protocol.HEALTH, self._health, methods=["GET"]),
+                self._route("GET", protocol.EVENTS, self._events),
+                self._route("PUT", protocol.SETTINGS, self._configure),
+                self._route("POST", protocol.STOP, self._stop),
+                self._route("POST", protocol.FORGET, self._forget),
+                self._route("POST", protocol.SEND, self._send),
+                self._route("POST", protocol.METHOD, self._method),
+            ]
+        )
+
+    def _route(self, method: str, path: str, handler: Handler) -> Route:
+        async def handle(request: Request) -> Response:
+            try:
+                self._require_key(request)
+                answer = await handler(request)
+            except MessengerError as error:
+                return _failed(error)
+            except Exception:
+                log.exception("a call of the manager broke")
+                return _failed(InternalError())
+            if isinstance(answer, BaseModel):
+                return Response(answer.model_dump_json(), media_type="application/json")
+            return JSONResponse({"result": answer})
+
+        return Route(path, handle, methods=[method])
+
+    def _require_key(self, request: Request) -> None:
+        """Compare in constant time. Raises NotAuthenticated."""
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        digest = hashlib.sha256(given.strip().encode()).digest()
+        if scheme.lower() != "bearer" or not hmac.compare_digest(digest, self._key_digest):
+            raise NotAuthenticated(hint="Send the relay's key, which its manager alone knows.")
+
+    async def _health(self, request: Request) -> Response:
+        state = self._runner.state
+        health = Health(status="healthy", state=state.state, reason=state.reason if self._spool.file.trouble else None, version=__version__)
+        return Response(health.model_dump_json(), media_type="application/json")
+
+    async def _events(self, request: Request) -> Pulled:
+        try:
+            pull = Pull.model_validate(dict(request.query_params))
+        except ValidationError as error:
+            raise InvalidInput(describe(error), hint=f"It takes: {', '.join(Pull.model_fields)}.") from None
+        self._require_not_replaced(pull.manager)
+        pulled = await self._page(request, pull)
+        self._require_not_replaced(pull.manager)
+        return pulled
+
+    def _require_not_replaced(self, manager: str | None) -> None:
+        if manager is not None and self._attached not in {None, manager}:
+            raise Conflict("Another manager has taken this relay over.", hint="Bring the settings again to take it back.")
+
+    async def _page(self, request: Request, pull: Pull) -> Pulled:
+        runner, after = self._runner, pull.after
+        deadline = anyio.current_time() + pull.wait
+        first = runner.spooled_state
+        while True:
+            growth = self._spool.growth()
+            # Read before the events: the state must not be ahead of them.
+            state = runner.spooled_state
+            page = await self._spool.page(after=after, spool=pull.spool, limit=pull.limit)
+            after = None
+            left = deadline - anyio.current_time()
+            if page.events or state != first or left <= 0 or self._is_ending() or await request.is_disconnected():
+                attached = pull.manager is None or pull.manager == self._attached
+                return Pulled(spool=page.spool, events=page.events, state=state, lost=page.lost, attached=attached)
+            with anyio.move_on_after(min(left, LOOK_EVERY)):
+                await growth.wait()
+
+    def _is_ending(self) -> bool:
+        return self._server is not None and self._server.should_exit
+
+    async def _configure(self, request: Request) -> Attached:
+        values = await _json_object(request)
+        settings = validated_settings(self._cls.settings_type, self._cls.name, values)
+        self._attached = request.query_params.get("manager")
+        await self._runner.configure(settings, request.query_params.get("public_url"))
+        return await self._present()
+
+    async def _stop(self, request: Request) -> Attached:
+        if self._is_attached(request):
+            await self._runner.stop()
+        return await self._present()
+
+    async def _forget(self, request: Request) -> Attached:
+        if self._is_attached(request):
+            await self._runner.forget()
+        return await self._present()
+
+    def _is_attached(self, request: Request) -> bool:
+        manager = request.query_params.get("manager")
+        return manager is None or self._attached in {None, manager}
+
+    async def _present(self) -> Attached:
+        return Attached(spool=await self._spool.identity(), state=self._runner.state)
+
+    async def _send(self, request: Request) -> Any:
+        try:
+            draft = Draft.model_validate_json(await _body(request))
+        except ValidationError as error:
+            raise InvalidInput(describe(error), hint="The body is a draft.") from None
+        sent = await self._sends.send(draft, spool=request.query_params.get("spool"))
+        return sent.model_dump(mode="json")
+
+    async def _method(self, request: Request) -> Any:
+        method = request.path_params["method"]
+        if method not in RELAYED:
+            raise InvalidInput("The provider port has no such method.", hint=f"Methods: {', '.join(sorted(RELAYED))}.")
+        codec = codec_of(method)
+        try:
+            arguments = dict(codec.arguments.model_validate_json(await _body(request) or b"{}"))
+        except ValidationError as error:
+            raise InvalidInput(describe(error), hint=f"{method} takes: {', '.join(codec.arguments.model_fields)}.") from None
+        state = self._runner.state.state
+        if state not in states_for(method):
+            raise NotReady(str(self._instance_id), state)
+        answer = await method_of(self._runner.provider(), method)(**arguments)
+        return codec.answer.dump_python(answer, mode="json")
 
 
-def program_app(program: Program, manager: Manager) -> ASGIApp:
-    doorkeeper = Doorkeeper(program)
-
-    async def caller_of_request(request: Request) -> Caller:
-        return ADMIN if request.url.path == OPEN else doorkeeper.caller(request.scope)
-
-    mcp, serving = _mcp(program, doorkeeper)
-    api = FastAPI(
-        title=f"mcp-messenger {program.cls.name}", version=__version__, lifespan=serving, redirect_slashes=False, docs_url=None, redoc_url=None
-    )
-    routes = Routes(APIRouter(prefix=PREFIX), program, caller_of_request, str(program.instance_id), ROWS)
-    routes.add_all()
-    add_logs(routes)
-    add_aliases(routes)
-    api.router.routes += [*manager.routes(), *mcp, *routes.router.routes, Route("/health", _health(program)), _platform_webhooks(program)]
-    add_docs(api)
-    add_problems(api)
-    limited = RateLimitFields(BodyLimit(api, limit=SMALL_BODY, prefixes={**WITH_FILES, "/port/": LARGEST_DRAFT}))
-    guarded = SecurityHeaders(limited, private=("/",))
-    # A manager calls it by whatever name its network gives it. A page that pointed a name here would have to know the key.
-    return guarded if program.alone.is_managed else HostGuard(guarded, allowed_hosts=program.config.own_hosts)
+async def _body(request: Request) -> bytes:
+    """Raises PayloadTooLarge before a body fills the container's memory."""
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > LARGEST_BODY:
+            raise PayloadTooLarge(LARGEST_BODY, what="The body")
+    return bytes(content)
 
 
-def _health(program: Program) -> Any:
-    async def health(request: Request) -> Response:
-        state: StateChanged = program.runner.present
-        alive = Alive(status="healthy", state=state.state, reason=None if program.file.trouble is None else state.reason, version=__version__)
-        return Response(alive.model_dump_json(), media_type="application/json")
-
-    return health
-
-
-def _platform_webhooks(program: Program) -> Route:
-    """At the address that a manager would have for it; the platform signs what it posts."""
-
-    async def receive(request: Request) -> Response:
-        if request.path_params["instance_id"] != str(program.instance_id):
-            raise NoSuchInstance(request.path_params["instance_id"])
-        if Capability.WEBHOOK not in program.cls.capabilities:
-            raise NotAvailable(f"{program.cls.name} is not delivered by webhook.")
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        asked = WebhookRequest(request.method, headers, dict(request.query_params), await request.body())
-        reply = await program.runner.provider().receive_webhook(asked)
-        return Response(reply.body, reply.status, media_type=reply.content_type)
-
-    return Route(f"/webhooks/{program.cls.name}/{{instance_id}}", receive, methods=["GET", "POST"])
+async def _json_object(request: Request) -> dict[str, Any]:
+    try:
+        found: object = await request.json()
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise InvalidInput("The body is no JSON object.", hint="Send the messenger's settings by name.")
+    return cast("dict[str, Any]", found)
 
 
-def _mcp(program: Program, doorkeeper: Doorkeeper) -> tuple[list[BaseRoute], Any]:
-    """The route, and what must run while it is served."""
-    if "mcp" not in program.alone.types:
-        return [], None
-    server = MessengerServer(program, caller_of, instance_id=lambda _: str(program.instance_id), rows=ROWS)
-
-    async def admit(scope: Scope) -> Caller:
-        return doorkeeper.caller(scope)
-
-    @asynccontextmanager
-    async def serving(_: FastAPI) -> AsyncGenerator[None]:
-        async with server.session_manager.run():
-            yield
-
-    return [Route("/mcp", gate(program, server, admit))], serving
+def _failed(error: MessengerError) -> Response:
+    # The server closes a connection whose request was not read to its end; the header keeps a client from using it again.
+    headers = {"connection": "close"} if isinstance(error, NotAuthenticated | PayloadTooLarge) else None
+    return JSONResponse({"error": serialize_error(error)}, STATUS.get(error.code, OTHER_STATUS), headers)

@@ -1,4 +1,4 @@
-"""The provider port over a wire: its methods by name, their arguments, answers and errors as JSON."""
+"""The provider port over a wire: its methods by name; their arguments, answers and errors as JSON."""
 
 import functools
 import inspect
@@ -13,37 +13,41 @@ from providers import errors
 from providers.base import Provider
 from providers.errors import MessengerError
 from providers.models import Address, Download, Group, GroupChange, InstanceState, Media, Message, SendingBudget, Template, TextFormat
+from providers.states import LOGGING_IN, WORKING
 
-METHODS: dict[str, Callable[[Provider], Callable[..., Awaitable[Any]]]] = {
-    "resolve": lambda provider: provider.resolve,
-    "history": lambda provider: provider.history,
-    "edit": lambda provider: provider.edit,
-    "delete": lambda provider: provider.delete,
-    "react": lambda provider: provider.react,
-    "set_typing": lambda provider: provider.set_typing,
-    "mark_read": lambda provider: provider.mark_read,
-    "download": lambda provider: provider.download,
-    "list_groups": lambda provider: provider.list_groups,
-    "create_group": lambda provider: provider.create_group,
-    "add_participants": lambda provider: provider.add_participants,
-    "remove_participants": lambda provider: provider.remove_participants,
-    "set_admin": lambda provider: provider.set_admin,
-    "update_group": lambda provider: provider.update_group,
-    "invite_link": lambda provider: provider.invite_link,
-    "leave_group": lambda provider: provider.leave_group,
-    "list_templates": lambda provider: provider.list_templates,
-    "sending_budget": lambda provider: provider.sending_budget,
-    "request_pairing_code": lambda provider: provider.request_pairing_code,
-}
-"""Those of RemotePort."""
-
+METHODS = frozenset(
+    {
+        "resolve",
+        "history",
+        "edit",
+        "delete",
+        "react",
+        "set_typing",
+        "mark_read",
+        "download",
+        "list_groups",
+        "create_group",
+        "add_participants",
+        "remove_participants",
+        "set_admin",
+        "update_group",
+        "invite_link",
+        "leave_group",
+        "list_templates",
+        "sending_budget",
+        "request_pairing_code",
+    }
+)
+"""The methods of RemotePort, which a process without the instance's lease may ask for."""
+RELAYED = METHODS | {"list_chats", "list_contacts", "logout", "receive_webhook"}
+"""The methods that a manager may ask a relay for."""
 
 AS_JSON = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
 
 @dataclass(frozen=True)
 class Codec:
-    """A method's arguments and its answer as JSON."""
+    """The types of a method's arguments and of its answer, which turn them into JSON and back."""
 
     arguments: type[BaseModel]
     answer: TypeAdapter[Any]
@@ -51,18 +55,36 @@ class Codec:
 
 @functools.cache
 def codec_of(method: str) -> Codec:
-    """By the signature in Provider."""
+    """Return the codec of a method, made from its signature in Provider."""
     signature = inspect.signature(vars(Provider)[method])
     named: dict[str, Any] = {name: (one.annotation, ...) for name, one in signature.parameters.items() if name != "self"}
     return Codec(create_model(method, __config__=AS_JSON, **named), TypeAdapter(signature.return_annotation))
 
 
+def method_of(provider: Provider, method: str) -> Callable[..., Awaitable[Any]]:
+    """Return the provider's method, which is one of RELAYED."""
+    return getattr(provider, method)
+
+
+def states_for(method: str) -> frozenset[InstanceState]:
+    """Return the states in which the method can be called."""
+    match method:
+        case "receive_webhook":
+            return frozenset(InstanceState)
+        case "request_pairing_code":
+            return LOGGING_IN
+        case "logout":
+            return WORKING | LOGGING_IN
+        case _:
+            return WORKING
+
+
 Ask = Callable[[str, dict[str, Any]], Awaitable[Any]]
-"""A method's name and its arguments by name."""
+"""Calls a method by its name, with its arguments by name."""
 
 
 class RemotePort:
-    """The port of an instance that runs elsewhere: the same methods as Provider's, with the same errors, each of them asked for."""
+    """The provider port of an instance that runs elsewhere: Provider's methods with the same errors, each one asked for over there."""
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
@@ -130,12 +152,12 @@ PLAIN = (errors.NotFound, errors.Forbidden, errors.InvalidRequest, errors.Window
 
 
 def serialize_error(error: MessengerError) -> dict[str, Any]:
-    """An error as JSON."""
+    """Return the error as JSON."""
     return {"code": error.code, "detail": error.detail, "hint": error.hint} | {name: vars(error)[name] for name in OF_ERRORS if name in vars(error)}
 
 
 def deserialize_error(data: dict[str, Any]) -> MessengerError:
-    """The error that `serialize_error` made this of; InternalError where it is of a kind that no provider raises."""
+    """Return the error that `serialize_error` was given; InternalError for a kind that no provider raises."""
     detail, hint = data["detail"], data["hint"]
     match data["code"]:
         case errors.RateLimited.code:

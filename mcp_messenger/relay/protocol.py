@@ -1,11 +1,14 @@
-"""What the program and its manager say to each other, at both ends alike. The other calls carry the port's own arguments and answers."""
+"""The messages between a relay and its manager. The other calls carry the provider port's own arguments and answers.
 
-from typing import Any
+Both ends may be of different versions during an upgrade: paths and fields are only ever added.
+"""
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from providers.models import Event, StateChanged
 
+HEALTH = "/health"
+"""Open to everybody; the other paths need the relay's key."""
 EVENTS = "/events"
 SETTINGS = "/port/settings"
 STOP = "/port/stop"
@@ -16,17 +19,41 @@ LONGEST_WAIT = 60.0
 MOST_EVENTS = 500
 
 
+class Health(BaseModel):
+    """`status` is healthy as long as the relay answers; `state` is the instance's."""
+
+    status: str
+    state: str
+    reason: str | None = None
+    version: str
+
+
+class Pull(BaseModel):
+    """The query of EVENTS. `after` confirms all events up to it, if it is of the spool that `spool` names or `spool` is None.
+
+    `wait` is in seconds. `manager` names the manager that asks.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    after: int | None = Field(default=None, ge=0, lt=2**63)
+    spool: str | None = Field(default=None, max_length=64)
+    manager: str | None = Field(default=None, max_length=64)
+    limit: int = Field(default=100, ge=1, le=MOST_EVENTS)
+    wait: float = Field(default=0, ge=0, le=LONGEST_WAIT)
+
+
 class Numbered(BaseModel):
-    """An event with its place in the spool."""
+    """An event with its number in the spool."""
 
     seq: int
     event: Event
 
 
 class Pulled(BaseModel):
-    """`spool` names the file that the numbers are of; `lost` counts events that went unread, since the beginning.
+    """The answer to EVENTS. `spool` names the file that the numbers belong to; `lost` counts the events that were dropped unread, ever.
 
-    `attached` is False for a manager whose settings the program does not have (any more).
+    `attached` is False for a manager whose settings the relay does not use (any more).
     """
 
     spool: str
@@ -37,15 +64,7 @@ class Pulled(BaseModel):
 
 
 class Attached(BaseModel):
-    """The answer to what concerns the provider's life."""
+    """The answer to SETTINGS, STOP and FORGET."""
 
     spool: str
     state: StateChanged
-
-
-class Failed(BaseModel):
-    """The answer to a call that the program or its provider refused: the error as `told` makes it."""
-
-    model_config = ConfigDict(extra="allow")
-
-    error: dict[str, Any]

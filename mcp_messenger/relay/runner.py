@@ -1,20 +1,18 @@
-"""Runs the provider: starts it with the settings there are, spools what it delivers, and says where it stands."""
+"""Runs the provider: starts it with the manager's settings, spools the events that it delivers, and knows its state."""
 
 import logging
 import shutil
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import anyio
 import anyio.to_thread
 
 from mcp_messenger.errors import NotReady
-from mcp_messenger.relay.database import SpoolUnavailable
 from mcp_messenger.relay.spool import Spool
+from mcp_messenger.relay.spool_file import SpoolUnavailable
 from providers.base import Provider, ProviderContext, Settings
-from providers.errors import MessengerError, Unreachable, Unsupported
-from providers.models import Account, Capability, Event, InstanceState, StateChanged
-from providers.states import states_for
+from providers.errors import MessengerError, Unreachable
+from providers.models import Event, InstanceState, StateChanged
 
 log = logging.getLogger(__name__)
 
@@ -24,52 +22,36 @@ TRIM_EVERY = 3600.0
 
 
 class Runner:
-    """`context` are made anew for each provider, by the address at which the platform reaches the manager."""
+    """`context_for` makes a provider's context from the public URL of the manager, which is None where it has none."""
 
-    def __init__(self, cls: type[Provider], spool: Spool, instance_id: str, session: Path, context: Callable[[str | None], ProviderContext]) -> None:
+    def __init__(self, cls: type[Provider], spool: Spool, context_for: Callable[[str | None], ProviderContext]) -> None:
         self._cls = cls
         self._spool = spool
-        self._instance_id = instance_id
-        self._session = session
-        self._surroundings = context
+        self._context_for = context_for
         self._turn = anyio.Lock()
         self._settings: Settings | None = None
         self._public_url: str | None = None
         self._provider: Provider | None = None
-        self._told = WAITING
-        self._account: Account | None = None
+        self._spooled = WAITING
 
     @property
-    def settings(self) -> Settings | None:
-        return self._settings
-
-    @property
-    def is_running(self) -> bool:
-        return self._provider is not None
+    def spooled_state(self) -> StateChanged:
+        """The state that was spooled last, so it is never ahead of the events; or the reason why the spool takes none."""
+        trouble = self._spool.file.trouble
+        if trouble is None:
+            return self._spooled
+        reason = f"The spool cannot be written ({trouble}): nothing is taken from the messenger, and nothing sent, until it can."
+        return StateChanged(state=InstanceState.DEGRADED, reason=reason, account=self._spooled.account)
 
     @property
     def state(self) -> StateChanged:
-        """The state last spooled, so that it is never ahead of the events; and what keeps the spool from taking any."""
-        trouble = self._spool.file.trouble
-        if trouble is None:
-            return self._told
-        reason = f"The spool cannot be written ({trouble}): nothing is taken from the messenger, and nothing sent, until it can."
-        return StateChanged(state=InstanceState.DEGRADED, reason=reason, account=self._told.account)
-
-    @property
-    def present(self) -> StateChanged:
-        """With what the provider knows already and the spool does not."""
+        """The provider's own state, which may not be spooled yet."""
         if self._spool.file.trouble is not None or self._provider is None:
-            return self.state
+            return self.spooled_state
         return self._provider.state
 
-    @property
-    def known_account(self) -> Account | None:
-        """Whose account it was when last logged in."""
-        return self._account
-
     async def configure(self, settings: Settings, public_url: str | None) -> None:
-        """Start with these settings; begin anew where they changed; do nothing where it runs with them already."""
+        """Start the provider with these settings; start it again if they changed; do nothing if it runs with them."""
         async with self._turn:
             if self._provider is not None and (settings, public_url) == (self._settings, self._public_url):
                 return
@@ -77,30 +59,23 @@ class Runner:
             self._settings, self._public_url = settings, public_url
             await self._start(settings)
 
-    async def start(self) -> None:
-        async with self._turn:
-            if self._provider is not None and self._provider.state.state in {InstanceState.ERROR, InstanceState.LOGGED_OUT}:
-                await self._stop()
-            if self._provider is None and self._settings is not None:
-                await self._start(self._settings)
-
     async def stop(self) -> None:
         """Disconnect; the login stays."""
         async with self._turn:
             await self._stop()
 
     async def forget(self) -> None:
-        """Throw the login away; where there are settings, begin anew with them."""
+        """Throw the login away; start again if there are settings."""
         async with self._turn:
             await self._stop()
-            await anyio.to_thread.run_sync(lambda: shutil.rmtree(self._session, ignore_errors=True))
+            session = self._context_for(None).data_dir
+            await anyio.to_thread.run_sync(lambda: shutil.rmtree(session, ignore_errors=True))
             if self._settings is not None:
                 await self._start(self._settings)
 
     async def _start(self, settings: Settings) -> None:
-        self._told = StateChanged(state=InstanceState.STARTING)
-        provider = self._cls(settings, self._surroundings(self._public_url))
-        self._provider = provider
+        self._spooled = StateChanged(state=InstanceState.STARTING)
+        provider = self._provider = self._cls(settings, self._context_for(self._public_url))
 
         async def deliver(events: Sequence[Event]) -> None:
             await self._deliver(provider, events)
@@ -108,66 +83,48 @@ class Runner:
         try:
             await provider.start(deliver)
         except Exception as error:
-            log.exception("the provider did not start", extra={"instance_id": self._instance_id})
-            reason = error.detail if isinstance(error, MessengerError) else "Something broke while it started; the log says what."
-            self._told = StateChanged(state=InstanceState.ERROR, reason=reason)
+            log.exception("the provider did not start")
+            reason = error.detail if isinstance(error, MessengerError) else "Something broke while it started; the log has the reason."
+            self._spooled = StateChanged(state=InstanceState.ERROR, reason=reason)
         self._spool.wake()
 
     async def _stop(self) -> None:
         provider, self._provider = self._provider, None
-        if provider is not None:
-            await provider.stop()
-            self._told = StateChanged(state=InstanceState.STOPPED)
-            await self._note(self._told)
-            self._spool.wake()
-
-    async def _note(self, state: StateChanged) -> None:
-        """A stop is asked for, and not delivered by the provider."""
+        if provider is None:
+            return
+        await provider.stop()
+        self._spooled = StateChanged(state=InstanceState.STOPPED)
         try:
-            await self._spool.append([state])
+            # The manager asked for it; the provider does not deliver it.
+            await self._spool.append([self._spooled])
         except SpoolUnavailable as error:
             log.warning("the state was not spooled: %s", error.detail)
+        self._spool.wake()
 
     async def _deliver(self, provider: Provider, events: Sequence[Event]) -> None:
-        """Raises SpoolUnavailable; the platform keeps then what it was."""
+        """Spool the events. Raises SpoolUnavailable; the platform keeps them then."""
         await self._spool.append(events)
         states = [event for event in events if isinstance(event, StateChanged)]
         if states and provider is self._provider:
-            self._told = states[-1]
-            self._account = self._told.account or self._account
-            log.info("state: %s", self._told.state, extra={"instance_id": self._instance_id})
+            self._spooled = states[-1]
+            log.info("state: %s", self._spooled.state, extra={"instance_id": provider.context.instance_id})
             self._spool.wake()
 
     def sender(self) -> Provider:
-        """For a send. Raises Unreachable, of which nothing went out."""
+        """Return the provider to send with. Raises Unreachable(maybe_sent=False)."""
         if self._provider is None:
-            hint = "It waits for its settings." if self._settings is None else "Start it."
-            raise Unreachable("The messenger does not run in this program.", maybe_sent=False, hint=hint)
+            hint = "It waits for its settings." if self._settings is None else "Start the instance."
+            raise Unreachable("The provider does not run in this relay.", maybe_sent=False, hint=hint)
         return self._provider
 
     def provider(self) -> Provider:
-        """Whatever its state. Raises NotReady where there is none."""
+        """Return the provider, whatever its state. Raises NotReady if there is none."""
         if self._provider is None:
-            raise NotReady(self._instance_id, self.present.state)
-        return self._provider
-
-    def checker(self) -> Provider | None:
-        """A provider to ask what the platform would refuse; it need not run. None while there are no settings."""
-        if self._provider is None and self._settings is not None:
-            return self._cls(self._settings, self._surroundings(self._public_url))
-        return self._provider
-
-    def port(self, capability: Capability) -> Provider:
-        """For anything else. Raises Unsupported before NotReady: what can never work is said first."""
-        if capability not in self._cls.capabilities:
-            raise Unsupported(self._cls.name, capability)
-        state = self.present.state
-        if self._provider is None or state not in states_for(capability):
-            raise NotReady(self._instance_id, state)
+            raise NotReady("", self.state.state)
         return self._provider
 
     async def run(self) -> None:
-        """Look now and then whether the spool can be written again, and keep it to its bounds; until cancelled."""
+        """Try from time to time whether the spool can be written again, and trim it; until cancelled."""
         trimmed = anyio.current_time()
         while True:
             await anyio.sleep(CHECK_EVERY)

@@ -8,27 +8,26 @@ from typing import Any
 import anyio
 import anyio.abc
 
-from db.errors import StoreUnavailable
-from mcp_messenger.delivery.outbox import fingerprint_of, stored_draft
 from mcp_messenger.errors import ApplicationError
-from mcp_messenger.relay import ledger
-from mcp_messenger.relay.database import SpoolUnavailable
-from mcp_messenger.relay.ledger import Entry, Outcome
+from mcp_messenger.relay import send_ledger
 from mcp_messenger.relay.port import deserialize_error, serialize_error
+from mcp_messenger.relay.send_ledger import Entry, Outcome
 from mcp_messenger.relay.spool import Spool
+from mcp_messenger.relay.spool_file import SpoolUnavailable
 from providers.base import Provider
+from providers.drafts import fingerprint_of, stored_draft
 from providers.errors import InvalidRequest, MessengerError, Unreachable
 from providers.models import Draft, SentMessage
 
 log = logging.getLogger(__name__)
 
-INTERRUPTED = "The program stopped while this was being sent; it may have arrived."
-ANOTHER_SPOOL = "The program lost what it knew of this send; it may have arrived."
+INTERRUPTED = "The relay stopped while this was being sent; it may have arrived."
+ANOTHER_SPOOL = "The relay's ledger of this send is gone; it may have arrived."
 
 
 @dataclass
 class _Flight:
-    """A send under way, and all who wait for it."""
+    """A send in flight, shared by everybody who asks for it."""
 
     fingerprint: str
     sent: SentMessage | None = None
@@ -43,6 +42,7 @@ class _Flight:
 
 class Sends:
     def __init__(self, spool: Spool, sender: Callable[[], Provider], tasks: anyio.abc.TaskGroup) -> None:
+        """`sender` returns the provider to send with, or raises Unreachable(maybe_sent=False)."""
         self._spool = spool
         self._file = spool.file
         self._sender = sender
@@ -51,11 +51,11 @@ class Sends:
         self._unwritten: dict[str, tuple[Outcome, dict[str, Any]]] = {}
 
     async def send(self, draft: Draft, *, spool: str | None = None) -> SentMessage:
-        """What became of the draft's client_id, now or before. Whoever asks may go away: the send comes to its end.
+        """Return the outcome of the draft's client_id, now or from before. The send goes on when the caller goes away.
 
-        `spool` names the spool that was asked before: another one does not know what that one has sent.
-        Raises Unreachable(maybe_sent=True) for one that was begun and of which nobody knows; InvalidRequest where the client_id
-        was used for something else.
+        `spool` names the spool that was asked before: another one does not know that one's sends.
+        Raises Unreachable(maybe_sent=True) for a send that was begun and whose outcome is unknown; InvalidRequest if the client_id
+        was used for another message.
         """
         if spool is not None and spool != await self._identity():
             raise Unreachable(ANOTHER_SPOOL, maybe_sent=True, hint="Look before sending it again.")
@@ -87,10 +87,10 @@ class Sends:
             flight.done.set()
 
     async def _known(self, client_id: str, fingerprint: str) -> SentMessage | None:
-        """What was sent before; None where nothing went out for sure."""
+        """Return the message if it was sent before, or None if surely nothing went out. Raises Unreachable if that is unknown."""
         await self._write_down()
         try:
-            entry = await self._file.read(lambda db: ledger.entry(db, client_id))
+            entry = await self._file.read(lambda db: send_ledger.entry(db, client_id))
         except SpoolUnavailable as error:
             raise Unreachable(error.detail, maybe_sent=False, hint=error.hint) from error
         if entry is None:
@@ -104,20 +104,20 @@ class Sends:
     async def _send(self, draft: Draft, fingerprint: str) -> SentMessage:
         provider = self._sender()
         try:
-            await self._file.write(lambda db: ledger.begin(db, draft.client_id, fingerprint))
+            await self._file.write(lambda db: send_ledger.begin(db, draft.client_id, fingerprint))
         except SpoolUnavailable as error:
             raise Unreachable(error.detail, maybe_sent=False, hint=error.hint) from error
         try:
             sent = await provider.send(draft)
         except MessengerError as error:
-            error = _honest(error)
+            error = _from_platform(error)
             outcome: Outcome = "unknown" if isinstance(error, Unreachable) and error.maybe_sent else "failed"
             if (echoed := await self._settle(draft.client_id, outcome, serialize_error(error))) is not None:
                 return echoed
             raise error from None
         except Exception:
             log.exception("a send broke")
-            error = Unreachable("Something broke while this was being sent; it may have arrived.", maybe_sent=True, hint="The log says what.")
+            error = Unreachable("Something broke while this was being sent; it may have arrived.", maybe_sent=True, hint="The log has the reason.")
             if (echoed := await self._settle(draft.client_id, "unknown", serialize_error(error))) is not None:
                 return echoed
             raise error from None
@@ -125,11 +125,11 @@ class Sends:
         return sent
 
     async def _settle(self, client_id: str, outcome: Outcome, answer: dict[str, Any]) -> SentMessage | None:
-        """The sent message where an echo has told that it went out. What cannot be written down now is remembered until it can."""
+        """Write the outcome down; return the sent message if an echo has shown that it went out. Remember what cannot be written now."""
         try:
-            entry = await self._file.write(lambda db: ledger.settle(db, client_id, outcome, answer))
+            entry = await self._file.write(lambda db: send_ledger.settle(db, client_id, outcome, answer))
         except SpoolUnavailable as error:
-            log.warning("what became of a send cannot be written down yet: %s", error.detail)
+            log.warning("the outcome of a send cannot be written down yet: %s", error.detail)
             self._unwritten[client_id] = outcome, answer
             return None
         return SentMessage.model_validate(entry.answer) if entry.outcome == "done" else None
@@ -137,17 +137,15 @@ class Sends:
     async def _write_down(self) -> None:
         for client_id, (outcome, answer) in list(self._unwritten.items()):
             try:
-                await self._file.write(lambda db, of=client_id, to=outcome, said=answer: ledger.settle(db, of, to, said))
+                await self._file.write(lambda db, of=client_id, to=outcome, said=answer: send_ledger.settle(db, of, to, said))
             except SpoolUnavailable:
                 return
             del self._unwritten[client_id]
 
 
-def _honest(error: MessengerError) -> MessengerError:
-    """What is ours and not the platform's tells nothing of the platform: what the provider delivered meanwhile was not taken."""
-    if isinstance(error, StoreUnavailable | ApplicationError):
-        return Unreachable(error.detail, maybe_sent=True, hint=error.hint)
-    return error
+def _from_platform(error: MessengerError) -> MessengerError:
+    """Return the error if it is the platform's. One of the relay's own, such as a spool that took no event, says nothing about the send."""
+    return Unreachable(error.detail, maybe_sent=True, hint=error.hint) if isinstance(error, ApplicationError) else error
 
 
 def _sent(entry: Entry) -> SentMessage | None:

@@ -1,37 +1,62 @@
-"""Serves one messenger alone, until it is told to stop."""
+"""Serves the relay of one instance until it is stopped."""
 
+import functools
 import logging
-from pathlib import Path
+import ssl
+
+import anyio
 
 from mcp_messenger.config import Config
-from mcp_messenger.instances import classes
 from mcp_messenger.net.server import bind, run_server
-from mcp_messenger.relay.http import program_app
-from mcp_messenger.relay.manager import Manager
-from mcp_messenger.relay.program import running
-from mcp_messenger.relay.settings import Alone, account_name
-from mcp_messenger.security import credentials
+from mcp_messenger.relay.http import RelayHttp
+from mcp_messenger.relay.runner import Runner
+from mcp_messenger.relay.sends import Sends
+from mcp_messenger.relay.settings import RelaySettings
+from mcp_messenger.relay.spool import Spool
+from mcp_messenger.relay.spool_file import SpoolUnavailable
+from providers import provider_class
+from providers.base import ProviderContext
 
 log = logging.getLogger(__name__)
 
-WELCOME = """{title} alone: {url}/api/v1 (instance {id}, documentation: {url}/docs).
-{key} Press Ctrl+C to stop."""
+SPOOL_FILE = "spool.sqlite3"
+SESSION = "session"
+STOP_WITHIN = 15.0
+WELCOME = "Relay of the {title} instance {id}: {url}. Press Ctrl+C to stop."
 
 
-async def serve_alone(config: Config, alone: Alone, provider: str) -> None:
-    """Raises InvalidInput for settings that do not fit the messenger, and for a set-up that would let strangers in."""
-    cls = await classes.load(provider)
-    alone.check(config)
-    settings = None if alone.credentials is None else credentials.validated(cls.settings_type, provider, alone.credentials)
+async def serve_relay(config: Config, settings: RelaySettings, provider: str) -> None:
+    """Serve until SIGINT or SIGTERM. A spool that cannot be used is a state, and no error: the manager reads it. Raises Conflict."""
+    cls = provider_class(provider)
     listener, config = bind(config)
-    # A managed program has its data folder for itself; on a person's computer several accounts share one.
-    folder: Path = config.data_dir
-    if settings is not None:
-        folder /= account_name(provider, credentials.secret_part(settings))
-    async with running(config, alone, cls, folder) as program:
-        manager = Manager(program)
-        if settings is not None:
-            await program.runner.configure(settings, config.public_url)
-        key = "Its API key is known by its hash." if program.key.file is None else f"Its API key is in {program.key.file}."
-        print(WELCOME.format(title=cls.title, url=config.own_url, id=program.instance_id, key=key), flush=True)  # noqa: T201 - for a person
-        await run_server(program_app(program, manager), listener, begins=manager.served_by)
+    spool = Spool(config.data_dir / SPOOL_FILE, settings.bounds)
+    tls = functools.cache(_tls)
+
+    def context_for(public_url: str | None) -> ProviderContext:
+        return ProviderContext(str(settings.instance_id), tls(), config.data_dir / SESSION, public_url)
+
+    runner = Runner(cls, spool, context_for)
+    try:
+        await spool.open()
+    except SpoolUnavailable as error:
+        log.error("%s The relay goes on by itself when it can.", error.detail)  # noqa: TRY400 - the reason is in the message
+    try:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(runner.run)
+            http = RelayHttp(cls, settings.instance_id, settings.key_digest, spool, runner, Sends(spool, runner.sender, tasks))
+            print(WELCOME.format(title=cls.title, id=settings.instance_id, url=config.own_url), flush=True)  # noqa: T201 - for a person
+            try:
+                await run_server(http.app(), listener, begins=http.served_by)
+            finally:
+                with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_WITHIN):
+                    await runner.stop()
+                tasks.cancel_scope.cancel()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await spool.file.close()
+
+
+def _tls() -> ssl.SSLContext:
+    import httpx
+
+    return httpx.create_ssl_context()

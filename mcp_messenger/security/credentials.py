@@ -4,26 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from pydantic import SecretStr, ValidationError
+from pydantic import SecretStr
 
 from db import secrets
 from db.database import Database
 from db.instances import InstanceRow
-from mcp_messenger.errors import InvalidInput
 from mcp_messenger.security.vault import Vault
+from mcp_messenger.validation import validated_settings
 from providers.base import Settings
 
 SCOPE = "instance_secrets"
-
-
-def validated(settings_type: type[Settings], provider: str, values: Mapping[str, Any]) -> Settings:
-    """Raises InvalidInput naming each wrong, missing or unknown field; never its value."""
-    try:
-        return settings_type.model_validate(dict(values))
-    except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors(include_input=False))
-        known = ", ".join(settings_type.model_fields)
-        raise InvalidInput(f"These settings do not fit {provider}: {problems}.", hint=f"{provider} takes: {known}.") from None
 
 
 def public_part(settings: Settings) -> dict[str, Any]:
@@ -53,4 +43,4 @@ async def load(database: Database, vault: Vault, row: InstanceRow, settings_type
     """The provider's settings with the secrets in place."""
     secret = await revealed(database, vault, row.id)
     known = {field: value for field, value in secret.items() if field in settings_type.model_fields}
-    return validated(settings_type, row.provider, {**row.settings, **known})
+    return validated_settings(settings_type, row.provider, {**row.settings, **known})

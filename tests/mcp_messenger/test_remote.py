@@ -192,16 +192,13 @@ async def test_a_call_that_breaks_there_breaks_nothing_else(database_url: str, t
         assert await port.list_groups()
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", sorted(METHODS))
 def test_the_methods_are_the_provider_s(method: str) -> None:
     assert inspect.signature(vars(RemotePort)[method]) == inspect.signature(vars(Provider)[method])
 
 
-def test_each_method_is_named_like_what_it_calls() -> None:
-    unstarted = SandboxProvider.__new__(SandboxProvider)
-    for name, method in METHODS.items():
-        assert method(unstarted) == getattr(unstarted, name)
-    assert METHODS.keys() == {name for name, one in vars(RemotePort).items() if inspect.iscoroutinefunction(one)}
+def test_each_method_can_be_asked_for() -> None:
+    assert {name for name, one in vars(RemotePort).items() if inspect.iscoroutinefunction(one)} == METHODS
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,9 @@ from mcp_messenger.errors import InternalError, InvalidInput, ReadOnly, quoted
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import INSTANCE_PATH, Application, Effect, Input, Operation, Output, Transport
 from mcp_messenger.operations.table import OPERATIONS
-from mcp_messenger.operations.validation import said, validated
+from mcp_messenger.operations.validation import validated
 from mcp_messenger.security.caller import Caller
+from mcp_messenger.validation import said
 from providers.errors import MessengerError
 
 WITH_BODY = frozenset({"POST", "PUT", "PATCH"})

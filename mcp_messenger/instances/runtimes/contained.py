@@ -22,10 +22,10 @@ class ContainedProvider(RemoteProvider):
         *,
         reconciler_of: Callable[["ContainedProvider"], ContainerReconciler],
         on_stop: Callable[["ContainedProvider"], None],
-        api_key: SecretStr,
+        key: SecretStr,
     ) -> None:
         self.reconciler = reconciler_of(self)
-        super().__init__(cls, settings, context, endpoint=self.reconciler.address, api_key=api_key)
+        super().__init__(cls, settings, context, endpoint=self.reconciler.address, key=key)
         self._on_stop = on_stop
         self._keeping: asyncio.Task[None] | None = None
         self._to: Deliver | None = None

@@ -222,7 +222,7 @@ class DockerRuntime(Runtime):
             context,
             reconciler_of=lambda provider: ContainerReconciler(site, row.id, cls.image_stage, spec_of, provider.trouble_changed, had_login=had_login),
             on_stop=self._forget,
-            api_key=SecretStr(api_key),
+            key=SecretStr(api_key),
         )
         self._providers[row.id] = made
         return made

@@ -1,4 +1,4 @@
-"""The program of one messenger as a process that its manager can be played for. Run as a module it may be told where to die."""
+"""A relay as a process, and what a manager does to it. Run as a module, the relay ends at a named point."""
 
 import hashlib
 import os
@@ -40,11 +40,11 @@ POINTS: dict[str, tuple[type, str, bool]] = {
     "before the spool": (Spool, "append", True),
     "after the spool": (Spool, "append", False),
 }
-"""What is called there, and whether to die before it is called or when it has given something."""
+"""The method that is called there, and whether to die before the call or after it."""
 
 
 @dataclass
-class Managed:
+class RelayProcess:
     """`start` again after a kill is the restart of its container: the same folder, another port."""
 
     provider: str
@@ -60,18 +60,17 @@ class Managed:
             MCP_MESSENGER_MANAGED="1",
             MCP_MESSENGER_INSTANCE_ID=self.instance_id,
             MCP_MESSENGER_API_KEY_SHA256=hashlib.sha256(KEY.encode()).hexdigest(),
-            MCP_MESSENGER_INSTANCE_TYPES="api,mcp",
             **self.more,
         )
         command = [sys.executable, "-m", "tests.mcp_messenger.relay.process", dies or "", "--mode", f"{self.provider}-api", "--api-port", "0"]
-        with (self.folder / "program.log").open("a") as log:
+        with (self.folder / "relay.log").open("a") as log:
             self.process = await anyio.open_process(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
         assert self.process.stdout is not None
         said = b""
         with anyio.fail_after(PATIENCE):
             while b"to stop." not in said:
                 said += await self.process.stdout.receive()
-        self.url = said.decode().partition("/api/v1")[0].rpartition(" ")[2]
+        self.url = said.decode().partition(". Press")[0].rpartition(" ")[2]
 
     async def endpoint(self) -> str:
         return self.url
@@ -100,12 +99,12 @@ class Managed:
                 (await client.get("/events", params={"after": events[-1]["seq"]})).raise_for_status()
 
     def log(self) -> str:
-        return (self.folder / "program.log").read_text()
+        return (self.folder / "relay.log").read_text()
 
     def remote(self, settings: Settings, tls: Any, *, key: str = KEY) -> RemoteProvider:
         context = ProviderContext(self.instance_id, tls, self.folder / "nothing-here")
         cls = provider_class(self.provider)
-        return RemoteProvider(cls, settings, context, endpoint=self.endpoint, api_key=SecretStr(key), timing=QUICK)
+        return RemoteProvider(cls, settings, context, endpoint=self.endpoint, key=SecretStr(key), timing=QUICK)
 
     def http(self, key: str | None = KEY) -> httpx.AsyncClient:
         headers = {"Authorization": f"Bearer {key}"} if key else {}
@@ -113,25 +112,25 @@ class Managed:
 
 
 @asynccontextmanager
-async def managed(provider: str, folder: Path, *, dies: str | None = None, **more: str) -> AsyncGenerator[Managed]:
+async def running_relay(provider: str, folder: Path, *, dies: str | None = None, **more: str) -> AsyncGenerator[RelayProcess]:
     """Killed at the end, if it still runs."""
-    program = Managed(provider, folder, more, instance_id=str(uuid4()))
+    relay = RelayProcess(provider, folder, more, instance_id=str(uuid4()))
     try:
-        await program.start(dies=dies)
-        yield program
+        await relay.start(dies=dies)
+        yield relay
     finally:
-        if program.process is not None and program.process.returncode is None:
-            program.process.kill()
-            await program.process.wait()
+        if relay.process is not None and relay.process.returncode is None:
+            relay.process.kill()
+            await relay.process.wait()
 
 
 def _die(point: str) -> None:
-    """The real program, that ends at one place."""
+    """Make the real relay end at one place."""
     owner, name, before = POINTS[point]
     act: Callable[..., Awaitable[Any]] = getattr(owner, name)
 
     async def deadly(self: Any, *args: Any, **named: Any) -> Any:
-        # Of what comes only messages are deadly: a state is told first of all.
+        # Only messages are deadly: the first event of all is a state.
         is_deadly = name != "append" or any(event.type == "message" for event in args[0])
         given = None if before and is_deadly else await act(self, *args, **named)
         if is_deadly:

@@ -38,7 +38,7 @@ async def main(address: str, token: str, bot_api: str, file: str, dies: str) -> 
 
     settings = TelegramSettings(token=SecretStr(token), base_url=bot_api)
     context = ProviderContext("reader", ssl.create_default_context(), Path("nowhere"))
-    remote = RemoteProvider(TelegramProvider, settings, context, endpoint=endpoint, api_key=SecretStr(KEY), timing=QUICK)
+    remote = RemoteProvider(TelegramProvider, settings, context, endpoint=endpoint, key=SecretStr(KEY), timing=QUICK)
     await remote.start(deliver)
     await anyio.sleep_forever()
 

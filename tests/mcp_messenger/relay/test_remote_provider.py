@@ -1,4 +1,4 @@
-"""What a manager makes of a program that is not there, does not know it, or is something else altogether."""
+"""What a manager makes of a relay that is not there, does not know it, or is something else altogether."""
 
 import shutil
 import ssl
@@ -18,7 +18,7 @@ from providers.sandbox.provider import SandboxProvider
 from providers.sandbox.settings import SandboxSettings
 from providers.telegram.provider import TelegramProvider
 from providers.telegram.settings import TelegramSettings
-from tests.mcp_messenger.relay.process import KEY, managed
+from tests.mcp_messenger.relay.process import KEY, running_relay
 from tests.providers.harness import Inbox
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +33,7 @@ def remote(url: str, tls: ssl.SSLContext, folder: Path, *, key: str = KEY) -> Re
     async def endpoint() -> str:
         return url
 
-    return RemoteProvider(SandboxProvider, SETTINGS, ProviderContext("inst-1", tls, folder), endpoint=endpoint, api_key=SecretStr(key), timing=TIMING)
+    return RemoteProvider(SandboxProvider, SETTINGS, ProviderContext("inst-1", tls, folder), endpoint=endpoint, key=SecretStr(key), timing=TIMING)
 
 
 class Impostor:
@@ -72,7 +72,7 @@ async def in_trouble(provider: RemoteProvider) -> StateChanged:
     return degraded
 
 
-async def test_a_program_that_is_not_there_is_a_state_and_nothing_went_out(tls: ssl.SSLContext, tmp_path: Path) -> None:
+async def test_a_relay_that_is_not_there_is_a_state_and_nothing_went_out(tls: ssl.SSLContext, tmp_path: Path) -> None:
     provider = remote(NOWHERE, tls, tmp_path)
     assert "cannot be reached" in ((await in_trouble(provider)).reason or "")
     with pytest.raises(Unreachable) as caught:
@@ -119,10 +119,10 @@ async def test_garbage_is_a_state_with_a_hint_and_a_send_of_unknown_fate(
 
 
 async def test_a_key_that_is_not_taken_is_a_state_and_nothing_went_out(tls: ssl.SSLContext, tmp_path: Path) -> None:
-    async with managed("sandbox", tmp_path) as program:
-        provider = remote(program.url, tls, tmp_path, key="mm_WRONG-KEY-OF-A-TEST-0123456789")
+    async with running_relay("sandbox", tmp_path) as relay:
+        provider = remote(relay.url, tls, tmp_path, key="mm_WRONG-KEY-OF-A-TEST-0123456789")
         degraded = await in_trouble(provider)
-        assert "does not take the key" in (degraded.reason or "")
+        assert "does not take its manager's key" in (degraded.reason or "")
         with pytest.raises(Unreachable) as caught:
             await provider.send(DRAFT)
         assert not caught.value.maybe_sent
@@ -130,8 +130,8 @@ async def test_a_key_that_is_not_taken_is_a_state_and_nothing_went_out(tls: ssl.
 
 
 async def test_errors_cross_with_their_class(tls: ssl.SSLContext, tmp_path: Path) -> None:
-    async with managed("sandbox", tmp_path) as program:
-        provider, inbox = remote(program.url, tls, tmp_path), Inbox()
+    async with running_relay("sandbox", tmp_path) as relay:
+        provider, inbox = remote(relay.url, tls, tmp_path), Inbox()
         await provider.start(inbox.deliver)
         await inbox.state(InstanceState.READY)
         sent = await provider.send(DRAFT)
@@ -148,7 +148,7 @@ async def test_what_the_messenger_cannot_do_is_said_without_asking(impostor: Imp
         return impostor.url
 
     settings = TelegramSettings(token=SecretStr("123456789:FAKE-TOKEN"))
-    provider = RemoteProvider(TelegramProvider, settings, ProviderContext("i", tls, tmp_path), endpoint=endpoint, api_key=SecretStr(KEY))
+    provider = RemoteProvider(TelegramProvider, settings, ProviderContext("i", tls, tmp_path), endpoint=endpoint, key=SecretStr(KEY))
     with pytest.raises(Unsupported, match=f"telegram cannot do this: {Capability.GROUPS}"):
         await provider.list_groups()
     with pytest.raises(InvalidRequest, match="4097 utf16"):
@@ -157,38 +157,38 @@ async def test_what_the_messenger_cannot_do_is_said_without_asking(impostor: Imp
     assert "FAKE" not in f"{provider!r} {provider.state!r} {vars(provider)}"
 
 
-async def test_it_follows_the_program_to_another_port(tls: ssl.SSLContext, tmp_path: Path) -> None:
-    async with managed("sandbox", tmp_path) as program:
-        provider = program.remote(SETTINGS, tls)
+async def test_it_follows_the_relay_to_another_port(tls: ssl.SSLContext, tmp_path: Path) -> None:
+    async with running_relay("sandbox", tmp_path) as relay:
+        provider = relay.remote(SETTINGS, tls)
         inbox = Inbox()
         await provider.start(inbox.deliver)
         await inbox.state(InstanceState.READY)
-        before = program.url
-        await program.kill()
+        before = relay.url
+        await relay.kill()
         await inbox.state(InstanceState.DEGRADED)
         inbox.events.clear()
-        await program.start()
-        assert program.url != before
+        await relay.start()
+        assert relay.url != before
         await inbox.state(InstanceState.READY)
         assert (await provider.send(DRAFT)).chat_id == "ann"
         await provider.stop()
 
 
-async def test_it_gets_back_to_a_program_whose_volume_is_new(tls: ssl.SSLContext, tmp_path: Path) -> None:
+async def test_it_gets_back_to_a_relay_whose_volume_is_new(tls: ssl.SSLContext, tmp_path: Path) -> None:
     """The numbers of the old spool mean nothing in the new one: nothing of it is confirmed unread."""
-    async with managed("sandbox", tmp_path) as program:
-        provider = program.remote(SETTINGS, tls)
+    async with running_relay("sandbox", tmp_path) as relay:
+        provider = relay.remote(SETTINGS, tls)
         inbox = Inbox()
         await provider.start(inbox.deliver)
         await inbox.state(InstanceState.READY)
         for number in range(5):
             await provider.send(Draft(client_id=str(number), chat_id="ann", text=f"{number}"))
             await inbox.message(f"echo: {number}")
-        await program.kill()
-        shutil.rmtree(program.folder / "data")
+        await relay.kill()
+        shutil.rmtree(relay.folder / "data")
         await inbox.state(InstanceState.DEGRADED)
         inbox.events.clear()
-        await program.start()
+        await relay.start()
         await inbox.state(InstanceState.READY)
         await provider.send(Draft(client_id="new", chat_id="ann", text="anew"))
         await inbox.message("echo: anew")
@@ -196,8 +196,8 @@ async def test_it_gets_back_to_a_program_whose_volume_is_new(tls: ssl.SSLContext
 
 
 async def test_stopping_leaves_what_another_manager_has_started(tls: ssl.SSLContext, tmp_path: Path) -> None:
-    async with managed("sandbox", tmp_path) as program, program.http() as client:
-        first, second, inbox = program.remote(SETTINGS, tls), program.remote(SETTINGS, tls), Inbox()
+    async with running_relay("sandbox", tmp_path) as relay, relay.http() as client:
+        first, second, inbox = relay.remote(SETTINGS, tls), relay.remote(SETTINGS, tls), Inbox()
         await first.start(Inbox().deliver)
         await _attached(first)
         await second.start(inbox.deliver)

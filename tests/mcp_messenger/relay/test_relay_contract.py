@@ -1,4 +1,4 @@
-"""A messenger whose program runs elsewhere keeps the contract of all messengers: the program is a process of its own."""
+"""A messenger behind a relay keeps the contract of all messengers. The relay is a separate process."""
 
 import itertools
 import ssl
@@ -16,7 +16,7 @@ from providers.base import Provider
 from providers.models import InstanceState, Upload
 from providers.sandbox.settings import SandboxSettings
 from providers.sandbox.world import World
-from tests.mcp_messenger.relay.process import Managed, managed
+from tests.mcp_messenger.relay.process import RelayProcess, running_relay
 from tests.providers.contract import METHODS, ProviderContract
 from tests.providers.harness import Harness
 from tests.providers.sandbox.test_contract import SandboxHarness
@@ -43,21 +43,21 @@ class RemoteContract(ProviderContract):
 
 
 class RemoteSandboxHarness(SandboxHarness):
-    """The world is the program's: changed through its chat page while it runs, and in its file while it does not."""
+    """The world is the relay's: changed through its chat page while it runs, and in its file while it does not."""
 
-    def __init__(self, program: Managed, tls: ssl.SSLContext) -> None:
+    def __init__(self, relay: RelayProcess, tls: ssl.SSLContext) -> None:
         self.settings = SandboxSettings(persona="human", auto_scan=True, webhook_secret=SecretStr("a-key-of-a-test"))
-        self._program = program
+        self._relay = relay
         self._tls = tls
         self._remote: Provider | None = None
 
     def create(self) -> Provider:
-        self._remote = self._program.remote(self.settings, self._tls)
+        self._remote = self._relay.remote(self.settings, self._tls)
         return self._remote
 
     @contextmanager
     def _world(self) -> Generator[World]:
-        world = World(self._program.folder / "data" / "session")
+        world = World(self._relay.folder / "data" / "session")
         try:
             yield world
         finally:
@@ -95,7 +95,7 @@ class RemoteSandboxHarness(SandboxHarness):
 
     async def choose(self, message_id: str, choice_id: str) -> None:
         await super().choose(message_id, choice_id)
-        # Written into the program's file behind its back: something done through its page makes it look.
+        # Written into the relay's file behind its back: something done through its page makes it look.
         await self._act("read", chat_id=self.chat_id)
 
     async def is_typing(self) -> bool:
@@ -106,36 +106,36 @@ class RemoteSandboxHarness(SandboxHarness):
 
 class TestRemoteSandbox(RemoteContract):
     @pytest.fixture(scope="class")
-    async def program(self, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Managed]:
-        async with managed("sandbox", tmp_path_factory.mktemp("sandbox")) as program:
-            yield program
+    async def relay(self, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RelayProcess]:
+        async with running_relay("sandbox", tmp_path_factory.mktemp("sandbox")) as relay:
+            yield relay
 
     @pytest.fixture
-    async def harness(self, program: Managed, tls: ssl.SSLContext) -> AsyncIterator[RemoteSandboxHarness]:
-        yield RemoteSandboxHarness(program, tls)
-        await program.as_new()
+    async def harness(self, relay: RelayProcess, tls: ssl.SSLContext) -> AsyncIterator[RemoteSandboxHarness]:
+        yield RemoteSandboxHarness(relay, tls)
+        await relay.as_new()
 
 
 class RemoteTelegramHarness(TelegramHarness):
-    def __init__(self, station: Station, program: Managed, tls: ssl.SSLContext) -> None:
+    def __init__(self, station: Station, relay: RelayProcess, tls: ssl.SSLContext) -> None:
         super().__init__(station)
-        self._program = program
+        self._relay = relay
         self._tls = tls
 
     def create(self) -> Provider:
-        return self._program.remote(self.settings, self._tls)
+        return self._relay.remote(self.settings, self._tls)
 
 
 class TestRemoteTelegram(RemoteContract):
     @pytest.fixture(scope="class")
-    async def program(self, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Managed]:
-        async with managed("telegram", tmp_path_factory.mktemp("telegram")) as program:
-            yield program
+    async def relay(self, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[RelayProcess]:
+        async with running_relay("telegram", tmp_path_factory.mktemp("telegram")) as relay:
+            yield relay
 
     @pytest.fixture
-    async def harness(self, program: Managed, tls: ssl.SSLContext, tmp_path: Path) -> AsyncIterator[RemoteTelegramHarness]:
+    async def harness(self, relay: RelayProcess, tls: ssl.SSLContext, tmp_path: Path) -> AsyncIterator[RemoteTelegramHarness]:
         async with TelegramStandIn() as telegram:
-            # Of its own account: what the program knows of another's messages is not of this one's.
+            # Another account each time: the relay spools a message id of one account once.
             bot = telegram.add_bot(f"{next(BOT_IDS)}:FAKE-TOKEN-OF-A-TEST", name="Robo", username="robo_bot")
-            yield RemoteTelegramHarness(Station(telegram, bot, tls, tmp_path), program, tls)
-            await program.as_new()
+            yield RemoteTelegramHarness(Station(telegram, bot, tls, tmp_path), relay, tls)
+            await relay.as_new()

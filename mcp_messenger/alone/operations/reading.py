@@ -9,16 +9,16 @@ import anyio.to_thread
 
 from db.chats import ChatRow
 from db.messages import MessageRow
+from mcp_messenger.alone import shelf
+from mcp_messenger.alone.archive import WORD, keep_chat, keep_contact, keep_message
+from mcp_messenger.alone.program import Program
+from mcp_messenger.alone.shelf import Connection
 from mcp_messenger.errors import InvalidInput, NoSuchChat, NoSuchMessage
 from mcp_messenger.net.mime import safe_name
 from mcp_messenger.operations import chats as asked_chats
 from mcp_messenger.operations import cursor as cursors
 from mcp_messenger.operations import messages as asked
 from mcp_messenger.operations.views import chat_view, contact_view, message_view
-from mcp_messenger.relay import shelf
-from mcp_messenger.relay.archive import WORD, keep_chat, keep_contact, keep_message
-from mcp_messenger.relay.program import Program
-from mcp_messenger.relay.shelf import Connection
 from mcp_messenger.security.caller import Caller
 from providers.errors import MessengerError
 from providers.models import Capability, Chat, ChatKind, Contact, Media, Message

@@ -13,15 +13,15 @@ from uuid import UUID, uuid4
 
 import anyio
 
+from mcp_messenger.alone.database import SpoolFile, SpoolUnavailable
+from mcp_messenger.alone.key import Key, key_in
+from mcp_messenger.alone.runner import Runner
+from mcp_messenger.alone.sends import Sends
+from mcp_messenger.alone.settings import Alone
+from mcp_messenger.alone.spool import Spool
 from mcp_messenger.config import Config
 from mcp_messenger.delivery.pacing import Pacing
 from mcp_messenger.observability.logbook import Logbook
-from mcp_messenger.relay.database import SpoolFile, SpoolUnavailable
-from mcp_messenger.relay.key import Key, key_in
-from mcp_messenger.relay.runner import Runner
-from mcp_messenger.relay.sends import Sends
-from mcp_messenger.relay.settings import Alone
-from mcp_messenger.relay.spool import Spool
 from mcp_messenger.security.rate_limiter import RateLimiter
 from providers.base import Provider, ProviderContext
 

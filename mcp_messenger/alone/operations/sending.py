@@ -4,7 +4,9 @@ from typing import Any
 
 import anyio
 
-from mcp_messenger.delivery.outbox import fingerprint_of, stored_draft
+from mcp_messenger.alone import own, shelf
+from mcp_messenger.alone.operations.reading import known_message
+from mcp_messenger.alone.program import Program
 from mcp_messenger.errors import NotReady
 from mcp_messenger.net.network_policy import NetworkPolicy
 from mcp_messenger.net.uploads import MediaPolicy, load_upload
@@ -12,11 +14,9 @@ from mcp_messenger.operations import groups as asked_groups
 from mcp_messenger.operations import sending as asked
 from mcp_messenger.operations.messages import platform_id_of
 from mcp_messenger.operations.operation import OfInstance
-from mcp_messenger.relay import own, shelf
-from mcp_messenger.relay.operations.reading import known_message
-from mcp_messenger.relay.program import Program
 from mcp_messenger.security.caller import Caller
 from providers.base import Provider
+from providers.drafts import fingerprint_of, stored_draft
 from providers.errors import MessengerError, RateLimited, Unsupported
 from providers.models import Capability, ChatKind, Contact, Draft, Location, Poll, TemplateUse
 from providers.states import COMING, WORKING

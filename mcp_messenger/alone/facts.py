@@ -5,7 +5,7 @@ import sqlite3
 from datetime import datetime
 from typing import Any
 
-from mcp_messenger.relay.database import SpoolFile
+from mcp_messenger.alone.database import SpoolFile
 
 Connection = sqlite3.Connection
 WEBHOOK = "webhook"

@@ -2,10 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
+from mcp_messenger.alone import facts, shelf
+from mcp_messenger.alone.program import Program
 from mcp_messenger.operations import diagnostics as asked
 from mcp_messenger.operations.operation import OfInstance
-from mcp_messenger.relay import facts, shelf
-from mcp_messenger.relay.program import Program
 from mcp_messenger.security.caller import Caller
 from providers.models import InstanceState
 

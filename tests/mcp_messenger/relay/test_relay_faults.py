@@ -1,4 +1,4 @@
-"""Programs and managers that die at the worst moment: nothing is lost, nothing is sent twice, unknown only where it may have gone."""
+"""Relays and managers that die at the worst moment: nothing is lost, nothing is sent twice, unknown only where it may have gone."""
 
 import signal
 import ssl
@@ -15,7 +15,7 @@ from mcp_messenger.instances.remote_provider import RemoteProvider
 from providers.errors import Unreachable
 from providers.models import Draft, InstanceState, MessageReceived, SentMessage, StateChanged
 from providers.telegram.settings import TelegramSettings
-from tests.mcp_messenger.relay.process import Managed, managed
+from tests.mcp_messenger.relay.process import RelayProcess, running_relay
 from tests.program import ROOT
 from tests.providers.harness import Inbox
 from tests.standins.telegram_bot_api import StandInBot, TelegramStandIn
@@ -39,11 +39,11 @@ class Account:
         self._settings = TelegramSettings(token=SecretStr(self.bot.token), base_url=telegram.url)
         self._tls = tls
 
-    def remote(self, program: Managed) -> RemoteProvider:
-        return program.remote(self._settings, self._tls)
+    def remote(self, relay: RelayProcess) -> RemoteProvider:
+        return relay.remote(self._settings, self._tls)
 
-    async def ready(self, program: Managed, inbox: Inbox) -> RemoteProvider:
-        remote = self.remote(program)
+    async def ready(self, relay: RelayProcess, inbox: Inbox) -> RemoteProvider:
+        remote = self.remote(relay)
         await remote.start(inbox.deliver)
         await inbox.state(InstanceState.READY)
         return remote
@@ -80,9 +80,9 @@ def delivered(inbox: Inbox) -> list[str]:
     ],
 )
 async def test_a_kill_while_sending(point: str, outcome: str, gone: int, account: Account, tmp_path: Path) -> None:
-    """The manager asks again until the program that was started again knows what became of it."""
-    async with managed("telegram", tmp_path, dies=point) as program:
-        remote = await account.ready(program, Inbox())
+    """The manager asks again until the restarted relay knows the outcome."""
+    async with running_relay("telegram", tmp_path, dies=point) as relay:
+        remote = await account.ready(relay, Inbox())
         answers: list[Any] = []
 
         async def send() -> None:
@@ -93,8 +93,8 @@ async def test_a_kill_while_sending(point: str, outcome: str, gone: int, account
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(send)
-            assert await program.ended() == -signal.SIGKILL
-            await program.start()
+            assert await relay.ended() == -signal.SIGKILL
+            await relay.start()
         if point == "before it is begun" and isinstance(answers[0], Unreachable):
             # It asked while nothing was running yet, and was told the truth; its outbox tries again.
             answers[0] = await _again(account, remote)
@@ -127,9 +127,9 @@ async def _again(account: Account, remote: RemoteProvider) -> SentMessage:
 
 
 async def test_a_kill_while_the_platform_works_on_it(account: Account, tmp_path: Path) -> None:
-    async with managed("telegram", tmp_path) as program:
+    async with running_relay("telegram", tmp_path) as relay:
         inbox = Inbox()
-        remote = await account.ready(program, inbox)
+        remote = await account.ready(relay, inbox)
         hold = account.bot.hold_next("sendMessage")
         async with anyio.create_task_group() as tasks:
 
@@ -140,9 +140,9 @@ async def test_a_kill_while_the_platform_works_on_it(account: Account, tmp_path:
 
             tasks.start_soon(send)
             await hold.arrived.wait()
-            await program.kill()
+            await relay.kill()
             hold.let_go.set()
-            await program.start()
+            await relay.start()
         assert account.texts() in ([], ["hello"])
         before = account.texts()
         with pytest.raises(Unreachable):
@@ -153,14 +153,14 @@ async def test_a_kill_while_the_platform_works_on_it(account: Account, tmp_path:
 
 @pytest.mark.parametrize("point", ["before the spool", "after the spool"])
 async def test_a_kill_while_receiving(point: str, account: Account, tmp_path: Path) -> None:
-    async with managed("telegram", tmp_path, dies=point) as program:
+    async with running_relay("telegram", tmp_path, dies=point) as relay:
         inbox = Inbox()
-        remote = await account.ready(program, inbox)
+        remote = await account.ready(relay, inbox)
         account.bot.user_writes(account.ann, "hello")
-        assert await program.ended() == -signal.SIGKILL
+        assert await relay.ended() == -signal.SIGKILL
         await inbox.wait(StateChanged, lambda state: state.state is InstanceState.DEGRADED)
         account.bot.user_writes(account.ann, "are you there?")
-        await program.start()
+        await relay.start()
         await inbox.message("are you there?")
         assert delivered(inbox) == ["hello", "are you there?"]
         assert remote.state.state is not InstanceState.ERROR
@@ -168,22 +168,22 @@ async def test_a_kill_while_receiving(point: str, account: Account, tmp_path: Pa
 
 
 async def test_events_wait_for_a_manager_that_died(account: Account, tmp_path: Path) -> None:
-    """What the first took and never confirmed comes again; what nobody took waits, through a kill of the program too."""
-    async with managed("telegram", tmp_path) as program:
+    """What the first took and never confirmed comes again; what nobody took waits, through a kill of the relay too."""
+    async with running_relay("telegram", tmp_path) as relay:
         first = Inbox()
-        remote = await account.ready(program, first)
+        remote = await account.ready(relay, first)
         account.bot.user_writes(account.ann, "one")
         await first.message("one")
-        await _confirmed(program)
+        await _confirmed(relay)
         await remote.detach()
         for text in ("two", "three"):
             account.bot.user_writes(account.ann, text)
         await account.telegram.until(lambda: not account.bot.pending)
-        await program.kill()
+        await relay.kill()
         account.bot.user_writes(account.ann, "four")
-        await program.start()
+        await relay.start()
         second = Inbox()
-        again = await account.ready(program, second)
+        again = await account.ready(relay, second)
         await second.message("four")
         assert delivered(second) == ["two", "three", "four"]
         assert received(first, second) == ["four", "one", "three", "two"]
@@ -193,10 +193,10 @@ async def test_events_wait_for_a_manager_that_died(account: Account, tmp_path: P
 @pytest.mark.parametrize(("dies", "taken_by_the_first"), [("before", 0), ("after", 1)])
 async def test_a_manager_that_is_killed_while_it_takes_something(dies: str, taken_by_the_first: int, account: Account, tmp_path: Path) -> None:
     """What it had stored and not confirmed comes a second time, for a store that knows it; what it had not stored comes for the first."""
-    async with managed("telegram", tmp_path) as program:
+    async with running_relay("telegram", tmp_path) as relay:
         store = tmp_path / "store.txt"
         store.touch()
-        command = [sys.executable, "-m", "tests.mcp_messenger.relay.reader", program.url, account.bot.token, account.telegram.url, str(store)]
+        command = [sys.executable, "-m", "tests.mcp_messenger.relay.reader", relay.url, account.bot.token, account.telegram.url, str(store)]
         async with await anyio.open_process([*command, dies], cwd=ROOT) as doomed:
             await account.telegram.until_called(account.bot, "getUpdates")
             account.bot.user_writes(account.ann, "first")
@@ -212,21 +212,21 @@ async def test_a_manager_that_is_killed_while_it_takes_something(dies: str, take
         assert store.read_text().splitlines() == ["first"] * taken_by_the_first + ["first", "second"]
 
 
-async def _confirmed(program: Managed) -> None:
+async def _confirmed(relay: RelayProcess) -> None:
     """The answer that a manager has taken everything comes with its next question."""
-    async with program.http() as client:
+    async with relay.http() as client:
         with anyio.fail_after(20):
             while [one for one in (await client.get("/events")).json()["events"] if one["event"]["type"] == "message"]:  # noqa: ASYNC110 - elsewhere
                 await anyio.sleep(0.02)
 
 
 async def test_two_managers_that_pull_lose_nothing_and_the_older_one_is_told(account: Account, tmp_path: Path) -> None:
-    async with managed("telegram", tmp_path) as program:
+    async with running_relay("telegram", tmp_path) as relay:
         old, new = Inbox(), Inbox()
-        older = await account.ready(program, old)
+        older = await account.ready(relay, old)
         for number in range(10):
             account.bot.user_writes(account.ann, f"{number:02}")
-        newer = await account.ready(program, new)
+        newer = await account.ready(relay, new)
         await old.wait(StateChanged, lambda state: "Another manager" in (state.reason or ""))
         for number in range(10, 20):
             account.bot.user_writes(account.ann, f"{number:02}")
@@ -241,9 +241,9 @@ async def test_two_managers_that_pull_lose_nothing_and_the_older_one_is_told(acc
 
 
 async def test_a_manager_whose_store_is_away_gets_everything_once_it_is_back(account: Account, tmp_path: Path) -> None:
-    async with managed("telegram", tmp_path) as program:
+    async with running_relay("telegram", tmp_path) as relay:
         inbox = Inbox()
-        remote = await account.ready(program, inbox)
+        remote = await account.ready(relay, inbox)
         inbox.refuse(3)
         for number in range(5):
             account.bot.user_writes(account.ann, str(number))

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from db.chats import ChatRow, ContactRow
 from db.messages import MessageRow
-from mcp_messenger.relay.archive import text_of
+from mcp_messenger.alone.archive import text_of
 
 Connection = sqlite3.Connection
 Position = tuple[datetime, int]

@@ -2,13 +2,13 @@
 
 from datetime import UTC, datetime
 
+from mcp_messenger.alone.operations.reading import known_chat, known_message
+from mcp_messenger.alone.operations.sending import chat_of
+from mcp_messenger.alone.program import Program
 from mcp_messenger.errors import InvalidInput
 from mcp_messenger.operations import sending as asked
 from mcp_messenger.operations.messages import OfMessage, platform_id_of
 from mcp_messenger.operations.operation import Nothing
-from mcp_messenger.relay.operations.reading import known_chat, known_message
-from mcp_messenger.relay.operations.sending import chat_of
-from mcp_messenger.relay.program import Program
 from mcp_messenger.security.caller import Caller
 from providers.models import Capability, Draft, MessageDeleted, MessageEdited
 

@@ -12,7 +12,7 @@ import anyio
 import anyio.to_thread
 
 from db.errors import StoreUnavailable
-from mcp_messenger.relay.schema import SCHEMA
+from mcp_messenger.alone.schema import SCHEMA
 
 log = logging.getLogger(__name__)
 

@@ -1,9 +1,9 @@
 """Groups, asked of the messenger itself."""
 
+from mcp_messenger.alone.program import Program
 from mcp_messenger.errors import InvalidInput
 from mcp_messenger.operations import groups as asked
 from mcp_messenger.operations.operation import Nothing, OfInstance
-from mcp_messenger.relay.program import Program
 from mcp_messenger.security.caller import Caller
 from providers.models import Capability
 

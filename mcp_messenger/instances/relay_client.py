@@ -1,4 +1,4 @@
-"""One program's API over HTTP, with what goes wrong there as errors of the port."""
+"""Calls one relay over HTTP and raises errors of the provider port."""
 
 import json
 import ssl
@@ -17,23 +17,24 @@ if TYPE_CHECKING:
 ANSWER_WITHIN = 90.0
 CONNECT_WITHIN = 5.0
 MAX_ANSWER = 160 * 1024 * 1024
-"""Bytes: a file in base64, and more than that."""
+"""Bytes: a file in base64, and room for more."""
 
 
 class Lost(Unreachable):
-    """The program gave no answer that can be read."""
+    """The relay gave no answer that can be read."""
 
 
 class Refused(Conflict):
-    """The program does not do this for this manager."""
+    """The relay does not do this for this manager."""
 
 
-class ProgramClient:
-    """Connects when first used, and again after `close`."""
+class RelayClient:
+    """Connects when it is first used, and again after `close`."""
 
-    def __init__(self, endpoint: Callable[[], Awaitable[str]], api_key: SecretStr, tls: ssl.SSLContext) -> None:
+    def __init__(self, endpoint: Callable[[], Awaitable[str]], key: SecretStr, tls: ssl.SSLContext) -> None:
+        """`endpoint` returns the relay's present address; `key` is the relay's own."""
         self._endpoint = endpoint
-        self._api_key = api_key
+        self._key = key
         self._tls = tls
         self._http: httpx.AsyncClient | None = None
 
@@ -45,22 +46,22 @@ class ProgramClient:
     async def ask(
         self, method: str, path: str, *, params: dict[str, Any] | None = None, body: bytes | None = None, seconds: float = ANSWER_WITHIN
     ) -> Any:
-        """The answer's content. Raises what the program answers as an error, Lost where it gives no answer that can be read."""
+        """Return the content of the answer. Raises the error that the relay answers with, and Lost if it gives no answer that can be read."""
         import httpx
 
         try:
             address = await self._endpoint()
             status, content = await self._exchange(method, f"{address}{path}", params, body, seconds)
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise Lost("The instance's program cannot be reached.", maybe_sent=False, hint="It may be starting; try again in a moment.") from error
+            raise Lost("The instance's relay cannot be reached.", maybe_sent=False, hint="It may be starting; try again in a moment.") from error
         except (httpx.HTTPError, OSError) as error:
-            raise Lost("The instance's program broke the connection off.", maybe_sent=True, hint="It may have been done; look first.") from error
+            raise Lost("The instance's relay broke the connection off.", maybe_sent=True, hint="It may have been done; look first.") from error
         return _answer(status, content)
 
     async def _exchange(self, method: str, url: str, params: dict[str, Any] | None, body: bytes | None, seconds: float) -> tuple[int, bytes]:
         import httpx
 
-        headers = {"Authorization": f"Bearer {self._api_key.get_secret_value()}"}
+        headers = {"Authorization": f"Bearer {self._key.get_secret_value()}"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         timeout = httpx.Timeout(seconds, connect=CONNECT_WITHIN)
@@ -89,27 +90,27 @@ def _answer(status: int, content: bytes) -> Any:
     answer = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
     if status == 200 and answer:
         return answer["result"] if answer.keys() == {"result"} else answer
-    told = answer.get("error")
-    if isinstance(told, dict) and "code" in told:
-        raise _refusal(cast("dict[str, Any]", told))
+    error = answer.get("error")
+    if isinstance(error, dict) and "code" in error:
+        raise _refusal(cast("dict[str, Any]", error))
     if status == 401:
         raise _no_entry()
-    detail = f"What answers at the program's address is not the program (HTTP {status})."
+    detail = f"The server at the relay's address is no relay (HTTP {status})."
     raise Lost(detail, maybe_sent=True, hint="Look at its address, its log and its version.")
 
 
-def _refusal(told: dict[str, Any]) -> MessengerError:
-    match told["code"]:
+def _refusal(error: dict[str, Any]) -> MessengerError:
+    match error["code"]:
         case "unauthenticated":
             return _no_entry()
         case "conflict":
-            return Refused(str(told.get("detail")), hint=told.get("hint"))
+            return Refused(str(error.get("detail")), hint=error.get("hint"))
         case _:
             try:
-                return deserialize_error(told)
+                return deserialize_error(error)
             except (KeyError, ValueError):
-                return Lost("The program told of an error that cannot be read.", maybe_sent=True, hint="Look at its version.")
+                return Lost("The relay answered with an error that cannot be read.", maybe_sent=True, hint="Look at its version.")
 
 
 def _no_entry() -> Lost:
-    return Lost("The instance's program does not take the key of its manager.", maybe_sent=False, hint="Make the instance anew.")
+    return Lost("The instance's relay does not take its manager's key.", maybe_sent=False, hint="Call restart_instance.")

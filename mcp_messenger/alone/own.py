@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from mcp_messenger.delivery.outbox import IN_CONTENT, kind_of
+from mcp_messenger.alone import shelf
+from mcp_messenger.alone.archive import OWN, keep_chat, keep_message, text_of, touch_chat, words_of
+from mcp_messenger.alone.database import SpoolFile
+from mcp_messenger.alone.program import Program
+from mcp_messenger.delivery.outbox import IN_CONTENT
 from mcp_messenger.errors import IdempotencyConflict
-from mcp_messenger.relay import shelf
-from mcp_messenger.relay.archive import OWN, keep_chat, keep_message, text_of, touch_chat, words_of
-from mcp_messenger.relay.database import SpoolFile
-from mcp_messenger.relay.program import Program
+from providers.drafts import kind_of
 from providers.errors import MessengerError, RateLimited, Unreachable
 from providers.models import Chat, ChatKind, Draft, Message, MessageReceived, SentMessage
 

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from mcp_messenger.alone.operations import acting, diagnostics, groups, life, reading, sending, waiting
 from mcp_messenger.operations.operation import Operation, Output
 from mcp_messenger.operations.table import OPERATIONS
-from mcp_messenger.relay.operations import acting, diagnostics, groups, life, reading, sending, waiting
 
 RUNS: Mapping[str, Callable[..., Awaitable[Output]]] = {
     "get_instance": life.get_instance,

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from mcp_messenger.alone.facts import fact, set_fact
 from mcp_messenger.delivery.inbound import content_of
-from mcp_messenger.relay.facts import fact, set_fact
 from providers.models import (
     Chat,
     ChatChanged,
@@ -221,4 +221,5 @@ _KEEP: dict[type, Callable[[Connection, Any], bool]] = {
 
 def keep(db: Connection, event: Event) -> bool:
     """Whether the manager is to hear of it: False for a message that the platform brought a second time."""
-    return _KEEP[type(event)](db, event)
+    keep_it = _KEEP.get(type(event))
+    return keep_it is None or keep_it(db, event)

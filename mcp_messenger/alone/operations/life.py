@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+from mcp_messenger.alone import facts
+from mcp_messenger.alone.program import Program
 from mcp_messenger.delivery.webhook_config import WebhookConfig
 from mcp_messenger.errors import NotReady
 from mcp_messenger.operations import instances as asked
@@ -10,8 +12,6 @@ from mcp_messenger.operations import login as asked_login
 from mcp_messenger.operations import webhooks as asked_webhooks
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.operations.views import InstanceView
-from mcp_messenger.relay import facts
-from mcp_messenger.relay.program import Program
 from mcp_messenger.security.caller import Caller
 from providers.models import Capability, InstanceState
 

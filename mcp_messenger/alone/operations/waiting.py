@@ -2,10 +2,10 @@
 
 import anyio
 
+from mcp_messenger.alone import shelf
+from mcp_messenger.alone.operations.reading import known_message, page
+from mcp_messenger.alone.program import Program
 from mcp_messenger.operations import waiting as asked
-from mcp_messenger.relay import shelf
-from mcp_messenger.relay.operations.reading import known_message, page
-from mcp_messenger.relay.program import Program
 from mcp_messenger.security.caller import Caller
 
 
