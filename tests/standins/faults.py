@@ -23,6 +23,17 @@ class Answer(Fault):
 
 
 @dataclass
+class Script:
+    """Answers to a method from now on: each body once, and the last of them again and again. The call is still judged."""
+
+    status: int
+    bodies: list[Any]
+
+    def next(self) -> Any:
+        return self.bodies.pop(0) if len(self.bodies) > 1 else self.bodies[0]
+
+
+@dataclass
 class Drop(Fault):
     """Closes the connection, before or after doing what was asked."""
 

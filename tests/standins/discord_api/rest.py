@@ -103,6 +103,20 @@ def create_message(world: World, bot: StandInBot, call: Call) -> Answer:
     return 200, {**message, "nonce": nonce}
 
 
+def create_thread(world: World, bot: StandInBot, call: Call) -> Answer:
+    """A post of a forum, with its first message. A thread without one is not made by any program here."""
+    channel, body = _channel(world, bot, call), call.body
+    if channel["type"] != 15:
+        raise invalid_form("type", "BASE_TYPE_REQUIRED", "This field is required")
+    if not 0 < len(body.get("name") or "") <= 100:
+        raise invalid_form("name", "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 100 in length.")
+    if not (body.get("message") or {}).get("content", "").strip():
+        raise Refusal(400, 50006, "Cannot send an empty message")
+    id = world.channel(channel["guild_id"], body["name"], kind=11, parent=channel["id"])
+    message = world.post(id, bot.id, content=body["message"]["content"])
+    return 201, {**world.channels[id], "message": message}
+
+
 def update_message(world: World, bot: StandInBot, call: Call) -> Answer:
     message = _message(world, bot, call)
     _require_content(call)
@@ -148,9 +162,9 @@ def list_guild_members(world: World, bot: StandInBot, call: Call) -> Answer:
 
 def create_interaction_response(world: World, bot: StandInBot, call: Call) -> Answer:
     press = call.path["interaction_id"]
-    if press not in world.presses or call.path["interaction_token"] != f"press-token-{press}":
+    if world.presses.get(press) != call.path["interaction_token"]:
         raise unknown("Interaction")
-    world.presses.remove(press)
+    del world.presses[press]
     world.answered.append(press)
     return 204, None
 
@@ -204,6 +218,7 @@ CALLS: dict[str, tuple[str, str, Handler]] = {
     "create_dm": ("POST", "/users/@me/channels", create_dm),
     "list_messages": ("GET", _M, list_messages),
     "create_message": ("POST", _M, create_message),
+    "create_thread": ("POST", "/channels/{channel_id}/threads", create_thread),
     "get_message": ("GET", _M + "/{message_id}", get_message),
     "update_message": ("PATCH", _M + "/{message_id}", update_message),
     "delete_message": ("DELETE", _M + "/{message_id}", delete_message),

@@ -15,7 +15,7 @@ from tests.standins.discord_api.gateway import Gateway
 from tests.standins.discord_api.refusal import Refusal, unauthorized
 from tests.standins.discord_api.rest import CALLS, Call
 from tests.standins.discord_api.world import StandInBot, StoredFile, World
-from tests.standins.faults import Answer, Drop, Hold
+from tests.standins.faults import Answer, Drop, Hold, Script
 
 _API = "/api/v10"
 _UPLOAD_MAX = 25 * 2**20
@@ -32,6 +32,8 @@ class DiscordStandIn(StandIn):
         self.calls: list[Call] = []
         """Every call as it arrived, whatever became of it."""
         self.faults = Faults()
+        self.scripts: dict[str, Script] = {}
+        """By method and path, such as "POST /channels/1/messages"."""
         self.limits: dict[str, tuple[int, float]] = {}
         """By call: how many are taken in how many seconds."""
         self.world = World(self.changed, lambda file: f"{self.url}/files/{file}")
@@ -110,6 +112,8 @@ class DiscordStandIn(StandIn):
         if (limited := self._limited(name)) is not None:
             return limited
         self._judge(call)
+        if (script := self.scripts.get(address(call))) is not None:
+            return _json(script.status, script.next(), self._rate_headers(name))
         status, body = self._gateway_told() if name == "get_bot_gateway" else CALLS[name][2](self.world, bot, call)
         self.changed()
         if isinstance(fault, Drop):
@@ -177,6 +181,12 @@ class DiscordStandIn(StandIn):
     async def _lost(self, request: web.Request) -> web.Response:
         self.violations.append(f"{request.method} {request.path} is not known to this stand-in")
         return _json(404, {"message": "404: Not Found", "code": 0}, {})
+
+
+def address(call: Call) -> str:
+    """The call's method and path under the API's address."""
+    method, path, _ = CALLS.get(call.name, ("GET", "/gateway/bot", None))
+    return f"{method} {path.format(**call.path)}"
 
 
 def _json(status: int, body: Any, headers: dict[str, str]) -> web.Response:

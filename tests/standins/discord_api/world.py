@@ -73,7 +73,8 @@ class World:
     """Pairs of a channel and the call that the bots may not make there."""
     closed: set[str] = field(default_factory=set[str])
     """People who take no private messages."""
-    presses: set[str] = field(default_factory=set[str])
+    presses: dict[str, str] = field(default_factory=dict[str, str])
+    """The token of each interaction that is to be answered yet."""
     answered: list[str] = field(default_factory=list[str])
 
     def __post_init__(self) -> None:
@@ -168,8 +169,8 @@ class World:
 
     def press(self, channel: str, message: str, by: str, data: Json) -> str:
         id = self.snowflake()
-        self.presses.add(id)
-        press = {"id": id, "type": 3, "token": f"press-token-{id}", "data": data, "message": self.messages[channel][message], **self._where(channel)}
+        self.presses[id] = f"press-token-{id}"
+        press = {"id": id, "type": 3, "token": self.presses[id], "data": data, "message": self.messages[channel][message], **self._where(channel)}
         press |= {"user": self.users[by]} if self.channels[channel]["type"] == 1 else {"member": {"user": self.users[by], "nick": None}}
         author = self.messages[channel][message]["author"]["id"]
         for bot in self.bots.values():
@@ -224,7 +225,15 @@ class World:
         bare = [{name: value for name, value in channel.items() if name != "guild_id"} for channel in channels if not channel["parent_id"]]
         threads = [channel for channel in channels if channel["parent_id"]]
         held = self.guilds[guild]
-        return {"id": guild, "name": held["name"], "joined_at": held["joined_at"], "channels": bare, "threads": threads, "members": [], "roles": []}
+        return {
+            "id": guild,
+            "name": held["name"],
+            "joined_at": held["joined_at"],
+            "channels": bare,
+            "threads": threads,
+            "members": [],
+            "roles": held.get("roles", []),
+        }
 
     def members(self, guild: str) -> list[Json]:
         return [{"user": self.users[id], "nick": None, "roles": []} for id in self.guilds[guild]["people"]]
@@ -254,3 +263,8 @@ class World:
 
     def _reaction(self, channel: str, message: str, emoji: str, by: str) -> Json:
         return {"user_id": by, "message_id": message, "emoji": self.emoji(emoji), "burst": False, "type": 0, **self._where(channel)}
+
+
+def world_time() -> str:
+    """Now, as Discord writes it."""
+    return datetime.now(UTC).isoformat()

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal
 
-from tests.standins.faults import Answer, Drop, Fault, Hold
+from tests.standins.faults import Answer, Drop, Fault, Hold, Script
 from tests.standins.graph_api.refusal import Refusal
 
 Json = dict[str, Any]
@@ -67,6 +67,8 @@ class Account:
         self.reactions: dict[str, str] = {}
         self.typing: set[str] = set()
         self.faults: list[Fault] = []
+        self.scripts: dict[str, Script] = {}
+        """By method and the last part of the path, such as "POST messages"."""
         self._url = url
         self._changed = changed
         self._numbers = count(1001)
@@ -74,6 +76,9 @@ class Account:
     def answer(self, call: Call) -> Json:
         """Raises Refusal."""
         raise NotImplementedError
+
+    def judge(self, call: Call) -> None:
+        """Raises Refusal for a call of a form that no program should ever make."""
 
     # What a test prepares
 

@@ -52,20 +52,20 @@ class GraphStandIn(StandIn):
         app.router.add_get("/files/{id}", self._download)
         return app
 
-    def add_number(self) -> WhatsAppNumber:
-        number = WhatsAppNumber(str(next(self._ids)), self._token(), lambda: self.url, self.changed)
+    def add_number(self, id: str | None = None) -> WhatsAppNumber:
+        number = WhatsAppNumber(id or str(next(self._ids)), self._token(), lambda: self.url, self.changed)
         self.accounts.append(number)
         return number
 
-    def add_page(self) -> MessagingAccount:
-        id = str(next(self._ids))
+    def add_page(self, id: str | None = None) -> MessagingAccount:
+        id = id or str(next(self._ids))
         page = MessagingAccount("page", id, self._token(), lambda: self.url, self.changed, path_id=id)
         self.accounts.append(page)
         return page
 
-    def add_instagram(self, *, page: bool = False) -> MessagingAccount:
+    def add_instagram(self, id: str | None = None, *, page: bool = False) -> MessagingAccount:
         """By Instagram Login, or through a linked Page."""
-        id = str(next(self._ids))
+        id = id or str(next(self._ids))
         path = str(next(self._ids)) if page else id
         account = MessagingAccount("instagram", id, self._token(), lambda: self.url, self.changed, path_id=path)
         self.accounts.append(account)
@@ -106,6 +106,9 @@ class GraphStandIn(StandIn):
                 await fault.let_go.wait()
             case _:
                 pass
+        if (script := account.scripts.get(f"{call.method} {call.path.rpartition('/')[2]}")) is not None:
+            account.judge(call)
+            return web.json_response(script.next(), status=script.status)
         try:
             result = account.answer(call)
         except (KeyError, TypeError, AttributeError) as error:

@@ -21,6 +21,8 @@ class WhatsAppNumber(Account):
     def __init__(self, id: str, token: str, url: Callable[[], str], changed: Callable[[], None]) -> None:
         super().__init__(id, token, url, changed)
         self.business_account = "102290129340398"
+        self.display = "15550783881"
+        self.shown_as = "+1 555-078-3881"
         self.violations: list[str] = []
         self.read: set[str] = set()
         self.templates: list[Json] = [
@@ -72,16 +74,22 @@ class WhatsAppNumber(Account):
             told["biz_opaque_callback_data"] = mark
         self.queue(self.delivery({"statuses": [told]}))
 
-    @property
-    def display(self) -> str:
-        return "15550783881"
+    def is_renamed(self, old: str, new: str) -> None:
+        """A person has another number from now on; the old one is nobody's until somebody writes from it."""
+        who = self.people.pop(old, None)
+        if who is not None:
+            self.people[new] = Person(new, who.name, who.last_wrote)
 
     # What the server asks
+
+    def judge(self, call: Call) -> None:
+        if (call.method, call.path) == ("POST", f"{self.id}/messages"):
+            self._judge(call.body)
 
     def answer(self, call: Call) -> Json:
         match call.method, call.path.split("/"):
             case "GET", [self.id]:
-                return {"id": self.id, "display_phone_number": "+1 555-078-3881", "verified_name": "Lucky Shrub"}
+                return {"id": self.id, "display_phone_number": self.shown_as, "verified_name": "Lucky Shrub"}
             case "GET", [self.business_account, "message_templates"]:
                 return self._templates(call)
             case "GET", [number] if number in self.files:
@@ -119,16 +127,23 @@ class WhatsAppNumber(Account):
             raise bad_parameter("The parameter messaging_product is required.")
         return {"id": self.store(file.content, file.name, file.mime).id}
 
-    def _message(self, body: Json) -> Json:
+    def _judge(self, body: Json) -> None:
+        """Refuses, and remembers, a message of a form that no program should ever send."""
         if body.get("messaging_product") != "whatsapp":
             raise bad_parameter("The parameter messaging_product is required.")
         if "status" in body:
-            return self._mark(body)
-        kind = body.get("type", "text")
-        require_fields(body, _FIELDS | {kind})
+            require_fields(body, frozenset({"messaging_product", "status", "message_id", "typing_indicator"}))
+            return
+        require_fields(body, _FIELDS | {body.get("type", "text")})
         if (described := spec.load()) is not None and (found := described.faults(body)):
             self.violations += found
             raise bad_parameter("Invalid parameter", details=found[0])
+
+    def _message(self, body: Json) -> Json:
+        self._judge(body)
+        if "status" in body:
+            return self._mark(body)
+        kind = body.get("type", "text")
         person = self._recipient(body)
         if kind not in body:
             raise Refusal(400, 131008, "(#131008) Required parameter is missing", details=f"Parameter '{kind}' is mandatory for type '{kind}'")
@@ -138,10 +153,10 @@ class WhatsAppNumber(Account):
         return self._sent(body, person, content)
 
     def _mark(self, body: Json) -> Json:
-        require_fields(body, frozenset({"messaging_product", "status", "message_id", "typing_indicator"}))
         message = self.messages.get(body.get("message_id", ""))
-        if body["status"] != "read" or message is None:
-            raise bad_parameter("Invalid parameter", details="Message not found.")
+        if body["status"] != "read" or message is None or "from" not in message:
+            details = "Please provide a valid wamid from a received message"
+            raise Refusal(400, 131009, "(#131009) Parameter value is not valid", details=details)
         self.read.add(message["id"])
         if "typing_indicator" in body:
             if body["typing_indicator"] != {"type": "text"}:

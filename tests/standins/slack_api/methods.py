@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.standins.slack_api.refusal import Refusal
-from tests.standins.slack_api.workspace import APP, BOT, BOT_ID, TEAM, Channel, Json, StoredFile, Workspace, history_scope
+from tests.standins.slack_api.workspace import APP, BOT, BOT_ID, Channel, Json, StoredFile, Workspace, history_scope
 
 MAX_TEXT = 40_000
 MAX_BLOCKS = 50
@@ -102,7 +102,7 @@ def shown(message: Json, with_metadata: bool) -> Json:
 
 
 def auth_test(workspace: Workspace, params: Params) -> Json:
-    return {"url": "https://stand-in.slack.com/", "team": "Stand-in", "user": "robo", "team_id": TEAM, "user_id": BOT, "bot_id": BOT_ID}
+    return {"url": "https://stand-in.slack.com/", "team": "Stand-in", "user": "robo", **workspace.installed_in, "user_id": BOT, "bot_id": BOT_ID}
 
 
 def post_message(workspace: Workspace, params: Params) -> Json:
@@ -201,6 +201,8 @@ def conversations_members(workspace: Workspace, params: Params) -> Json:
 
 
 def users_conversations(workspace: Workspace, params: Params) -> Json:
+    if workspace.needs_team and "team_id" not in params:
+        raise Refusal("missing_argument")
     words = {"public_channel": "channel", "private_channel": "group", "mpim": "mpim", "im": "im"}
     kinds = {words[kind] for kind in params.get("types", "public_channel").split(",")}
     mine = [channel for channel in workspace.channels.values() if BOT in channel.members and channel.kind in kinds and not channel.is_archived]

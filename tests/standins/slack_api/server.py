@@ -11,7 +11,7 @@ from aiohttp import web
 
 from providers.base import WebhookRequest
 from tests.standins.base import StandIn, hang_up
-from tests.standins.faults import Answer, Drop, Fault, Hold
+from tests.standins.faults import Answer, Drop, Fault, Hold, Script
 from tests.standins.slack_api import spec
 from tests.standins.slack_api.methods import METHODS, need
 from tests.standins.slack_api.refusal import Refusal
@@ -33,6 +33,10 @@ class SlackStandIn(StandIn, Workspace):
         Workspace.__init__(self, lambda: f"http://127.0.0.1:{self.port}", self.changed)
         self.calls: list[Call] = []
         self.faults: list[Fault] = []
+        self.scripts: dict[str, Script] = {}
+        """By method."""
+        self.responses: list[Json] = []
+        """What was posted to a response_url."""
         self.sockets = SocketMode(self)
         self.listener = lambda payload: self.sockets.push("events_api", payload)
 
@@ -51,6 +55,7 @@ class SlackStandIn(StandIn, Workspace):
         app.router.add_post("/upload/v1/{file}", self._upload)
         app.router.add_get("/files-pri/{team_and_file}/download/{name}", self._download)
         app.router.add_get("/link/", self.sockets.serve)
+        app.router.add_post("/response/{number}", self._respond)
         return app
 
     def calls_of(self, method: str) -> list[Call]:
@@ -113,6 +118,8 @@ class SlackStandIn(StandIn, Workspace):
         token = params.pop("token", "") or request.headers.get("Authorization", "").removeprefix("Bearer ")
         self._authorize(method, token)
         self._judge(method, params)
+        if (script := self.scripts.get(method)) is not None:
+            return web.json_response(script.next(), status=script.status)
         answer = self._open_socket() if method == "apps.connections.open" else METHODS[method].run(self, params)
         self.changed()
         if isinstance(fault, Answer):
@@ -153,22 +160,27 @@ class SlackStandIn(StandIn, Workspace):
         if method == "apps.connections.open":
             return
         known = METHODS.get(method)
-        if known is None:
+        if known is None and method not in self.scripts:
             self.violations.append(f"{method} is no method of this stand-in")
             raise Refusal("unknown_method")
-        found = [f"{method}: {name} is required" for name in known.required - params.keys()]
+        found = [f"{method}: {name} is required" for name in known.required - params.keys()] if known else []
         if (described := spec.load()) is not None:
             found += described.faults(method, params)
         if found:
             self.violations += found
             raise Refusal("invalid_arguments", response_metadata={"messages": found})
-        if known.scopes and not known.scopes & self.scopes:
+        if known and known.scopes and not known.scopes & self.scopes:
             need(self, min(known.scopes))
 
     def _open_socket(self) -> Json:
         if "connections:write" not in self.app_scopes:
             raise Refusal("missing_scope", needed="connections:write", provided="")
         return {"url": self.sockets.ticket(self.url())}
+
+    async def _respond(self, request: web.Request) -> web.StreamResponse:
+        self.responses.append(await request.json())
+        self.changed()
+        return web.json_response({"ok": True})
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
         fault = self._take_fault("upload")

@@ -62,6 +62,10 @@ class Workspace:
         self.scopes = set(ALL_SCOPES)
         self.app_scopes = {"connections:write"}
         self.revoked: set[str] = set()
+        self.installed_in: Json = {"team_id": TEAM}
+        """Of auth.test: the workspace, or the organization."""
+        self.needs_team = False
+        """Installed for an organization, methods that list want a team_id."""
         self.history_page = 999
         """15 for an app that is sold outside the Marketplace."""
         self.share_delay = 0
@@ -86,13 +90,13 @@ class Workspace:
 
     # What a test prepares
 
-    def person(self, name: str = "Ann") -> str:
-        id = self.next_id("U")
+    def person(self, name: str = "Ann", id: str | None = None) -> str:
+        id = id or self.next_id("U")
         self.users[id] = _user(id, name.casefold(), name)
         return id
 
-    def channel(self, name: str = "general", *members: str, kind: str = "channel", with_bot: bool = True) -> str:
-        id = self.next_id({"im": "D", "mpim": "G"}.get(kind, "C"))
+    def channel(self, name: str = "general", *members: str, kind: str = "channel", with_bot: bool = True, id: str | None = None) -> str:
+        id = id or self.next_id({"im": "D", "mpim": "G"}.get(kind, "C"))
         self.channels[id] = Channel(id, name, kind, [*members, *([BOT] if with_bot else [])], members[0] if members else BOT)
         return id
 

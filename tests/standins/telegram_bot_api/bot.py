@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal
 
-from tests.standins.faults import Answer, Drop, Fault, Hold
+from tests.standins.faults import Answer, Drop, Fault, Hold, Script
 
 Json = dict[str, Any]
 
@@ -86,6 +86,8 @@ class StandInBot:
     sent: list[Call] = field(default_factory=list[Call])
     """The calls that became a message."""
     faults: list[Fault] = field(default_factory=list[Fault])
+    scripts: dict[str, Script] = field(default_factory=dict[str, Script])
+    """By method, in lower case."""
     poll: "asyncio.Future[str | None] | None" = None
     """The waiting getUpdates: done with None when there is news, with the reason when it is thrown out."""
 
@@ -203,11 +205,15 @@ class StandInBot:
         self.messages[chat, number] = message
         return message
 
-    def update(self, kind: str, payload: Json) -> None:
+    def update(self, kind: str, payload: Json) -> Json | None:
+        """The update, with the number that it got; None for one of a kind that the bot does not ask for."""
         wanted = kind not in NOT_BY_DEFAULT if self.allowed_updates is None else kind in self.allowed_updates
-        if wanted:
-            self.pending.append({"update_id": next(self._update_ids), kind: payload})
-            self.wake(None)
+        if not wanted:
+            return None
+        update: Json = {"update_id": next(self._update_ids), kind: payload}
+        self.pending.append(update)
+        self.wake(None)
+        return update
 
     def wake(self, reason: str | None) -> None:
         if self.poll is not None and not self.poll.done():

@@ -102,6 +102,8 @@ class TelegramStandIn(StandIn):
             case _:
                 pass
         self._judge(call)
+        if (script := bot.scripts.get(call.method.lower())) is not None:
+            return web.json_response(script.next(), status=script.status)
         result = await self._get_updates(bot, call) if call.method.lower() == "getupdates" else METHODS[call.method.lower()].run(bot, call)
         self.changed()
         if isinstance(fault, Drop):
