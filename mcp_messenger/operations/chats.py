@@ -8,8 +8,8 @@ from db import chats
 from db.chats import ChatRow
 from db.instances import InstanceRow
 from mcp_messenger.errors import NoSuchChat
-from mcp_messenger.instances import classes
 from mcp_messenger.operations import cursor as cursors
+from mcp_messenger.operations.addresses import recipient
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Cursor, FromOthers, Limit, OfInstance, PlatformId
 from mcp_messenger.operations.views import ChatView, ContactView, chat_view, contact_view
@@ -54,10 +54,9 @@ async def get_chat(app: App, caller: Caller, args: OfChat) -> ChatAnswer:
 
 
 async def known_chat(app: App, row: InstanceRow, chat_id: str) -> ChatRow:
-    """The chat, under the id it has by now. Raises NoSuchChat."""
-    chat = await chats.get(app.database, row.id, (await classes.load(row.provider)).address(chat_id))
-    if chat is not None and chat.migrated_to is not None:
-        chat = await chats.get(app.database, row.id, chat.migrated_to)
+    """Return the chat under the id it has now. Raises NoSuchChat."""
+    to = await recipient(app, row, chat_id)
+    chat = await chats.get(app.database, row.id, to.chat_id)
     if chat is None:
         raise NoSuchChat(chat_id)
     return chat

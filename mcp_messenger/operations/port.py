@@ -8,16 +8,28 @@ from mcp_messenger.relay.port import RemotePort
 from providers.base import Provider
 from providers.errors import Unsupported
 from providers.models import Capability, InstanceState
-from providers.states import states_for
+from providers.states import WORKING, states_for
 
 
 async def port(app: App, row: InstanceRow, capability: Capability) -> Provider | RemotePort:
-    """Here or in the process that runs the instance. Raises Unsupported before NotReady: what can never work is said first."""
+    """Return the provider, here or in the process that runs the instance.
+
+    Raises Unsupported before NotReady: what can never work is said first.
+    """
     cls = await classes.load(row.provider)
     if capability not in cls.capabilities:
         raise Unsupported(row.provider, capability)
+    return _in_state(app, row, states_for(capability))
+
+
+def connected_port(app: App, row: InstanceRow) -> Provider | RemotePort:
+    """Return the provider for a question that every messenger answers. Raises NotReady."""
+    return _in_state(app, row, WORKING)
+
+
+def _in_state(app: App, row: InstanceRow, states: frozenset[InstanceState]) -> Provider | RemotePort:
     owned = app.supervisor.get(row.id)
     state = InstanceState(row.status) if owned is None else owned.provider.state.state
-    if state not in states_for(capability):
+    if state not in states:
         raise NotReady(str(row.id), state)
     return RemotePort(app.calls.asker(row.id)) if owned is None else owned.provider

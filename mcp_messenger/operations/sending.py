@@ -14,6 +14,7 @@ from mcp_messenger.errors import InvalidInput, NotReady
 from mcp_messenger.instances import classes
 from mcp_messenger.net.network_policy import NetworkPolicy
 from mcp_messenger.net.uploads import MediaPolicy, load_upload
+from mcp_messenger.operations.addresses import Recipient, recipient
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.chats import known_chat
 from mcp_messenger.operations.messages import OfMessage, known_message, platform_id_of
@@ -25,7 +26,6 @@ from providers.base import Provider
 from providers.errors import MessengerError
 from providers.models import (
     Capability,
-    ChatKind,
     Choice,
     Contact,
     Draft,
@@ -210,12 +210,12 @@ async def _send(
 ) -> SendAnswer:
     """`content` is of Draft's fields."""
     row = await instance_of(app.database, caller, args.instance_id)
-    chat_id, kind = await chat_of(app, row, args.to)
+    to = await recipient(app, row, args.to)
     draft = Draft(
         client_id="0",
-        chat_id=chat_id,
+        chat_id=to.chat_id,
         reply_to=await _reply_target(app, row, args.reply_to),
-        thread_id=args.thread_id,
+        thread_id=args.thread_id or to.thread_id,
         silent=args.silent,
         extra={**args.extra, "split": True} if split else args.extra,
         **content,
@@ -225,19 +225,10 @@ async def _send(
         return answer(await app.outbox.wait_settled(row.id, message_id, WAIT_FOR_PLATFORM))
     (await checker(app, row)).check(draft)
     _require_sendable(app, row)
-    async with app.feed.waiter(row.id, chat_id) as grown:
-        message_id = await app.outbox.queue(row.id, draft, kind=kind, idempotency_key=args.idempotency_key)
+    async with app.feed.waiter(row.id, to.chat_id) as grown:
+        message_id = await app.outbox.queue(row.id, draft, kind=to.kind, idempotency_key=args.idempotency_key)
         await app.supervisor.wake_outbox(row.id)
         return answer(await app.outbox.wait_settled(row.id, message_id, WAIT_FOR_PLATFORM, since_queued=grown))
-
-
-async def chat_of(app: App, row: InstanceRow, to: str) -> tuple[str, ChatKind]:
-    """The chat's id by now, and its kind. A chat that we never saw is the platform's to know."""
-    to = (await classes.load(row.provider)).address(to)
-    chat = await chats.get(app.database, row.id, to)
-    if chat is None:
-        return to, ChatKind.UNKNOWN
-    return chat.migrated_to or chat.id, ChatKind(chat.kind)
 
 
 async def _reply_target(app: App, row: InstanceRow, message_id: str | None) -> str | None:
@@ -309,14 +300,17 @@ class SendCheck(Output):
 
 async def check_send(app: App, caller: Caller, args: CheckSend) -> SendCheck:
     row = await instance_of(app.database, caller, args.instance_id)
-    chat_id, kind = await chat_of(app, row, args.to)
     provider = await checker(app, row)
     owned = app.supervisor.get(row.id)
     problem: MessengerError | None = None
+    to: Recipient | None = None
     try:
-        provider.check(Draft(client_id="0", chat_id=chat_id, text=args.message, format=args.format))
+        to = await recipient(app, row, args.to)
+        provider.check(Draft(client_id="0", chat_id=to.chat_id, thread_id=to.thread_id, text=args.message, format=args.format))
         _require_sendable(app, row)
-        require_open_window(provider, await chats.get(app.database, row.id, chat_id))
+        if to.closed is not None:
+            raise provider_errors.Forbidden(to.closed, hint="Nothing can be sent there until the other side opens the chat again.")
+        require_open_window(provider, await chats.get(app.database, row.id, to.chat_id))
     except MessengerError as error:
         problem = error
     return SendCheck(
@@ -327,7 +321,7 @@ async def check_send(app: App, caller: Caller, args: CheckSend) -> SendCheck:
         length=provider.limits.text_unit.length(args.message),
         max_length=provider.limits.max_text,
         length_unit=provider.limits.text_unit,
-        wait_seconds=round(owned.pacing.wait(chat_id, kind), 3) if owned is not None else 0.0,
+        wait_seconds=round(owned.pacing.wait(to.chat_id, to.kind), 3) if owned is not None and to is not None else 0.0,
     )
 
 
@@ -416,6 +410,6 @@ class SetTyping(OfInstance):
 
 async def set_typing(app: App, caller: Caller, args: SetTyping) -> Nothing:
     row = await instance_of(app.database, caller, args.instance_id)
-    chat_id, _ = await chat_of(app, row, args.chat_id)
-    await (await port(app, row, Capability.TYPING)).set_typing(chat_id, args.typing)
+    to = await recipient(app, row, args.chat_id)
+    await (await port(app, row, Capability.TYPING)).set_typing(to.chat_id, args.typing)
     return Nothing()

@@ -8,7 +8,7 @@ from db import messages
 from db.events import EventRow
 from db.instances import InstanceRow
 from mcp_messenger.errors import InvalidInput
-from mcp_messenger.instances import classes
+from mcp_messenger.operations.addresses import recipient
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.messages import OfMessage, known_message, page
 from mcp_messenger.operations.operation import FromOthers, Limit, OfInstance, PlatformId
@@ -42,7 +42,7 @@ def parse_cursor(cursor: str) -> int:
 
 async def wait_for_messages(app: App, caller: Caller, args: WaitForMessages) -> NewMessages:
     row = await instance_of(app.database, caller, args.instance_id)
-    chat_id = args.chat_id and (await classes.load(row.provider)).address(args.chat_id)
+    chat_id = None if args.chat_id is None else (await recipient(app, row, args.chat_id)).chat_id
     cursor = await log.last(app.database) if args.cursor is None else parse_cursor(args.cursor)
     deadline = anyio.current_time() + args.timeout
     while True:

@@ -1,0 +1,116 @@
+"""Which chat an id means: aliases, ids that a chat had before, and chats that take no messages."""
+
+from dataclasses import dataclass
+from typing import LiteralString
+from uuid import UUID
+
+from db.advisory_locks import HOLD_LOG
+from db.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class FoundChat:
+    """The chat that an id means. `thread_id`: the id is a thread of it. `closed`: why it takes no messages, None where it does."""
+
+    chat_id: str
+    thread_id: str | None
+    kind: str
+    title: str
+    closed: str | None
+
+
+FIND: LiteralString = """
+    SELECT coalesce(moved.id, named.id, alias.chat_id, closure.chat_id) AS chat_id, alias.thread_id,
+        coalesce(moved.kind, named.kind, 'unknown') AS kind, coalesce(moved.title, named.title, '') AS title, closure.reason AS closed
+    FROM (SELECT %(instance_id)s::uuid AS instance_id, %(id)s::text AS id) AS asked
+    LEFT JOIN chat_aliases AS alias ON alias.instance_id = asked.instance_id AND alias.alias = asked.id
+    LEFT JOIN chats AS named ON named.instance_id = asked.instance_id AND named.id = coalesce(alias.chat_id, asked.id)
+    LEFT JOIN chats AS moved ON moved.instance_id = asked.instance_id AND moved.id = named.migrated_to
+    LEFT JOIN chat_closures AS closure ON closure.instance_id = asked.instance_id
+        AND closure.chat_id = coalesce(moved.id, named.id, alias.chat_id, asked.id)
+    WHERE coalesce(moved.id, named.id, alias.chat_id, closure.chat_id) IS NOT NULL"""
+
+
+async def find(database: Database, instance_id: UUID, id: str) -> FoundChat | None:
+    """Return the chat that `id` means now; None where nothing is known of it."""
+    return await database.one(FoundChat, FIND, {"instance_id": instance_id, "id": id})
+
+
+ADD_ALIAS: LiteralString = """
+    INSERT INTO chat_aliases (instance_id, alias, chat_id, thread_id) VALUES (%(instance_id)s, %(alias)s, %(chat_id)s, %(thread_id)s)
+    ON CONFLICT (instance_id, alias) DO UPDATE SET chat_id = excluded.chat_id, thread_id = excluded.thread_id
+    WHERE (chat_aliases.chat_id, chat_aliases.thread_id) IS DISTINCT FROM (excluded.chat_id, excluded.thread_id)
+    RETURNING alias"""
+# An alias of an alias would be looked up twice. An id that is a chat's own is none of another.
+POINT_ALIASES: LiteralString = """
+    UPDATE chat_aliases SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(alias)s AND alias <> %(chat_id)s"""
+DROP_ALIAS: LiteralString = "DELETE FROM chat_aliases WHERE instance_id = %(instance_id)s AND alias = %(chat_id)s"
+MOVE_CHAT: LiteralString = """
+    INSERT INTO chats (instance_id, id, kind, title, username, phone, unread, last_message_id, last_at, last_incoming_at)
+    SELECT instance_id, %(chat_id)s, kind, title, username, phone, unread, last_message_id, last_at, last_incoming_at
+    FROM chats WHERE instance_id = %(instance_id)s AND id = %(alias)s
+    ON CONFLICT (instance_id, id) DO UPDATE SET
+        kind = CASE WHEN chats.kind = 'unknown' THEN excluded.kind ELSE chats.kind END,
+        title = coalesce(nullif(chats.title, ''), excluded.title),
+        username = coalesce(chats.username, excluded.username), phone = coalesce(chats.phone, excluded.phone),
+        unread = chats.unread + excluded.unread,
+        last_message_id = CASE WHEN chats.last_at >= excluded.last_at THEN chats.last_message_id
+            ELSE coalesce(excluded.last_message_id, chats.last_message_id) END,
+        last_at = greatest(chats.last_at, excluded.last_at),
+        last_incoming_at = greatest(chats.last_incoming_at, excluded.last_incoming_at)
+    RETURNING id"""
+DROP_CHAT: LiteralString = "DELETE FROM chats WHERE instance_id = %(instance_id)s AND id = %(alias)s"
+MOVE_MESSAGES: LiteralString = """
+    UPDATE messages SET chat_id = %(chat_id)s, thread_id = coalesce(thread_id, %(thread_id)s)
+    WHERE instance_id = %(instance_id)s AND chat_id = %(alias)s"""
+MOVE_OUTBOX: LiteralString = "UPDATE outbox SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(alias)s"
+MOVE_DELIVERIES: LiteralString = """
+    UPDATE deliveries SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(alias)s AND status = 'pending'"""
+LOG_MERGE: LiteralString = """
+    WITH logged AS (
+        INSERT INTO events (id, instance_id, type, chat_id, data)
+        VALUES (nextval('event_numbers'), %(instance_id)s, 'chat_migrated', %(chat_id)s, jsonb_build_object('old_id', %(alias)s::text))
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true'
+    )
+    SELECT id, pg_notify('mcp_messenger_events', id::text) FROM logged"""
+
+
+async def join(database: Database, instance_id: UUID, alias: str, chat_id: str, thread_id: str | None = None) -> int | None:
+    """Make `alias` another id of the chat (or of a thread in it), and merge what was kept under it.
+
+    Returns the event's number where a chat was merged; None where there was nothing under the alias, or it is known already.
+    """
+    params = {"instance_id": instance_id, "alias": alias, "chat_id": chat_id, "thread_id": thread_id}
+    async with database.transaction() as connection:
+        await connection.execute(HOLD_LOG)
+        if await (await connection.execute(ADD_ALIAS, params)).fetchone() is None:
+            return None
+        await connection.execute(DROP_ALIAS, params)
+        await connection.execute(POINT_ALIASES, params)
+        merged = await (await connection.execute(MOVE_CHAT, params)).fetchone()
+        for statement in (DROP_CHAT, MOVE_MESSAGES, MOVE_OUTBOX, MOVE_DELIVERIES):
+            await connection.execute(statement, params)
+        if merged is None:
+            return None
+        row = await (await connection.execute(LOG_MERGE, params)).fetchone()
+    return None if row is None else row[0]
+
+
+CLOSE: LiteralString = """
+    INSERT INTO chat_closures (instance_id, chat_id, reason, at) VALUES (%(instance_id)s, %(chat_id)s, %(reason)s, %(at)s)
+    ON CONFLICT (instance_id, chat_id) DO UPDATE SET reason = excluded.reason, at = excluded.at"""
+OPEN: LiteralString = "DELETE FROM chat_closures WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s"
+
+
+SUCCESSION: LiteralString = (
+    "SELECT extract(epoch FROM at)::bigint FROM chat_successions WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s"
+)
+
+
+async def succession(database: Database, instance_id: UUID, chat_id: str) -> int | None:
+    """Return when (in seconds since 1970) somebody else took over the chat's id; None where nobody did."""
+    return await database.value(SUCCESSION, {"instance_id": instance_id, "chat_id": chat_id})

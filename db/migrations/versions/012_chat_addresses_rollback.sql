@@ -1,0 +1,3 @@
+DROP TABLE IF EXISTS public.chat_successions, public.chat_closures, public.chat_aliases;
+
+DELETE FROM public.schema_migrations WHERE version = '012_chat_addresses';
