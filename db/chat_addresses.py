@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from typing import LiteralString
 from uuid import UUID
 
-from db.advisory_locks import HOLD_LOG
 from db.database import Database
+from db.inbound import hold_log
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ async def join(database: Database, instance_id: UUID, alias: str, chat_id: str, 
     """
     params = {"instance_id": instance_id, "alias": alias, "chat_id": chat_id, "thread_id": thread_id}
     async with database.transaction() as connection:
-        await connection.execute(HOLD_LOG)
+        await hold_log(connection)
         if await (await connection.execute(ADD_ALIAS, params)).fetchone() is None:
             return None
         await connection.execute(DROP_ALIAS, params)
@@ -100,15 +100,8 @@ async def join(database: Database, instance_id: UUID, alias: str, chat_id: str, 
     return None if row is None else row[0]
 
 
-CLOSE: LiteralString = """
-    INSERT INTO chat_closures (instance_id, chat_id, reason, at) VALUES (%(instance_id)s, %(chat_id)s, %(reason)s, %(at)s)
-    ON CONFLICT (instance_id, chat_id) DO UPDATE SET reason = excluded.reason, at = excluded.at"""
-OPEN: LiteralString = "DELETE FROM chat_closures WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s"
-
-
-SUCCESSION: LiteralString = (
-    "SELECT extract(epoch FROM at)::bigint FROM chat_successions WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s"
-)
+SUCCESSION: LiteralString = """
+    SELECT extract(epoch FROM at)::bigint FROM chat_successions WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s"""
 
 
 async def succession(database: Database, instance_id: UUID, chat_id: str) -> int | None:

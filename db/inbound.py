@@ -36,13 +36,21 @@ class Appended:
     """The newest event of the whole call."""
 
 
+# A notice of the platform (kind `system`) is no word of the other side. A live word from an id whose owner moved away is somebody else's.
 APPEND_MESSAGES: LiteralString = """
     WITH guard AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(event_log)s)), input AS MATERIALIZED (
-        SELECT row.* FROM guard, jsonb_to_recordset(%(rows)s) AS row (
+        SELECT row.position, row.instance_id, coalesce(alias.chat_id, row.chat_id) AS chat_id, row.platform_id, row.outgoing,
+            CASE WHEN row.sender_id = row.chat_id THEN coalesce(alias.chat_id, row.sender_id) ELSE row.sender_id END AS sender_id,
+            row.sender_name, row.kind, row.body, row.reply_to, coalesce(row.thread_id, alias.thread_id) AS thread_id, row.content, row.raw,
+            row.sent_at, row.backfill, row.chat_kind, row.chat_title, row.chat_username, row.chat_phone,
+            row.contact_name, row.contact_username, row.contact_phone, row.contact_is_bot, row.trace,
+            NOT row.outgoing AND row.kind <> 'system' AS is_word, row.kind <> 'system' AND NOT row.content ? 'standby' AS may_wake
+        FROM guard, jsonb_to_recordset(%(rows)s) AS row (
             position int, instance_id uuid, epoch bigint, chat_id text, platform_id text, outgoing boolean, sender_id text, sender_name text,
             kind text, body text, reply_to text, thread_id text, content jsonb, raw jsonb, sent_at timestamptz, backfill boolean,
             chat_kind text, chat_title text, chat_username text, chat_phone text,
             contact_name text, contact_username text, contact_phone text, contact_is_bot boolean, trace jsonb)
+        LEFT JOIN chat_aliases AS alias ON alias.instance_id = row.instance_id AND alias.alias = row.chat_id
         WHERE row.epoch IS NULL OR EXISTS (
             SELECT FROM leases WHERE leases.instance_id = row.instance_id AND leases.epoch = row.epoch)
     ), inserted AS (
@@ -54,16 +62,28 @@ APPEND_MESSAGES: LiteralString = """
         ON CONFLICT (instance_id, platform_id) WHERE platform_id IS NOT NULL DO NOTHING
         RETURNING id, instance_id, platform_id
     ), fresh AS MATERIALIZED (
-        SELECT inserted.id AS message_id, input.* FROM inserted JOIN input USING (instance_id, platform_id)
+        SELECT inserted.id AS message_id, input.position, instance_id, input.chat_id, input.outgoing, input.sender_id, input.sent_at, input.backfill,
+            input.chat_kind, input.chat_title, input.chat_username, input.chat_phone, input.contact_name, input.contact_username,
+            input.contact_phone, input.contact_is_bot, input.trace, input.is_word, input.may_wake
+        FROM inserted JOIN input USING (instance_id, platform_id)
+    ), succeeded AS (
+        INSERT INTO chat_successions (instance_id, chat_id)
+        SELECT DISTINCT fresh.instance_id, fresh.chat_id FROM fresh JOIN chats ON chats.instance_id = fresh.instance_id AND chats.id = fresh.chat_id
+        WHERE chats.migrated_to IS NOT NULL AND fresh.is_word AND NOT fresh.backfill
+        ON CONFLICT (instance_id, chat_id) DO UPDATE SET at = now()
     ), talked AS (
         INSERT INTO chats (instance_id, id, kind, title, username, phone, unread, last_message_id, last_at, last_incoming_at)
         SELECT DISTINCT ON (instance_id, chat_id) instance_id, chat_id, chat_kind, chat_title, chat_username, chat_phone,
-            count(*) FILTER (WHERE NOT outgoing AND NOT backfill) OVER chat, message_id, sent_at, max(sent_at) FILTER (WHERE NOT outgoing) OVER chat
+            count(*) FILTER (WHERE is_word AND NOT backfill) OVER chat, message_id, sent_at, max(sent_at) FILTER (WHERE is_word) OVER chat
         FROM fresh WINDOW chat AS (PARTITION BY instance_id, chat_id) ORDER BY instance_id, chat_id, sent_at DESC, message_id DESC
         ON CONFLICT (instance_id, id) DO UPDATE SET
             kind = CASE WHEN excluded.kind = 'unknown' THEN chats.kind ELSE excluded.kind END,
-            title = coalesce(nullif(excluded.title, ''), chats.title),
-            username = coalesce(excluded.username, chats.username), phone = coalesce(excluded.phone, chats.phone),
+            title = CASE WHEN chats.migrated_to IS NOT NULL AND excluded.unread > 0 THEN excluded.title
+                ELSE coalesce(nullif(excluded.title, ''), chats.title) END,
+            username = CASE WHEN chats.migrated_to IS NOT NULL AND excluded.unread > 0 THEN excluded.username
+                ELSE coalesce(excluded.username, chats.username) END,
+            phone = coalesce(excluded.phone, chats.phone),
+            migrated_to = CASE WHEN excluded.unread > 0 THEN NULL ELSE chats.migrated_to END,
             unread = chats.unread + excluded.unread,
             last_message_id = CASE WHEN chats.last_at > excluded.last_at THEN chats.last_message_id ELSE excluded.last_message_id END,
             last_at = greatest(chats.last_at, excluded.last_at),
@@ -80,7 +100,7 @@ APPEND_MESSAGES: LiteralString = """
         SELECT nextval('event_numbers'), instance_id, 'message', chat_id, message_id,
             CASE WHEN trace IS NULL THEN '{}' ELSE jsonb_build_object('trace', trace) END
         FROM (SELECT instance_id, chat_id, message_id, trace FROM fresh WHERE NOT backfill ORDER BY position) AS news
-        RETURNING id, instance_id, chat_id
+        RETURNING id, instance_id, chat_id, message_id
     ), active AS (
         UPDATE message_instances SET last_activity_at = now() FROM (SELECT DISTINCT instance_id FROM fresh WHERE NOT backfill) AS heard
         WHERE id = heard.instance_id AND (last_activity_at IS NULL OR last_activity_at < now() - interval '10 seconds')
@@ -91,7 +111,8 @@ APPEND_MESSAGES: LiteralString = """
     ), asked AS (
         INSERT INTO deliveries (event_id, instance_id, chat_id, target, run_at)
         SELECT logged.id, logged.instance_id, logged.chat_id, 'agno', now() + interval '1.5 seconds'
-        FROM logged JOIN message_instances i ON i.id = logged.instance_id WHERE i.agno_enable AND i.agent_id <> '' ORDER BY logged.id
+        FROM logged JOIN fresh USING (message_id) JOIN message_instances i ON i.id = logged.instance_id
+        WHERE fresh.may_wake AND i.agno_enable AND i.agent_id <> '' ORDER BY logged.id
     )
     SELECT input.position, fresh.message_id, (SELECT max(id) FROM logged) AS event_id,
         (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
@@ -113,12 +134,12 @@ EDIT: LiteralString = """
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
             SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
     ), changed AS (
-        UPDATE messages SET body = %(text)s, edited_at = %(at)s
-        FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s AND body <> %(text)s
-        RETURNING messages.id
+        UPDATE messages SET body = %(text)s, content = content || %(content)s, edited_at = %(at)s
+        FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s AND (body <> %(text)s OR NOT content @> %(content)s)
+        RETURNING messages.id, messages.chat_id
     ), logged AS (
         INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
-        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
         RETURNING id, instance_id, chat_id
     ), due AS (
         INSERT INTO deliveries (event_id, instance_id, chat_id, target)
@@ -135,10 +156,10 @@ DELETE: LiteralString = """
     ), changed AS (
         UPDATE messages SET deleted_at = %(at)s
         FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s AND deleted_at IS NULL
-        RETURNING messages.id
+        RETURNING messages.id, messages.chat_id
     ), logged AS (
         INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
-        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
         RETURNING id, instance_id, chat_id
     ), due AS (
         INSERT INTO deliveries (event_id, instance_id, chat_id, target)
@@ -157,10 +178,10 @@ REACT: LiteralString = """
             coalesce(content->'reactions', '{}') || jsonb_build_object(%(sender_id)s::text, to_jsonb(%(emojis)s::text[])))
         FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s
             AND content->'reactions'->%(sender_id)s::text IS DISTINCT FROM to_jsonb(%(emojis)s::text[])
-        RETURNING messages.id
+        RETURNING messages.id, messages.chat_id
     ), logged AS (
         INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
-        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
         RETURNING id, instance_id, chat_id
     ), due AS (
         INSERT INTO deliveries (event_id, instance_id, chat_id, target)
@@ -180,10 +201,32 @@ RECEIPT: LiteralString = """
         FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s AND outgoing
             AND array_position(ARRAY['sent', 'failed', 'delivered', 'read'], status)
                 < array_position(ARRAY['sent', 'failed', 'delivered', 'read'], %(status)s)
-        RETURNING messages.id
+        RETURNING messages.id, messages.chat_id
     ), logged AS (
         INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
-        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+    FROM guard"""
+VOTE: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), changed AS (
+        UPDATE messages SET content = jsonb_set(content, '{votes}',
+            coalesce(content->'votes', '{}') || jsonb_build_object(%(sender_id)s::text, %(vote)s::jsonb))
+        FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s
+            AND content->'votes'->%(sender_id)s::text IS DISTINCT FROM %(vote)s::jsonb
+        RETURNING messages.id, messages.chat_id
+    ), logged AS (
+        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
         RETURNING id, instance_id, chat_id
     ), due AS (
         INSERT INTO deliveries (event_id, instance_id, chat_id, target)
@@ -207,6 +250,71 @@ CHAT: LiteralString = """
         WHERE (excluded.kind NOT IN ('unknown', chats.kind)) OR excluded.title NOT IN ('', chats.title)
             OR excluded.username <> coalesce(chats.username, '') OR excluded.phone <> coalesce(chats.phone, '')
         RETURNING chats.id
+    ), changed AS (
+        SELECT NULL::bigint AS id FROM written
+    ), logged AS (
+        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+    FROM guard"""
+CHAT_CLOSED: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), written AS (
+        INSERT INTO chat_closures (instance_id, chat_id, reason, at) SELECT %(instance_id)s, %(chat_id)s, %(reason)s, %(at)s FROM guard
+        ON CONFLICT (instance_id, chat_id) DO UPDATE SET reason = excluded.reason, at = excluded.at
+        WHERE chat_closures.reason <> excluded.reason
+        RETURNING chat_id
+    ), changed AS (
+        SELECT NULL::bigint AS id FROM written
+    ), logged AS (
+        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+    FROM guard"""
+CHAT_OPENED: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), written AS (
+        DELETE FROM chat_closures USING guard WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s RETURNING chat_id
+    ), changed AS (
+        SELECT NULL::bigint AS id FROM written
+    ), logged AS (
+        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+    FROM guard"""
+NOTICE: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), written AS (
+        INSERT INTO instance_errors (instance_id, code, message) SELECT %(instance_id)s, %(code)s, %(text)s FROM guard
+        ON CONFLICT (instance_id, code, message) DO UPDATE SET count = instance_errors.count + 1, at = now()
+        RETURNING code
     ), changed AS (
         SELECT NULL::bigint AS id FROM written
     ), logged AS (

@@ -212,7 +212,10 @@ DELETE: LiteralString = """
     SELECT count(gone.id) FROM gone, told"""
 PURGE: LiteralString = """
     WITH messages AS (DELETE FROM messages WHERE instance_id = %(id)s),
-        chats AS (DELETE FROM chats WHERE instance_id = %(id)s)
+        chats AS (DELETE FROM chats WHERE instance_id = %(id)s),
+        aliases AS (DELETE FROM chat_aliases WHERE instance_id = %(id)s),
+        closures AS (DELETE FROM chat_closures WHERE instance_id = %(id)s),
+        successions AS (DELETE FROM chat_successions WHERE instance_id = %(id)s)
     DELETE FROM contacts WHERE instance_id = %(id)s"""
 
 

@@ -149,7 +149,7 @@ async def search(
 FIRST_REPLY: LiteralString = """
     SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
         content, sent_at, edited_at, deleted_at, error
-    FROM messages WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND NOT outgoing
+    FROM messages WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND NOT outgoing AND kind <> 'system'
       AND (reply_to = %(platform_id)s OR (sent_at, id) > (%(sent_at)s, %(id)s))
     ORDER BY (reply_to = %(platform_id)s) IS TRUE DESC, sent_at, id LIMIT %(limit)s"""
 
@@ -191,3 +191,33 @@ TOTALS: LiteralString = """
 async def totals(database: Database, *, user_id: str | None, id: UUID | None = None) -> list[tuple[str, bool, int]]:
     """(provider, outgoing, how many)."""
     return [(row[0], row[1], row[2]) for row in await database.rows(TOTALS, {"user_id": user_id, "id": id})]
+
+
+NEWEST_INCOMING: LiteralString = """
+    SELECT platform_id FROM messages
+    WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND NOT outgoing AND kind <> 'system' AND platform_id IS NOT NULL
+    ORDER BY sent_at DESC, id DESC LIMIT 1"""
+
+
+async def newest_incoming(database: Database, instance_id: UUID, chat_id: str) -> str | None:
+    """Return the platform's id of the last message from somebody else in the chat; None where there is none."""
+    return await database.value(NEWEST_INCOMING, {"instance_id": instance_id, "chat_id": chat_id})
+
+
+RAW: LiteralString = "SELECT raw FROM messages WHERE id = %(id)s AND instance_id = %(instance_id)s"
+
+
+async def raw(database: Database, instance_id: UUID, message_id: int) -> dict[str, Any] | None:
+    """Return the message as the platform sent it; None where nothing of that was kept."""
+    return await database.value(RAW, {"id": message_id, "instance_id": instance_id})
+
+
+NUMBERS: LiteralString = """
+    SELECT answer.id, answered.id
+    FROM unnest(%(ids)s::bigint[]) AS wanted (id) JOIN messages AS answer ON answer.id = wanted.id
+    JOIN messages AS answered ON answered.instance_id = answer.instance_id AND answered.platform_id = answer.reply_to"""
+
+
+async def answered_by(database: Database, ids: Sequence[int]) -> dict[int, int]:
+    """Return, for each of these messages that answers one in the store, the number of that one."""
+    return {row[0]: row[1] for row in await database.rows(NUMBERS, {"ids": list(ids)})}

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
 
+from db import chat_addresses
 from db.advisory_locks import EVENT_LOG
 from db.database import Database
 from db.inbound import hold_log
@@ -125,10 +126,14 @@ async def next_due(database: Database, instance_id: UUID) -> float | None:
     return await database.value(NEXT_DUE, {"instance_id": instance_id})
 
 
+# `asked` is the chat as it was written to: the platform may say that the message lies in another one.
 SENT: LiteralString = """
-    WITH guard AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(event_log)s)), changed AS (
+    WITH guard AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(event_log)s)), asked AS (
+        SELECT chat_id FROM messages WHERE id = %(id)s
+    ), changed AS (
         UPDATE messages SET status = %(status)s, platform_id = %(platform_id)s, sent_at = %(sent_at)s,
-            content = content || %(content)s, error = %(error)s
+            content = content || %(content)s, error = %(error)s,
+            chat_id = coalesce(%(chat_id)s, chat_id), thread_id = coalesce(thread_id, %(thread_id)s)
         FROM guard WHERE messages.id = %(id)s AND instance_id = %(instance_id)s AND outgoing AND platform_id IS NULL
         RETURNING messages.id, instance_id, chat_id, sent_at
     ), talked AS (
@@ -151,7 +156,8 @@ SENT: LiteralString = """
     )
     SELECT id, EXISTS (
         SELECT FROM outbox WHERE outbox.instance_id = logged.instance_id AND claimed_epoch IS NULL AND message_id <> %(id)s) AS more,
-        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told,
+        (SELECT chat_id FROM asked) AS asked
     FROM logged"""
 # The platform's echo was first; its answer to us may know more of the message, such as what its file is called there.
 LEARN_CONTENT: LiteralString = """
@@ -198,9 +204,20 @@ class SettledSend:
 
 
 async def sent(
-    database: Database, instance_id: UUID, message_id: int, *, platform_id: str, sent_at: datetime, content: dict[str, Any]
+    database: Database,
+    instance_id: UUID,
+    message_id: int,
+    *,
+    platform_id: str,
+    sent_at: datetime,
+    content: dict[str, Any],
+    chat_id: str | None = None,
+    thread_id: str | None = None,
 ) -> SettledSend | None:
-    """The message went out. None: that was known already."""
+    """Record that a message went out. None: that was known already.
+
+    `chat_id` and `thread_id` say where it really lies; the chat it was written to becomes an alias of that. None: where it was written to.
+    """
     from psycopg.errors import UniqueViolation
 
     params: dict[str, Any] = {
@@ -214,6 +231,8 @@ async def sent(
         "type": "message",
         "data": jsonb({}),
         "event_log": EVENT_LOG,
+        "chat_id": chat_id,
+        "thread_id": thread_id,
     }
     try:
         rows = await database.rows(SENT, params)
@@ -225,6 +244,8 @@ async def sent(
             rows = await (await connection.execute(SENT, {**params, **lived})).fetchall()
     if not rows:
         await database.execute(LEARN_CONTENT, params)
+    elif chat_id is not None and rows[0][3] != chat_id:
+        await chat_addresses.join(database, instance_id, rows[0][3], chat_id, thread_id)
     return SettledSend(rows[0][0], rows[0][1]) if rows else None
 
 

@@ -29,7 +29,7 @@ class WaitingChat:
 
 
 WAITING: LiteralString = """
-    SELECT c.instance_id, i.provider, c.id, c.kind, c.title, c.unread, seen.mentions, NOT m.outgoing AS unanswered, c.last_at,
+    SELECT c.instance_id, i.provider, c.id, c.kind, c.title, c.unread, seen.mentions, NOT m.outgoing AND m.kind <> 'system' AS unanswered, c.last_at,
         count(*) OVER () AS total
     FROM chats c JOIN message_instances i ON i.id = c.instance_id JOIN messages m ON m.id = c.last_message_id
     CROSS JOIN LATERAL (
@@ -40,8 +40,8 @@ WAITING: LiteralString = """
     ) AS seen
     WHERE (%(instance_ids)s::uuid[] IS NULL OR c.instance_id = ANY(%(instance_ids)s::uuid[]))
       AND c.migrated_to IS NULL AND c.last_at IS NOT NULL AND c.last_at >= %(since)s
-      AND (c.unread > 0 OR NOT m.outgoing AND c.kind = 'private')
-    ORDER BY seen.mentions > 0 DESC, c.kind = 'private' AND NOT m.outgoing DESC, c.last_at DESC LIMIT %(limit)s"""
+      AND (c.unread > 0 OR NOT m.outgoing AND m.kind <> 'system' AND c.kind = 'private')
+    ORDER BY seen.mentions > 0 DESC, c.kind = 'private' AND NOT m.outgoing AND m.kind <> 'system' DESC, c.last_at DESC LIMIT %(limit)s"""
 
 
 async def waiting_chats(database: Database, *, instance_ids: Sequence[UUID] | None, since: datetime, limit: int) -> list[WaitingChat]:

@@ -13,7 +13,7 @@ from functools import partial
 import anyio
 import anyio.abc
 
-from db import agents, batches, deliveries, history, instances, messages
+from db import agents, batches, chat_addresses, deliveries, history, instances, messages
 from db.batches import TARGET, AnswerProgress, BatchedMessage
 from db.deliveries import ClaimedDelivery
 from db.errors import StoreUnavailable
@@ -129,7 +129,15 @@ class Agents:
     ) -> None:
         found = await messages.by_ids(self._database, [one.message_id for one in asked if one.message_id is not None and not one.outgoing])
         chat_id, kind = claimed.chat_id or "", ChatKind(claimed.chat_kind or ChatKind.UNKNOWN)
-        batch = Batch(row, chat_id, kind, sorted(found, key=lambda message: message.id), claimed.attempts, hold)
+        batch = Batch(
+            row,
+            chat_id,
+            kind,
+            sorted(found, key=lambda message: message.id),
+            claimed.attempts,
+            hold,
+            await chat_addresses.succession(self._database, row.id, chat_id),
+        )
         try:
             verdict = Verdict() if progress.is_growing and found else await self._judged(batch, asked)
         except AgentFailed as error:

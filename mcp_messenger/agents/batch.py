@@ -116,6 +116,8 @@ class Batch:
     messages: Sequence[MessageRow]
     attempts: int
     hold: Hold
+    since: int | None = None
+    """When somebody else took over the chat's id, in seconds since 1970: the agent begins a new conversation then. None: nobody did."""
 
     @property
     def key(self) -> str:
@@ -128,4 +130,4 @@ class Batch:
 
     @property
     def session(self) -> str:
-        return f"{self.row.id}:{self.chat_id}"
+        return f"{self.row.id}:{self.chat_id}" + ("" if self.since is None else f":{self.since}")

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import anyio
 
-from db import inbound, outbox
+from db import chat_addresses, inbound, outbox
 from db.database import Database
 from db.errors import StoreUnavailable
 from db.json import jsonb
@@ -17,13 +17,17 @@ from mcp_messenger.errors import Conflict
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.tracing import carrier, span
 from providers.models import (
+    Chat,
     ChatChanged,
+    ChatClosed,
     ChatMigrated,
     Event,
     Message,
     MessageDeleted,
     MessageEdited,
     MessageReceived,
+    NoticeReceived,
+    PollVoted,
     ReactionChanged,
     ReceiptChanged,
 )
@@ -31,6 +35,8 @@ from providers.models import (
 BATCH = 200
 IN_CONTENT = {"media", "location", "poll", "contact", "format", "chosen", "mentions_me", "forwarded", "quoted", "thread_title", "standby"}
 EARLY_RECEIPTS = 1000
+ALIASES_KNOWN = 10_000
+"""Aliases that need no look into the store; the others are looked up again."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class Inbound:
         self._metrics = metrics
         self._queue: list[_Waiting] = []
         self._pending = anyio.Event()
+        self._aliases: OrderedDict[tuple[UUID, str], str] = OrderedDict()
         self._early: OrderedDict[tuple[UUID, str], list[ReceiptChanged]] = OrderedDict()
 
     async def deliver(self, source: Source, events: Sequence[Event]) -> None:
@@ -80,6 +87,8 @@ class Inbound:
             unique.setdefault(event.message.id, event)
         if not unique:
             return
+        for event in unique.values():
+            await self._learn_aliases(source, event.chat)
         with span("receive", instance_id=source.instance_id):
             waiting = _Waiting([message_row(source, event) for event in unique.values()])
             self._queue.append(waiting)
@@ -89,6 +98,18 @@ class Inbound:
             raise waiting.error
         if waiting.refused:
             raise _replaced()
+
+    async def _learn_aliases(self, source: Source, chat: Chat) -> None:
+        for alias in chat.aliases:
+            key = (source.instance_id, alias)
+            if self._aliases.get(key) == chat.id:
+                continue
+            event_id = await chat_addresses.join(self._database, source.instance_id, alias, chat.id)
+            if event_id is not None:
+                self._feed.grew(event_id)
+            self._aliases[key] = chat.id
+            if len(self._aliases) > ALIASES_KNOWN:
+                self._aliases.popitem(last=False)
 
     async def run(self) -> None:
         """Write what waits, and while that is being committed collect the next batch."""
@@ -174,7 +195,16 @@ class Inbound:
         if nonce.isascii() and nonce.isdecimal() and int(nonce) < 2**63:
             message = event.message
             content = content_of(message)
-            settled = await outbox.sent(self._database, source.instance_id, int(nonce), platform_id=message.id, sent_at=message.at, content=content)
+            settled = await outbox.sent(
+                self._database,
+                source.instance_id,
+                int(nonce),
+                platform_id=message.id,
+                sent_at=message.at,
+                content=content,
+                chat_id=event.chat.id,
+                thread_id=message.thread_id,
+            )
         if settled is None:
             # Settled already, and then it is stored; or the nonce is another program's.
             await self._append(source, [event])
@@ -250,7 +280,8 @@ def chat_params(event: ChatChanged | ChatMigrated) -> dict[str, Any]:
 
 
 def _edited(event: MessageEdited) -> tuple[LiteralString, dict[str, Any]]:
-    return inbound.EDIT, {"chat_id": event.chat_id, "message_id": event.message_id, "text": event.text, "at": event.at}
+    content = event.model_dump(mode="json", include={"media", "location", "poll"}, exclude_none=True)
+    return inbound.EDIT, {"message_id": event.message_id, "text": event.text, "content": jsonb(content), "at": event.at}
 
 
 def _deleted(event: MessageDeleted) -> tuple[LiteralString, dict[str, Any]]:
@@ -283,9 +314,32 @@ def _chat(event: ChatChanged) -> tuple[LiteralString, dict[str, Any]]:
     return inbound.CHAT, chat_params(event)
 
 
+def _voted(event: PollVoted) -> tuple[LiteralString, dict[str, Any]]:
+    options = list(event.options)
+    vote = {"name": event.sender_name, "options": options} | ({} if event.count is None else {"count": event.count})
+    return inbound.VOTE, {
+        "message_id": event.message_id,
+        "sender_id": event.sender_id,
+        "vote": jsonb(vote),
+        "data": jsonb({"sender_id": event.sender_id, **vote}),
+    }
+
+
+def _closed(event: ChatClosed) -> tuple[LiteralString, dict[str, Any]]:
+    params = {"chat_id": event.chat_id, "reason": event.reason, "at": event.at, "data": jsonb({"reason": event.reason})}
+    return (inbound.CHAT_OPENED if event.reason is None else inbound.CHAT_CLOSED), params
+
+
+def _notice(event: NoticeReceived) -> tuple[LiteralString, dict[str, Any]]:
+    return inbound.NOTICE, {"code": event.code, "text": event.text, "data": jsonb({"code": event.code, "text": event.text})}
+
+
 _CHANGES: dict[type, Any] = {
     MessageEdited: _edited,
     MessageDeleted: _deleted,
     ReactionChanged: _reacted,
     ChatChanged: _chat,
+    PollVoted: _voted,
+    ChatClosed: _closed,
+    NoticeReceived: _notice,
 }

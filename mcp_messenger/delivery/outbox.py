@@ -197,7 +197,7 @@ class Outbox:
             # Ours and not the platform's: what the provider delivered meanwhile was not taken.
             await self._end(owned, message_id, "unknown", error.code, error.detail)
         except MessengerError as error:
-            await self._end(owned, message_id, "failed", error.code, error.detail)
+            await self._end(owned, message_id, "failed", error.code, error.detail, hint=error.hint)
         except Exception:
             log.exception("send failed unexpectedly", extra={"instance_id": str(owned.row.id), "message_id": message_id})
             await self._end(owned, message_id, "unknown", "internal_error", "Something broke while this was being sent; it may have arrived.")
@@ -214,16 +214,29 @@ class Outbox:
             content["parts"] = list(sent.parts)
 
         async def settle() -> None:
-            self._settled(owned, await outbox.sent(self._database, owned.row.id, message_id, platform_id=sent.id, sent_at=sent.at, content=content))
+            self._settled(
+                owned,
+                await outbox.sent(
+                    self._database,
+                    owned.row.id,
+                    message_id,
+                    platform_id=sent.id,
+                    sent_at=sent.at,
+                    content=content,
+                    chat_id=sent.chat_id,
+                    thread_id=sent.thread_id,
+                ),
+            )
             await self._inbound.settled(owned.row.id, sent.id)
 
         await self._surely(settle)
 
-    async def _end(self, owned: OwnedInstance, message_id: int, status: str, code: str, message: str) -> None:
+    async def _end(self, owned: OwnedInstance, message_id: int, status: str, code: str, message: str, *, hint: str | None = None) -> None:
         self._metrics.messages[owned.row.id, status] += 1
+        error = {"code": code, "message": message} | ({"hint": hint} if hint else {})
 
         async def settle() -> None:
-            self._settled(owned, await outbox.ended(self._database, message_id, status, {"code": code, "message": message}))
+            self._settled(owned, await outbox.ended(self._database, message_id, status, error))
 
         await self._surely(settle)
 

@@ -1,6 +1,7 @@
 """Reading messages: of a chat, by search, one whole, its files."""
 
 import base64
+import json
 import re
 from collections.abc import Sequence
 
@@ -29,6 +30,8 @@ WORD = re.compile(r"\w+")
 SEARCH_WORDS = 8
 HISTORY_WITHIN = 5.0
 CONTEXT_TEXT = 160
+RAW_MAX = 8000
+"""Characters."""
 INLINE_MAX = 200_000
 """Files up to this size can be answered inline, in base64."""
 
@@ -54,7 +57,7 @@ async def get_messages(app: App, caller: Caller, args: GetMessages) -> MessageLi
     found = await messages.of_chat(app.database, row.id, chat.id, before=before, limit=args.limit + 1)
     if len(found) <= args.limit and await _read_back(app, row, Chat(id=chat.id, kind=ChatKind(chat.kind), title=chat.title), found, args.limit):
         found = await messages.of_chat(app.database, row.id, chat.id, before=before, limit=args.limit + 1)
-    return await page(app, row, found, args.limit, chat_id=chat.id)
+    return await page(app, found, args.limit, chat_id=chat.id)
 
 
 async def _read_back(app: App, row: InstanceRow, chat: Chat, found: Sequence[MessageRow], limit: int) -> bool:
@@ -71,24 +74,21 @@ async def _read_back(app: App, row: InstanceRow, chat: Chat, found: Sequence[Mes
     return bool(older)
 
 
-async def page(app: App, row: InstanceRow, found: Sequence[MessageRow], limit: int, *, chat_id: str | None = None) -> MessageList:
+async def page(app: App, found: Sequence[MessageRow], limit: int, *, chat_id: str | None = None) -> MessageList:
     """One page of rows, of which there may be one more than `limit`."""
     shown = found[:limit]
-    replies = await _replied_to(app, row, shown)
+    replies = await references(app, shown)
     return MessageList(
         chat_id=chat_id,
-        messages=[message_view(message, reply_to=replies.get(message.reply_to or ""), chat=chat_id is None) for message in shown],
+        messages=[message_view(message, reply_to=replies.get(message.id), chat=chat_id is None) for message in shown],
         next_cursor=cursors.encode(shown[-1].sent_at, shown[-1].id) if len(found) > limit else None,
     )
 
 
-async def _replied_to(app: App, row: InstanceRow, shown: Sequence[MessageRow]) -> dict[str, str]:
-    """Our number of each message that is quoted, by the platform's id."""
-    known = {message.platform_id: str(message.id) for message in shown if message.platform_id}
-    missing = {message.reply_to for message in shown if message.reply_to} - known.keys()
-    if missing:
-        known |= {str(message.platform_id): str(message.id) for message in await messages.by_platform_ids(app.database, row.id, sorted(missing))}
-    return known
+async def references(app: App, shown: Sequence[MessageRow]) -> dict[int, str]:
+    """Return, by the number of each message that answers another one, our number of that one."""
+    answers = [message.id for message in shown if message.reply_to]
+    return {id: str(answered) for id, answered in (await messages.answered_by(app.database, answers)).items()} if answers else {}
 
 
 class GetRecentMessages(OfInstance):
@@ -99,7 +99,7 @@ class GetRecentMessages(OfInstance):
 async def get_recent_messages(app: App, caller: Caller, args: GetRecentMessages) -> MessageList:
     row = await instance_of(app.database, caller, args.instance_id)
     found = await messages.recent(app.database, row.id, before=cursors.decode_message(args.cursor), limit=args.limit + 1)
-    return await page(app, row, found, args.limit)
+    return await page(app, found, args.limit)
 
 
 class SearchMessages(OfInstance):
@@ -117,7 +117,7 @@ async def search_messages(app: App, caller: Caller, args: SearchMessages) -> Mes
         raise InvalidInput("query: there is no word in it.", hint="Give words or numbers to look for.")
     before = cursors.decode_message(args.cursor)
     found = await messages.search(app.database, row.id, words, chat_id=args.chat_id, before=before, limit=args.limit + 1)
-    hits = await page(app, row, found, args.limit)
+    hits = await page(app, found, args.limit)
     return await _with_context(app, hits, args.context) if args.context else hits
 
 
@@ -131,15 +131,26 @@ class OfMessage(OfInstance):
     message_id: MessageId = Field(max_length=20)
 
 
+class GetMessage(OfMessage):
+    raw: bool = Field(default=False, description="also show the messenger's own data of it, written by others")
+
+
 class MessageAnswer(FromOthers):
+    """`raw`: the message as the messenger sent it, cut where it is longer than a model should read at once."""
+
     message: MessageView
+    raw: str | None = None
 
 
-async def get_message(app: App, caller: Caller, args: OfMessage) -> MessageAnswer:
+async def get_message(app: App, caller: Caller, args: GetMessage) -> MessageAnswer:
     row = await instance_of(app.database, caller, args.instance_id)
     message = await known_message(app, row, args.message_id)
-    replies = await _replied_to(app, row, [message])
-    return MessageAnswer(message=message_view(message, reply_to=replies.get(message.reply_to or ""), full=True))
+    replies = await references(app, [message])
+    original = await messages.raw(app.database, row.id, message.id) if args.raw else None
+    return MessageAnswer(
+        message=message_view(message, reply_to=replies.get(message.id), full=True),
+        raw=None if original is None else json.dumps(original, ensure_ascii=False)[:RAW_MAX],
+    )
 
 
 async def known_message(app: App, row: InstanceRow, message_id: str) -> MessageRow:
@@ -179,7 +190,7 @@ async def download_media(app: App, caller: Caller, args: DownloadMedia) -> Downl
     if args.index >= len(media) or not media[args.index].get("ref"):
         raise InvalidInput(f"The message {message.id} has no file number {args.index}.", hint="get_message lists its media.")
     provider = await port(app, row, Capability.DOWNLOAD)
-    download = await provider.download(Media.model_validate_json(_json(media[args.index])))
+    download = await provider.download(Media.model_validate_json(json.dumps(media[args.index])))
     name = safe_name(download.name, download.mime)
     folder = app.downloads_dir(row.id) / str(message.id)
 
@@ -197,9 +208,3 @@ async def download_media(app: App, caller: Caller, args: DownloadMedia) -> Downl
         size=size,
         base64=base64.b64encode(download.content).decode() if args.inline and size <= INLINE_MAX else None,
     )
-
-
-def _json(value: object) -> str:
-    import json
-
-    return json.dumps(value)

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import AliasChoices, Field
 
-from db import chats
+from db import chats, messages
 from db.chats import ChatRow
 from db.instances import InstanceRow
 from db.messages import MessageRow
@@ -253,7 +253,7 @@ def answer(message: MessageRow) -> SendAnswer:
     """Raises the platform's refusal for a message that failed."""
     error = message.error or {}
     if message.status == "failed":
-        raise refusal(error.get("code", ""), error.get("message", ""))
+        raise refusal(error.get("code", ""), error.get("message", ""), error.get("hint"))
     return SendAnswer(
         message_id=str(message.id),
         status=message.status,
@@ -263,8 +263,8 @@ def answer(message: MessageRow) -> SendAnswer:
     )
 
 
-def refusal(code: str, detail: str) -> MessengerError:
-    """The error that a stored code stands for."""
+def refusal(code: str, detail: str, hint: str | None) -> MessengerError:
+    """Return the error of a stored code, with the hint that the provider gave for it."""
     kinds: tuple[type[MessengerError], ...] = (
         provider_errors.NotFound,
         provider_errors.Forbidden,
@@ -273,9 +273,10 @@ def refusal(code: str, detail: str) -> MessengerError:
         provider_errors.LoggedOut,
     )
     cls = next((kind for kind in kinds if kind.code == code), provider_errors.Rejected)
-    hint = "The message was not sent."
-    if cls is provider_errors.NotFound:
-        hint += " list_chats has the chats that are known."
+    if hint is None:
+        hint = "The message was not sent."
+        if cls is provider_errors.NotFound:
+            hint += " list_chats has the chats that are known."
     return cls(detail, hint=hint)
 
 
@@ -391,14 +392,14 @@ class MarkRead(OfInstance):
 
 
 async def mark_read(app: App, caller: Caller, args: MarkRead) -> Nothing:
-    """Our own count in any case; the sender's ticks where the platform has them."""
+    """Mark the chat as read up to the newest message from others: on the platform where it has such marks, then in our own count."""
     row = await instance_of(app.database, caller, args.instance_id)
     chat = await known_chat(app, row, args.chat_id)
     cls = await classes.load(row.provider)
-    if Capability.MARK_READ in cls.capabilities and chat.last_message_id is not None:
-        last = await known_message(app, row, str(chat.last_message_id))
-        if last.platform_id is not None:
-            await (await port(app, row, Capability.MARK_READ)).mark_read(chat.id, last.platform_id)
+    if Capability.MARK_READ in cls.capabilities:
+        newest = await messages.newest_incoming(app.database, row.id, chat.id)
+        if newest is not None:
+            await (await port(app, row, Capability.MARK_READ)).mark_read(chat.id, newest)
     await chats.mark_read(app.database, row.id, chat.id)
     return Nothing()
 

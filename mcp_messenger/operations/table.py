@@ -65,7 +65,7 @@ OPERATIONS: tuple[Operation, ...] = (
               "Messages of a chat, newest first; long texts are cut, get_message has them whole.", READING),
     Operation("get_recent_messages", "GET", f"{I}/recent-messages", messages.GetRecentMessages, messages.MessageList, messages.get_recent_messages,
               "Newest messages of all chats.", EXTRAS),
-    Operation("get_message", "GET", f"{I}/message/{{message_id}}", messages.OfMessage, messages.MessageAnswer, messages.get_message,
+    Operation("get_message", "GET", f"{I}/message/{{message_id}}", messages.GetMessage, messages.MessageAnswer, messages.get_message,
               "One message whole, with delivery status.", READING),
     Operation("search_messages", "GET", f"{I}/search", messages.SearchMessages, messages.MessageList, messages.search_messages,
               "Full-text search, newest first.", READING),

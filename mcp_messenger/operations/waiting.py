@@ -7,6 +7,7 @@ from db import events as log
 from db import messages
 from db.events import EventRow
 from db.instances import InstanceRow
+from db.messages import MessageRow
 from mcp_messenger.errors import InvalidInput
 from mcp_messenger.operations.addresses import recipient
 from mcp_messenger.operations.application import App
@@ -14,6 +15,7 @@ from mcp_messenger.operations.messages import OfMessage, known_message, page
 from mcp_messenger.operations.operation import FromOthers, Limit, OfInstance, PlatformId
 from mcp_messenger.operations.views import MessageView
 from mcp_messenger.security.caller import Caller, instance_of
+from providers.models import MessageKind
 
 LONGEST_WAIT = 300.0
 SCAN = 200
@@ -64,13 +66,18 @@ async def _incoming(app: App, row: InstanceRow, cursor: int, chat_id: str | None
         taken: list[EventRow] = []
         for event in rows:
             cursor = event.id
-            if event.message_id in found and not found[event.message_id].outgoing:
+            if event.message_id in found and _is_word(found[event.message_id]):
                 taken.append(event)
                 if len(taken) == limit:
                     break
         if taken:
-            shown = await page(app, row, [found[event.message_id or 0] for event in taken], limit)
+            shown = await page(app, [found[event.message_id or 0] for event in taken], limit)
             return cursor, shown.messages
+
+
+def _is_word(message: MessageRow) -> bool:
+    """Whether somebody else said it: a notice of the platform wakes nobody."""
+    return not message.outgoing and message.kind != MessageKind.SYSTEM
 
 
 class WaitForReply(OfMessage):
@@ -101,7 +108,7 @@ async def wait_for_reply(app: App, caller: Caller, args: WaitForReply) -> Replie
             if len(found) > seen:
                 seen, quiet_until = len(found), min(deadline, now + args.settle)
             if now >= deadline or (found and now >= quiet_until) or message.status == "failed":
-                shown = await page(app, row, found, args.limit)
+                shown = await page(app, found, args.limit)
                 return Replies(replies=shown.messages, status=message.status)
             with anyio.move_on_after((quiet_until if found else deadline) - now):
                 await grown.wait()

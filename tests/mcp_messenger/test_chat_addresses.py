@@ -1,6 +1,7 @@
 """One conversation is one chat, whatever id the platform uses for it; an id that changed hands is another person's."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -105,11 +106,16 @@ async def test_history_and_notices_of_an_old_number_hand_it_to_nobody(desk: Desk
     assert found.chat_id == "B"
 
 
+async def test_a_notice_alone_leaves_the_chat_read_and_its_window_closed(desk: Desk) -> None:
+    await desk.deliver(received("1", "Ann changed her number.", kind=MessageKind.SYSTEM))
+    assert (desk.chat("ann")["unread"], desk.chat("ann")["last_incoming_at"]) == (0, None)
+
+
 async def test_a_notice_is_not_unread_opens_no_window_and_asks_no_agent(desk: Desk) -> None:
     rows(desk.url, "UPDATE message_instances SET agno_enable = true, agent_id = 'helper' WHERE id = %s", desk.source.instance_id)
     await desk.deliver(received("1", "Ann changed her number.", kind=MessageKind.SYSTEM), received("2", "for another app", standby=True, minute=1))
     chat = desk.chat("ann")
-    assert (chat["unread"], chat["last_incoming_at"]) == (1, None) or chat["unread"] == 1
+    assert (chat["unread"], chat["last_incoming_at"]) == (1, NOON + timedelta(minutes=1))
     assert one(desk.url, "SELECT count(*) FROM deliveries WHERE target = 'agno'") == 0
     await desk.deliver(received("3", "a question", minute=2))
     assert one(desk.url, "SELECT count(*) FROM deliveries WHERE target = 'agno'") == 1
