@@ -11,7 +11,7 @@ from mcp_messenger.errors import InvalidInput, NotReady
 from mcp_messenger.operations import groups, login, sending
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, create_instance
-from mcp_messenger.operations.messages import OfMessage, get_message
+from mcp_messenger.operations.messages import GetMessage, get_message
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
 from mcp_messenger.security.caller import ADMIN
@@ -40,7 +40,7 @@ async def test_a_choice_that_is_picked_comes_back_with_its_id(app: App) -> None:
     instance_id = await ready_sandbox(app, persona="human")
     choices = [Choice(id="t", title="Tea"), Choice(id="c", title="Coffee", description="black")]
     sent = await sending.send_choices(app, ADMIN, sending.SendChoices(instance_id=instance_id, to="ann", message="What?", choices=choices))
-    shown = (await get_message(app, ADMIN, OfMessage(instance_id=instance_id, message_id=sent.message_id))).message
+    shown = (await get_message(app, ADMIN, GetMessage(instance_id=instance_id, message_id=sent.message_id))).message
     assert [(choice["id"], choice["title"]) for choice in shown.choices] == [("t", "Tea"), ("c", "Coffee")]
     assert sent.platform_id is not None
     phone_of(app, instance_id).choose(sent.platform_id, "c")
@@ -51,12 +51,12 @@ async def test_a_choice_that_is_picked_comes_back_with_its_id(app: App) -> None:
 async def test_a_contact_card_and_a_template_are_kept_as_what_they_are(app: App) -> None:
     instance_id = await ready_sandbox(app, persona="human")
     card = await sending.send_contact(app, ADMIN, sending.SendContact(instance_id=instance_id, to="ann", name="Bob", phone="+15550102"))
-    kept = (await get_message(app, ADMIN, OfMessage(instance_id=instance_id, message_id=card.message_id))).message
+    kept = (await get_message(app, ADMIN, GetMessage(instance_id=instance_id, message_id=card.message_id))).message
     assert (kept.kind, kept.contact) == ("contact", {"id": "", "name": "Bob", "phone": "+15550102"})
     (hello, *_) = (await sending.list_templates(app, ADMIN, OfInstance(instance_id=instance_id))).templates
     use = sending.SendTemplate(instance_id=instance_id, to="ann", template=hello.name, language=hello.language, parameters=["Ann", "42"])
     sent = await sending.send_template(app, ADMIN, use)
-    kept = (await get_message(app, ADMIN, OfMessage(instance_id=instance_id, message_id=sent.message_id))).message
+    kept = (await get_message(app, ADMIN, GetMessage(instance_id=instance_id, message_id=sent.message_id))).message
     assert kept.template == {"name": "hello", "language": "en", "parameters": ["Ann", "42"]}
     with pytest.raises(NotFound, match="No template"):
         await sending.send_template(app, ADMIN, use.model_copy(update={"template": "nonsense"}))

@@ -12,7 +12,7 @@ import pytest
 from mcp_messenger.operations import sending
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, create_instance
-from mcp_messenger.operations.messages import GetMessages, OfMessage, get_message, get_messages
+from mcp_messenger.operations.messages import GetMessage, GetMessages, get_message, get_messages
 from mcp_messenger.security.caller import ADMIN
 from tests.running import running_app, serving, until_status
 from tests.standins.graph_api import GraphStandIn, MessagingAccount, WhatsAppNumber
@@ -46,7 +46,7 @@ class Desk:
         """Of a message, when it is one of those."""
         with anyio.fail_after(PATIENCE):
             while True:
-                found = (await get_message(self.app, ADMIN, OfMessage(instance_id=instance_id, message_id=message_id))).message
+                found = (await get_message(self.app, ADMIN, GetMessage(instance_id=instance_id, message_id=message_id))).message
                 if found.status in wanted:
                     return str(found.status)
                 await anyio.sleep(0.02)

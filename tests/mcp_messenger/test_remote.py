@@ -62,7 +62,7 @@ async def test_what_needs_the_connection_works_from_a_process_without_it(databas
         await sending.delete_message(other, ADMIN, messages.OfMessage(**of_message))
         with pytest.raises(errors.NotFound):
             world.post(ours.platform_id)
-        assert (await messages.get_message(other, ADMIN, messages.OfMessage(**of_message))).message.deleted
+        assert (await messages.get_message(other, ADMIN, messages.GetMessage(**of_message))).message.deleted
         assert one(database_url, "SELECT count(*) FROM calls") == 0
 
 
