@@ -19,13 +19,13 @@ import httpx
 from tests.peer import POINTS
 from tests.program import ROOT, environment
 from tests.system_postgres import free_port
+from tests.waiting import until
 
 AGENTS = {"after the question's claim", "after the run", "before it is shown", "before an edit", "after an edit", "before the question's end"}
 DEADLY = sorted(POINTS.keys() - AGENTS)
 """All but those where an agent answers."""
 TIMES_MAX = 40
 """The deadly point is reached so often at most before a manager dies there."""
-PATIENCE = 60.0
 
 
 class Manager:
@@ -62,15 +62,15 @@ class Manager:
             self.process.send_signal(number)
 
     async def until_up(self) -> None:
-        with anyio.fail_after(PATIENCE):
-            async with httpx.AsyncClient(trust_env=False) as client:
-                while True:
-                    try:
-                        if (await client.get(f"{self.url}/health")).is_success:
-                            return
-                    except httpx.TransportError:
-                        pass
-                    await anyio.sleep(0.05)
+        async with httpx.AsyncClient(trust_env=False) as client:
+
+            async def is_healthy() -> bool:
+                try:
+                    return (await client.get(f"{self.url}/health")).is_success
+                except httpx.TransportError:
+                    return False
+
+            await until(is_healthy)
 
 
 class Managers:

@@ -34,9 +34,9 @@ from mcp_messenger.operations.table import BY_NAME
 from mcp_messenger.security.caller import ADMIN
 from providers.errors import MessengerError
 from providers.telegram.provider import TelegramProvider
+from tests.waiting import PATIENCE, until_answer
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = 40.0
 LINE_MAX = 1_000_000
 
 When = Literal["before", "given", "after"]
@@ -153,13 +153,10 @@ class Peer:
         return answer["answer"]
 
     async def until_ready(self, instance_id: str) -> None:
-        with anyio.fail_after(PATIENCE):
-            while (await self.call("get_auth_status", instance_id=instance_id))["state"] != "ready":  # noqa: ASYNC110 - it must be asked
-                await anyio.sleep(0.05)
+        await until_answer(lambda: self.call("get_auth_status", instance_id=instance_id), lambda found: found["state"] == "ready")
 
     async def until_it_holds(self, *instance_ids: str) -> None:
-        while sorted(await self.call("held")) != sorted(instance_ids):  # noqa: ASYNC110 - it must be asked
-            await anyio.sleep(0.02)
+        await until_answer(lambda: self.call("held"), lambda held: sorted(held) == sorted(instance_ids))
 
     def signal(self, number: signal.Signals) -> None:
         self._process.send_signal(number)

@@ -1,8 +1,8 @@
 """The application at work for a test: over a fresh database, and over HTTP on a free port of 127.0.0.1."""
 
 import socket
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from mcp_messenger.config import Config
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, create_instance
 from mcp_messenger.security.caller import ADMIN, Caller, parse_instance_id
+from providers.part_server import PartServer
 from tests.waiting import PATIENCE
 
 
@@ -30,14 +31,6 @@ async def running_app(database_url: str, data_dir: Path, **config: Any) -> Async
         yield app
 
 
-class _Server(uvicorn.Server):
-    """Signals belong to pytest."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-
 @asynccontextmanager
 async def serving(app: App, listener: socket.socket | None = None) -> AsyncGenerator[str]:
     """The HTTP face of the application in this very loop; gives its address, without a slash at the end."""
@@ -46,10 +39,10 @@ async def serving(app: App, listener: socket.socket | None = None) -> AsyncGener
 
 
 @asynccontextmanager
-async def serving_asgi(asgi: ASGIApp, listener: socket.socket | None = None) -> AsyncGenerator[str]:
+async def serving_asgi(asgi: ASGIApp, listener: socket.socket | None = None, **options: Any) -> AsyncGenerator[str]:
+    """Serve it in this very loop; gives its address. `options` are uvicorn's."""
     with listener or socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(asgi, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1)
-        server = _Server(config)
+        server = PartServer(uvicorn.Config(asgi, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1, **options))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve, [listener])
             try:

@@ -17,6 +17,7 @@ from tests.receiver import Receiver, receiver
 from tests.standins.slack_api import SlackStandIn
 from tests.standins.telegram_bot_api import TelegramStandIn
 from tests.stored import one, rows
+from tests.waiting import until
 
 WORKERS = 64
 SETTLED = frozenset({"sent", "delivered", "read", "unknown", "failed"})
@@ -120,7 +121,7 @@ class Traffic:
                 made = await client.post("/api/v1/instances", json={**account.creation(), "api_webhook_schema": webhook})
                 assert made.is_success, made.text
                 account.instance_id = made.json()["instance_id"]
-        await self.until(lambda: one(self.database_url, "SELECT count(*) FROM message_instances WHERE status = 'ready'") == len(self.accounts))
+        await until(lambda: one(self.database_url, "SELECT count(*) FROM message_instances WHERE status = 'ready'") == len(self.accounts), PATIENCE)
 
     async def flow(self, managers: Managers, each_way: int) -> None:
         """So many messages in, and so many out through managers at random."""
@@ -160,17 +161,12 @@ class Traffic:
             self.repeats += 1
             await anyio.sleep(0.1)
 
-    async def until(self, condition: Callable[[], bool]) -> None:
-        with anyio.fail_after(PATIENCE):
-            while not condition():  # noqa: ASYNC110 - other processes bring it about
-                await anyio.sleep(0.05)
-
     async def until_quiet(self) -> None:
         """All that was written is stored, nothing waits to be sent or posted."""
         written = sum(len(account.written) for account in self.accounts)
-        await self.until(lambda: one(self.database_url, "SELECT count(*) FROM messages WHERE NOT outgoing") >= written)
-        await self.until(lambda: one(self.database_url, "SELECT count(*) FROM outbox") == 0)
-        await self.until(lambda: one(self.database_url, "SELECT count(*) FROM deliveries WHERE status = 'pending'") == 0)
+        await until(lambda: one(self.database_url, "SELECT count(*) FROM messages WHERE NOT outgoing") >= written, PATIENCE)
+        await until(lambda: one(self.database_url, "SELECT count(*) FROM outbox") == 0, PATIENCE)
+        await until(lambda: one(self.database_url, "SELECT count(*) FROM deliveries WHERE status = 'pending'") == 0, PATIENCE)
 
     def count(self) -> dict[str, int]:
         """Fails with what was lost, doubled, out of order, or told wrongly; else gives figures."""

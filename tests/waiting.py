@@ -38,3 +38,12 @@ def until_blocking(look: Callable[[], T], within: float = PATIENCE) -> T:
         assert time.monotonic() < deadline, f"After {within:.0f} s there is still only {found!r}."
         time.sleep(PAUSE)
     return found
+
+
+async def until_answer(ask: Callable[[], Awaitable[T]], wanted: Callable[[T], bool], within: float = PATIENCE) -> T:
+    """Return the first answer that is wanted. Raises AssertionError with the last one."""
+    deadline = time.monotonic() + within
+    while not wanted(answer := await ask()):
+        assert time.monotonic() < deadline, f"After {within:.0f} s the answer is still {answer!r}."
+        await anyio.sleep(PAUSE)
+    return answer

@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import replace
 
 import uvicorn
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from mcp_messenger.config import Config
 from mcp_messenger.errors import Conflict
 from mcp_messenger.net.prompt_heads import PromptHeads
+from providers.part_server import PartServer
 
 DRAIN_SECONDS = 5
 BACKLOG = 2048
@@ -42,7 +43,7 @@ def _nothing() -> None:
     pass
 
 
-class _Server(uvicorn.Server):
+class _Server(PartServer):
     def __init__(self, config: uvicorn.Config, ends: Callable[[], None]) -> None:
         super().__init__(config)
         self._ends = ends
@@ -75,7 +76,6 @@ async def run_server(
 def _stopped_by_signals(server: uvicorn.Server) -> Generator[None]:
     """uvicorn raises the signal again when it is done, which would cut our own clean-up short."""
     previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    server.capture_signals = nullcontext  # pyright: ignore[reportAttributeAccessIssue] - its own handlers are replaced
     for number in previous:
         # Open event streams end early because they find the server behind this very method.
         signal.signal(number, server.handle_exit)

@@ -6,8 +6,7 @@ import hashlib
 import re
 import secrets
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -25,6 +24,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from providers.errors import MessengerError
+from providers.part_server import PartServer
 from providers.sandbox.acts import ACT, perform
 from providers.sandbox.feed import Feed
 from providers.sandbox.login import Login
@@ -67,14 +67,6 @@ def _take(port: int, *, or_any: bool) -> socket.socket:
         return socket.create_server(("127.0.0.1", 0))
 
 
-class _Server(uvicorn.Server):
-    """Signals belong to the program that we are a part of."""
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
 class Page:
     """The token in its path is what admits a person; the Host header is checked against pages that rebind their name to 127.0.0.1."""
 
@@ -90,7 +82,7 @@ class Page:
         """Until cancelled; then open streams end and the port is free."""
         config = uvicorn.Config(self._app(), log_config=None, access_log=False, lifespan="off", ws="none", server_header=False, proxy_headers=False)
         config.timeout_graceful_shutdown = 2
-        server = _Server(config)
+        server = PartServer(config)
         serving = asyncio.create_task(server.serve(sockets=[self._listener.socket]))
         try:
             await asyncio.shield(serving)

@@ -15,7 +15,7 @@ if sys.platform == "win32":
 import pwd
 
 from db.account import account_for
-from db.binaries import find_binaries
+from db.binaries import OVERRIDE, find_binaries
 from db.cluster import Cluster, private_folder
 from db.embedded import _join, open_embedded
 from db.errors import EmbeddedFailed
@@ -42,6 +42,17 @@ def test_root_starts_it_as_somebody_else(tmp_path: Path) -> None:
     assert postmaster(tmp_path / "store") is None
 
 
+@pytest.fixture
+def reachable_programs(reachable: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """PostgreSQL's programs where other users can run them, which they cannot below root's home."""
+    programs = find_binaries().folder
+    if not all(parent.stat().st_mode & 0o005 == 0o005 for parent in programs.parents):
+        copied = reachable / "postgresql"
+        shutil.copytree(programs.parent, copied, symlinks=True)
+        monkeypatch.setenv(OVERRIDE, str(copied / programs.name))
+
+
+@pytest.mark.usefixtures("reachable_programs")
 @as_root
 def test_an_ordinary_user(reachable: Path) -> None:
     setpriv = shutil.which("setpriv")
@@ -87,21 +98,22 @@ def test_root_that_cannot_step_down_is_told_what_to_do(tmp_path: Path) -> None:
     assert "DATABASE_URL" in (caught.value.hint or "")
 
 
-@pytest.mark.usefixtures("without_unshare")
+@pytest.mark.usefixtures("without_unshare", "reachable_programs")
 @as_root
 def test_root_without_user_namespaces_steps_down_to_postgres(reachable: Path) -> None:
     try:
         postgres = pwd.getpwnam("postgres")
     except KeyError:
         pytest.skip("there is no user postgres")
-    if not all(parent.stat().st_mode & 0o005 == 0o005 for parent in find_binaries().folder.parents):
-        pytest.skip("the programs are where only root can read them")
+    folder = reachable / "store"
+    folder.mkdir()
+    folder.chmod(0o755)
     for _ in range(2):
-        server = open_embedded(reachable)
+        server = open_embedded(folder)
         execute(server.url, "CREATE TABLE IF NOT EXISTS kept ()")
         server.close()
-        assert postmaster(reachable) is None
-    data = next(reachable.glob("pg*"))
+        assert postmaster(folder) is None
+    data = next(folder.glob("pg*"))
     assert data.stat().st_uid == postgres.pw_uid
 
 

@@ -6,8 +6,7 @@ import signal
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from db.errors import EmbeddedFailed
 from db.pool import open_pool
 from tests.postgres import execute
 from tests.system_postgres import free_port
+from tests.waiting import until_blocking
 
 REPOSITORY = Path(__file__).parents[2]
 CLIENT = Path(__file__).with_name("embedded_client.py")
@@ -65,13 +65,6 @@ def kill_server(folder: Path) -> None:
 def kept(url: str) -> list[str]:
     with psycopg.connect(url) as connection:
         return [row[0] for row in connection.execute("SELECT entry FROM kept ORDER BY entry")]
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 class Client:
@@ -198,7 +191,7 @@ def test_what_is_left_of_a_killed_server_is_waited_for(stopped: Path) -> None:
         with ThreadPoolExecutor() as executor:
             starting = executor.submit(open_embedded, stopped)
             try:
-                wait_until(lambda: "still in use" in (stopped / "run" / "server.log").read_text())
+                until_blocking(lambda: "still in use" in (stopped / "run" / "server.log").read_text())
                 assert not starting.done()
             finally:
                 os.kill(backend, signal.SIGCONT)

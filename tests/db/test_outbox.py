@@ -9,6 +9,7 @@ from db import leases, outbox
 from db.database import Database
 from tests.postgres import execute
 from tests.stored import NOON, held_instance, new_instance, one, opened, queued, rows
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -94,8 +95,7 @@ async def test_a_message_that_waits_keeps_those_behind_it_waiting(database: Data
     wait = await outbox.next_due(database, holding[0])
     assert wait is not None
     assert 0 < wait <= 0.3
-    await anyio.sleep(wait)
-    assert await claimed(database, holding) == [first]
+    assert await until(lambda: claimed(database, holding)) == [first]
     assert await outbox.next_due(database, holding[0]) is None
 
 

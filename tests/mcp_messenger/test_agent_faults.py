@@ -5,6 +5,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -16,7 +17,7 @@ from tests.postgres import execute
 from tests.standins.agent_os import AgentOsStandIn, agent_os
 from tests.standins.telegram_bot_api import StandInBot, TelegramStandIn
 from tests.stored import one, rows
-from tests.waiting import until
+from tests.waiting import until, until_answer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL and SIGSTOP")]
 
@@ -228,8 +229,7 @@ async def test_who_comes_back_after_another_has_answered_is_silent(stream: bool,
             second = f"{STORY} That was version 2."
             await until(lambda: scene.sees() == [second])
             sleeper.signal(signal.SIGCONT)
-            with anyio.fail_after(20):
-                while "another process answers" not in str(await sleeper.call("get_logs", instance_id=scene.instance_id)):  # noqa: ASYNC110 - it must be asked
-                    await anyio.sleep(0.05)
+            logs = partial(sleeper.call, "get_logs", instance_id=scene.instance_id)
+            await until_answer(logs, lambda found: "another process answers" in str(found))
             assert scene.sees() == [second]
     assert len(scene.agents.runs) == 2

@@ -15,6 +15,7 @@ import pytest
 
 from mcp_messenger.version import __version__
 from tests.program import PATIENCE, ROOT, environment, program
+from tests.waiting import until_blocking
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 SCRIPT = Path(sys.executable).with_name("mcp-messenger.exe" if sys.platform == "win32" else "mcp-messenger")
@@ -197,9 +198,7 @@ def test_a_messenger_alone_is_opened_by_its_key(env: dict[str, str]) -> None:
         assert key not in running.said + running.log.read_text()
         assert client.get("/api/v1/status").status_code == 401
         client.headers["Authorization"] = f"Bearer {key}"
-        deadline = time.monotonic() + PATIENCE
-        while client.get("/api/v1/status").json()["state"] != "qr_ready":
-            assert time.monotonic() < deadline
+        until_blocking(lambda: client.get("/api/v1/status").json()["state"] == "qr_ready")
         assert client.get("/api/v1/qr.png").headers["content-type"] == "image/png"
         assert client.get("/api/v1/logs").headers["content-type"].startswith("text/plain")
         assert client.get("/api/v1/current-api-key").status_code == 403

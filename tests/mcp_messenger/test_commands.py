@@ -17,6 +17,7 @@ from mcp_messenger.commands.terminal import table
 from tests.mcp_messenger.test_cli import ran
 from tests.program import PATIENCE, ROOT, Program, environment, program
 from tests.system_postgres import free_port
+from tests.waiting import until_blocking
 
 ADMIN_TOKEN = "a-fake-admin-token-for-tests"
 
@@ -46,8 +47,7 @@ def made(api: httpx.Client, **credentials: Any) -> str:
 
 
 def until_state(api: httpx.Client, id: str, state: str) -> None:
-    while api.get(f"/instances/{id}/auth-status").json()["state"] != state:
-        pass
+    until_blocking(lambda: api.get(f"/instances/{id}/auth-status").json()["state"] == state)
 
 
 @contextlib.contextmanager

@@ -2,11 +2,11 @@
 
 import json
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import anyio
 import httpx
 import pytest
 
@@ -33,7 +33,7 @@ from mcp_messenger.security.caller import ADMIN
 from tests.docker_engine import CODE, contained, exec_in, site
 from tests.mcp_messenger.relay.messengers import SETTINGS
 from tests.running import running_app, serving, until_status
-from tests.waiting import until
+from tests.waiting import until, until_answer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
 
@@ -202,10 +202,8 @@ async def test_every_messenger_runs_in_a_container(database_url: str, tmp_path: 
             for provider, settings in SETTINGS.items()
         ]
         for instance_id, provider in zip(made, SETTINGS, strict=True):
-            of = OfInstance(instance_id=instance_id)
-            with anyio.fail_after(120):
-                while (view := (await get_instance(here.app, ADMIN, of)).instance).container != "running" or not _has_spoken(view):  # noqa: ASYNC110 - a container tells of itself through the store
-                    await anyio.sleep(0.2)
+            ask = partial(get_instance, here.app, ADMIN, OfInstance(instance_id=instance_id))
+            view = (await until_answer(ask, lambda found: found.instance.container == "running" and _has_spoken(found.instance), 120)).instance
             assert (view.status == "ready") == (provider == "sandbox"), (provider, view.status_reason)
 
 

@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
-import anyio
 import pytest
 
 from mcp_messenger.errors import InvalidInput, NotReady
@@ -20,6 +19,7 @@ from providers.models import Choice
 from providers.sandbox.phone import Phone
 from providers.sandbox.provider import SandboxProvider
 from tests.running import ready_sandbox, running_app, until_status
+from tests.waiting import until_answer
 
 pytestmark = pytest.mark.anyio
 
@@ -83,10 +83,9 @@ async def test_a_pairing_code_is_asked_for_while_the_instance_waits_for_its_logi
     code = (await login.request_pairing_code(app, ADMIN, asked)).pairing_code
     assert code not in repr(await login.request_pairing_code(app, ADMIN, asked))
     code = (await login.request_pairing_code(app, ADMIN, asked)).pairing_code
-    with anyio.fail_after(20):
-        while (await login.get_qr(app, ADMIN, OfInstance(instance_id=made.instance_id))).pairing_code != code:  # noqa: ASYNC110 - no event tells of it
-            await anyio.sleep(0.01)
-    assert (await login.get_auth_status(app, ADMIN, OfInstance(instance_id=made.instance_id))).needs == "pairing_code"
+    of = OfInstance(instance_id=made.instance_id)
+    await until_answer(lambda: login.get_qr(app, ADMIN, of), lambda qr: qr.pairing_code == code)
+    assert (await login.get_auth_status(app, ADMIN, of)).needs == "pairing_code"
     ready = await ready_sandbox(app)
     with pytest.raises(NotReady):
         await login.request_pairing_code(app, ADMIN, login.RequestPairingCode(instance_id=ready, phone="+1555010011"))

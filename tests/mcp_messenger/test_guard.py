@@ -1,4 +1,3 @@
-import socket
 from collections.abc import AsyncGenerator, AsyncIterator, MutableMapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -6,11 +5,11 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-import uvicorn
 from fastapi import FastAPI, Request, Response
 from pydantic import BaseModel
 
 from mcp_messenger.api.middleware import App, BodyLimit, HostGuard, Receive, Scope, SecurityHeaders, Send
+from tests.running import serving_asgi
 
 pytestmark = pytest.mark.anyio
 
@@ -18,13 +17,8 @@ pytestmark = pytest.mark.anyio
 @asynccontextmanager
 async def serving(app: App) -> AsyncGenerator[httpx.AsyncClient]:
     """The application over a real socket, and a client for it."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off"))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(server.serve, [listener])
-            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{listener.getsockname()[1]}", trust_env=False) as client:
-                yield client
-            server.should_exit = True
+    async with serving_asgi(app) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client:
+        yield client
 
 
 async def hello(scope: Scope, receive: Receive, send: Send) -> None:
@@ -280,9 +274,12 @@ async def test_a_large_body_has_the_time_that_its_bytes_take() -> None:
 
 async def test_an_answer_that_takes_long_is_not_cut_off() -> None:
     """Only the body has a time limit; who waits for a client to hang up waits on."""
-    hung_up = anyio.Event()
+    hung_up, reading = anyio.Event(), reading_app()
 
     async def patient(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/whole":
+            await reading(scope, receive, send)
+            return
         assert (await receive())["type"] == "http.request"
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"first", "more_body": True})
@@ -293,7 +290,8 @@ async def test_an_answer_that_takes_long_is_not_cut_off() -> None:
         async with client.stream("GET", "/") as answer:
             pieces = answer.aiter_bytes()
             assert await anext(pieces) == b"first"
-            await anyio.sleep(0.5)
+            # A body that began later is cut off first.
+            assert (await trickled(client, head("/whole", "Content-Length: 9000"), b"x")).startswith(b"HTTP/1.1 408 ")
             assert not hung_up.is_set()
         with anyio.fail_after(20):
             await hung_up.wait()

@@ -1,6 +1,5 @@
 """The testing guide's Telegram part, line for line, against the server as a process."""
 
-import time
 from collections.abc import Callable, Generator
 
 import pytest
@@ -9,11 +8,11 @@ from db.embedded import EmbeddedPostgres
 from tests.curl import MANAGER, Answer, Guide, needs_curl, needs_jq
 from tests.postgres import fresh_database
 from tests.program import Program, TelegramProcess, environment, program, telegram_process
+from tests.waiting import until_blocking
 
 pytestmark = needs_curl
 
 TOKEN = "123456789:TELEGRAM_BOT_TOKEN_EXAMPLE"
-PATIENCE = 30.0
 
 CREATE = r"""
 curl -X POST http://localhost:3000/api/v1/instances \
@@ -240,10 +239,7 @@ def guide(manager: Program, telegram: TelegramProcess) -> Generator[Guide]:
 
 
 def until(ask: Callable[[], Answer], status: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while (answer := ask().json)["status"] != status:
-        assert time.monotonic() < deadline, answer
-        time.sleep(0.05)
+    until_blocking(lambda: ask().json["status"] == status)
 
 
 def test_health(manager: Program) -> None:

@@ -1,8 +1,7 @@
 """The testing guide's calls of `--mode telegram-api`, line for line."""
 
 import re
-import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -11,6 +10,7 @@ import pytest
 
 from tests.curl import Guide, commands, needs_curl
 from tests.program import Program, TelegramProcess, environment, program, telegram_process
+from tests.waiting import until_blocking
 
 pytestmark = needs_curl
 
@@ -186,19 +186,12 @@ def guide(api: Program, telegram: TelegramProcess, picture: str) -> Guide:
     chat, port = telegram.person(TOKEN), api.url.rpartition(":")[2]
     variables = {"TELEGRAM_API_PORT": port, "TELEGRAM_BOT_TOKEN": TOKEN, "TELEGRAM_CHAT_ID": chat}
     bot = Guide({}, variables)
-    until(lambda: bot.curl(HEALTH).json["connected"])
+    until_blocking(lambda: bot.curl(HEALTH).json["connected"])
     telegram.writes(TOKEN, chat, "hello bot")
-    until(lambda: chat in [known["id"] for known in bot.each(READ)[1].json["chats"]])
+    until_blocking(lambda: chat in [known["id"] for known in bot.each(READ)[1].json["chats"]])
     key = bot.curl(KEY).json["api_key"]
     ports = {":5064/": f":{port}/", ":4699/": f":{port}/"}
     return Guide({**ports, "YOUR_API_KEY": key, "YOUR_CHAT_ID": chat, "https://picsum.photos/400/300": picture}, variables)
-
-
-def until(happened: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not happened():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_looking(guide: Guide) -> None:
@@ -243,7 +236,7 @@ def test_polling(guide: Guide) -> None:
     assert (stopped.json["status"], status.json["state"], status.json["connected"]) == ("stopped", "stopped", False)
     start, _, health = [line for line in POLLING.split("\n\n") if "curl" in line]
     guide.each(start)
-    until(lambda: guide.each(health)[0].json["connected"])
+    until_blocking(lambda: guide.each(health)[0].json["connected"])
 
 
 def test_webhook(guide: Guide) -> None:
@@ -280,10 +273,10 @@ def test_the_next_start_finds_its_account_among_others(telegram: TelegramProcess
         with program(["--mode", "telegram-api", "--api-port", "0"], {**env, "TELEGRAM_BOT_TOKEN": token}) as running:
             seen += re.findall(r"instance ([0-9a-f-]{36})", running.said)
             bot = Guide({}, {"TELEGRAM_API_PORT": running.url.rpartition(":")[2], "TELEGRAM_BOT_TOKEN": token})
-            until(lambda bot=bot: bot.curl(HEALTH).json["connected"])
+            until_blocking(lambda bot=bot: bot.curl(HEALTH).json["connected"])
             assert bot.each(LOOK)[1].json["account"]["id"] == token.partition(":")[0]
             telegram.writes(token, chats[tokens.index(token)], f"at start {start}")
-            until(lambda bot=bot, start=start: f"at start {start}" in texts(bot))
+            until_blocking(lambda bot=bot, start=start: f"at start {start}" in texts(bot))
             assert texts(bot) == [f"at start {number}" for number in ((2, 0) if start == 2 else (start,))]
             assert running.stop() == 0
     first, second, again = seen

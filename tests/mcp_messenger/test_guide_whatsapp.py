@@ -18,10 +18,10 @@ from tests.program import Program, environment, program
 from tests.providers.harness import PNG
 from tests.standins.whatsapp_web import WhatsAppStandIn
 from tests.stored import rows
+from tests.waiting import until_answer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600), needs_curl]
 
-PATIENCE = 60.0
 PICTURE = "data:image/png;base64," + base64.b64encode(PNG).decode()
 """In the place of one from the internet."""
 
@@ -201,10 +201,7 @@ async def each(guide: Guide, text: str) -> list[Answer]:
 
 
 async def until(guide: Guide, command: str, wanted: Callable[[Answer], bool]) -> Answer:
-    with anyio.fail_after(PATIENCE):
-        while not wanted(answer := await curl(guide, command)):  # noqa: ASYNC110  as a person looks again
-            await anyio.sleep(0.1)
-        return answer
+    return await until_answer(lambda: curl(guide, command), wanted)
 
 
 def is_ready(answer: Answer) -> bool:

@@ -17,7 +17,7 @@ from mcp_messenger.security.caller import ADMIN
 from tests.running import running_app, serving, until_status
 from tests.standins.graph_api import GraphStandIn, MessagingAccount, WhatsAppNumber
 from tests.standins.graph_api.account import Account
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until_answer
 
 pytestmark = pytest.mark.anyio
 
@@ -44,12 +44,8 @@ class Desk:
 
     async def status(self, instance_id: str, message_id: str, wanted: set[str]) -> str:
         """Of a message, when it is one of those."""
-        with anyio.fail_after(PATIENCE):
-            while True:
-                found = (await get_message(self.app, ADMIN, GetMessage(instance_id=instance_id, message_id=message_id))).message
-                if found.status in wanted:
-                    return str(found.status)
-                await anyio.sleep(0.02)
+        of = GetMessage(instance_id=instance_id, message_id=message_id)
+        return str((await until_answer(lambda: get_message(self.app, ADMIN, of), lambda found: found.message.status in wanted)).message.status)
 
 
 @pytest.fixture

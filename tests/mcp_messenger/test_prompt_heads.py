@@ -1,19 +1,18 @@
 """The head of a request must come in time; what comes after it is not cut off."""
 
-import socket
 from collections.abc import AsyncGenerator
 
 import anyio
 import pytest
-import uvicorn
 from anyio.abc import SocketStream
 from starlette.types import Receive, Scope, Send
 
 from mcp_messenger.net.prompt_heads import PromptHeads
+from tests.running import serving_asgi
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE = 20.0
 HEAD = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 ANSWER = b"HTTP/1.1 200 OK"
 
@@ -43,13 +42,9 @@ class Server:
 @pytest.fixture
 async def server() -> AsyncGenerator[Server]:
     app = Server()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        app.port = listener.getsockname()[1]
-        serving = uvicorn.Server(uvicorn.Config(app, http=Hurried, lifespan="off", log_config=None, timeout_keep_alive=60))
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(serving._serve, [listener])  # pyright: ignore[reportPrivateUsage] - signals belong to pytest
-            yield app
-            serving.should_exit = True
+    async with serving_asgi(app, http=Hurried, lifespan="off", timeout_keep_alive=60) as url:
+        app.port = int(url.rpartition(":")[2])
+        yield app
 
 
 async def closed(stream: SocketStream) -> bytes:
@@ -66,6 +61,12 @@ async def closed(stream: SocketStream) -> bytes:
 async def answer(stream: SocketStream) -> bytes:
     with anyio.fail_after(PATIENCE):
         return await stream.receive()
+
+
+async def head_time_passes(server: Server) -> None:
+    """A connection that is younger than all others loses its time."""
+    async with await server.connect() as younger:
+        assert await closed(younger) == b""
 
 
 @pytest.mark.parametrize("begun", [b"", b"G", HEAD[:-2]])
@@ -93,7 +94,7 @@ async def test_a_later_request_on_the_connection_is_timed_from_its_first_byte(se
     async with await server.connect() as stream:
         await stream.send(HEAD)
         assert (await answer(stream)).startswith(ANSWER)
-        await anyio.sleep(2 * Hurried.head_seconds)
+        await head_time_passes(server)
         await stream.send(HEAD)
         assert (await answer(stream)).startswith(ANSWER)
         await stream.send(HEAD[:4])
@@ -104,6 +105,6 @@ async def test_an_answer_may_take_longer(server: Server) -> None:
     server.open = anyio.Event()
     async with await server.connect() as stream:
         await stream.send(HEAD)
-        await anyio.sleep(2 * Hurried.head_seconds)
+        await head_time_passes(server)
         server.open.set()
         assert (await answer(stream)).startswith(ANSWER)

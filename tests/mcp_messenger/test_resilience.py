@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import anyio
 import psycopg
 import pytest
 
@@ -10,6 +9,7 @@ from mcp_messenger.operations.application import App
 from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.security.caller import ADMIN
 from tests.running import ready_sandbox, running_app
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -39,9 +39,7 @@ async def test_a_statement_that_is_cancelled(table: str, statement: str, databas
             stranger.execute(f"LOCK TABLE {table}".encode())
             app.supervisor.wake()
             app.feed.grew()
-            with anyio.fail_after(20):
-                while not (waiting := administrator.execute(WAITING, [statement]).fetchall()):  # noqa: ASYNC110 - the server's own table tells
-                    await anyio.sleep(0.02)
+            waiting = await until(lambda: administrator.execute(WAITING, [statement]).fetchall())
             for (pid,) in waiting:
                 administrator.execute("SELECT pg_cancel_backend(%s)", [pid])
             stranger.rollback()

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx
 import pytest
 from pydantic import SecretStr
@@ -15,7 +14,7 @@ from pydantic import SecretStr
 from mcp_messenger.operations.application import App
 from tests.running import running_app, serving, until_status
 from tests.standins.slack_api import SlackStandIn
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until_answer
 
 pytestmark = pytest.mark.anyio
 
@@ -56,26 +55,21 @@ async def recent(client: httpx.AsyncClient, instance_id: str) -> list[dict[str, 
     return (await client.get(f"/api/v1/instances/{instance_id}/recent-messages")).raise_for_status().json()["messages"]
 
 
-async def until_recent(app: App, client: httpx.AsyncClient, instance_id: str, texts: list[str]) -> list[dict[str, Any]]:
+async def until_recent(client: httpx.AsyncClient, instance_id: str, texts: list[str]) -> list[dict[str, Any]]:
     """The messages, newest first, when these are there."""
-    with anyio.fail_after(PATIENCE):
-        while True:
-            found = await recent(client, instance_id)
-            if [message["text"] for message in found] == texts:
-                return found
-            await anyio.sleep(0.05)
+    return await until_answer(lambda: recent(client, instance_id), lambda found: [message["text"] for message in found] == texts)
 
 
 async def test_a_conversation_over_socket_mode(app: App, client: httpx.AsyncClient, slack: SlackStandIn) -> None:
     ann = slack.person("Ann")
     instance_id = await make(app, client, slack, app_token=slack.app_token)
     question = slack.user_writes(slack.direct(ann), "*Who* are you?", by=ann)
-    asked = await until_recent(app, client, instance_id, ["**Who** are you?"])
+    asked = await until_recent(client, instance_id, ["**Who** are you?"])
     await slack.until(lambda: not slack.sockets.unacknowledged)
     answer = await client.post(f"/api/v1/instances/{instance_id}/send", json={"to": slack.direct(ann), "message": "Robo", "reply_to": asked[0]["id"]})
     assert answer.json()["status"] == "sent", answer.text
     await slack.until(lambda: not slack.sockets.unacknowledged)
-    found = await until_recent(app, client, instance_id, ["Robo", "**Who** are you?"])
+    found = await until_recent(client, instance_id, ["Robo", "**Who** are you?"])
     assert [message["from"] for message in found] == ["me", "Ann"]
     assert slack.channels[slack.direct(ann)].messages[-1]["thread_ts"] == question["ts"]
 
@@ -87,10 +81,8 @@ async def test_a_send_of_unknown_fate_is_settled_by_its_echo(app: App, client: h
     slack.fail_next("conversations.history", 500)
     await client.post(f"/api/v1/instances/{instance_id}/send", json={"to": slack.direct(ann), "message": "once"})
     await slack.until(lambda: not slack.sockets.unacknowledged)
-    found = await until_recent(app, client, instance_id, ["once"])
-    with anyio.fail_after(PATIENCE):
-        while found[0]["status"] != "sent":
-            found = await recent(client, instance_id)
+    await until_recent(client, instance_id, ["once"])
+    await until_answer(lambda: recent(client, instance_id), lambda found: found[0]["status"] == "sent")
     assert len(slack.calls_of("chat.postMessage")) == 1
 
 
@@ -114,12 +106,12 @@ async def test_a_restart_reads_back_what_was_missed_and_stores_nothing_twice(app
     ann = slack.person("Ann")
     instance_id = await make(app, client, slack, app_token=slack.app_token)
     slack.user_writes(slack.direct(ann), "before", by=ann)
-    await until_recent(app, client, instance_id, ["before"])
+    await until_recent(client, instance_id, ["before"])
     await client.post(f"/api/v1/instances/{instance_id}/stop")
     await until_status(app, instance_id, "stopped")
     slack.user_writes(slack.direct(ann), "meanwhile", by=ann)
     await client.post(f"/api/v1/instances/{instance_id}/start")
-    await until_recent(app, client, instance_id, ["meanwhile", "before"])
+    await until_recent(client, instance_id, ["meanwhile", "before"])
 
 
 async def test_another_machine_reads_back_what_was_missed(database_url: str, tmp_path: Path, slack: SlackStandIn) -> None:
@@ -128,10 +120,10 @@ async def test_another_machine_reads_back_what_was_missed(database_url: str, tmp
     async with running_app(database_url, tmp_path / "one", secret_key=key) as app, connected(app) as client:
         instance_id = await make(app, client, slack, app_token=slack.app_token)
         slack.user_writes(slack.direct(ann), "before", by=ann)
-        await until_recent(app, client, instance_id, ["before"])
+        await until_recent(client, instance_id, ["before"])
     slack.user_writes(slack.direct(ann), "meanwhile", by=ann)
     async with running_app(database_url, tmp_path / "another", secret_key=key) as app, connected(app) as client:
-        await until_recent(app, client, instance_id, ["meanwhile", "before"])
+        await until_recent(client, instance_id, ["meanwhile", "before"])
 
 
 async def test_no_secret_is_shown(app: App, client: httpx.AsyncClient, slack: SlackStandIn) -> None:

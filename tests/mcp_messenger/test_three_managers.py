@@ -14,7 +14,7 @@ from db.embedded import EmbeddedPostgres, open_embedded
 from db.migrate import migrate
 from tests.managers import Manager, Managers, managers
 from tests.stored import one, rows
-from tests.traffic import Traffic, traffic
+from tests.traffic import PATIENCE, Traffic, traffic
 from tests.waiting import until
 
 SEED = int(os.environ.get("MCP_MESSENGER_TEST_SEED", "1"))
@@ -83,7 +83,7 @@ async def besieged(database_url: str, served_url: str, folder: Path, *, seed: in
             await flowing.until_quiet()
         counted = flowing.count()
         # What a call took that was cut short by the stop has to end by itself.
-        await flowing.until(lambda: one(database_url, "SELECT count(*) FROM leases WHERE expires_at > now()") == 0)
+        await until(lambda: one(database_url, "SELECT count(*) FROM leases WHERE expires_at > now()") == 0)
         assert one(database_url, "SELECT count(*) FROM deliveries WHERE lease_until > now()") == 0
         assert cluster.complaints() == []
         assert cluster.deaths.total() > 0
@@ -100,7 +100,7 @@ async def test_whoever_dies_nothing_is_lost_and_nothing_doubled(way: str, reques
 async def crashes(server: EmbeddedPostgres, data_dir: Path, flowing: Traffic) -> None:
     """Kill PostgreSQL three times on the way, and start it again."""
     for times in range(1, 4):
-        await flowing.until(lambda times=times: len(flowing.told) > EACH_WAY * times // 5)
+        await until(lambda times=times: len(flowing.told) > EACH_WAY * times // 5, PATIENCE)
         postmaster = int(next(data_dir.glob("pg*/postmaster.pid")).read_text().split()[0])
         os.kill(postmaster, signal.SIGKILL)
         await server.ensure()

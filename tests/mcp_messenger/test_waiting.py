@@ -175,16 +175,14 @@ async def test_it_waits_for_silence_after_the_first_answer(database_url: str, tm
         answers: list[Replies] = []
 
         async def wait() -> None:
-            answers.append(await line.reply(message_id, timeout=10, settle=0.6))
+            answers.append(await line.reply(message_id, timeout=10, settle=1))
 
-        began = anyio.current_time()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait)
             for number in range(3):
                 await line.deliver(received(str(number), f"part {number}", minute=10**6 + number))
-                await anyio.sleep(0.2)
+                await anyio.sleep(0.6)  # the third comes later than one silence after the first
         assert [message.text for message in answers[0].replies] == ["part 0", "part 1", "part 2"]
-        assert 0.9 < anyio.current_time() - began < 5
 
 
 async def test_nobody_answers(database_url: str, tmp_path: Path) -> None:

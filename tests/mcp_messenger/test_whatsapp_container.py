@@ -33,7 +33,7 @@ from tests.docker_engine import Site, bridge_address, site
 from tests.standins.whatsapp_web import WhatsAppStandIn
 from tests.standins.whatsapp_web.accounts import Account
 from tests.stored import one
-from tests.waiting import until
+from tests.waiting import until, until_answer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
 
@@ -47,18 +47,20 @@ async def whatsapp(engine: Any) -> AsyncIterator[WhatsAppStandIn]:
 
 
 async def until_state(here: Site, instance_id: str, state: str) -> None:
-    with anyio.fail_after(PATIENCE):
-        while (await get_instance(here.app, ADMIN, OfInstance(instance_id=instance_id))).status != state:  # noqa: ASYNC110 - a container tells
-            await anyio.sleep(0.1)
+    of = OfInstance(instance_id=instance_id)
+    await until_answer(lambda: get_instance(here.app, ADMIN, of), lambda found: found.status == state, PATIENCE)
 
 
 async def qr_of(here: Site, instance_id: str) -> QrAnswer:
-    with anyio.fail_after(PATIENCE):
-        while True:
-            try:
-                return await login.get_qr(here.app, ADMIN, OfInstance(instance_id=instance_id))
-            except MessengerError:
-                await anyio.sleep(0.1)
+    async def ask() -> QrAnswer | None:
+        try:
+            return await login.get_qr(here.app, ADMIN, OfInstance(instance_id=instance_id))
+        except MessengerError:
+            return None
+
+    found = await until(ask, PATIENCE)
+    assert found is not None
+    return found
 
 
 @pytest.fixture
@@ -128,19 +130,17 @@ async def test_an_account_in_a_container_keeps_its_login(
         container = (await here.inspect(instance_id))["Id"]
         await here.ask("kill", container, "SIGKILL")
         await here.ask("remove_container", container, force=True)
-        with anyio.fail_after(PATIENCE):
-            while True:
-                view = (await get_instance(here.app, ADMIN, of)).instance
-                if view.container == "running" and view.status == "ready" and (await here.inspect(instance_id))["Id"] != container:
-                    break
-                await anyio.sleep(0.2)
+
+        async def another_runs() -> bool:
+            view = (await get_instance(here.app, ADMIN, of)).instance
+            return view.container == "running" and view.status == "ready" and (await here.inspect(instance_id))["Id"] != container
+
+        await until(another_runs, PATIENCE)
 
         container = (await here.inspect(instance_id))["Id"]
         await anyio.to_thread.run_sync(upgrade, engine, image)
         await restart_instance(here.app, ADMIN, of)
-        with anyio.fail_after(PATIENCE):
-            while (await here.inspect(instance_id))["Config"]["Labels"].get("release") != "next":  # noqa: ASYNC110 - the engine tells nobody
-                await anyio.sleep(0.2)
+        await until_answer(lambda: here.inspect(instance_id), lambda found: found["Config"]["Labels"].get("release") == "next", PATIENCE)
         await until_state(here, instance_id, "ready")
         assert (await here.inspect(instance_id))["Id"] != container
         codes = "SELECT count(*) FROM status_history WHERE status = 'qr_ready'"

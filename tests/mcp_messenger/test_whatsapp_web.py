@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
-import anyio
 import httpx
 import pytest
 
@@ -14,6 +13,7 @@ from tests.postgres import fresh_database
 from tests.program import environment, program
 from tests.providers.whatsappweb import machine
 from tests.standins.whatsapp_web import WhatsAppStandIn
+from tests.waiting import until_answer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600), pytest.mark.xdist_group("whatsappweb")]
 
@@ -39,10 +39,7 @@ async def manager(whatsapp: WhatsAppStandIn, embedded: EmbeddedPostgres, tmp_pat
 
 
 async def until(client: httpx.AsyncClient, path: str, wanted: Callable[[httpx.Response], bool]) -> Json:
-    with anyio.fail_after(60):
-        while not wanted(answer := await client.get(path)):  # noqa: ASYNC110  as a person looks again
-            await anyio.sleep(0.05)
-        return answer.json()
+    return (await until_answer(lambda: client.get(path), wanted)).json()
 
 
 async def test_an_account_is_linked_by_its_qr_code_and_talks(manager: httpx.AsyncClient, whatsapp: WhatsAppStandIn) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 from tests.mcp_clients import call, over_stdio, stdio_server
 from tests.program import PATIENCE, ROOT, environment
+from tests.waiting import until_blocking
 
 pytestmark = pytest.mark.anyio
 
@@ -61,9 +62,11 @@ class Wire:
     def ready_sandbox(self, **credentials: Any) -> str:
         made = self.call("create_instance", provider="sandbox", credentials={"auto_scan": True, **credentials})
         instance = made["structuredContent"]["instance_id"]
-        while self.call("get_auth_status", instance_id=instance)["structuredContent"]["state"] != "ready":
-            self.call("wait_for_messages", instance_id=instance, timeout=0.05)
+        until_blocking(lambda: self.state(instance) == "ready")
         return instance
+
+    def state(self, instance: str) -> str:
+        return self.call("get_auth_status", instance_id=instance)["structuredContent"]["state"]
 
     def close(self) -> None:
         """Close the client's end, and take what is still said."""
@@ -126,8 +129,7 @@ def test_logs_hold_no_secret_and_no_message(tmp_path: Path, database_url: str) -
         wire.call("create_instance", provider="telegram", credentials={"token": token, "hunter2": "hunter2"})
         made = wire.call("create_instance", provider="telegram", credentials={"token": token, "base_url": "http://127.0.0.1:9"})
         telegram = made["structuredContent"]["instance_id"]
-        while wire.call("get_auth_status", instance_id=telegram)["structuredContent"]["state"] in {"created", "starting"}:
-            wire.call("wait_for_messages", instance_id=telegram, timeout=0.05)
+        until_blocking(lambda: wire.state(telegram) not in {"created", "starting"})
         wire.close()
         assert wire.process.wait(PATIENCE) == 0
     logged = log.read_text(encoding="utf-8")

@@ -17,6 +17,7 @@ from mcp_messenger.version import __version__
 from tests.postgres import execute
 from tests.running import ready_sandbox, serving
 from tests.system_postgres import free_port
+from tests.waiting import until_answer
 
 pytestmark = pytest.mark.anyio
 
@@ -57,9 +58,7 @@ async def test_a_store_that_dies_and_comes_back(app: App, client: httpx.AsyncCli
     )
     await _says_unhealthy(client, instance_id)
     execute(maintenance, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
-    with anyio.fail_after(60):
-        while (await client.get("/health")).status_code != 200:
-            pass
+    await until_answer(lambda: client.get("/health"), lambda answer: answer.status_code == 200)
     assert (await client.get(f"/api/v1/instances/{instance_id}")).status_code == 200
 
 

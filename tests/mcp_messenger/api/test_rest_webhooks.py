@@ -14,10 +14,10 @@ import pytest
 from mcp_messenger.operations.application import App
 from tests.running import ready_sandbox, running_app, serving, until_status
 from tests.standins.telegram_bot_api import StandInBot, TelegramStandIn
+from tests.waiting import PATIENCE, until_answer
 
 pytestmark = pytest.mark.anyio
 
-PATIENCE = 20.0
 SOMEBODY_WAITS = "SELECT 1 FROM pg_locks WHERE relation = 'messages'::regclass AND NOT granted"
 SECRET = "X-Telegram-Bot-Api-Secret-Token"
 
@@ -108,8 +108,7 @@ async def test_it_is_stored_before_it_is_answered(client: httpx.AsyncClient, bot
         with anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(post)
-                while not await (await watch.execute(SOMEBODY_WAITS)).fetchall():
-                    pass
+                await until_answer(lambda: watch.execute(SOMEBODY_WAITS), lambda waiting: waiting.rowcount > 0)
                 assert answers == []
                 await locked.rollback()
     assert answers == [200]
