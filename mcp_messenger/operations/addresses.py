@@ -1,4 +1,4 @@
-"""From what a caller writes as an address to the chat it means."""
+"""Finds the chat that an address means."""
 
 from dataclasses import dataclass
 

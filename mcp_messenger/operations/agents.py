@@ -1,4 +1,4 @@
-"""Who answers in a chat: the instance's agent, or a person."""
+"""Sets whether the instance's agent or a person answers in a chat."""
 
 from datetime import datetime
 from typing import Literal
@@ -29,12 +29,14 @@ class ChatAgent(Output):
 
 
 async def get_chat_agent(app: App, caller: Caller, args: OfAgentChat) -> ChatAgent:
+    """Return who answers in the chat now. Raises NoSuchInstance."""
     row = await instance_of(app.database, caller, args.instance_id)
     mode = await agents.mode(app.database, row.id, args.chat_id)
     return ChatAgent(mode=mode.mode, until=mode.until, reason=mode.reason)
 
 
 async def set_chat_agent(app: App, caller: Caller, args: SetChatAgent) -> ChatAgent:
+    """Set who answers in the chat: from now on, or for so many minutes. Raises NoSuchInstance."""
     row = await instance_of(app.database, caller, args.instance_id)
     seconds = None if args.minutes is None else args.minutes * 60.0
     await agents.set_mode(app.database, row.id, args.chat_id, args.mode, seconds=seconds, reason=None)

@@ -49,9 +49,9 @@ class App:
         return self.config.data_dir / "instances" / str(instance_id)
 
     def container(self, instance_id: UUID) -> Listed | None:
-        """The instance's, as it was when the engine last told of a change."""
+        """Return the instance's container as it was at the engine's last event; None where it has none."""
         return None if self.docker is None else self.docker.containers.get(instance_id)
 
     def downloads_dir(self, instance_id: UUID) -> Path:
-        """Not among the media that everybody may send: what one account received is not another's."""
+        """Return the folder of received files: apart from the media that everybody may send, for one account's files are not another's."""
         return self.config.data_dir / "downloads" / str(instance_id)

@@ -1,4 +1,4 @@
-"""What an agent should look at first: unread, unanswered and mentions over all instances, within a budget of tokens."""
+"""Shows an agent what to look at first: unread, unanswered and mentions over all instances, within a budget of tokens."""
 
 import json
 import math
@@ -23,7 +23,7 @@ CHATS = 100
 EACH = 3
 TEXT = 200
 ENVELOPE = 60
-"""Tokens of what stands around the chats."""
+"""Tokens of the answer without its chats."""
 OF_INSTANCE = 40
 
 
@@ -61,6 +61,7 @@ class CaughtUp(FromOthers):
 
 
 async def catch_up(app: App, caller: Caller, args: CatchUp) -> CaughtUp:
+    """Return the chats that need a look, within `max_tokens`; the rest is counted in `left_out`."""
     instance_ids = await visible(app, caller, args.instance_id)
     since = datetime.now(UTC) - timedelta(days=args.days)
     chats = await waiting.waiting_chats(app.database, instance_ids=instance_ids, since=since, limit=CHATS)

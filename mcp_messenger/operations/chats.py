@@ -31,6 +31,7 @@ class ChatList(FromOthers):
 
 
 async def list_chats(app: App, caller: Caller, args: ListChats) -> ChatList:
+    """Return a page of chats, those with the newest message first."""
     row = await instance_of(app.database, caller, args.instance_id)
     found = await chats.listing(app.database, row.id, kind=args.kind, unread=args.unread, before=cursors.decode(args.cursor), limit=args.limit + 1)
     page = found[: args.limit]
@@ -49,6 +50,7 @@ class ChatAnswer(FromOthers):
 
 
 async def get_chat(app: App, caller: Caller, args: OfChat) -> ChatAnswer:
+    """Return one chat. Raises NoSuchChat."""
     row = await instance_of(app.database, caller, args.instance_id)
     return ChatAnswer(chat=chat_view(await known_chat(app, row, args.chat_id), text_max=200))
 
@@ -80,6 +82,7 @@ class ContactList(FromOthers):
 
 
 async def list_contacts(app: App, caller: Caller, args: ListContacts | SearchContacts) -> ContactList:
+    """Return a page of contacts by id; with a query, those whose name, user name, phone or id contains it."""
     row = await instance_of(app.database, caller, args.instance_id)
     found = await chats.contacts(app.database, row.id, query=args.query, after=args.cursor, limit=args.limit + 1)
     page = found[: args.limit]

@@ -8,12 +8,13 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def encode(at: datetime | None, id: object) -> str:
+    """Return a cursor for the row at this time with this id."""
     micros = "" if at is None else f"{(at - _EPOCH) // timedelta(microseconds=1):x}"
     return f"{micros}.{id}"
 
 
 def decode(cursor: str | None) -> tuple[datetime | None, str] | None:
-    """Raises InvalidInput for what is no cursor of ours."""
+    """Return the position that a cursor names. Raises InvalidInput for a cursor that is none of ours."""
     if cursor is None:
         return None
     micros, dot, id = cursor.partition(".")

@@ -1,4 +1,4 @@
-"""How instances are doing, and what they went through."""
+"""Health, history, errors and logs of instances."""
 
 import re
 from collections.abc import Iterator
@@ -36,6 +36,7 @@ class MemoryAnswer(Output):
 
 
 async def get_instance_memory(app: App, caller: Caller, args: OfInstance) -> MemoryAnswer:
+    """Return what this process remembers of the instance; the QR code and the key are named, never shown."""
     row = await instance_of(app.database, caller, args.instance_id)
     entry = app.memory.load(row)
     code = await history.current_qr(app.database, row.id)
@@ -66,6 +67,7 @@ class MemoryStats(Output):
 
 
 async def get_memory_stats(app: App, caller: Caller, args: Input) -> MemoryStats:
+    """Count the remembered instances of the caller by status and messenger."""
     rows = await instances.listing(app.database, user_id=caller.user_id, id=caller.instance_id, limit=10_000)
     mine = {row.id for row in rows}
     entries: dict[UUID, Entry] = {key: entry for key, entry in app.memory.entries().items() if key in mine}
@@ -100,6 +102,7 @@ class StatusHistory(Output):
 
 
 async def get_status_history(app: App, caller: Caller, args: History) -> StatusHistory:
+    """Return the last states, newest first."""
     row = await instance_of(app.database, caller, args.instance_id)
     rows = await history.statuses(app.database, row.id, limit=args.limit)
     return StatusHistory(history=[StatusEntry(status=entry.status, reason=entry.reason, at=entry.at) for entry in rows])
@@ -117,6 +120,7 @@ class QrHistory(Output):
 
 
 async def get_qr_history(app: App, caller: Caller, args: History) -> QrHistory:
+    """Return when QR codes were shown and what became of each, newest first, without the codes."""
     row = await instance_of(app.database, caller, args.instance_id)
     rows = await history.qr_codes(app.database, row.id, limit=args.limit)
     return QrHistory(
@@ -140,6 +144,7 @@ class ActivityStats(Output):
 
 
 async def get_activity_stats(app: App, caller: Caller, args: OfInstance) -> ActivityStats:
+    """Count messages by hour and day, and errors."""
     row = await instance_of(app.database, caller, args.instance_id)
     now = datetime.now(UTC)
     newest = await messages.recent(app.database, row.id, before=None, limit=1)
@@ -172,6 +177,7 @@ class ErrorList(Output):
 
 
 async def get_errors(app: App, caller: Caller, args: History) -> ErrorList:
+    """Return the errors of the instance, the latest first, each kind once with its count."""
     row = await instance_of(app.database, caller, args.instance_id)
     rows = await history.errors(app.database, row.id, limit=args.limit)
     return ErrorList(errors=[ErrorEntry(code=one.code, message=one.message, at=one.at, first_at=one.first_at, count=one.count) for one in rows])
@@ -182,6 +188,7 @@ class Cleared(Output):
 
 
 async def clear_errors(app: App, caller: Caller, args: OfInstance) -> Cleared:
+    """Forget the errors of the instance; returns how many."""
     row = await instance_of(app.database, caller, args.instance_id)
     return Cleared(cleared=await history.clear_errors(app.database, row.id))
 
@@ -196,6 +203,7 @@ class InstanceHealth(Output):
 
 
 async def get_instance_health(app: App, caller: Caller, args: OfInstance) -> InstanceHealth:
+    """Return whether the instance works, and why not."""
     row = await instance_of(app.database, caller, args.instance_id)
     newest = await messages.recent(app.database, row.id, before=None, limit=1)
     return InstanceHealth(
@@ -220,12 +228,13 @@ class LogLines(Output):
 
 
 async def get_logs(app: App, caller: Caller, args: GetLogs) -> LogLines:
+    """Return the last log lines of the instance, oldest first."""
     row = await instance_of(app.database, caller, args.instance_id)
     return LogLines(lines=await _log_lines(app, row, args.tail))
 
 
 async def _log_lines(app: App, row: InstanceRow, tail: int) -> list[str]:
-    """What this process said of the instance, and what the instance said itself where it runs apart, in the order of time."""
+    """Return this process's lines about the instance, merged by time with those of its container where it has one."""
     ours = app.logbook.tail(str(row.id), tail)
     try:
         theirs = await app.supervisor.runtime(row).log_lines(row.id, tail)
@@ -249,6 +258,7 @@ class MultiProviderStats(Output):
 
 
 async def get_provider_stats(app: App, caller: Caller, args: Input) -> MultiProviderStats:
+    """Count the caller's instances, messages and errors by messenger."""
     user_id, id = caller.user_id, caller.instance_id
     found: dict[str, dict[str, Any]] = {}
     for provider, status, count in await instances.counts(app.database, user_id=user_id, id=id):

@@ -49,6 +49,7 @@ class EventList(Output):
 
 
 async def get_events(app: App, caller: Caller, args: GetEvents) -> EventList:
+    """Return the next events after a cursor, oldest first. Raises InvalidInput for a cursor that is none of ours."""
     cursor = parse_cursor(args.after)
     rows = await log.after(app.database, cursor, instance_ids=await visible(app, caller, args.instance_id), limit=args.limit)
     return EventList(events=await event_views(app, rows), next_cursor=str(rows[-1].id if rows else cursor))
@@ -64,6 +65,7 @@ async def visible(app: App, caller: Caller, instance_id: str | None) -> list[UUI
 
 
 async def event_views(app: App, rows: Sequence[EventRow]) -> list[EventView]:
+    """Return these rows as callers see them, each with its message where it has one."""
     wanted = [row.message_id for row in rows if row.message_id is not None]
     found = {message.id: message for message in await messages.by_ids(app.database, wanted)} if wanted else {}
     answered = await references(app, list(found.values()))

@@ -29,13 +29,14 @@ class GroupList(FromOthers):
 
 
 class GroupChanged(Output):
-    """What became of the group, and of each person."""
+    """A group after a change, and the outcome for each person."""
 
     group: GroupView
     results: list[ParticipantResult] = []
 
 
 def group_view(group: Group) -> GroupView:
+    """Return a group as callers see it."""
     return GroupView(
         id=group.id,
         title=group.title,
@@ -47,10 +48,12 @@ def group_view(group: Group) -> GroupView:
 
 
 def changed(change: GroupChange) -> GroupChanged:
+    """Return the outcome of a change of a group as callers see it."""
     return GroupChanged(group=group_view(change.group), results=list(change.results))
 
 
 async def list_groups(app: App, caller: Caller, args: OfInstance) -> GroupList:
+    """Ask the platform for the groups of the account. Raises Unsupported, NotReady."""
     row = await instance_of(app.database, caller, args.instance_id)
     provider = await port(app, row, Capability.GROUPS)
     return GroupList(groups=[group_view(group) for group in await provider.list_groups()])
@@ -62,6 +65,7 @@ class CreateGroup(OfInstance):
 
 
 async def create_group(app: App, caller: Caller, args: CreateGroup) -> GroupChanged:
+    """Create a group. Raises Unsupported, NotReady, and the platform's refusal where nobody could be added."""
     row = await instance_of(app.database, caller, args.instance_id)
     return changed(await (await port(app, row, Capability.GROUPS)).create_group(args.name, args.participants))
 
@@ -72,6 +76,7 @@ class ChangeParticipants(OfInstance):
 
 
 async def add_participants(app: App, caller: Caller, args: ChangeParticipants) -> GroupChanged:
+    """Add people to a group; `results` says for each whether it worked."""
     row = await instance_of(app.database, caller, args.instance_id)
     return changed(await (await port(app, row, Capability.GROUPS)).add_participants(args.group_id, args.participants))
 
@@ -82,6 +87,7 @@ class RemoveParticipant(OfInstance):
 
 
 async def remove_participant(app: App, caller: Caller, args: RemoveParticipant) -> GroupChanged:
+    """Remove one person from a group."""
     row = await instance_of(app.database, caller, args.instance_id)
     return changed(await (await port(app, row, Capability.GROUPS)).remove_participants(args.group_id, [args.participant]))
 
@@ -96,6 +102,7 @@ class SetGroupAdmin(OfGroup):
 
 
 async def set_group_admin(app: App, caller: Caller, args: SetGroupAdmin) -> GroupChanged:
+    """Make people administrators of a group, or ordinary members again."""
     row = await instance_of(app.database, caller, args.instance_id)
     return changed(await (await port(app, row, Capability.GROUP_ADMIN)).set_admin(args.group_id, args.participants, args.admin))
 
@@ -106,6 +113,7 @@ class UpdateGroup(OfGroup):
 
 
 async def update_group(app: App, caller: Caller, args: UpdateGroup) -> GroupView:
+    """Change name or description of a group. Raises InvalidInput where neither is given."""
     row = await instance_of(app.database, caller, args.instance_id)
     if args.name is None and args.description is None:
         raise InvalidInput("Neither a name nor a description was given.", hint="Give what is to be changed.")
@@ -113,17 +121,19 @@ async def update_group(app: App, caller: Caller, args: UpdateGroup) -> GroupView
 
 
 class InviteLink(Output):
-    """Whoever has it may join."""
+    """A link by which anybody may join."""
 
     invite_link: str
 
 
 async def get_invite_link(app: App, caller: Caller, args: OfGroup) -> InviteLink:
+    """Return the link by which anybody may join the group."""
     row = await instance_of(app.database, caller, args.instance_id)
     return InviteLink(invite_link=await (await port(app, row, Capability.GROUP_ADMIN)).invite_link(args.group_id))
 
 
 async def leave_group(app: App, caller: Caller, args: OfGroup) -> Nothing:
+    """Leave a group."""
     row = await instance_of(app.database, caller, args.instance_id)
     await (await port(app, row, Capability.GROUP_ADMIN)).leave_group(args.group_id)
     return Nothing()
@@ -136,5 +146,6 @@ class SendToGroup(OfInstance):
 
 
 async def send_to_group(app: App, caller: Caller, args: SendToGroup) -> SendAnswer:
+    """Send a text to a group, as `send_message` does."""
     send = SendMessage(instance_id=args.instance_id, to=args.group_id, message=args.message, idempotency_key=args.idempotency_key)
     return await send_message(app, caller, send)

@@ -1,4 +1,4 @@
-"""Instances: made, changed, started, stopped, thrown away."""
+"""Creates, changes, starts, stops and deletes instances."""
 
 import logging
 import shutil
@@ -119,6 +119,7 @@ class CreatedInstance(UpdatedInstance):
 
 
 async def create_instance(app: App, caller: Caller, args: CreateInstance) -> CreatedInstance:
+    """Create an instance and start it. Raises NotAllowed, NotAvailable for a runtime this server lacks, InvalidInput for settings that do not fit."""
     caller.require_owner()
     user_id = caller.user_id or args.user_id
     if caller.user_id is not None and args.user_id not in {"local", caller.user_id}:
@@ -173,6 +174,7 @@ def _require_admin_for(settings_type: type[Settings], caller: Caller, given: Map
 
 
 def sealed_key(vault: Vault, instance_id: UUID, api_key: str) -> secrets.NewKey:
+    """Return a new API key as it is stored: encrypted, with a digest to find it by."""
     key_id = uuid4()
     return secrets.NewKey(
         id=key_id,
@@ -210,6 +212,7 @@ class InstanceList(Output):
 
 
 async def list_instances(app: App, caller: Caller, args: ListInstances) -> InstanceList:
+    """Return a page of the caller's instances, the newest first."""
     position = cursors.decode(args.cursor)
     after = None
     if position is not None:
@@ -241,6 +244,7 @@ def _id_of(cursor: str) -> UUID:
 
 
 async def get_instance(app: App, caller: Caller, args: OfInstance) -> InstanceAnswer:
+    """Return one instance with its capabilities. Raises NoSuchInstance."""
     return await _answer(app, await instance_of(app.database, caller, args.instance_id))
 
 
@@ -255,6 +259,7 @@ class UpdateInstance(OfInstance):
 
 
 async def update_instance(app: App, caller: Caller, args: UpdateInstance) -> UpdatedInstance:
+    """Change settings and delivery of an instance; new credentials count from its next start. Raises NotAllowed, InvalidInput."""
     caller.require_owner()
     row = await instance_of(app.database, caller, args.instance_id)
     public: dict[str, Any] | None = None
@@ -292,6 +297,7 @@ class DeleteInstance(OfInstance):
 
 
 async def delete_instance(app: App, caller: Caller, args: DeleteInstance) -> Nothing:
+    """Stop and delete an instance with its login; its messages stay unless `purge`. Raises NotAllowed."""
     caller.require_owner()
     row = await instance_of(app.database, caller, args.instance_id)
     await _halt(app, row)
@@ -324,6 +330,7 @@ class ProcessInstance(OfInstance):
 
 
 async def process_instance(app: App, caller: Caller, args: ProcessInstance) -> InstanceAnswer:
+    """Start an instance; with `force_recreate` throw its login away first."""
     caller.require_owner()
     row = await instance_of(app.database, caller, args.instance_id)
     if args.force_recreate:
@@ -333,19 +340,22 @@ async def process_instance(app: App, caller: Caller, args: ProcessInstance) -> I
 
 
 async def start_instance(app: App, caller: Caller, args: OfInstance) -> InstanceAnswer:
+    """Start an instance; one that runs goes on running."""
     return await _launch(app, await instance_of(app.database, caller, args.instance_id))
 
 
 async def stop_instance(app: App, caller: Caller, args: OfInstance) -> InstanceAnswer:
+    """Stop an instance and wait until it has stopped; the login stays."""
     return await _answer(app, await _halt(app, await instance_of(app.database, caller, args.instance_id)))
 
 
 async def restart_instance(app: App, caller: Caller, args: OfInstance) -> InstanceAnswer:
+    """Stop an instance, then start it."""
     return await _launch(app, await _halt(app, await instance_of(app.database, caller, args.instance_id)))
 
 
 async def _launch(app: App, row: InstanceRow) -> InstanceAnswer:
-    """Idempotent: what runs goes on running; what has given up begins anew."""
+    """Idempotent: what runs goes on running; what has given up starts again."""
     await classes.load(row.provider)
     if row.desired == "running" and row.status in {InstanceState.ERROR, InstanceState.LOGGED_OUT}:
         row = await _halt(app, row)
@@ -393,6 +403,7 @@ class ActiveProviders(Output):
 
 
 async def active_providers(app: App, caller: Caller, args: Input) -> ActiveProviders:
+    """Return the messengers with an instance, and all that are available."""
     rows = await instances.counts(app.database, user_id=caller.user_id, id=caller.instance_id)
     return ActiveProviders(
         providers=sorted({provider for provider, _, _ in rows}),

@@ -24,6 +24,7 @@ class ApiKey(Output):
 
 
 async def get_current_api_key(app: App, caller: Caller, args: OfInstance) -> ApiKey:
+    """Return the API key of an instance; that it was shown is recorded. Raises Conflict where there is none."""
     caller.require_owner()
     row = await instance_of(app.database, caller, args.instance_id)
     key = await secrets.reveal_key(app.database, row.id)
@@ -35,6 +36,7 @@ async def get_current_api_key(app: App, caller: Caller, args: OfInstance) -> Api
 
 
 async def rotate_api_key(app: App, caller: Caller, args: OfInstance) -> ApiKey:
+    """Replace the API key of an instance; the old one ends at once."""
     caller.require_owner()
     row = await instance_of(app.database, caller, args.instance_id)
     await secrets.new_key(app.database, row.id, sealed_key(app.vault(), row.id, new_api_key()))
@@ -54,6 +56,7 @@ class KeyHistory(Output):
 
 
 async def get_api_key_history(app: App, caller: Caller, args: History) -> KeyHistory:
+    """Return the past API keys, newest first, without the keys themselves."""
     row = await instance_of(app.database, caller, args.instance_id)
     return KeyHistory(
         history=[
@@ -79,6 +82,7 @@ class CredentialList(Output):
 
 
 async def get_credentials(app: App, caller: Caller, args: GetCredentials) -> CredentialList:
+    """Return which secrets are set, masked; `reveal` shows them to the owner and is recorded."""
     row = await instance_of(app.database, caller, args.instance_id)
     if args.reveal:
         caller.require_owner()
@@ -102,6 +106,7 @@ class SetCredentials(OfInstance):
 
 
 async def set_credentials(app: App, caller: Caller, args: SetCredentials) -> CredentialList:
+    """Change secrets of an instance; they count from its next start."""
     await update_instance(app, caller, UpdateInstance(instance_id=args.instance_id, credentials=args.credentials))
     return await get_credentials(app, caller, GetCredentials(instance_id=args.instance_id))
 
@@ -124,5 +129,6 @@ async def create_user_token(app: App, caller: Caller, args: CreateToken) -> User
 
 
 async def revoke_user_tokens(app: App, caller: Caller, args: CreateToken) -> Cleared:
+    """End all tokens of a user; returns how many."""
     caller.require_admin()
     return Cleared(cleared=await secrets.revoke_tokens(app.database, args.user_id))

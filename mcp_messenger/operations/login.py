@@ -35,6 +35,7 @@ class QrAnswer(Output):
 
 
 async def get_qr(app: App, caller: Caller, args: OfInstance) -> QrAnswer:
+    """Return the QR code that is valid now. Raises NotReady where there is none."""
     row = await instance_of(app.database, caller, args.instance_id)
     code = await history.current_qr(app.database, row.id)
     current = None if code is None or code.expires_at <= datetime.now(UTC) else login_codes.unsealed(app.vault(), row.id, code)
@@ -53,6 +54,7 @@ async def get_qr(app: App, caller: Caller, args: OfInstance) -> QrAnswer:
 
 
 def png_data_uri(content: str) -> str:
+    """Return the picture of a QR code as a data URI."""
     import base64
 
     return "data:image/png;base64," + base64.b64encode(png(content)).decode()
@@ -94,6 +96,7 @@ class PairingCode(Output):
 
 
 async def request_pairing_code(app: App, caller: Caller, args: RequestPairingCode) -> PairingCode:
+    """Ask the platform for a code to type on the phone. Raises Unsupported, NotReady."""
     row = await instance_of(app.database, caller, args.instance_id)
     digits = "".join(character for character in args.phone if character.isdigit())
     return PairingCode(pairing_code=await (await port(app, row, Capability.PAIRING_CODE)).request_pairing_code(digits))
@@ -106,6 +109,7 @@ class AccountAnswer(Output):
 
 
 async def get_account(app: App, caller: Caller, args: OfInstance) -> AccountAnswer:
+    """Return who the instance is on the platform. Raises NotReady where nobody has ever logged in."""
     row = await instance_of(app.database, caller, args.instance_id)
     if row.account is None:
         raise NotReady(args.instance_id, InstanceState(row.status), "This instance has not been logged in yet.")
@@ -122,10 +126,12 @@ class AuthStatus(Output):
 
 
 async def get_auth_status(app: App, caller: Caller, args: OfInstance) -> AuthStatus:
+    """Return whether the instance is logged in, and what it waits for."""
     return auth_status(await instance_of(app.database, caller, args.instance_id))
 
 
 def auth_status(row: InstanceRow) -> AuthStatus:
+    """Return an instance's login as callers see it."""
     authenticated = row.status in {InstanceState.AUTHENTICATED, InstanceState.READY, InstanceState.DEGRADED}
     return AuthStatus(
         instance_id=str(row.id),

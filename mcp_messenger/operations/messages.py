@@ -1,4 +1,4 @@
-"""Reading messages: of a chat, by search, one whole, its files."""
+"""Reads messages: of a chat, by search, one whole, its files."""
 
 import base64
 import json
@@ -51,6 +51,7 @@ class GetMessages(OfInstance):
 
 
 async def get_messages(app: App, caller: Caller, args: GetMessages) -> MessageList:
+    """Return a page of a chat, newest first; older ones are fetched from the platform where it gives them. Raises NoSuchChat."""
     row = await instance_of(app.database, caller, args.instance_id)
     chat = await known_chat(app, row, args.chat_id)
     before = cursors.decode_message(args.cursor)
@@ -97,6 +98,7 @@ class GetRecentMessages(OfInstance):
 
 
 async def get_recent_messages(app: App, caller: Caller, args: GetRecentMessages) -> MessageList:
+    """Return the newest messages of all chats."""
     row = await instance_of(app.database, caller, args.instance_id)
     found = await messages.recent(app.database, row.id, before=cursors.decode_message(args.cursor), limit=args.limit + 1)
     return await page(app, found, args.limit)
@@ -111,6 +113,7 @@ class SearchMessages(OfInstance):
 
 
 async def search_messages(app: App, caller: Caller, args: SearchMessages) -> MessageList:
+    """Return messages that contain every word, newest first. Raises InvalidInput for a query without a word."""
     row = await instance_of(app.database, caller, args.instance_id)
     words = WORD.findall(args.query.lower())[:SEARCH_WORDS]
     if not words:
@@ -143,6 +146,7 @@ class MessageAnswer(FromOthers):
 
 
 async def get_message(app: App, caller: Caller, args: GetMessage) -> MessageAnswer:
+    """Return one message whole. Raises NoSuchMessage."""
     row = await instance_of(app.database, caller, args.instance_id)
     message = await known_message(app, row, args.message_id)
     replies = await references(app, [message])
@@ -154,7 +158,7 @@ async def get_message(app: App, caller: Caller, args: GetMessage) -> MessageAnsw
 
 
 async def known_message(app: App, row: InstanceRow, message_id: str) -> MessageRow:
-    """Raises NoSuchMessage."""
+    """Return a message by our number. Raises NoSuchMessage."""
     message = None
     if message_id.isascii() and message_id.isdecimal() and int(message_id) < 2**63:
         message = await messages.get(app.database, row.id, int(message_id))
@@ -164,7 +168,7 @@ async def known_message(app: App, row: InstanceRow, message_id: str) -> MessageR
 
 
 def platform_id_of(message: MessageRow) -> str:
-    """Raises NoSuchMessage for one that the platform does not have."""
+    """Return the platform's id of a message. Raises InvalidInput for one that never went out."""
     if message.platform_id is None:
         raise InvalidInput(f"The message {message.id} is {message.status}: it is not on the messenger.", hint="get_message shows its status.")
     return message.platform_id
@@ -184,6 +188,7 @@ class Downloaded(FromOthers):
 
 
 async def download_media(app: App, caller: Caller, args: DownloadMedia) -> Downloaded:
+    """Fetch a file of a message into the media folder. Raises NoSuchMessage, InvalidInput, Unsupported, NotReady."""
     row = await instance_of(app.database, caller, args.instance_id)
     message = await known_message(app, row, args.message_id)
     media = message.content.get("media", [])

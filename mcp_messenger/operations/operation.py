@@ -1,4 +1,4 @@
-"""What an operation is. The table of them is in operations/table.py; the faces are made from it."""
+"""The definition of an operation. operations/table.py lists them all; REST and MCP are made from that table."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -77,11 +77,11 @@ class OfInstance(Input):
 
 
 class Output(BaseModel):
-    """What is answered. Fields with their default value are left out of what a model is shown."""
+    """An answer. Fields with their default value are left out of what a model is shown."""
 
     model_config = ConfigDict(frozen=True)
     hidden: ClassVar[frozenset[str]] = frozenset()
-    """Fields that no model is shown: keys, and what stands beside the text as a picture."""
+    """Fields that no model is shown: keys, and pictures that are sent beside the text."""
 
     def shown(self) -> dict[str, Any]:
         """For a model: without what says nothing."""
@@ -137,10 +137,10 @@ class Operation:
     status: int = 200
     open_world: bool = True
     patient: bool = False
-    """It may take long, and knows itself how long: clients are told that it is alive."""
+    """It may take long and keeps its own time limit: clients receive progress meanwhile."""
 
     async def carry_out(self, app: Application, caller: Caller, args: Any) -> Output:
-        """`run`, which is given up after a while unless it is patient. Raises TookTooLong."""
+        """Run the operation, for at most WITHIN seconds unless it is patient. Raises TookTooLong."""
         with span(self.name, instance_id=getattr(args, "instance_id", None), caller=caller):
             if self.patient:
                 return await self.run(app, caller, args)

@@ -54,6 +54,7 @@ class ListPeople(Input):
 
 
 async def list_people(app: App, caller: Caller, args: ListPeople) -> PersonList:
+    """Return a page of people, each with the contacts that are theirs."""
     caller.require_owner()
     after = None if args.cursor is None else _person_id(args.cursor)
     views = _views(await people.listing(app.database, user_id=caller.user_id, after=after, limit=args.limit + 1))
@@ -76,6 +77,7 @@ class Suggestions(Output):
 
 
 async def suggest_links(app: App, caller: Caller, args: SuggestLinks) -> Suggestions:
+    """Return contacts that share a phone number."""
     caller.require_owner()
     pairs = await people.alike(app.database, user_id=caller.user_id, limit=args.limit)
     return Suggestions(
@@ -93,6 +95,7 @@ class ProposeLink(Input):
 
 
 async def propose_link(app: App, caller: Caller, args: ProposeLink) -> Person:
+    """Propose that contacts are one person; a person confirms it. Raises InvalidInput for contacts of several users."""
     caller.require_owner()
     rows = [await instance_of(app.database, caller, contact.instance_id) for contact in args.contacts]
     owners = {row.user_id for row in rows}
@@ -111,11 +114,13 @@ class OfPerson(Input):
 
 
 async def get_person(app: App, caller: Caller, args: OfPerson) -> Person:
+    """Return one person. Raises NoSuchPerson."""
     caller.require_owner()
     return Person(person=await _known(app, caller, args.person_id))
 
 
 async def confirm_link(app: App, caller: Caller, args: OfPerson) -> Person:
+    """Confirm all contacts that are proposed for a person."""
     caller.require_owner()
     person = await _known(app, caller, args.person_id)
     await people.confirm(app.database, UUID(person.person_id))
@@ -132,6 +137,7 @@ class Unlinked(Output):
 
 
 async def unlink(app: App, caller: Caller, args: Unlink) -> Unlinked:
+    """Separate one contact, or all, from a person."""
     caller.require_owner()
     person = await _known(app, caller, args.person_id)
     if (args.contact_id is None) != (args.instance_id is None):
@@ -141,7 +147,7 @@ async def unlink(app: App, caller: Caller, args: Unlink) -> Unlinked:
 
 
 async def _known(app: App, caller: Caller, person_id: str) -> PersonView:
-    """The same error whether there is none or it is another user's."""
+    """Return a person of the caller. Raises NoSuchPerson, also for a person of another user."""
     views = _views(await people.get(app.database, _person_id(person_id), user_id=caller.user_id))
     if not views:
         raise NoSuchPerson(person_id)

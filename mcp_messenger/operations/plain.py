@@ -1,4 +1,4 @@
-"""What of JSON can be kept: PostgreSQL takes less than a parser lets through."""
+"""Refuses JSON values that PostgreSQL cannot store although a parser takes them."""
 
 import math
 from typing import cast
@@ -7,7 +7,7 @@ DEPTH = 32
 
 
 def fault(value: object) -> str | None:
-    """Why a value cannot be kept, or None. Walks with a list of its own: the value may be nested deeper than the interpreter recurses."""
+    """Return why a value cannot be stored, or None. Walks with an explicit stack: the value may be nested deeper than the interpreter recurses."""
     waiting = [(value, 0)]
     while waiting:
         one, depth = waiting.pop()
@@ -25,7 +25,7 @@ def fault(value: object) -> str | None:
 
 
 def _is_text(value: str) -> bool:
-    """A half of a surrogate pair is not."""
+    """Return whether a text can be encoded: half a surrogate pair cannot."""
     if value.isascii():
         return True
     try:

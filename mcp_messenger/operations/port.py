@@ -1,4 +1,4 @@
-"""From an instance's row to the provider that acts for it."""
+"""Finds the provider that acts for an instance."""
 
 from db.instances import InstanceRow
 from mcp_messenger.errors import NotReady

@@ -1,4 +1,4 @@
-"""What the machine has, and what is used of it."""
+"""Processor, memory, disk and ports of the machine, and how much of them is used."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Sending, and what can be done to what was sent."""
+"""Sends messages, and reacts to, edits, deletes and checks them."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -115,10 +115,12 @@ class SendAnswer(Output):
 
 
 async def send_message(app: App, caller: Caller, args: SendMessage) -> SendAnswer:
+    """Send a text. Raises what `_send` raises."""
     return await _send(app, caller, args, text=args.message, format=args.format, split=args.split)
 
 
 async def send_media(app: App, caller: Caller, args: SendMedia) -> SendAnswer:
+    """Send a file from a URL, a media folder or the call itself. Raises Unsupported and what `_send` raises."""
     row = await instance_of(app.database, caller, args.instance_id)
     cls = await classes.load(row.provider)
     _require(cls, Capability.MEDIA)
@@ -134,23 +136,28 @@ async def send_media(app: App, caller: Caller, args: SendMedia) -> SendAnswer:
 
 
 async def send_poll(app: App, caller: Caller, args: SendPoll) -> SendAnswer:
+    """Send a poll. Raises what `_send` raises."""
     poll = Poll(question=args.question, options=tuple(args.options), multiple=args.multiple)
     return await _send(app, caller, args, poll=poll)
 
 
 async def send_location(app: App, caller: Caller, args: SendLocation) -> SendAnswer:
+    """Send a place. Raises what `_send` raises."""
     return await _send(app, caller, args, location=Location(latitude=args.latitude, longitude=args.longitude, name=args.name))
 
 
 async def send_contact(app: App, caller: Caller, args: SendContact) -> SendAnswer:
+    """Send a contact card. Raises what `_send` raises."""
     return await _send(app, caller, args, contact=Contact(id=args.contact_id, name=args.name, phone=args.phone))
 
 
 async def send_choices(app: App, caller: Caller, args: SendChoices) -> SendAnswer:
+    """Send a text with choices to tap. Raises what `_send` raises."""
     return await _send(app, caller, args, text=args.message, choices=tuple(args.choices))
 
 
 async def send_template(app: App, caller: Caller, args: SendTemplate) -> SendAnswer:
+    """Send a template that the platform has approved. Raises what `_send` raises."""
     return await _send(app, caller, args, template=TemplateUse(name=args.template, language=args.language, parameters=tuple(args.parameters)))
 
 
@@ -159,6 +166,7 @@ class TemplateList(Output):
 
 
 async def list_templates(app: App, caller: Caller, args: OfInstance) -> TemplateList:
+    """Ask the platform for its approved templates. Raises Unsupported, NotReady."""
     row = await instance_of(app.database, caller, args.instance_id)
     return TemplateList(templates=list(await (await port(app, row, Capability.TEMPLATES)).list_templates()))
 
@@ -180,10 +188,12 @@ class SendingBudgetAnswer(Output):
 
 
 def budget_answer(budget: SendingBudget, limits: Limits) -> SendingBudgetAnswer:
+    """Return a sending budget as callers see it."""
     return SendingBudgetAnswer(**budget.model_dump(), pace=limits.overall_rate, pace_in_chat=limits.chat_rate)
 
 
 async def get_sending_budget(app: App, caller: Caller, args: OfInstance) -> SendingBudgetAnswer:
+    """Return how many new chats may be opened. Raises Unsupported, NotReady."""
     row = await instance_of(app.database, caller, args.instance_id)
     budget = await (await port(app, row, Capability.SENDING_BUDGET)).sending_budget()
     return budget_answer(budget, (await classes.load(row.provider)).limits)
@@ -208,7 +218,10 @@ async def _send(
     split: bool = False,
     **content: Any,
 ) -> SendAnswer:
-    """`content` is of Draft's fields."""
+    """Queue a send and wait for its outcome; `content` are fields of Draft.
+
+    Raises NotReady, InvalidInput, IdempotencyConflict, what the provider refuses beforehand, and the platform's refusal.
+    """
     row = await instance_of(app.database, caller, args.instance_id)
     to = await recipient(app, row, args.to)
     draft = Draft(
@@ -236,7 +249,7 @@ async def _reply_target(app: App, row: InstanceRow, message_id: str | None) -> s
 
 
 async def checker(app: App, row: InstanceRow) -> Provider:
-    """A provider to ask what the platform would refuse; it need not run."""
+    """Return a provider that knows what the platform would refuse; it need not run."""
     owned = app.supervisor.get(row.id)
     return owned.provider if owned is not None else await app.supervisor.unstarted(row)
 
@@ -287,7 +300,7 @@ class CheckSend(OfInstance):
 
 
 class SendCheck(Output):
-    """Whether a send would be tried now and taken; `refusal` tells why not, `instead` what would work."""
+    """Whether a send would be tried and taken now; `refusal` gives the reason if not, `instead` an alternative."""
 
     ok: bool
     refusal: str | None = None
@@ -300,6 +313,7 @@ class SendCheck(Output):
 
 
 async def check_send(app: App, caller: Caller, args: CheckSend) -> SendCheck:
+    """Return whether a send would be tried and taken now, without sending anything."""
     row = await instance_of(app.database, caller, args.instance_id)
     provider = await checker(app, row)
     owned = app.supervisor.get(row.id)
@@ -327,7 +341,7 @@ async def check_send(app: App, caller: Caller, args: CheckSend) -> SendCheck:
 
 
 def require_open_window(provider: Provider, chat: ChatRow | None) -> None:
-    """A send is not kept from trying: the platform may know of a message that we do not, or make an exception."""
+    """Raise WindowClosed where the reply window seems closed. Only `check_send` asks: the platform may know of a message that we do not."""
     hours = provider.limits.reply_window_hours
     if hours is None:
         return
@@ -347,6 +361,7 @@ class React(OfMessage):
 
 
 async def react(app: App, caller: Caller, args: React) -> Nothing:
+    """Set our reaction to a message, or take it back. Raises Unsupported, NotReady, NoSuchMessage."""
     row, message = await _on_message(app, caller, args)
     await (await port(app, row, Capability.REACT)).react(message.chat_id, platform_id_of(message), args.emoji)
     return Nothing()
@@ -358,6 +373,7 @@ class EditMessage(OfMessage):
 
 
 async def edit_message(app: App, caller: Caller, args: EditMessage) -> Nothing:
+    """Change the text of our own message. Raises InvalidInput for one that somebody else wrote."""
     row, message = await _on_message(app, caller, args)
     _require_own(message)
     provider = await port(app, row, Capability.EDIT)
@@ -370,6 +386,7 @@ async def edit_message(app: App, caller: Caller, args: EditMessage) -> Nothing:
 
 
 async def delete_message(app: App, caller: Caller, args: OfMessage) -> Nothing:
+    """Delete a message for everyone. Raises Unsupported, NotReady, NoSuchMessage."""
     row, message = await _on_message(app, caller, args)
     await (await port(app, row, Capability.DELETE)).delete(message.chat_id, platform_id_of(message))
     deleted = MessageDeleted(chat_id=message.chat_id, message_id=platform_id_of(message), at=datetime.now(UTC))
@@ -410,6 +427,7 @@ class SetTyping(OfInstance):
 
 
 async def set_typing(app: App, caller: Caller, args: SetTyping) -> Nothing:
+    """Show or hide the typing sign. Raises Unsupported, NotReady."""
     row = await instance_of(app.database, caller, args.instance_id)
     to = await recipient(app, row, args.chat_id)
     await (await port(app, row, Capability.TYPING)).set_typing(to.chat_id, args.typing)

@@ -1,4 +1,4 @@
-"""What callers see of rows. Texts, names and titles were written by others: they stand in fields of their own, and are data."""
+"""Rows as callers see them. Texts, names and titles were written by others: they have separate fields and are data."""
 
 from datetime import datetime
 from typing import Any
@@ -80,6 +80,7 @@ class ChatView(Output):
 
 
 def chat_view(row: ChatRow, *, text_max: int = 80) -> ChatView:
+    """Return a chat as callers see it; its last text is cut to `text_max` characters."""
     text = row.last_text
     return ChatView(
         id=row.id,
@@ -103,6 +104,7 @@ class ContactView(Output):
 
 
 def contact_view(row: ContactRow) -> ContactView:
+    """Return a contact as callers see it."""
     return ContactView(id=row.id, name=row.name, username=row.username, phone=row.phone, is_bot=row.is_bot)
 
 
@@ -124,6 +126,7 @@ class ContextLine(Output):
 
 
 def context_line(row: Neighbour) -> ContextLine:
+    """Return a message beside another one as callers see it."""
     sender = "me" if row.outgoing else row.sender_name or "?"
     return ContextLine.model_validate({"id": str(row.id), "at": _seconds(row.sent_at), "from": sender, "text": row.body})
 
@@ -161,11 +164,11 @@ class MessageView(Output):
     error: dict[str, Any] | None = None
     platform_id: str | None = None
     context: list[ContextLine] = []
-    """Of a hit of a search: what stands around it, oldest first."""
+    """The messages around a search hit, oldest first."""
 
 
 def message_view(row: MessageRow, *, reply_to: str | None = None, chat: bool = True, full: bool = False, text_max: int = SHORT) -> MessageView:
-    """`full`: with the whole text and the platform's ids; `chat`: with the chat, where it is not told once for a page."""
+    """`full`: with the whole text and the platform's ids; `chat`: with the chat, unless the page names it once."""
     content = row.content
     body = "" if row.deleted_at else row.body
     short = body if full or len(body) <= text_max else body[:text_max]

@@ -1,4 +1,4 @@
-"""Waiting for what comes: nothing pushes text in front of a model, so it asks and waits."""
+"""Waits for new messages: nothing can push text to a model, so it asks and waits."""
 
 import anyio
 from pydantic import Field
@@ -36,13 +36,14 @@ class NewMessages(FromOthers):
 
 
 def parse_cursor(cursor: str) -> int:
-    """Raises InvalidInput for what is no place in the event log."""
+    """Return the number in a cursor of the event log. Raises InvalidInput for anything else."""
     if not (cursor.isascii() and cursor.isdecimal() and int(cursor) < 2**63):
         raise InvalidInput("This cursor is not one of ours.", hint="Give the cursor of the answer before, or none.")
     return int(cursor)
 
 
 async def wait_for_messages(app: App, caller: Caller, args: WaitForMessages) -> NewMessages:
+    """Return messages from others after the cursor as soon as there are any; none when `timeout` seconds have passed."""
     row = await instance_of(app.database, caller, args.instance_id)
     chat_id = None if args.chat_id is None else (await recipient(app, row, args.chat_id)).chat_id
     cursor = await log.last(app.database) if args.cursor is None else parse_cursor(args.cursor)
@@ -76,7 +77,7 @@ async def _incoming(app: App, row: InstanceRow, cursor: int, chat_id: str | None
 
 
 def _is_word(message: MessageRow) -> bool:
-    """Whether somebody else said it: a notice of the platform wakes nobody."""
+    """Return whether somebody else said it: a notice of the platform wakes nobody."""
     return not message.outgoing and message.kind != MessageKind.SYSTEM
 
 
@@ -94,6 +95,7 @@ class Replies(FromOthers):
 
 
 async def wait_for_reply(app: App, caller: Caller, args: WaitForReply) -> Replies:
+    """Return the answers to a message as soon as there are any; none when `timeout` seconds have passed. Raises NoSuchMessage."""
     row = await instance_of(app.database, caller, args.instance_id)
     deadline = anyio.current_time() + args.timeout
     seen = 0

@@ -1,4 +1,4 @@
-"""Where an instance's events are posted to, and what became of each."""
+"""Sets where events are posted to, and shows the outcome of each delivery."""
 
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -32,6 +32,7 @@ class WebhookAnswer(Output):
 
 
 async def get_webhook(app: App, caller: Caller, args: OfInstance) -> WebhookAnswer:
+    """Return where the instance's events are posted to, without secrets."""
     row = await instance_of(app.database, caller, args.instance_id)
     names = await webhook_secrets.header_names(app.database, app.vault(), row.id)
     return WebhookAnswer.model_validate({**(row.api_webhook_schema or {}), "headers": names})
@@ -42,6 +43,7 @@ class SetWebhook(WebhookConfig, OfInstance):
 
 
 async def set_webhook(app: App, caller: Caller, args: SetWebhook) -> WebhookAnswer:
+    """Set where the instance's events are posted to; a new secret is shown once."""
     row = await instance_of(app.database, caller, args.instance_id)
     config = WebhookConfig.model_validate(args.model_dump(exclude={"instance_id"}))
     # The secret first: nothing is ever posted without a signature.
@@ -61,6 +63,7 @@ class NewSecret(Output):
 
 
 async def rotate_webhook_secret(app: App, caller: Caller, args: OfInstance) -> NewSecret:
+    """Replace the signing secret; for a day events are signed with both."""
     caller.require_owner()
     row = await instance_of(app.database, caller, args.instance_id)
     made = await webhook_secrets.rotate(app.database, app.vault(), row.id)
@@ -77,6 +80,7 @@ class WebhookTest(Output):
 
 
 async def test_webhook(app: App, caller: Caller, args: OfInstance) -> WebhookTest:
+    """Post a test event now. Raises Conflict where no webhook is enabled."""
     outcome, milliseconds = await app.webhooks.test(await endpoint(app, caller, args))
     return WebhookTest(delivered=outcome.error is None, status=outcome.status, error=outcome.error, milliseconds=round(milliseconds, 1))
 
@@ -117,6 +121,7 @@ class DeliveryList(Output):
 
 
 async def list_deliveries(app: App, caller: Caller, args: ListDeliveries) -> DeliveryList:
+    """Return a page of deliveries, newest first."""
     row = await instance_of(app.database, caller, args.instance_id)
     before = NEWEST if args.cursor is None else parse_cursor(args.cursor)
     rows = await deliveries.listing(app.database, row.id, status=args.status, before=before, limit=args.limit + 1)
@@ -151,6 +156,7 @@ class Retried(Output):
 
 
 async def retry_delivery(app: App, caller: Caller, args: OfDelivery) -> Retried:
+    """Deliver again at once. Raises NoSuchDelivery."""
     row = await instance_of(app.database, caller, args.instance_id)
     number = int(args.delivery_id) if args.delivery_id.isascii() and args.delivery_id.isdecimal() else 0
     if not 0 < number < NEWEST or not await deliveries.retry(app.database, row.id, number):
@@ -159,6 +165,7 @@ async def retry_delivery(app: App, caller: Caller, args: OfDelivery) -> Retried:
 
 
 async def retry_dead_deliveries(app: App, caller: Caller, args: OfInstance) -> Retried:
+    """Deliver again all that were given up."""
     row = await instance_of(app.database, caller, args.instance_id)
     return await _resumed(app, row.id, await deliveries.retry_dead(app.database, row.id))
 
@@ -182,6 +189,7 @@ class Replayed(Output):
 
 
 async def replay_events(app: App, caller: Caller, args: ReplayEvents) -> Replayed:
+    """Deliver the events after a cursor again. Raises Conflict where no webhook is enabled, InvalidInput for a wrong cursor."""
     webhook = await endpoint(app, caller, args)
     cursor = parse_cursor(args.after)
     if cursor < 0:
