@@ -54,7 +54,7 @@ def build(config: Config, *, shares: bool = False) -> App:
     feed = Feed(database)
     metrics = Metrics()
     inbound = Inbound(database, feed, metrics)
-    outbox = Outbox(database, feed, inbound, metrics)
+    outbox = Outbox(database, feed, inbound, metrics, config.timing)
     policy = NetworkPolicy(allowed_networks=config.allowed_networks)
     webhooks = Webhooks(database, vault=vault, policy=policy, tls=tls, metrics=metrics)
     memory = Memory(time.monotonic)
@@ -75,10 +75,11 @@ def build(config: Config, *, shares: bool = False) -> App:
         runtimes={"process": ProcessRuntime()} | ({"docker": docker} if docker is not None else {}),
         only=UUID(config.instance_id) if config.instance_id else None,
         shares=shares,
+        stop_within=config.timing.stop,
     )
     if docker is not None:
         docker.changed = supervisor.wake
-    calls = Calls(database, feed, supervisor)
+    calls = Calls(database, feed, supervisor, claim_within=config.timing.claim)
     ways = Ways(database, outbox, inbound, supervisor)
     agents = Agents(ways, calls=calls, agent_os=_agent_os(config), quiet=config.quiet_hours)
     feed.listeners.append(calls)

@@ -12,12 +12,12 @@ from mcp_messenger.config import containers
 from mcp_messenger.config.containers import ContainerConfig
 from mcp_messenger.config.quiet_hours import Quiet, parse_quiet
 from mcp_messenger.config.rates import Rate, parse_rate
+from mcp_messenger.config.timing import Timing
 from mcp_messenger.errors import InvalidInput
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PREFIX = "MCP_MESSENGER_"
 RATE_LIMIT = Rate(6000, 60)
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +47,7 @@ class Config:
     trust_gateway: bool = False
     """In a container: who comes through a published port is the administrator, as on 127.0.0.1. Neighbours on its networks are not."""
     containers: ContainerConfig = field(default_factory=ContainerConfig)
+    timing: Timing = field(default_factory=Timing)
     instance_id: str | None = field(default=None)
     """Set in the one-provider modes: the instance that is served."""
 

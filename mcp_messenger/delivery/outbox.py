@@ -19,6 +19,7 @@ from db.database import Database
 from db.errors import StoreUnavailable
 from db.events import TRACE
 from db.messages import MessageRow
+from mcp_messenger.config.timing import Timing
 from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound
 from mcp_messenger.delivery.owned_instance import OwnedInstance
@@ -38,20 +39,19 @@ RETRY_STORE_AFTER = 1.0
 PATIENCE = 1.0
 """A wait up to this long is sat out; a longer one goes back to the queue, so that a crash meanwhile leaves it surely unsent."""
 LOOK_EVERY = 1.0
-ATTEMPTS = 12
 REFUSALS = 4
 """So often the store may refuse what settles a send: a statement may have been cancelled."""
-LONGEST_DELAY = 60.0
 IN_CONTENT = {"location", "poll", "contact", "choices", "template"}
 SETTLED = frozenset({"sent", "delivered", "read", "failed", "unknown"})
 
 
 class Outbox:
-    def __init__(self, database: Database, feed: Feed, inbound: Inbound, metrics: Metrics) -> None:
+    def __init__(self, database: Database, feed: Feed, inbound: Inbound, metrics: Metrics, timing: Timing) -> None:
         self._database = database
         self._feed = feed
         self._inbound = inbound
         self._metrics = metrics
+        self._timing = timing
 
     async def queue(self, instance_id: UUID, draft: Draft, *, kind: ChatKind, idempotency_key: str | None) -> int:
         """Write a send down; the number of its message. With a key that was used: the number of that one.
@@ -192,7 +192,7 @@ class Outbox:
             if error.maybe_sent:
                 await self._end(owned, message_id, "unknown", error.code, error.detail)
             else:
-                await self._again(owned, claimed, error, min(LONGEST_DELAY, 2.0 ** (claimed.attempts + 1)))
+                await self._again(owned, claimed, error, min(self._timing.send_delay_max, 2.0 ** (claimed.attempts + 1)))
         except (StoreUnavailable, ApplicationError) as error:
             # Ours and not the platform's: what the provider delivered meanwhile was not taken.
             await self._end(owned, message_id, "unknown", error.code, error.detail)
@@ -250,7 +250,7 @@ class Outbox:
 
     async def _again(self, owned: OwnedInstance, claimed: outbox.ClaimedSend, error: MessengerError, delay: float) -> None:
         attempts = claimed.attempts + 1
-        if attempts >= ATTEMPTS:
+        if attempts >= self._timing.send_attempts:
             await self._end(owned, claimed.message_id, "failed", error.code, f"Given up after {attempts} attempts: {error.detail}")
         else:
             await self._requeue(owned, claimed, delay, error.code, error.detail, tried=True)

@@ -32,10 +32,11 @@ UNDECIDED = COMING | {InstanceState.CREATED, InstanceState.STOPPED}
 class Calls(Listener):
     """Asks other processes, and carries out the calls that they ask for."""
 
-    def __init__(self, database: Database, feed: Feed, supervisor: Supervisor) -> None:
+    def __init__(self, database: Database, feed: Feed, supervisor: Supervisor, *, claim_within: float) -> None:
         self._database = database
         self._feed = feed
         self._supervisor = supervisor
+        self._claim_within = claim_within
         self._asked = anyio.Event()
         self._answered: dict[str, anyio.Event] = {}
 
@@ -118,7 +119,7 @@ class Calls(Listener):
                 outcome = await calls.outcome(self._database, call_id)
                 if outcome is None or outcome.done:
                     return outcome
-                patience = calls.CLAIM_WITHIN if not outcome.claimed else ANSWER_WITHIN if outcome.alive else 0.0
+                patience = self._claim_within if not outcome.claimed else ANSWER_WITHIN if outcome.alive else 0.0
                 left = began + patience - anyio.current_time()
                 if left <= 0:
                     return None

@@ -40,7 +40,6 @@ FENCE_AFTER = leases.TTL * 0.7
 """Seconds without a renewal until everything is let go of; the rest of the time is for letting go."""
 SHARED = "process"
 """The runtime whose instances are shared out."""
-STOP_WITHIN = 15.0
 TELL_WITHIN = 3.0
 """For the store to hear that an instance is given up. Without it the lease ends by itself, and whoever waits for us to stop does not wait long."""
 HAND_OVER_AT_ONCE = 4
@@ -71,6 +70,7 @@ class Supervisor:
         runtimes: Mapping[str, Runtime],
         only: UUID | None = None,
         shares: bool = False,
+        stop_within: float,
     ) -> None:
         """`shares`: it takes its share among all that do so. Otherwise (a process that a client starts for a while) it takes what is free."""
         self._database = database
@@ -83,6 +83,7 @@ class Supervisor:
         self._runtimes = runtimes
         self._only = only
         self._shares = shares
+        self._stop_within = stop_within
         self._leases: dict[UUID, int] = {}
         self._owned: dict[UUID, OwnedInstance] = {}
         self._broken: dict[UUID, datetime] = {}
@@ -166,7 +167,7 @@ class Supervisor:
         for owned in free[: max(0, min(surplus, HAND_OVER_AT_ONCE))]:
             log.info("instance handed over", extra={"instance_id": str(owned.row.id)})
             self._handed_over[owned.row.id] = anyio.current_time()
-            owned.stop(STOP_WITHIN)
+            owned.stop(self._stop_within)
 
     async def _tell_who_waits(self) -> None:
         """Instances that nobody can run for now say why; they begin by themselves."""
@@ -211,7 +212,7 @@ class Supervisor:
         for instance_id, owned in self._owned.items():
             desired = desired_states.get(instance_id)
             if desired is None or desired.desired != "running" or desired.key_id != owned.key_id:
-                owned.stop(STOP_WITHIN)
+                owned.stop(self._stop_within)
             elif desired.has_queued_sends:
                 owned.wake_outbox()
 
@@ -294,7 +295,7 @@ class Supervisor:
         except Exception as error:  # noqa: BLE001 - one instance that breaks must not take the others with it
             trouble = error
         finally:
-            with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_WITHIN):
+            with anyio.CancelScope(shield=True), anyio.move_on_after(self._stop_within):
                 await self._end(owned)
             del self._owned[owned.row.id]
             owned.stopped.set()
@@ -316,7 +317,7 @@ class Supervisor:
             await owned.provider.stop()
         except Exception:
             log.exception("provider did not stop cleanly", extra={"instance_id": str(owned.row.id)})
-        with anyio.move_on_after(TELL_WITHIN if self._closing else STOP_WITHIN):
+        with anyio.move_on_after(TELL_WITHIN if self._closing else self._stop_within):
             await self._tell_end(owned)
 
     async def _tell_end(self, owned: OwnedInstance) -> None:
@@ -341,7 +342,7 @@ class Supervisor:
         async with anyio.create_task_group() as beside:
             beside.start_soon(self._leave, list(self._leases))
             for owned in self._owned.values():
-                owned.stop(STOP_WITHIN)
+                owned.stop(self._stop_within)
             while self._owned:
                 with anyio.move_on_after(RENEW_EVERY), suppress(StoreUnavailable):
                     await self._renew()

@@ -15,7 +15,6 @@ from mcp_messenger.operations.plain import fault
 from mcp_messenger.security.caller import Caller
 from mcp_messenger.security.rate_limiter import RateLimiter
 
-WITHIN = 90.0
 """Seconds; what an operation waits for (the store, another process, a messenger) has a shorter limit with better words."""
 
 
@@ -144,9 +143,9 @@ class Operation:
         with span(self.name, instance_id=getattr(args, "instance_id", None), caller=caller):
             if self.patient:
                 return await self.run(app, caller, args)
-            with anyio.move_on_after(WITHIN):
+            with anyio.move_on_after(app.config.timing.operation):
                 return await self.run(app, caller, args)
-        raise TookTooLong(self.name, WITHIN, changes=self.effect is not Effect.READ)
+        raise TookTooLong(self.name, app.config.timing.operation, changes=self.effect is not Effect.READ)
 
     @property
     def of_instance(self) -> bool:

@@ -235,13 +235,13 @@ async def _send(
     )
     message_id = await app.outbox.known(row.id, draft, args.idempotency_key)
     if message_id is not None:
-        return answer(await app.outbox.wait_settled(row.id, message_id, WAIT_FOR_PLATFORM))
+        return answer(await app.outbox.wait_settled(row.id, message_id, app.config.timing.platform))
     (await checker(app, row)).check(draft)
     _require_sendable(app, row)
     async with app.feed.waiter(row.id, to.chat_id) as grown:
         message_id = await app.outbox.queue(row.id, draft, kind=to.kind, idempotency_key=args.idempotency_key)
         await app.supervisor.wake_outbox(row.id)
-        return answer(await app.outbox.wait_settled(row.id, message_id, WAIT_FOR_PLATFORM, since_queued=grown))
+        return answer(await app.outbox.wait_settled(row.id, message_id, app.config.timing.platform, since_queued=grown))
 
 
 async def _reply_target(app: App, row: InstanceRow, message_id: str | None) -> str | None:

@@ -13,8 +13,6 @@ from mcp_messenger.security.vault import Vault
 from mcp_messenger.validation import validated_settings
 from providers.base import Settings
 
-SCOPE = "instance_secrets"
-
 
 def public_part(settings: Settings) -> dict[str, Any]:
     return settings.model_dump(mode="json", exclude=set(settings.secret_fields()), exclude_defaults=True)

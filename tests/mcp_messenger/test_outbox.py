@@ -10,7 +10,7 @@ from uuid import UUID
 import anyio
 import pytest
 
-from mcp_messenger.delivery import outbox
+from mcp_messenger.config.timing import Timing
 from mcp_messenger.delivery.pacing import Pacing
 from mcp_messenger.errors import IdempotencyConflict
 from mcp_messenger.operations import sending
@@ -29,6 +29,7 @@ from tests.stored import one, rows
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
+USUAL = Timing()
 
 WENT_OUT = {"sent", "delivered", "read"}
 
@@ -44,8 +45,8 @@ def state(url: str, chat_id: str) -> tuple[str, str | None]:
 
 
 @asynccontextmanager
-async def sandbox(database_url: str, data_dir: Path, **settings: Any) -> AsyncGenerator[tuple[App, str]]:
-    async with running_app(database_url, data_dir) as app:
+async def sandbox(database_url: str, data_dir: Path, *, timing: Timing = USUAL, **settings: Any) -> AsyncGenerator[tuple[App, str]]:
+    async with running_app(database_url, data_dir, timing=timing) as app:
         yield app, await ready_sandbox(app, **settings)
 
 
@@ -90,9 +91,8 @@ async def test_what_was_lost_stays_unknown_and_is_never_sent_again(database_url:
     assert tries == ["lost", "ann"]
 
 
-async def test_what_surely_did_not_go_waits_to_be_tried_again(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sending, "WAIT_FOR_PLATFORM", 0.5)
-    async with sandbox(database_url, tmp_path) as (app, instance_id):
+async def test_what_surely_did_not_go_waits_to_be_tried_again(database_url: str, tmp_path: Path) -> None:
+    async with sandbox(database_url, tmp_path, timing=Timing(platform=0.5)) as (app, instance_id):
         answer = await send(app, instance_id, "unreachable")
         assert (answer.status, answer.detail) == ("queued", "The sandbox did not take the call for 'unreachable'; nothing was sent.")
         attempts, wait = rows(database_url, "SELECT attempts, extract(epoch FROM not_before - now())::float8 FROM outbox")[0]
@@ -101,10 +101,8 @@ async def test_what_surely_did_not_go_waits_to_be_tried_again(database_url: str,
         assert (await send(app, instance_id, "ann")).status in WENT_OUT
 
 
-async def test_in_the_end_it_is_given_up(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "ATTEMPTS", 3)
-    monkeypatch.setattr(outbox, "LONGEST_DELAY", 0.05)
-    async with sandbox(database_url, tmp_path) as (app, instance_id):
+async def test_in_the_end_it_is_given_up(database_url: str, tmp_path: Path) -> None:
+    async with sandbox(database_url, tmp_path, timing=Timing(send_attempts=3, send_delay_max=0.05)) as (app, instance_id):
         with pytest.raises(errors.MessengerError, match="Given up after 3 attempts: The sandbox did not take the call"):
             await send(app, instance_id, "unreachable")
     assert state(database_url, "unreachable") == ("failed", "unreachable")
@@ -200,8 +198,8 @@ async def test_what_is_asked_for_before_it_is_ready_goes_when_it_is(database_url
 
 
 @asynccontextmanager
-async def telegram_bot(database_url: str, data_dir: Path) -> AsyncGenerator[tuple[App, str, TelegramStandIn, StandInBot]]:
-    async with TelegramStandIn() as telegram, running_app(database_url, data_dir) as app:
+async def telegram_bot(database_url: str, data_dir: Path, *, timing: Timing = USUAL) -> AsyncGenerator[tuple[App, str, TelegramStandIn, StandInBot]]:
+    async with TelegramStandIn() as telegram, running_app(database_url, data_dir, timing=timing) as app:
         bot = telegram.add_bot()
         create = CreateInstance(provider="telegram", credentials={"token": bot.token, "base_url": telegram.url})
         instance_id = (await create_instance(app, ADMIN, create)).instance_id
@@ -241,9 +239,8 @@ async def test_a_connection_that_breaks_after_the_call_leaves_it_unknown(databas
         assert texts(bot, ann) == ["hello", "next"]
 
 
-async def test_a_platform_that_is_down_gets_it_when_it_is_back(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "LONGEST_DELAY", 0.2)
-    async with telegram_bot(database_url, tmp_path) as (app, instance_id, telegram, bot):
+async def test_a_platform_that_is_down_gets_it_when_it_is_back(database_url: str, tmp_path: Path) -> None:
+    async with telegram_bot(database_url, tmp_path, timing=Timing(send_delay_max=0.2)) as (app, instance_id, telegram, bot):
         ann = bot.person("Ann")
         await telegram.go_down()
         answers: list[SendAnswer] = []

@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from db import calls
+from mcp_messenger.config.timing import Timing
 from mcp_messenger.errors import InternalError, NotReady
 from mcp_messenger.operations import groups, messages, sending
 from mcp_messenger.operations.application import App
@@ -131,9 +132,8 @@ async def test_a_call_waits_for_the_next_owner(database_url: str, tmp_path: Path
         assert await RemotePort(asker.calls.asker(UUID(instance_id))).list_groups()
 
 
-async def test_a_call_that_nobody_takes_on_was_not_done(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "CLAIM_WITHIN", 0.2)
-    async with running_app(database_url, tmp_path) as asker:
+async def test_a_call_that_nobody_takes_on_was_not_done(database_url: str, tmp_path: Path) -> None:
+    async with running_app(database_url, tmp_path, timing=Timing(claim=0.2)) as asker:
         with pytest.raises(errors.Unreachable, match="runs nowhere now") as failed:
             await RemotePort(asker.calls.asker(uuid4())).list_groups()
         assert failed.value.maybe_sent is False

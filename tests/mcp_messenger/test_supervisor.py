@@ -12,9 +12,9 @@ import pytest
 from db import leases
 from db.errors import StoreUnavailable
 from db.instances import get
+from mcp_messenger.config.timing import Timing
 from mcp_messenger.delivery.owned_instance import OwnedInstance
 from mcp_messenger.errors import NoSuchInstance
-from mcp_messenger.instances import supervisor
 from mcp_messenger.operations import instances, sending
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, DeleteInstance, UpdateInstance
@@ -252,13 +252,12 @@ async def test_what_is_being_sent_ends_before_the_instance_stops(database_url: s
         assert [call.params["text"] for call in bot.sent] == ["first", "second"]
 
 
-async def test_a_send_that_does_not_end_is_cut_short_and_unknown(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "STOP_WITHIN", 0.5)
+async def test_a_send_that_does_not_end_is_cut_short_and_unknown(database_url: str, tmp_path: Path) -> None:
     async with TelegramStandIn() as telegram:
         bot = telegram.add_bot()
         chat_id = str(bot.person("Ann"))
         hold = bot.hold_next("sendMessage")
-        async with running_app(database_url, tmp_path) as app, anyio.create_task_group() as tasks:
+        async with running_app(database_url, tmp_path, timing=Timing(stop=0.5)) as app, anyio.create_task_group() as tasks:
             instance_id = await telegram_instance(app, telegram.url, bot.token)
             tasks.start_soon(sending.send_message, app, ADMIN, sending.SendMessage(instance_id=instance_id, to=chat_id, message="hello"))
             await hold.arrived.wait()

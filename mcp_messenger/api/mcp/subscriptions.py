@@ -33,7 +33,6 @@ from providers.errors import MessengerError
 
 BUFFER = 1000
 MAX_STREAMS = 1000
-PUSH_WITHIN = 2.0
 
 Context = ServerRequestContext[Any, Any]
 
@@ -74,7 +73,7 @@ class Changes(Listener):
                     await self._push(connection, address)
 
     async def _push(self, connection: Connection, address: str) -> None:
-        with anyio.move_on_after(PUSH_WITHIN) as patience:
+        with anyio.move_on_after(self._app.config.timing.push) as patience:
             await connection.send_resource_updated(address)
         if patience.cancelled_caught:
             # Whoever has stopped reading must not keep the others waiting.

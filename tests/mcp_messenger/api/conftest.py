@@ -6,14 +6,21 @@ from pathlib import Path
 import pytest
 from mcp import Client
 
+from mcp_messenger.config.timing import Timing
 from mcp_messenger.operations.application import App
 from tests.mcp_clients import ERAS, in_memory, over_http, over_stdio, stdio_server
 from tests.running import running_app, serving
 
 
 @pytest.fixture
-async def app(database_url: str, tmp_path: Path) -> AsyncGenerator[App]:
-    async with running_app(database_url, tmp_path) as app:
+def timing() -> Timing:
+    """A test that needs less parametrizes it."""
+    return Timing()
+
+
+@pytest.fixture
+async def app(database_url: str, tmp_path: Path, timing: Timing) -> AsyncGenerator[App]:
+    async with running_app(database_url, tmp_path, timing=timing) as app:
         yield app
 
 

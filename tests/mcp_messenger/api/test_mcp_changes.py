@@ -16,10 +16,10 @@ from mcp.types import INVALID_PARAMS, JSONRPCRequest, ResourceUpdatedNotificatio
 from pydantic import SecretStr
 
 from db.events import EventRow
-from mcp_messenger.api.mcp import subscriptions
 from mcp_messenger.api.mcp.full_server import whole_server
 from mcp_messenger.api.mcp.resources import ROOT
 from mcp_messenger.api.mcp.subscriptions import addresses
+from mcp_messenger.config.timing import Timing
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.keys import CreateToken, create_user_token
 from mcp_messenger.security.caller import ADMIN, Caller
@@ -120,8 +120,8 @@ async def test_an_older_client_unsubscribes(app: App) -> None:
     assert set(heard.addresses) == {messages}
 
 
-async def test_a_client_that_stops_reading_keeps_nobody_waiting(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subscriptions, "PUSH_WITHIN", 0.05)
+@pytest.mark.parametrize("timing", [Timing(push=0.05)], ids=["short"])
+async def test_a_client_that_stops_reading_keeps_nobody_waiting(app: App) -> None:
     instance = await ready_sandbox(app)
     heard = Heard()
 

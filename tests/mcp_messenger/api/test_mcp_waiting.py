@@ -5,7 +5,7 @@ from typing import Any
 import anyio
 import pytest
 
-from mcp_messenger.api.mcp import server
+from mcp_messenger.config.timing import Timing
 from mcp_messenger.operations.application import App
 from mcp_messenger.security.caller import parse_instance_id
 from tests.mcp_clients import call, in_memory
@@ -20,8 +20,8 @@ def waiters(app: App, instance: str) -> int:
     return sum(len(waiting) for key, waiting in app.feed._waiting.items() if key[0] == id)
 
 
-async def test_progress_is_told_until_the_message_comes(app: App, connect: Any, era: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "PROGRESS_EVERY", 0.01)
+@pytest.mark.parametrize("timing", [Timing(progress=0.01)], ids=["short"])
+async def test_progress_is_told_until_the_message_comes(app: App, connect: Any, era: str) -> None:
     instance = await ready_sandbox(app)
     told: list[float] = []
     heard: list[str] = []

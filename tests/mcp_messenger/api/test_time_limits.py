@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from mcp_messenger.api.http import SMALL_BODY
-from mcp_messenger.operations import operation
+from mcp_messenger.config.timing import Timing
 from mcp_messenger.operations.application import App
 from tests.mcp_clients import in_memory, refused
 from tests.running import ready_sandbox, running_app, serving
@@ -19,9 +19,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-async def app(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(operation, "WITHIN", 0.3)
-    async with running_app(database_url, tmp_path) as app:
+async def app(database_url: str, tmp_path: Path) -> Any:
+    async with running_app(database_url, tmp_path, timing=Timing(operation=0.3)) as app:
         yield app
 
 
