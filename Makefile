@@ -8,7 +8,7 @@ endif
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 LINK := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 
-.PHONY: whatsapp readme run test demo check lint types bench lock clean
+.PHONY: whatsapp readme pictures run test demo check lint types bench lock clean
 
 run: .venv/runtime
 	$(BIN)/mcp-messenger serve
@@ -34,6 +34,9 @@ bench: .venv/development
 
 readme: .venv/development
 	$(BIN)/python -m tests.readme
+
+pictures: .venv/development
+	$(BIN)/python -m tests.pictures
 
 # What WhatsApp Web needs besides Node.js and Chromium, as locked; no browser is downloaded.
 whatsapp:
