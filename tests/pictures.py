@@ -54,7 +54,8 @@ def _line(line: str, top: float) -> str:
 def _block(sign: str, left: float, top: float) -> str:
     start, share = BLOCKS[sign]
     # A little more than the cell, so that no line shows between two of them.
-    return f'<rect shape-rendering="crispEdges" x="{left:.1f}" y="{top + start * HEIGHT:.1f}" width="{WIDTH + 0.3:.1f}" height="{share * HEIGHT + 0.3:.1f}" fill="#e8edf2"/>'
+    size = f'width="{WIDTH + 0.3:.1f}" height="{share * HEIGHT + 0.3:.1f}"'
+    return f'<rect shape-rendering="crispEdges" x="{left:.1f}" y="{top + start * HEIGHT:.1f}" {size} fill="#e8edf2"/>'
 
 
 def demo() -> str:
