@@ -88,8 +88,8 @@ def _megabytes(size: int | None) -> str:
 def credentials(name: str) -> str:
     """What an instance of a messenger is set up with, as its settings class says."""
     cls = provider_class(name).settings_type
-    meanings = _meanings(cls)
-    rows = [(f"`{field}`", _kind(cls, field, info), meanings.get(field, "")) for field, info in cls.model_fields.items()]
+    found = meanings(cls)
+    rows = [(f"`{field}`", _kind(cls, field, info), found.get(field, "")) for field, info in cls.model_fields.items()]
     return table(("setting", "", "meaning"), rows)
 
 
@@ -101,7 +101,7 @@ def _kind(cls: type[Settings], name: str, info: FieldInfo) -> str:
     return ", ".join(said)
 
 
-def _meanings(cls: type[Settings]) -> dict[str, str]:
+def meanings(cls: type[Settings]) -> dict[str, str]:
     """The text under each field in the source of the class and of those it is derived from."""
     found: dict[str, str] = {}
     for base in reversed(cls.__mro__):
@@ -201,8 +201,8 @@ def resources() -> str:
 
 def packages() -> str:
     """The packages of `mcp_messenger`, highest first, as the contract in pyproject.toml has them, and what each is for."""
-    rows = [(str(number), ", ".join(f"`{name}`" for name in layer), "; ".join(map(_purpose, layer))) for number, layer in enumerate(layers(), 1)]
-    return table(("layer", "packages and modules", "what they hold"), rows)
+    rows = [(str(number), f"`{name}`", _purpose(name)) for number, layer in enumerate(layers(), 1) for name in layer]
+    return table(("layer", "package or module", "what it holds"), rows)
 
 
 def layers() -> list[list[str]]:
@@ -216,7 +216,7 @@ def _purpose(name: str) -> str:
     path = ROOT / name.replace(".", "/")
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     words = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-    return words.splitlines()[0].rstrip(".") if words else path.name
+    return re.split(r"\.\s", words + " ")[0] if words else f"the {path.name}"
 
 
 def states() -> str:

@@ -18,11 +18,11 @@ from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.operations.instances import start_instance, stop_instance
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.security.caller import ADMIN
-from providers import REGISTRY
+from providers import REGISTRY, provider_class
 from providers.models import InstanceState, ReceiptStatus
 from tests.markdown import blocks
 from tests.postgres import execute
-from tests.readme import DOCUMENTS, ROOT, layers
+from tests.readme import DOCUMENTS, ROOT, layers, meanings
 from tests.running import ready_sandbox, running_app, until_status
 from tests.stored import NOON, held_instance, one, opened, queued, receipt, received, rows
 
@@ -54,8 +54,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 def test_the_packages_are_those_of_the_import_contract() -> None:
-    table = re.findall(r"^\| (\d+) \| (.+?) \|", ARCHITECTURE.read_text(encoding="utf-8"), re.MULTILINE)
-    assert [re.findall(r"`([\w.]+)`", names) for _, names in table] == layers()
+    listed = re.findall(r"^\| (\d+) \| `([\w.]+)` \|", ARCHITECTURE.read_text(encoding="utf-8"), re.MULTILINE)
+    assert listed == [(str(number), name) for number, layer in enumerate(layers(), 1) for name in layer]
 
 
 @pytest.mark.anyio
@@ -203,6 +203,12 @@ async def test_an_instance_goes_the_ways_that_are_drawn(database_url: str, tmp_p
     steps = {(a, b) for a, b in itertools.pairwise(went) if a != b}
     assert len(steps) >= 4
     assert steps <= drawn("instance")
+
+
+def test_every_setting_of_a_messenger_has_a_meaning() -> None:
+    for name in REGISTRY:
+        cls = provider_class(name).settings_type
+        assert set(cls.model_fields) - set(meanings(cls)) == set(), name
 
 
 def test_every_messenger_has_a_page_with_all_its_parts() -> None:

@@ -1,1 +1,1 @@
-"""How operations are reached: MCP, REST and what stands around them over HTTP."""
+"""The transports, MCP and REST, and the guards around them over HTTP."""

@@ -1,1 +1,1 @@
-"""What a person asks in a terminal of a server that runs."""
+"""Commands of the terminal, most of them for a server that runs."""

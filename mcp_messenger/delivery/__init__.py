@@ -1,1 +1,1 @@
-"""What comes in and what goes out."""
+"""The ways of messages: inbound, outbox, event feed and webhooks."""

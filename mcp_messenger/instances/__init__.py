@@ -1,1 +1,1 @@
-"""Instances at work: who runs them, with what settings, and what is known of them."""
+"""Instances at work: leases, supervision, runtimes, states."""

@@ -1,1 +1,1 @@
-"""What reaches the network or is reached over it."""
+"""The network: guarded fetching, uploads, listening."""

@@ -1,1 +1,1 @@
-"""What can be done, one definition each."""
+"""The operations, one definition each, and the table of them."""

@@ -1,1 +1,1 @@
-"""Who calls, what they may, and how secrets are kept."""
+"""Callers and their rights, encrypted secrets, call limits."""

@@ -25,6 +25,6 @@ class DiscordSettings(Settings):
     guild_id: Id | None = None
     """The one server (Discord: guild) that is seen; direct messages are seen as well. Unset: all servers the bot is in."""
     base_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$"), AfterValidator(_without_slash)] = "https://discord.com/api/v10"
-    """Another one for a proxy of one's own. Whoever sets it receives the token."""
+    """The address of your own proxy. It receives the token."""
     gateway_url: Annotated[str, Field(pattern=r"^wss?://[^\s/?#@]+(/[^\s?#@]*)?$")] | None = None
-    """Where the gateway is, instead of where Discord says. Whoever sets it receives the token."""
+    """The gateway's address, instead of the one that Discord names. It receives the token."""

@@ -18,6 +18,7 @@ _MB = 1024 * 1024
 
 class FacebookMessengerSettings(MetaSettings):
     page_id: GraphId
+    """Of the Page, from its page "About"."""
     page_access_token: SecretStr
     """The Page's own, with pages_messaging; a person's token is another one."""
     app_secret: SecretStr

@@ -26,6 +26,7 @@ class InstagramSettings(MetaSettings):
     """
 
     ig_user_id: GraphId
+    """Of the professional account, from the app's dashboard. It is not the user name."""
     access_token: SecretStr
     """With instagram_business_basic and instagram_business_manage_messages; with page_id, the Page's own with instagram_manage_messages."""
     app_secret: SecretStr

@@ -22,8 +22,9 @@ class MetaSettings(Settings):
     webhook_verify_token: SecretStr
     """A word of your own. Meta repeats it once, when the webhook is set in the app's dashboard."""
     api_version: Annotated[str, Field(pattern=r"^v\d{1,3}\.\d$")] = "v26.0"
+    """Of the Graph API."""
     base_url: BaseUrl | None = None
-    """Instead of Meta's own address. Whoever sets it receives the token."""
+    """Instead of Meta's own address. It receives the token."""
 
     @property
     def address(self) -> str:

@@ -26,10 +26,13 @@ class SandboxSettings(Settings):
     admin_fields = frozenset({"page_port"})
 
     persona: Literal["echo", "script", "human"] = "echo"
-    """Who answers: echo repeats, script follows `script` once in every chat, human leaves it to the chat page."""
+    """How people answer: echo repeats, script follows `script` once in every chat, human leaves it to the chat page."""
     script: tuple[Step, ...] = ()
+    """Steps such as {"expect": "price", "reply": "12 euros"}; "*" takes any message."""
     reply_delay_ms: int = Field(default=0, ge=0, le=60_000)
+    """Milliseconds until an answer."""
     account_name: Line = "Sandbox Agent"
+    """The account's name on the chat page."""
     access_code: SecretStr | None = None
     """Logs in without a QR code, as a bot token does. Codes that begin with "sandbox-" are accepted, all others refused."""
     webhook_secret: SecretStr | None = None

@@ -22,7 +22,7 @@ class SlackSettings(Settings):
     signing_secret: SecretStr | None = None
     """On the app's page "Basic Information": events come to our webhook, signed with it."""
     base_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$"), AfterValidator(_without_slash)] = "https://slack.com/api"
-    """Whoever sets another one receives the tokens."""
+    """Another address receives the tokens."""
 
     @field_validator("bot_token", "app_token")
     @classmethod

@@ -20,10 +20,11 @@ class TelegramSettings(Settings):
     token: SecretStr
     """As @BotFather shows it."""
     mode: Literal["polling", "webhook"] = "polling"
+    """Whether this server fetches updates or Telegram brings them to the public URL."""
     base_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$"), AfterValidator(_without_slash)] = "https://api.telegram.org"
-    """Another one for a Bot API server of one's own. Whoever sets it receives the token."""
+    """The address of your own Bot API server. It receives the token."""
     webhook_secret: SecretStr | None = None
-    """What Telegram shows with every webhook call; made from the token where it is not set."""
+    """Comes with every webhook call of Telegram; made from the token where it is not set."""
 
     @field_validator("webhook_secret")
     @classmethod
