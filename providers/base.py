@@ -11,6 +11,7 @@ from typing import ClassVar, NoReturn
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from providers.errors import InvalidRequest, LoggedOut, Unsupported
+from providers.kit.parts import SPLIT_HINT
 from providers.models import (
     Account,
     Address,
@@ -151,7 +152,7 @@ class Provider(ABC):
             what = "text" if draft.upload is None else "caption"
             raise InvalidRequest(
                 f"The {what} has {length} {self.limits.text_unit}; {self.title} takes {limit}.",
-                hint="Send it in several messages, each shorter than that.",
+                hint=SPLIT_HINT if draft.upload is None else "Send the text as a message of its own.",
             )
         if draft.upload is not None:
             self._check_size(draft.upload.kind, len(draft.upload.content))

@@ -2,8 +2,8 @@
 
 import re
 
+from providers.kit.splitting import split
 from providers.models import TextUnit
-from providers.splitting import split
 
 MARK = " …"
 """Stands behind an answer that is not whole: while it grows, and for good where it was left."""

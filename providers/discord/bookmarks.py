@@ -1,16 +1,12 @@
 """How far each channel was read, kept in a file, so that what was written while we were away is read after a restart."""
 
-import json
-import logging
-from collections import OrderedDict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, cast
 
 from providers.discord.ids import snowflake_at, time_of
+from providers.kit.bounded import BoundedMap
+from providers.kit.state_file import StateFile
 from providers.models import Contact
-
-logger = logging.getLogger(__name__)
 
 _CHANNELS_MAX = 5000
 
@@ -22,8 +18,8 @@ class Bookmarks:
     """`path` may not exist yet; then everything up to `otherwise` counts as read, or up to now. Not for two at a time."""
 
     def __init__(self, path: Path, otherwise: datetime | None) -> None:
-        self._path = path
-        self._read: OrderedDict[str, int] = OrderedDict()
+        self._file = StateFile(path, "How far Discord was read")
+        self._read: BoundedMap[str, int] = BoundedMap(_CHANNELS_MAX)
         self._newest = snowflake_at(otherwise or datetime.now(UTC) + _MARGIN)
         self.partners: dict[str, Contact] = {}
         """Private channels, and with whom: Discord lists them nowhere."""
@@ -42,30 +38,26 @@ class Bookmarks:
 
     def took(self, channel: str, message: int) -> None:
         self._read[channel] = max(message, self._read.get(channel, 0))
-        self._read.move_to_end(channel)
         self._newest = max(message, self._newest)
-        if len(self._read) > _CHANNELS_MAX:
-            self._read.popitem(last=False)
         self.is_changed = True
 
     def save(self, partners: dict[str, Contact]) -> None:
-        """Whole or not at all."""
+        """Write it down, and the private channels with their `partners`."""
         people = {channel: person.model_dump(exclude_defaults=True) for channel, person in partners.items()}
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = self._path.with_suffix(".new")
-        fresh.write_text(json.dumps({"newest": self._newest, "read": self._read, "partners": people}), encoding="utf-8")
-        fresh.replace(self._path)
-        self.is_changed = False
+        if self._file.try_save({"newest": self._newest, "read": dict(self._read.items()), "partners": people}):
+            self.is_changed = False
 
     def _load(self) -> None:
+        held = self._file.load()
+        if held is None:
+            return
         try:
-            held = cast("dict[str, Any]", json.loads(self._path.read_text(encoding="utf-8")))
             read = {str(channel): int(message) for channel, message in held["read"].items()}
             partners = {str(channel): Contact.model_validate(person) for channel, person in held["partners"].items()}
             newest = int(held["newest"])
-        except FileNotFoundError:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self._file.unreadable(error)
             return
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            logger.warning("What was read before is not known any more: %s", type(error).__name__)
-            return
-        self._read, self.partners, self._newest, self.is_changed = OrderedDict(read), partners, newest, False
+        for channel, message in read.items():
+            self._read[channel] = message
+        self.partners, self._newest, self.is_changed = partners, newest, False

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Iterable, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -13,10 +14,10 @@ from discord.errors import DiscordServerError, HTTPException, LoginFailure
 from discord.errors import RateLimited as TooFast
 from discord.http import HTTPClient, Ratelimit, Route
 from pydantic import SecretStr
-from yarl import URL
 
 from providers.discord.errors import TOKEN_HINT
 from providers.errors import LoggedOut, RateLimited
+from providers.proxies import aiohttp_way_out
 
 # Bounds the sockets of one bot: one is the gateway.
 _CONNECTIONS = 8
@@ -64,10 +65,9 @@ class DiscordClient(HTTPClient):
         super().__init__(asyncio.get_running_loop(), http_trace=_watched())
         # Of 429 answers alone; see get_ratelimit.
         self.max_ratelimit_timeout = _PATIENCE
-        self.proxy, self.proxy_auth = _proxy(base_url)
+        self._way_out = partial(aiohttp_way_out, base_url, tls, _CONNECTIONS)
         self.base_url = base_url
         self._secret = token
-        self._tls = tls
         self._wrong_calls = wrong_calls or WrongCalls()
         self._opening = asyncio.Lock()
         self._me: dict[str, Any] | None = None
@@ -76,7 +76,7 @@ class DiscordClient(HTTPClient):
         """The bot's own user, asked for once."""
         async with self._opening:
             if self._me is None:
-                self.connector = aiohttp.TCPConnector(ssl=self._tls, limit=_CONNECTIONS)
+                self.connector, self.proxy, self.proxy_auth = self._way_out()
                 try:
                     self._me = dict(await self.static_login(self._secret.get_secret_value().strip()))
                 except LoginFailure as failure:
@@ -136,12 +136,3 @@ def _watched() -> aiohttp.TraceConfig:
     trace = aiohttp.TraceConfig()
     trace.on_request_end.append(give_up)
     return trace
-
-
-def _proxy(url: str) -> tuple[str | None, aiohttp.BasicAuth | None]:
-    """From the environment, as the session would take it if discord.py let it."""
-    try:
-        proxy, auth = aiohttp.helpers.get_env_proxy_for_url(URL(url))
-    except LookupError:
-        return None, None
-    return str(proxy), auth

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -21,6 +20,8 @@ from providers.discord.inbound import TRANSLATED, Translator
 from providers.discord.receiver import Catching, Receiver, Told
 from providers.discord.settings import DiscordSettings
 from providers.errors import LoggedOut, MessengerError, RateLimited
+from providers.kit.backoff import PAUSES, Backoff, jittered
+from providers.kit.delivery import StateReporter
 from providers.models import Account, InstanceState, Need, StateChanged
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,7 @@ MakeTranslator = Callable[[Account], Translator]
 
 @dataclass(frozen=True)
 class Timing:
-    pauses: tuple[float, ...] = (1, 2, 5, 10, 30, 60)
+    pauses: tuple[float, ...] = PAUSES
     """Seconds before each further try after trouble. The first try after a connection that worked follows at once."""
     session_pause: float = 5
     """At most, before a new session: Discord wants 1 to 5 s after it ended one."""
@@ -72,7 +73,7 @@ class Timing:
     catching: Catching = field(default_factory=Catching)
 
 
-class Connection:
+class Connection(StateReporter):
     """From start to stop."""
 
     def __init__(
@@ -84,7 +85,7 @@ class Connection:
         make_translator: MakeTranslator,
         timing: Timing,
     ) -> None:
-        self.state = StateChanged(state=InstanceState.STARTING)
+        super().__init__(receiver.deliver_states)
         self.sees_members = False
         """Whether Discord lets the bot list the members of its servers."""
         self._client = client
@@ -93,7 +94,6 @@ class Connection:
         self._settings = settings
         self._make_translator = make_translator
         self._timing = timing
-        self._told: StateChanged | None = None
         self._account: Account | None = None
         self._application = ""
         self._intents = INTENTS | MESSAGE_CONTENT
@@ -102,7 +102,7 @@ class Connection:
         self._normal = self.state
         """As it is while nothing is wrong with the connection."""
         self._live_since: float | None = None
-        self._failures = 0
+        self._backoff = Backoff(timing.pauses)
         self._pause = 0.0
         self._content_missing = False
 
@@ -110,7 +110,7 @@ class Connection:
         """Until cancelled, or until the token or the intents turn out to be wrong."""
         receiving = asyncio.create_task(self._receiver.run())
         try:
-            await self._tell()
+            await self.report()
             while self.state.state is not InstanceState.ERROR:
                 try:
                     await asyncio.sleep(self._pause)
@@ -120,17 +120,12 @@ class Connection:
                 except Exception as error:  # noqa: BLE001  whatever Discord sends must not end the receiving
                     logger.warning("The connection to Discord broke and is made again: %s", type(error).__name__)
                     self._note(error)
-                await self._tell()
+                await self.report()
             await self._receiver.until_empty()
         finally:
             receiving.cancel()
             await asyncio.wait([receiving])
             await self._receiver.save()
-
-    async def _tell(self) -> None:
-        if self.state != self._told:
-            self._told = self.state
-            await self._receiver.put(self.state)
 
     async def _once(self) -> None:
         """One connection, for as long as it lasts. Raises what ended it."""
@@ -185,21 +180,21 @@ class Connection:
                 if kind == "READY":
                     await self._begin({guild["id"] for guild in data["guilds"]})
                 self.state = self._normal
-                await self._tell()
+                await self.report()
             if kind != "RESUMED":
                 await self._receiver.put((kind, data))
         if self._live_since is not None:
             trouble = self._client.held_back
             self.state = self._normal if trouble is None else self._degraded(trouble)
-            await self._tell()
+            await self.report()
 
     async def _begin(self, servers: set[str]) -> None:
         self._directory.expect(servers)
         self._normal = self._ready(servers)
-        if self._normal.state is not InstanceState.READY and self._told != self._normal:
+        if self._normal.state is not InstanceState.READY and self.reported != self._normal:
             # It became ready for all that; only something is missing.
             self.state = StateChanged(state=InstanceState.READY, account=self._account)
-            await self._tell()
+            await self.report()
 
     def _ready(self, servers: set[str]) -> StateChanged:
         only = self._settings.guild_id
@@ -224,14 +219,16 @@ class Connection:
         """What ended a connection: is there sense in another, when, and is it news?"""
         is_first = self._live_since is not None and asyncio.get_running_loop().time() - self._live_since > self._timing.stable_seconds
         self._live_since = None
-        self._failures = 1 if is_first else self._failures + 1
-        self._pause = 0.0 if is_first else self._next_pause(error)
+        if is_first:
+            self._backoff.reset()
+        pause = self._next_pause(error)
+        self._pause = 0.0 if is_first else pause
         if self._wants_less(error):
             return
         if (reason := _final(error)) is not None:
             needs = Need.TOKEN if TOKEN_HINT in reason else Need.NOTHING
             self.state = StateChanged(state=InstanceState.ERROR, reason=reason, needs=needs, account=None if needs is Need.TOKEN else self._account)
-        elif self._failures > _QUIET or self._normal.account is None:
+        elif self._backoff.failures > _QUIET or self._normal.account is None:
             self.state = self._degraded(_words(error))
 
     def _wants_less(self, error: Exception) -> bool:
@@ -242,11 +239,8 @@ class Connection:
         return False
 
     def _next_pause(self, error: Exception) -> float:
-        """Not all bots of a process at the same moment."""
-        pause = self._timing.pauses[min(self._failures, len(self._timing.pauses)) - 1] * random.uniform(0.5, 1)  # noqa: S311  spreads load, guards nothing
-        if isinstance(error, ReconnectWebSocket) and not error.resume:
-            pause = self._timing.session_pause * random.uniform(0.2, 1)  # noqa: S311  as above
-        return max(pause, error.retry_after) if isinstance(error, (RateLimited, TooFast)) else pause
+        pause = self._backoff.next(error.retry_after if isinstance(error, (RateLimited, TooFast)) else 0)
+        return jittered(self._timing.session_pause, least=0.2) if isinstance(error, ReconnectWebSocket) and not error.resume else pause
 
 
 def _final(error: Exception) -> str | None:

@@ -1,7 +1,6 @@
 """Which channels, servers and people there are: what events name by number only. No members are kept, but those who wrote."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 from providers.discord.client import DiscordClient
 from providers.discord.ids import ChatRef, chat_ref, message_ref, private_chat
 from providers.errors import NotFound
+from providers.kit.bounded import BoundedMap
 from providers.models import Chat, ChatKind, Contact
 
 Json = dict[str, Any]
@@ -39,9 +39,9 @@ class Directory:
 
     def __init__(self, client: DiscordClient, only: str | None) -> None:
         self.guilds: dict[str, str] = {}
-        self.partners: OrderedDict[str, Contact] = OrderedDict()
+        self.partners: BoundedMap[str, Contact] = BoundedMap(_PEOPLE_MAX)
         """Private channels, the latest last, and with whom each is."""
-        self.people: OrderedDict[str, Contact] = OrderedDict()
+        self.people: BoundedMap[str, Contact] = BoundedMap(_PEOPLE_MAX)
         """Who wrote, the latest last."""
         self._client = client
         self._only = only
@@ -102,10 +102,10 @@ class Directory:
 
     def meet(self, channel: str, person: Contact) -> None:
         """A private channel, and whose it is."""
-        _remember(self.partners, channel, person)
+        self.partners[channel] = person
 
     def saw(self, person: Contact) -> None:
-        _remember(self.people, person.id, person)
+        self.people[person.id] = person
 
     async def place(self, channel: str) -> Place:
         """Asks Discord for a channel that is not known yet."""
@@ -168,13 +168,6 @@ def person_of(user: Json) -> Contact:
     """A user of any event or answer; in servers a nickname comes with it as `nick`."""
     name = user.get("nick") or user.get("global_name") or user["username"]
     return Contact(id=user["id"], name=name, username=user["username"], is_bot=user.get("bot", False))
-
-
-def _remember(people: OrderedDict[str, Contact], key: str, person: Contact) -> None:
-    people[key] = person
-    people.move_to_end(key)
-    if len(people) > _PEOPLE_MAX:
-        people.popitem(last=False)
 
 
 def by_id(people: Iterable[Contact]) -> dict[str, Contact]:

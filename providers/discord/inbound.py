@@ -1,6 +1,5 @@
 """Events of the gateway, and messages of the history, into ours."""
 
-import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +12,8 @@ from providers.discord.ids import message_id, time_of
 from providers.discord.nonce import Nonces
 from providers.discord.reactions import Reactions
 from providers.discord.system import sentence
+from providers.kit.bounded import bounded_raw
+from providers.kit.parts import is_part
 from providers.models import (
     Account,
     Chat,
@@ -30,8 +31,6 @@ from providers.models import (
 )
 
 Json = dict[str, Any]
-
-_RAW_MAX = 65_536
 
 _REPLY = 19
 
@@ -55,7 +54,7 @@ class Translator:
 
     async def received(self, message: Json) -> list[Event]:
         sender = _sender(message)
-        if sender.id == self._me.id and self._nonces.is_later_part(message):
+        if sender.id == self._me.id and is_part(self._nonces.read(message)):
             return []
         if "guild_id" not in message and sender.id != self._me.id:
             self._directory.meet(message["channel_id"], sender)
@@ -83,7 +82,7 @@ class Translator:
             media=media,
             poll=poll,
             mentions_me=any(user["id"] == self._me.id for user in message.get("mentions", [])),
-            raw=bounded(message),
+            raw=bounded_raw(message, "id"),
         )
 
     async def pressed(self, press: Json) -> list[Event]:
@@ -185,11 +184,6 @@ _TRANSLATIONS: dict[str, Callable[[Translator, Json], Awaitable[list[Event]]]] =
 }
 
 TRANSLATED = frozenset(_TRANSLATIONS)
-
-
-def bounded(message: Json) -> Json:
-    size = len(json.dumps(message))
-    return message if size <= _RAW_MAX else {"id": message["id"], "left_out": f"{size} bytes"}
 
 
 def _sender(message: Json) -> Contact:

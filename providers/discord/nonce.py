@@ -3,8 +3,9 @@
 import hashlib
 from typing import Any
 
+from providers.kit.parts import part_nonce
+
 _MAX = 25
-_LATER = "+"
 
 
 class Nonces:
@@ -13,16 +14,12 @@ class Nonces:
     def __init__(self, instance_id: str) -> None:
         self._mark = hashlib.sha256(instance_id.encode()).hexdigest()[:5] + "-"
 
-    def write(self, client_id: str, part: int = 0) -> str:
-        """For each message of a send that makes several. A client id that is too long is not read back from it."""
-        nonce = f"{self._mark}{client_id}{_LATER}{part}" if part else self._mark + client_id
+    def write(self, client_id: str, number: int = 0, total: int = 1) -> str:
+        """Return the nonce of a message. A client id that is too long cannot be read back from it."""
+        nonce = self._mark + part_nonce(client_id, number, total)
         return nonce if len(nonce) <= _MAX else hashlib.sha256(nonce.encode()).hexdigest()[:_MAX]
 
     def read(self, message: dict[str, Any]) -> str | None:
-        """The client id of a message that this instance sent."""
+        """Return the client id of a message that this instance sent; None for every other."""
         nonce = str(message.get("nonce") or "")
         return nonce.removeprefix(self._mark) if nonce.startswith(self._mark) else None
-
-    def is_later_part(self, message: dict[str, Any]) -> bool:
-        """Whether it continues another message of the same send, under which all of it is known."""
-        return _LATER in (self.read(message) or "")

@@ -1,6 +1,7 @@
 """Drafts into calls of Discord."""
 
 import json
+import re
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +13,9 @@ from providers.discord.client import DiscordClient
 from providers.discord.errors import no_answer
 from providers.discord.ids import message_id, message_ref
 from providers.errors import InvalidRequest
-from providers.models import Draft, Poll, SentMessage, TextFormat
+from providers.kit.markdown import FENCE, end_of_block
+from providers.kit.parts import parts_of, texts_of
+from providers.models import Draft, Limits, Poll, SentMessage, TextFormat
 
 Json = dict[str, Any]
 
@@ -27,6 +30,14 @@ POLL_QUESTION, POLL_OPTIONS, POLL_OPTION = 300, 10, 55
 
 _SILENT = 1 << 12
 
+SAID_BY_DRAFT = frozenset({"content", "nonce", "enforce_nonce", "message_reference", "attachments", "poll"})
+"""Fields that the draft itself has."""
+KNOWN_EXTRA = frozenset({"allowed_mentions", "flags", "embeds", "components", "sticker_ids", "tts"})
+_EVERYWHERE = frozenset({"allowed_mentions", "flags"})
+
+_BACKTICKS = re.compile("`(?=``)|(?<=`)`(?=`)")
+_APART = "`\u200b"
+
 
 def rendered(text: str, format: TextFormat) -> str:
     """As Discord's Markdown."""
@@ -34,9 +45,34 @@ def rendered(text: str, format: TextFormat) -> str:
         case TextFormat.PLAIN:
             return escape_markdown(text)
         case TextFormat.MARKDOWN:
-            return text
+            return _with_blocks_of_backticks(text)
         case TextFormat.HTML:
             raise InvalidRequest("Discord reads no HTML.", hint="Use format markdown or plain.")
+
+
+def _with_blocks_of_backticks(text: str) -> str:
+    """Discord knows no blocks of tildes, and ends a block at any three backticks."""
+    done: list[str] = []
+    lines = text.split("\n")
+    at = 0
+    while at < len(lines):
+        fence = FENCE.match(lines[at])
+        if fence is None:
+            done.append(lines[at])
+            at += 1
+            continue
+        end = end_of_block(lines, at + 1, fence["mark"])
+        code = [_BACKTICKS.sub(_APART, line) for line in lines[at + 1 : end]]
+        done += [f"```{fence['language']}", *code, *(["```"] if end < len(lines) else [])]
+        at = end + 1
+    return "\n".join(done)
+
+
+def drafts_of(draft: Draft, limits: Limits) -> list[Draft]:
+    """Return a draft for each message: one, or several for a long text that is to be split."""
+    is_markdown = draft.format is TextFormat.MARKDOWN
+    texts = texts_of(draft, limits, markdown=is_markdown, fits=lambda piece: len(rendered(piece, draft.format)) <= TEXT_MAX)
+    return parts_of(draft, texts, everywhere=_EVERYWHERE)
 
 
 async def send_draft(client: DiscordClient, channel: str, draft: Draft, nonce: str) -> SentMessage:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from providers.base import Deliver, Provider, ProviderContext, Settings
+from providers.base import Deliver, ProviderContext, Settings
 from providers.discord.attachments import attachments_of, file_ref
 from providers.discord.bookmarks import Bookmarks
 from providers.discord.choices import check_choices
@@ -19,12 +19,26 @@ from providers.discord.errors import discord_errors
 from providers.discord.ids import chat_meant, message_ref
 from providers.discord.inbound import Translator
 from providers.discord.nonce import Nonces
-from providers.discord.outbound import MESSAGES, NOBODY, POLL_OPTION, POLL_OPTIONS, POLL_QUESTION, TEXT_MAX, rendered, send_draft
-from providers.discord.parts import check_parts, is_split, joined, partly_sent, parts_of
+from providers.discord.outbound import (
+    KNOWN_EXTRA,
+    MESSAGES,
+    NOBODY,
+    POLL_OPTION,
+    POLL_OPTIONS,
+    POLL_QUESTION,
+    SAID_BY_DRAFT,
+    TEXT_MAX,
+    drafts_of,
+    rendered,
+    send_draft,
+)
 from providers.discord.reactions import emoji_for_path, emoji_text
 from providers.discord.receiver import Receiver
 from providers.discord.settings import DiscordSettings
 from providers.errors import InvalidRequest, MessengerError, NotFound, Unreachable
+from providers.kit.background import ConnectedProvider
+from providers.kit.extra import check_extra
+from providers.kit.parts import check_parts, is_split, send_parts
 from providers.models import (
     Account,
     Capability,
@@ -32,21 +46,20 @@ from providers.models import (
     Contact,
     Download,
     Draft,
-    InstanceState,
     Limits,
     Media,
     Message,
     Poll,
     Rate,
     SentMessage,
-    StateChanged,
     TextFormat,
 )
+from providers.proxies import proxy_for
 
 Json = dict[str, Any]
 
-# What a draft says itself: `extra` must not turn it into something that was not checked.
-_SAID_BY_DRAFT = frozenset({"content", "nonce", "enforce_nonce", "message_reference", "attachments", "poll"})
+# Discord takes 5 messages in 5 s.
+_PARTS_MAX = 20
 
 _PAGE = 100
 # Of each server; whoever needs more asks Discord itself.
@@ -58,7 +71,7 @@ _MY_REACTION = f"{_MESSAGE}/reactions/{{emoji}}/@me"
 _FILE_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 
 
-class DiscordProvider(Provider):
+class DiscordProvider(ConnectedProvider[Connection]):
     """Chats are the text channels of the servers the bot is in, and private chats, called `user:<person>`."""
 
     name = "discord"
@@ -99,14 +112,7 @@ class DiscordProvider(Provider):
         self._wrong_calls = wrong_calls
         self._nonces = Nonces(context.instance_id)
         self._own_edits = OwnEdits()
-        self._at_rest = StateChanged(state=InstanceState.CREATED)
         self._held: tuple[DiscordClient, Directory] | None = None
-        self._connection: Connection | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    @property
-    def state(self) -> StateChanged:
-        return self._at_rest if self._connection is None else self._connection.state
 
     def _open(self) -> tuple[DiscordClient, Directory]:
         """Sending needs no running connection, only the token."""
@@ -115,8 +121,8 @@ class DiscordProvider(Provider):
             self._held = client, Directory(client, self._settings.guild_id)
         return self._held
 
-    async def start(self, deliver: Deliver) -> None:
-        await self.stop()
+    def _connect(self, deliver: Deliver) -> Connection:
+        proxy_for(self._settings.base_url)
         client, directory = self._open()
         bookmarks = Bookmarks(self.context.data_dir / "read.json", self.context.heard_until)
         receiver = Receiver(client, deliver, directory, bookmarks, self._timing.pauses, self._timing.catching)
@@ -124,16 +130,10 @@ class DiscordProvider(Provider):
         def make_translator(me: Account) -> Translator:
             return Translator(me, directory, self._nonces, self._own_edits)
 
-        self._connection = Connection(client, directory, receiver, self._settings, make_translator, self._timing)
-        self._task = asyncio.create_task(self._connection.run())
+        return Connection(client, directory, receiver, self._settings, make_translator, self._timing)
 
-    async def stop(self) -> None:
-        task, held = self._task, self._held
-        self._task = self._held = self._connection = None
-        self._at_rest = StateChanged(state=InstanceState.STOPPED)
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+    async def _disconnect(self) -> None:
+        held, self._held = self._held, None
         if held is not None:
             await held[0].close()
 
@@ -143,8 +143,7 @@ class DiscordProvider(Provider):
 
     def check(self, draft: Draft) -> None:
         super().check(draft)
-        if said_twice := _SAID_BY_DRAFT & draft.extra.keys():
-            raise InvalidRequest(f"extra may not hold {', '.join(sorted(said_twice))}.", hint="Use the fields of the message itself.")
+        check_extra(draft, self.title, reserved=SAID_BY_DRAFT, known=KNOWN_EXTRA)
         if draft.poll is not None:
             _check_poll(draft.poll)
         check_choices(draft.choices)
@@ -152,29 +151,22 @@ class DiscordProvider(Provider):
     def check_lengths(self, draft: Draft) -> None:
         """Counted as it goes out: in a plain text each character that is Markdown gets a backslash."""
         if is_split(draft):
-            check_parts(draft)
+            check_parts([part.text for part in drafts_of(draft, self.limits)], _PARTS_MAX)
             return
-        try:
-            super().check_lengths(draft)
-            super().check_lengths(draft.model_copy(update={"text": rendered(draft.text, draft.format)}))
-        except InvalidRequest as refusal:
-            hint = 'Send it in several messages, or with extra {"split": true}.' if draft.upload is None else refusal.hint
-            raise InvalidRequest(refusal.detail, hint=hint) from None
+        super().check_lengths(draft)
+        super().check_lengths(draft.model_copy(update={"text": rendered(draft.text, draft.format)}))
 
     async def send(self, draft: Draft) -> SentMessage:
         client, directory = self._open()
         with _nothing_sent(), discord_errors():
             await client.me()
             channel = await directory.channel(draft.chat_id, message_id=draft.reply_to, thread_id=draft.thread_id)
-        parts, sent = parts_of(draft), list[SentMessage]()
-        for number, part in enumerate(parts):
-            try:
-                sent.append(await self._send_once(client, channel, part, self._nonces.write(draft.client_id, number)))
-            except MessengerError as error:
-                if not sent:
-                    raise
-                raise partly_sent(sent, len(parts), error) from error
-        return joined(sent)
+        parts = drafts_of(draft, self.limits)
+
+        async def send(part: Draft, number: int) -> SentMessage:
+            return await self._send_once(client, channel, part, self._nonces.write(draft.client_id, number, len(parts)))
+
+        return await send_parts(parts, send)
 
     async def _send_once(self, client: DiscordClient, channel: str, draft: Draft, nonce: str) -> SentMessage:
         """Tried again where it may have gone out: the nonce makes one message of all tries."""

@@ -1,8 +1,9 @@
 """Discord tells each reaction alone; we tell all that a person has on a message. Those of the last thousand are remembered."""
 
 import re
-from collections import OrderedDict
 from typing import Any
+
+from providers.kit.bounded import BoundedMap
 
 Json = dict[str, Any]
 
@@ -23,7 +24,7 @@ def emoji_for_path(emoji: str) -> str:
 
 class Reactions:
     def __init__(self) -> None:
-        self._held: OrderedDict[tuple[str, str], tuple[str, ...]] = OrderedDict()
+        self._held: BoundedMap[tuple[str, str], tuple[str, ...]] = BoundedMap(_REMEMBERED)
 
     def added(self, data: Json) -> tuple[str, ...]:
         key, emoji = (data["message_id"], data["user_id"]), emoji_text(data["emoji"])
@@ -44,10 +45,7 @@ class Reactions:
 
     def _hold(self, key: tuple[str, str], emojis: tuple[str, ...]) -> tuple[str, ...]:
         if not emojis:
-            self._held.pop(key, None)
+            self._held.pop(key)
             return emojis
         self._held[key] = emojis
-        self._held.move_to_end(key)
-        if len(self._held) > _REMEMBERED:
-            self._held.popitem(last=False)
         return emojis

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,8 @@ from providers.discord.errors import TROUBLE, from_discord, words_of
 from providers.discord.ids import message_ref
 from providers.discord.inbound import READ_BACK, Translator
 from providers.errors import MessengerError, RateLimited, Rejected
+from providers.kit.bounded import BoundedSet
+from providers.kit.delivery import deliver_until_taken
 from providers.models import Event, MessageReceived, StateChanged
 from providers.text import clean_line
 
@@ -63,7 +64,7 @@ class Receiver:
         self._pauses = pauses
         self._catching = catching
         self._waiting: asyncio.Queue[StateChanged | Told] = asyncio.Queue(_WAITING_MAX)
-        self._caught_up: deque[str] = deque(maxlen=_WAITING_MAX + catching.messages)
+        self._caught_up: BoundedSet[str] = BoundedSet(_WAITING_MAX + catching.messages)
         """Messages that were read back, and may still come as events that waited meanwhile."""
         self._saved_at = 0.0
         for channel, person in self._bookmarks.partners.items():
@@ -72,6 +73,12 @@ class Receiver:
     async def put(self, told: StateChanged | Told) -> None:
         """Waits while too much is waiting: then Discord waits as well, and repeats the rest."""
         await self._waiting.put(told)
+
+    async def deliver_states(self, states: Sequence[Event]) -> None:
+        """Put states between the events, in their order."""
+        for state in states:
+            if isinstance(state, StateChanged):
+                await self.put(state)
 
     async def until_empty(self) -> None:
         """Returns when all that was put has been taken."""
@@ -102,24 +109,13 @@ class Receiver:
     async def save(self) -> None:
         """Where we are, for the next start."""
         if self._bookmarks.is_changed:
-            try:
-                await asyncio.to_thread(self._bookmarks.save, dict(self._directory.partners))
-            except OSError as error:
-                logger.warning("How far Discord was read is not written down: %s", type(error).__name__)
+            await asyncio.to_thread(self._bookmarks.save, dict(self._directory.partners.items()))
 
     async def _hand_over(self, events: list[Event]) -> None:
         """Until they are taken; nothing later goes before."""
         if not events:
             return
-        failures = 0
-        while True:
-            try:
-                await self._deliver(events)
-                break
-            except Exception as error:  # noqa: BLE001  a store that is away for a while must not end the receiving
-                logger.warning("What Discord told was not taken and is given again: %s", type(error).__name__)
-                await asyncio.sleep(self._pauses[min(failures, len(self._pauses) - 1)])
-                failures += 1
+        await deliver_until_taken(self._deliver, events, self._pauses)
         for event in events:
             if isinstance(event, MessageReceived):
                 channel, message = message_ref(event.message.id)
@@ -152,7 +148,7 @@ class Receiver:
     async def _catch_up(self, kind: str, data: Json) -> None:
         """READY: private chats. GUILD_CREATE: the channels and threads of a server, where Discord tells the newest message of each."""
         if kind == "READY":
-            for channel in list(reversed(self._directory.partners))[: self._catching.partners]:
+            for channel in list(self._directory.partners)[::-1][: self._catching.partners]:
                 await self._read_back(channel)
         elif self._directory.sees(data.get("id")) and not data.get("unavailable"):
             for channel in self._directory.add_guild(data):
@@ -168,7 +164,7 @@ class Receiver:
             if not page:
                 return
             page.sort(key=lambda message: int(message["id"]))
-            self._caught_up.extend(message["id"] for message in page)
+            self._caught_up.update(message["id"] for message in page)
             events = [event for message in page for event in await self._missed(message)]
             await self._hand_over(events)
             self._bookmarks.took(channel, int(page[-1]["id"]))

@@ -9,6 +9,7 @@ from typing import cast
 import httpx
 
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, NotFound, RateLimited, Rejected, Unreachable, WindowClosed
+from providers.kit.json import object_in
 from providers.meta.json import Json
 from providers.text import clean_line
 
@@ -100,11 +101,7 @@ def unreachable(words: str, *, maybe_sent: bool) -> Unreachable:
 
 
 def json_of(answer: httpx.Response) -> Json | None:
-    try:
-        body: object = json.loads(answer.content)
-    except ValueError:
-        return None
-    return cast("Json", body) if isinstance(body, dict) else None
+    return object_in(answer.content)
 
 
 def refusal_in(body: Json | None) -> Refusal | None:
@@ -163,5 +160,5 @@ def _minutes_to_regain(usage: str) -> float:
     try:
         accounts: dict[str, list[Json]] = json.loads(usage)
         return max(float(one["estimated_time_to_regain_access"]) for uses in accounts.values() for one in uses)
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return 0.0

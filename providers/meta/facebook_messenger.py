@@ -1,5 +1,6 @@
 """A Facebook Page's Messenger behind the port."""
 
+from functools import partial
 from typing import ClassVar
 
 from pydantic import SecretStr
@@ -67,7 +68,7 @@ class FacebookMessengerProvider(MessagingProvider):
         return Account(id=self._settings.page_id, name=me.get("name", ""))
 
     async def send(self, draft: Draft) -> SentMessage:
-        return await self._send(draft, marked(self.context.instance_id, draft.client_id))
+        return await self._send(draft, partial(marked, self.context.instance_id))
 
     async def react(self, chat_id: str, message_id: str, emoji: str | None) -> None:
         action = "unreact" if emoji is None else "react"

@@ -12,6 +12,7 @@ from providers.errors import InvalidRequest, NotFound
 from providers.meta.errors import error_of, json_of, unreachable
 from providers.meta.json import Json
 from providers.models import Upload
+from providers.proxies import proxy_for
 
 # What failed before a byte of the request was written.
 _NOT_WRITTEN = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
@@ -50,7 +51,8 @@ class GraphClient:
         self._root = f"{base_url}/{version}"
         self._origin = urlsplit(base_url)[:2]
         self._token = token
-        self._http = httpx.AsyncClient(verify=tls, limits=_POOL, timeout=_TIMEOUT)
+        # With trust_env httpx would take passwords from a .netrc along with the proxy.
+        self._http = httpx.AsyncClient(verify=tls, limits=_POOL, timeout=_TIMEOUT, proxy=proxy_for(base_url), trust_env=False)
 
     async def get(self, path: str, **params: str | int) -> Json:
         return await self._call("GET", path, sends=False, params=params)

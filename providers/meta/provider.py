@@ -1,26 +1,29 @@
 """What the three providers do alike: the token is watched, deliveries are verified, and files are fetched with the token."""
 
-import asyncio
 from abc import abstractmethod
-from collections.abc import Coroutine, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import ClassVar
 
 from pydantic import SecretStr
 
-from providers.base import Deliver, Provider, ProviderContext, WebhookReply, WebhookRequest
+from providers.base import Deliver, ProviderContext, WebhookReply, WebhookRequest
 from providers.errors import LoggedOut
+from providers.kit.background import ConnectedProvider
+from providers.kit.parts import check_parts, is_split, texts_of
 from providers.meta.connection import Connection, Timing
 from providers.meta.graph import GraphClient
 from providers.meta.json import Json
-from providers.meta.parts import check_parts, is_split
 from providers.meta.settings import MetaSettings
 from providers.meta.webhooks import NO_SECRET, Webhook, entries_of, readable
-from providers.models import Account, Draft, Event, InstanceState, StateChanged
+from providers.models import Account, Draft, Event
+
+# WhatsApp takes about ten messages a minute to one person.
+_PARTS_MAX = 10
 
 
-class MetaProvider(Provider):
+class MetaProvider(ConnectedProvider[Connection]):
     webhook_object: ClassVar[str]
     """What Meta calls it in `object` of a delivery."""
     remedy: ClassVar[str]
@@ -35,15 +38,7 @@ class MetaProvider(Provider):
         self._webhook = Webhook(settings.webhook_verify_token, app_secret)
         self._shortcoming = NO_SECRET if app_secret is None else None
         self._timing = timing or Timing()
-        self._at_rest = StateChanged(state=InstanceState.CREATED)
         self._client: GraphClient | None = None
-        self._deliver: Deliver | None = None
-        self._connection: Connection | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    @property
-    def state(self) -> StateChanged:
-        return self._at_rest if self._connection is None else self._connection.state
 
     @property
     def _graph(self) -> GraphClient:
@@ -52,30 +47,25 @@ class MetaProvider(Provider):
             self._client = GraphClient(self._token, self._base.address, self._base.api_version, self.context.tls)
         return self._client
 
-    async def start(self, deliver: Deliver) -> None:
-        await self.stop()
-        self._deliver = deliver
-        self._connection = Connection(self._identify, deliver, self.remedy, self._shortcoming, self._timing)
-        self._run(self._connection.run())
+    def _connect(self, deliver: Deliver) -> Connection:
+        _ = self._graph  # says so at once where the network's proxy cannot be used
+        return Connection(self._identify, deliver, self.remedy, self._shortcoming, self._timing)
 
-    async def stop(self) -> None:
-        """Meta keeps what it cannot bring for up to seven days."""
-        tasks, client = self._tasks, self._client
-        self._tasks = set()
-        self._client = self._connection = self._deliver = None
-        self._at_rest = StateChanged(state=InstanceState.STOPPED)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+    async def _disconnect(self) -> None:
+        """Close the connections. Meta keeps what it cannot bring for up to seven days."""
+        client, self._client = self._client, None
         if client is not None:
             await client.close()
 
     def check_lengths(self, draft: Draft) -> None:
         if is_split(draft):
-            check_parts(draft, self.limits)
+            check_parts(self._texts(draft), _PARTS_MAX)
         else:
             super().check_lengths(draft)
+
+    def _texts(self, draft: Draft) -> list[str]:
+        """Return the text of each message. Meta's apps show code blocks in a text that has no format."""
+        return texts_of(draft, self.limits, markdown=True)
 
     @abstractmethod
     async def _identify(self) -> Account:
@@ -87,11 +77,6 @@ class MetaProvider(Provider):
 
     async def _after(self, events: Sequence[Event]) -> None:
         """When events are durable."""
-
-    def _run(self, work: Coroutine[object, object, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     @contextmanager
     def _watched(self) -> Generator[None]:

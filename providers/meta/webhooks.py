@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-import json
 import logging
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -11,14 +10,13 @@ from typing import Any, cast
 from pydantic import SecretStr
 
 from providers.base import WebhookReply, WebhookRequest
+from providers.kit.json import object_in
 from providers.meta.json import Json
 from providers.models import Event
 
 logger = logging.getLogger(__name__)
 
 NO_SECRET = "Nothing is received without app_secret: what comes in could be forged. It is in the app's dashboard, under Basic settings."  # noqa: S105  words
-
-_RAW_MAX = 65_536
 
 
 class Webhook:
@@ -46,12 +44,12 @@ class Webhook:
 
 
 def entries_of(body: bytes, object: str) -> list[Json] | None:
-    """The entries of a delivery about such an object; None for what is none."""
-    try:
-        delivery: Any = json.loads(body)
-        entries: Any = delivery["entry"] if delivery["object"] == object else None
-    except (ValueError, TypeError, KeyError):
+    """Return the entries of a delivery about such an object; None for what is none, and is not brought again."""
+    delivery = object_in(body)
+    if delivery is None or delivery.get("object") != object:
+        logger.warning("A delivery of %s bytes is not of Meta's form and was left out.", len(body))
         return None
+    entries: Any = delivery.get("entry")
     return cast("list[Json]", entries) if isinstance(entries, list) else None
 
 
@@ -64,9 +62,3 @@ def readable(items: Iterable[Json], translate: Callable[[Json], list[Event]]) ->
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             logger.warning("A part of a delivery is not of Meta's form and was left out: %s", type(error).__name__)
     return events
-
-
-def bounded(raw: Json) -> Json:
-    """As Meta sent it, where it is not too large to be kept."""
-    size = len(json.dumps(raw))
-    return raw if size <= _RAW_MAX else {"left_out": f"{size} bytes"}

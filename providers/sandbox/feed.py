@@ -6,14 +6,14 @@ from collections import deque
 import anyio
 
 from providers.base import Deliver
+from providers.kit.backoff import Backoff
 from providers.models import InstanceState, StateChanged
 from providers.sandbox.world import World
 
 logger = logging.getLogger(__name__)
 
 _BATCH = 100
-_FIRST_PAUSE = 0.2
-_LONGEST_PAUSE = 30.0
+_PAUSES = (0.2, 0.4, 0.8, 2, 5, 10, 30)
 
 
 class Feed:
@@ -30,6 +30,8 @@ class Feed:
         self._turn = anyio.Lock()
 
     def tell(self, state: StateChanged) -> None:
+        if state == self.state:
+            return
         self.state = state
         self._states.append(state)
         self._world.touch()
@@ -45,15 +47,15 @@ class Feed:
                 self._world.confirm(updates[-1][0])
 
     async def run(self) -> None:
-        pause = _FIRST_PAUSE
+        backoff = Backoff(_PAUSES)
         while True:
             version = self._world.version
             try:
                 await self.flush()
             except Exception:
-                logger.exception("The sandbox's events were not taken; trying again in %g s.", pause)
+                pause = backoff.next()
+                logger.exception("The sandbox's events were not taken; trying again in %.1f s.", pause)
                 await anyio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
             else:
-                pause = _FIRST_PAUSE
+                backoff.reset()
                 await self._world.changed_since(version)

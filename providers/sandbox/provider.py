@@ -1,6 +1,5 @@
 """The sandbox behind the port."""
 
-import asyncio
 import logging
 import sqlite3
 from collections.abc import Sequence
@@ -10,8 +9,11 @@ from typing import TYPE_CHECKING, ClassVar
 import anyio
 from pydantic import ValidationError
 
-from providers.base import Deliver, Provider, ProviderContext, Settings, WebhookReply, WebhookRequest
+from providers.base import Deliver, ProviderContext, Settings, WebhookReply, WebhookRequest
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, Unreachable
+from providers.kit.background import ConnectedProvider
+from providers.kit.extra import check_extra
+from providers.kit.parts import check_parts, is_split, part_nonce, parts_of, send_parts, texts_of
 from providers.models import (
     Capability,
     Chat,
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+_PARTS_MAX = 20
+
 
 @dataclass(frozen=True)
 class Running:
@@ -61,13 +65,31 @@ class Running:
     attendant: Attendant
     page: "Page | None"
 
+    @property
+    def state(self) -> StateChanged:
+        return self.feed.state
+
+    async def run(self) -> None:
+        """Live until cancelled."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self.feed.run)
+                tasks.start_soon(self.attendant.run)
+                tasks.start_soon(self.login.run)
+                if self.page is not None:
+                    tasks.start_soon(self.page.serve)
+        except Exception:
+            logger.exception("The sandbox broke down.")
+            self.feed.tell(StateChanged(state=InstanceState.ERROR, reason="The sandbox broke down; its log says why. Restart the instance."))
+            await self.feed.flush()
+
     def close(self) -> None:
         self.world.close()
         if self.page is not None:
             self.page.close()
 
 
-class SandboxProvider(Provider):
+class SandboxProvider(ConnectedProvider[Running]):
     """Can all that any messenger can. The address of its chat page is the reason of the state `ready`."""
 
     name = "sandbox"
@@ -83,23 +105,19 @@ class SandboxProvider(Provider):
         self._settings = SandboxSettings.model_validate(settings)
         self._now = now
         self._sleep = sleep
-        self._running: Running | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._at_rest = StateChanged(state=InstanceState.CREATED)
+        self._open: Running | None = None
 
-    @property
-    def state(self) -> StateChanged:
-        return self._at_rest if self._running is None else self._running.feed.state
-
-    async def start(self, deliver: Deliver) -> None:
-        await self.stop()
+    def _connect(self, deliver: Deliver) -> Running:
         try:
-            self._running = self._assemble(deliver)
+            self._open = self._assemble(deliver)
         except (OSError, sqlite3.Error) as error:
-            self._at_rest = StateChanged(state=InstanceState.ERROR, reason=f"The sandbox could not open its folder or its port: {error}")
-            await deliver([self._at_rest])
-        else:
-            self._task = asyncio.create_task(self._live(self._running))
+            raise Unreachable(f"The sandbox could not open its folder or its port: {error}", maybe_sent=False) from error
+        return self._open
+
+    async def _disconnect(self) -> None:
+        running, self._open = self._open, None
+        if running is not None:
+            running.close()
 
     def _assemble(self, deliver: Deliver) -> Running:
         world = World(self.context.data_dir, now=self._now)
@@ -119,44 +137,42 @@ class SandboxProvider(Provider):
         login = Login(world, feed, self._settings, sleep=self._sleep, address=listener.address)
         return Running(world, phone, feed, login, attendant, Page(world, phone, feed, login, listener))
 
-    async def _live(self, running: Running) -> None:
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(running.feed.run)
-                tasks.start_soon(running.attendant.run)
-                tasks.start_soon(running.login.run)
-                if running.page is not None:
-                    tasks.start_soon(running.page.serve)
-        except Exception:
-            logger.exception("The sandbox broke down.")
-            running.feed.tell(StateChanged(state=InstanceState.ERROR, reason="The sandbox broke down; its log says why. Restart the instance."))
-            await running.feed.flush()
-
-    async def stop(self) -> None:
-        running, task = self._running, self._task
-        self._running = self._task = None
-        self._at_rest = StateChanged(state=InstanceState.STOPPED)
-        if running is not None and task is not None:
-            task.cancel()
-            try:
-                await asyncio.wait([task])
-            finally:
-                running.close()  # here, since a task that is cancelled before its first step never gets to close anything
-
     def _linked(self) -> Running:
-        if self._running is None:
+        if self._connection is None:
             raise Unreachable("This sandbox instance is not running.", maybe_sent=False, hint="Call start_instance, then try again.")
         if self.state.state is not InstanceState.READY:
             raise LoggedOut(f"This sandbox instance is not logged in; it is {self.state.state}.", hint="get_auth_status says what it needs.")
-        return self._running
+        return self._connection
 
     @property
     def world(self) -> World:
         """The platform while an account is linked. Raises Unreachable before start, LoggedOut before the login."""
         return self._linked().world
 
+    def check(self, draft: Draft) -> None:
+        super().check(draft)
+        check_extra(draft, self.title)
+
+    def check_lengths(self, draft: Draft) -> None:
+        if is_split(draft):
+            check_parts(self._texts(draft), _PARTS_MAX)
+        else:
+            super().check_lengths(draft)
+
+    def _texts(self, draft: Draft) -> list[str]:
+        return texts_of(draft, self.limits, markdown=draft.format is TextFormat.MARKDOWN)
+
     async def send(self, draft: Draft) -> SentMessage:
-        """The same client_id again is the same message. What goes wrong on purpose, and where, is in `people`."""
+        """Send a draft. The same client_id again is the same message. What goes wrong on purpose, and where, is in `people`."""
+        parts = parts_of(draft, self._texts(draft))
+
+        async def send(part: Draft, number: int) -> SentMessage:
+            nonce = part_nonce(draft.client_id, number, len(parts))
+            return self._send_one(part.model_copy(update={"client_id": nonce}), is_whole=len(parts) == 1)
+
+        return await send_parts(parts, send)
+
+    def _send_one(self, draft: Draft, *, is_whole: bool) -> SentMessage:
         world = self.world
         earlier = world.sent_as(draft.client_id)
         if earlier is not None:
@@ -169,7 +185,8 @@ class SandboxProvider(Provider):
             message = _message(world, draft)
             world.add_message(message, client_id=draft.client_id, format=draft.format)
             world.offer(message.id, draft.choices)
-            world.announce(MessageReceived(message=message, chat=chat, client_id=draft.client_id))
+            if is_whole:
+                world.announce(MessageReceived(message=message, chat=chat, client_id=draft.client_id))
         world.set_typing(chat.id, False)
         if chat.id == MAYBE_SENT:
             raise Unreachable("The sandbox took the message and did not answer.", maybe_sent=True, hint="Wait: its echo will tell.")
@@ -263,9 +280,9 @@ class SandboxProvider(Provider):
 
     async def request_pairing_code(self, phone: str) -> str:
         """Eight letters and digits, to be typed on the chat page within 180 s."""
-        if self._running is None:
+        if self._connection is None:
             raise Unreachable("This sandbox instance is not running.", maybe_sent=False, hint="Call start_instance, then try again.")
-        return self._running.login.request_pairing_code(phone)
+        return self._connection.login.request_pairing_code(phone)
 
     async def logout(self) -> None:
         self._linked().login.unlink("Logged out by this side.")

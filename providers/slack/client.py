@@ -12,7 +12,7 @@ import aiohttp
 from pydantic import SecretStr
 from slack_sdk.web.async_client import AsyncWebClient
 
-from providers.proxies import proxy_for
+from providers.proxies import aiohttp_way_out
 
 Json = dict[str, Any]
 
@@ -89,9 +89,9 @@ class SlackClient(AsyncWebClient):
 
 def connect(token: SecretStr, base_url: str, tls: ssl.SSLContext) -> SlackClient:
     """A client that opens its connections when they are needed. Needs a running event loop."""
-    connector = aiohttp.TCPConnector(ssl=tls, limit=_POOL_SIZE)
     # With trust_env aiohttp would take passwords from a .netrc along with the proxy.
-    session = aiohttp.ClientSession(connector=connector, timeout=_SECONDS, proxy=proxy_for(base_url), cookie_jar=aiohttp.DummyCookieJar())
+    connector, proxy, login = aiohttp_way_out(base_url, tls, _POOL_SIZE)
+    session = aiohttp.ClientSession(connector=connector, timeout=_SECONDS, proxy=proxy, proxy_auth=login, cookie_jar=aiohttp.DummyCookieJar())
     return SlackClient(token, base_url, tls, session)
 
 

@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-import random
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +11,16 @@ from pydantic import SecretStr
 
 from providers.base import Deliver
 from providers.errors import Forbidden, LoggedOut, MessengerError, RateLimited, Unreachable
+from providers.kit.background import Background
+from providers.kit.backoff import PAUSES, Backoff
+from providers.kit.bounded import BoundedSet
+from providers.kit.delivery import StateReporter
+from providers.kit.parts import is_part
 from providers.models import Account, Event, InstanceState, MessageReceived, Need, StateChanged
 from providers.slack.catchup import CatchUp
 from providers.slack.client import SlackClient
 from providers.slack.errors import refusal, slack_errors
 from providers.slack.inbound import Identity, Translator
-from providers.slack.memory import Recent
 from providers.slack.position import Position
 from providers.slack.socket import LINK_DISABLED, REPLACE, Socket
 
@@ -31,7 +34,7 @@ _VITAL_SCOPE = "chat:write"
 
 @dataclass(frozen=True)
 class Timing:
-    pauses: tuple[float, ...] = (1, 2, 5, 10, 30, 60)
+    pauses: tuple[float, ...] = PAUSES
     """Seconds before each further try after trouble."""
     heartbeat_seconds: float = 10
     """Between two pings; without an answer the connection counts as broken."""
@@ -48,7 +51,7 @@ class Timing:
     """Between looks at whether a file has become a message."""
 
 
-class Connection:
+class Connection(StateReporter):
     """From start to stop. Without `app_token` Slack brings the events to the webhook, and `receive` takes them."""
 
     def __init__(
@@ -60,18 +63,16 @@ class Connection:
         app_token: SecretStr | None,
         timing: Timing,
     ) -> None:
-        self.state = StateChanged(state=InstanceState.STARTING)
+        super().__init__(deliver)
         self._client = client
-        self._deliver = deliver
         self._make_translator = translator
         self._translator: Translator | None = None
         self._position = position
         self._app_token = app_token
         self._timing = timing
-        self._told: StateChanged | None = None
-        self._seen: Recent[str, None] = Recent(_REMEMBERED)
+        self._seen: BoundedSet[str] = BoundedSet(_REMEMBERED)
         self._turn = asyncio.Lock()
-        self._failures = 0
+        self._backoff = Backoff(timing.pauses)
         self._pause = 0.0
         self._is_open = False
         self._untaken = 0
@@ -83,15 +84,15 @@ class Connection:
         self._remark: str | None = None
         self._lost_reach: str | None = None
         self._catching: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._background = Background()
 
     async def run(self) -> None:
         """Until cancelled, or until the tokens turn out to be wrong."""
         try:
-            self._begin(self._keep_position())
+            self._background.run(self._keep_position())
             while True:
                 try:
-                    await self._tell()
+                    await self.report()
                     if self.state.needs is Need.TOKEN:
                         return
                     await asyncio.sleep(self._pause)
@@ -103,13 +104,12 @@ class Connection:
                         self._position.advance()
                     raise
                 except Exception as error:  # noqa: BLE001  a store that is away for a while must not end the receiving
-                    self._failures += 1
                     logger.warning("Receiving from Slack was interrupted and begins again: %s", type(error).__name__)
-                    await asyncio.sleep(self._next_pause())
+                    await asyncio.sleep(self._backoff.next())
                 finally:
                     self._is_open = False
         finally:
-            await self._end()
+            await self._background.stop()
 
     async def receive(self, payload: Json) -> bool:
         """What Slack brought to the webhook; False while we do not know who we are, and Slack has to bring it again."""
@@ -131,12 +131,6 @@ class Connection:
     def account(self) -> Account | None:
         return self._translator.me.account if self._translator is not None else None
 
-    async def _tell(self) -> None:
-        if self.state != self._told:
-            state = self.state
-            await self._deliver([state])
-            self._told = state
-
     async def _live(self) -> None:
         await self._identify()
         if self._app_token is None:
@@ -150,7 +144,8 @@ class Connection:
             await self._listen(self._app_token)
 
     async def _opened(self) -> None:
-        self._failures, self._pause = 0, 0.0
+        self._backoff.reset()
+        self._pause = 0.0
         self._is_open = True
         await self._show_ready()
         self._catch_up()
@@ -158,7 +153,7 @@ class Connection:
     async def _show_ready(self) -> None:
         reason = ". ".join(filter(None, [self._remark, self._lost_reach])) or None
         self.state = StateChanged(state=InstanceState.READY, account=self.account, reason=reason)
-        await self._tell()
+        await self.report()
 
     async def _identify(self) -> None:
         me, scopes = await identify(self._client)
@@ -179,7 +174,7 @@ class Connection:
                 if reason not in REPLACE:
                     raise Unreachable("The connection to Slack broke.", maybe_sent=False)
                 replacement = await self._open_socket(app_token)
-                self._begin(self._drain(socket))
+                self._background.run(self._drain(socket))
                 socket = replacement
                 await self._show_ready()
         finally:
@@ -218,14 +213,13 @@ class Connection:
             await self._identify()
 
     async def _take_in_the_end(self, payload: Json) -> None:
-        failures = 0
+        backoff = Backoff(self._timing.pauses)
         while True:
             try:
                 return await self._take(payload)
             except Exception as error:  # noqa: BLE001  a store that is away for a while must not lose what Slack brought
-                failures += 1
                 logger.warning("An event of Slack could not be stored and is tried again: %s", type(error).__name__)
-                await asyncio.sleep(self._pause_after(failures))
+                await asyncio.sleep(backoff.next())
 
     async def _take(self, payload: Json) -> None:
         key = str(payload.get("event_id", ""))
@@ -233,18 +227,21 @@ class Connection:
             return
         await self._store(await self._readable(payload))
         if payload.get("type") == "app_rate_limited":
-            self._begin(self._read_what_was_held_back())
+            self._background.run(self._read_what_was_held_back())
         if key:
-            self._seen.put(key, None)
+            self._seen.add(key)
 
     async def _store(self, events: Sequence[Event]) -> None:
         """Each message once: two kinds of events may tell of one, and history tells again."""
-        fresh = [event for event in events if not (isinstance(event, MessageReceived) and event.message.id in self._seen)]
+        fresh = [event for event in events if not (isinstance(event, MessageReceived) and self._is_known(event))]
         if fresh:
             await self._deliver(fresh)
         for event in fresh:
             if isinstance(event, MessageReceived):
-                self._seen.put(event.message.id, None)
+                self._seen.add(event.message.id)
+
+    def _is_known(self, event: MessageReceived) -> bool:
+        return event.message.id in self._seen or is_part(event.client_id)
 
     async def _readable(self, payload: Json) -> list[Event]:
         """One payload that cannot be read must not keep back those after it."""
@@ -269,7 +266,7 @@ class Connection:
         if self._position.at is None:
             self._position.advance()
         elif self._catching is None or self._catching.done():
-            self._catching = self._begin(self._read_back(self._position.at - self._timing.overlap_seconds))
+            self._catching = self._background.run(self._read_back(self._position.at - self._timing.overlap_seconds))
 
     async def _read_what_was_held_back(self) -> None:
         """Slack drops an app's events for the rest of a minute that has too many."""
@@ -283,7 +280,7 @@ class Connection:
     async def _read_back(self, since: float) -> None:
         assert self._translator is not None
         reading = CatchUp(self._client, self._translator, self._store_in_turn)
-        failures = 0
+        backoff = Backoff(self._timing.pauses)
         while True:
             try:
                 self._missed = False
@@ -296,9 +293,8 @@ class Connection:
             except RateLimited as error:
                 await asyncio.sleep(error.retry_after)
             except Exception as error:  # noqa: BLE001  whatever is away comes back, and until then nothing is skipped
-                failures += 1
                 logger.warning("Reading what was missed was interrupted and begins again: %s", type(error).__name__)
-                await asyncio.sleep(self._pause_after(failures))
+                await asyncio.sleep(backoff.next())
         if self._lost_reach is not None:
             self._lost_reach = f"Not read back after the absence: {self._lost_reach}"
             logger.warning("%s", self._lost_reach)
@@ -320,36 +316,14 @@ class Connection:
             if self._is_complete():
                 self._position.advance()
 
-    async def _end(self) -> None:
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
-
-    def _begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
     def _note(self, error: MessengerError) -> None:
-        self._failures += 1
-        self._pause = max(self._next_pause(), error.retry_after if isinstance(error, RateLimited) else 0)
+        self._pause = self._backoff.next(error.retry_after if isinstance(error, RateLimited) else 0)
         words = f"{error.detail} {error.hint or ''}".strip()
         if isinstance(error, LoggedOut | Forbidden):
             self.state = StateChanged(state=InstanceState.ERROR, reason=words, needs=Need.TOKEN, account=self.account)
-        elif self._failures > 1 or self.state.state is not InstanceState.READY:
+        elif self._backoff.failures > 1 or self.state.state is not InstanceState.READY:
             # A single hiccup of a connection that worked is no news.
             self.state = StateChanged(state=InstanceState.DEGRADED, reason=error.detail, account=self.account)
-
-    def _next_pause(self) -> float:
-        return self._pause_after(self._failures)
-
-    def _pause_after(self, failures: int) -> float:
-        """Not all apps of a process at the same moment."""
-        pause = self._timing.pauses[min(failures, len(self._timing.pauses)) - 1]
-        return pause * random.uniform(0.5, 1)  # noqa: S311  spreads load, guards nothing
 
 
 async def identify(client: SlackClient) -> tuple[Identity, frozenset[str]]:

@@ -5,10 +5,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from providers.errors import Forbidden, LoggedOut, MessengerError, NotFound, RateLimited
+from providers.kit.bounded import BoundedMap
 from providers.models import Chat, ChatKind, Contact
 from providers.slack.client import SlackClient
 from providers.slack.errors import slack_errors
-from providers.slack.memory import Recent
 
 Json = dict[str, Any]
 
@@ -23,8 +23,8 @@ class Directory:
 
     def __init__(self, client: SlackClient) -> None:
         self._client = client
-        self._people: Recent[str, Contact] = Recent(_PEOPLE)
-        self._chats: Recent[str, Chat] = Recent(_CHATS)
+        self._people: BoundedMap[str, Contact] = BoundedMap(_PEOPLE)
+        self._chats: BoundedMap[str, Chat] = BoundedMap(_CHATS)
         self._quiet_until: dict[str, float] = {}
 
     async def person(self, id: str) -> Contact:
@@ -51,18 +51,18 @@ class Directory:
 
     def learn(self, user: Json) -> Contact:
         contact = contact_of(user)
-        self._people.put(contact.id, contact)
+        self._people[contact.id] = contact
         return contact
 
     async def learn_chat(self, channel: Json) -> Chat:
         chat = chat_of(channel)
         if channel.get("is_im") and not chat.title:
             chat = chat.model_copy(update={"title": (await self.person(channel["user"])).name})
-        self._chats.put(chat.id, chat)
+        self._chats[chat.id] = chat
         return chat
 
     def forget_chat(self, id: str) -> None:
-        self._chats.forget(id)
+        self._chats.pop(id)
 
     async def _ask(self, method: str, **params: str) -> Json | None:
         if time.monotonic() < self._quiet_until.get(method, 0):

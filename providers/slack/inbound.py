@@ -1,11 +1,11 @@
 """What Slack tells (events, pressed buttons, commands, history) into events."""
 
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from providers.kit.bounded import BoundedMap, bounded_raw
 from providers.models import (
     Account,
     Chat,
@@ -24,7 +24,6 @@ from providers.slack.attachments import media_of, words_of
 from providers.slack.directory import Directory
 from providers.slack.emoji import emoji_of
 from providers.slack.ids import message_id, time_of
-from providers.slack.memory import Recent
 from providers.slack.mrkdwn import from_mrkdwn, mentioned
 from providers.slack.reactions import Reactions
 
@@ -36,7 +35,6 @@ METADATA = "mcp_messenger_send"
 CHOICE = "choice-"
 """How the action ids of our own buttons begin."""
 
-_RAW_MAX = 65_536
 _SPOKEN = frozenset({None, "bot_message", "file_share", "me_message", "thread_broadcast", "reply_broadcast"})
 _LOOKED_UP = 5
 
@@ -60,7 +58,14 @@ class Identity:
 class Translator:
     """Needs to know who we are, and asks the directory for names."""
 
-    def __init__(self, me: Identity, directory: Directory, reactions: Reactions, roots: Recent[str, str], uploads: Recent[str, str]) -> None:
+    def __init__(
+        self,
+        me: Identity,
+        directory: Directory,
+        reactions: Reactions,
+        roots: BoundedMap[str, str],
+        uploads: BoundedMap[str, str],
+    ) -> None:
         self.me = me
         self._directory = directory
         self._reactions = reactions
@@ -94,7 +99,7 @@ class Translator:
         root = message.get("thread_ts")
         in_thread = root is not None and root != message["ts"]
         id = message_id(channel, message["ts"])
-        self._roots.put(id, root or message["ts"])
+        self._roots[id] = root or message["ts"]
         outgoing = self._is_ours(message)
         return MessageReceived(
             message=Message(
@@ -111,7 +116,7 @@ class Translator:
                 thread_id=message_id(channel, root) if in_thread and root else None,
                 media=media,
                 mentions_me=f"<@{self.me.account.id}" in message.get("text", ""),
-                raw=bounded(message),
+                raw=bounded_raw(message, "ts"),
             ),
             chat=chat,
             sender=sender,
@@ -145,7 +150,7 @@ class Translator:
                 thread_id=message_id(channel, root) if root and root != under else None,
                 chosen=option.get("value") or action["action_id"],
                 mentions_me=True,
-                raw=bounded(action),
+                raw=bounded_raw(action, "ts"),
             )
             found.append(MessageReceived(message=message, chat=chat, sender=sender))
         return found
@@ -247,11 +252,6 @@ def nonce_of(message: Json) -> str | None:
     """The client_id that a message of ours carries, unseen by people."""
     metadata: Json = message.get("metadata") or {}
     return metadata.get("event_payload", {}).get("client_id") if metadata.get("event_type") == METADATA else None
-
-
-def bounded(message: Json) -> Json:
-    size = len(json.dumps(message))
-    return message if size <= _RAW_MAX else {"ts": message.get("ts"), "left_out": f"{size} bytes"}
 
 
 def _deleted(event: Json, ts: str) -> MessageDeleted:

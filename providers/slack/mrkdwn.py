@@ -7,33 +7,19 @@ What either side does not know stays as it was written.
 import re
 from collections.abc import Mapping
 
+from providers.kit.markdown import BULLET, CODE, EMPHASIS, ESCAPED, FENCE, HEADING, QUOTE, end_of_block, link
 from providers.models import TextFormat
 from providers.slack.emoji import with_emoji
 
 # Slack shows nothing of it, and no mark is read next to it; it is cleaned away when the text comes back.
 _BREAK = "\u200b"
 
-_FENCE = re.compile(r"^ {0,3}(`{3,}|~{3,})[ ]*[\w+#.-]*[ ]*$")
-_HEADING = re.compile(r"^ {0,3}#{1,6}\s+(.+?)\s*#*$")
-_BULLET = re.compile(r"^(\s*)[-*+]\s+")
-_QUOTE = re.compile(r"^ {0,3}> ?")
-
-# Spans are bounded, so that a text full of openings that nothing closes costs no more than its length.
-_MARKDOWN = re.compile(
-    r"\\(?P<escaped>[\\`*_{}\[\]()#+\-.!~>|])"
-    r"|(?P<ticks>`{1,3})(?P<code>[^`]+)(?P=ticks)(?!`)"
-    r"|(?P<mention><(?:@[UW][A-Z0-9]+|#[CGD][A-Z0-9]+|!subteam\^S[A-Z0-9]+|!here|!channel|!everyone)>)"
-    r"|!?\[(?P<label>[^\[\]\n]{1,1000})\]\((?P<url>(?:https?|mailto):(?:[^\s()]|\([^\s()]*\))+)(?:\s+\"[^\"\n]*\")?\)"
-    r"|(?<![A-Za-z0-9*])\*\*(?P<bold>(?=\*?[^\s*])[^\n]{1,1000}?(?<=\S))\*\*(?!\*)"
-    r"|(?<!\w)__(?P<bold2>(?=\S)[^\n]{1,1000}?(?<=\S))__(?!\w)"
-    r"|~~(?P<struck>(?=\S)[^\n]{1,1000}?(?<=\S))~~"
-    r"|(?<![A-Za-z0-9*])\*(?P<italic>(?=[^\s*])[^*\n]{1,1000}?(?<=\S))\*(?![A-Za-z0-9*])"
-    r"|(?<!\w)_(?P<italic2>(?=[^\s_])[^\n]{1,1000}?(?<=[^\s_]))_(?!\w)"
-)
+_MENTION = r"(?P<mention><(?:@[UW][A-Z0-9]+|#[CGD][A-Z0-9]+|!subteam\^S[A-Z0-9]+|!here|!channel|!everyone)>)"
+_MARKDOWN = re.compile(rf"{ESCAPED}|{CODE}|{_MENTION}|{link('https?|mailto')}|{EMPHASIS}")
 _MRKDWN_MARKS = {"struck": "~", "italic": "_", "italic2": "_"}
 
 # A mark that Slack might take for the beginning or the end of something.
-_LOOSE_MARK = re.compile(r"(?<!\w)[*_~](?=\S)|(?<=\S)[*_~](?!\w)|`")
+_LOOSE_MARK = re.compile(r"(?<![^\W_])[*_~](?=\S)|(?<=\S)[*_~](?![^\W_])|`")
 
 _MRKDWN = re.compile(
     r"```\n?(?P<block>.+?)\n?```"
@@ -45,7 +31,7 @@ _MRKDWN = re.compile(
     re.DOTALL,
 )
 _MARKDOWN_MARKS = {"bold": "**", "italic": "_", "struck": "~~"}
-_MENTION = re.compile(r"<[@#](?P<id>[A-Z0-9]+)\|?>")
+_SHOWN_MENTION = re.compile(r"<[@#](?P<id>[A-Z0-9]+)\|?>")
 _SPECIAL = re.compile(r"[\\*`]|(?<!\w)_|_(?!\w)|~~|\[(?=[^\[\]\n]*\]\()|^(?:#{1,6}(?=\s)|[-+](?=\s)|>)", re.MULTILINE)
 
 
@@ -64,8 +50,8 @@ def to_mrkdwn(markdown: str) -> str:
     lines = markdown.split("\n")
     at = 0
     while at < len(lines):
-        if fence := _FENCE.match(lines[at]):
-            block, at = _code_block(lines, at + 1, fence[1])
+        if fence := FENCE.match(lines[at]):
+            block, at = _code_block(lines, at + 1, fence["mark"])
         else:
             block, at = _line(lines[at]), at + 1
         done.append(block)
@@ -73,24 +59,17 @@ def to_mrkdwn(markdown: str) -> str:
 
 
 def _code_block(lines: list[str], start: int, mark: str) -> tuple[str, int]:
-    end = start
-    while end < len(lines) and not _closes(lines[end].strip(), mark):
-        end += 1
+    end = end_of_block(lines, start, mark)
     return "```\n" + entities("\n".join(lines[start:end])) + "\n```", end + 1
 
 
-def _closes(line: str, mark: str) -> bool:
-    """Nothing but the mark, at least as long: anything else on the line is code."""
-    return len(line) >= len(mark) and not line.strip(mark[0])
-
-
 def _line(line: str) -> str:
-    if quote := _QUOTE.match(line):
+    if quote := QUOTE.match(line):
         return f"> {_line(line[quote.end() :])}"
-    if heading := _HEADING.match(line):
+    if heading := HEADING.match(line):
         # Bold inside bold would end it.
         return f"*{_inline(heading[1], bold='')}*"
-    if bullet := _BULLET.match(line):
+    if bullet := BULLET.match(line):
         return f"{bullet[1]}• {_inline(line[bullet.end() :])}"
     return _inline(line)
 
@@ -131,7 +110,7 @@ def _literal_mark(character: str) -> str:
 
 def mentioned(text: str) -> list[str]:
     """The ids of people and channels that a text names without telling their names, each once."""
-    return list(dict.fromkeys(found["id"] for found in _MENTION.finditer(text)))
+    return list(dict.fromkeys(found["id"] for found in _SHOWN_MENTION.finditer(text)))
 
 
 def from_mrkdwn(text: str, names: Mapping[str, str]) -> tuple[str, TextFormat]:

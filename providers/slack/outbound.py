@@ -7,38 +7,52 @@ from http import HTTPStatus
 from typing import Any
 
 from providers.errors import InvalidRequest, MessengerError, Rejected, Unreachable
-from providers.models import Choice, Draft, SentMessage, TextFormat, Upload
+from providers.kit.bounded import BoundedMap
+from providers.kit.parts import part_nonce, parts_of, send_parts, texts_of
+from providers.models import Choice, Draft, Limits, SentMessage, TextFormat, Upload
 from providers.slack.attachments import media_of
 from providers.slack.client import Json, SlackClient
 from providers.slack.errors import from_network, nothing_sent, slack_errors
 from providers.slack.ids import is_person, message_id, place_of, time_of
 from providers.slack.inbound import CHOICE, METADATA, nonce_of
-from providers.slack.memory import Recent
 from providers.slack.mrkdwn import entities, literal, to_mrkdwn
 
 # How far back a send of unknown fate is looked for: the clocks of two machines differ.
 _CLOCKS_SECONDS = 300
 _LOOK_BACK = 100
 
+SECTION_MAX = 3000
+"""Characters of a text with buttons."""
+
+SAID_BY_DRAFT = frozenset({"channel", "channel_id", "channels", "text", "initial_comment", "thread_ts", "metadata", "mrkdwn", "files", "token"})
+"""Fields that the draft itself has, or that would have somebody else send it."""
+_EVERYWHERE = frozenset({"reply_broadcast", "unfurl_links", "unfurl_media", "link_names", "parse", "username", "icon_emoji", "icon_url"})
+KNOWN_EXTRA = _EVERYWHERE | {"blocks", "attachments"}
+
 
 class Sender:
     """Sends drafts, and finds out what became of a send that got no answer."""
 
-    def __init__(self, client: SlackClient, roots: Recent[str, str], uploads: Recent[str, str], pauses: Sequence[float]) -> None:
+    def __init__(self, client: SlackClient, roots: BoundedMap[str, str], uploads: BoundedMap[str, str], pauses: Sequence[float]) -> None:
         self._client = client
         self._roots = roots
         self._uploads = uploads
         self._pauses = pauses
         """Seconds between looks at whether a file has become a message."""
-        self._opened: Recent[str, str] = Recent(1000)
+        self._opened: BoundedMap[str, str] = BoundedMap(1000)
 
-    async def send(self, draft: Draft) -> SentMessage:
+    async def send(self, draft: Draft, limits: Limits) -> SentMessage:
         with nothing_sent():
             channel = await self.channel_of(draft.chat_id)
             thread = await self._thread_of(draft)
         if draft.upload is not None:
             return await self._send_upload(draft, draft.upload, channel, thread)
-        return await self._send_text(draft, channel, thread)
+        parts = drafts_of(draft, limits)
+
+        async def send(part: Draft, number: int) -> SentMessage:
+            return await self._send_text(part, channel, thread, part_nonce(draft.client_id, number, len(parts)))
+
+        return await send_parts(parts, send)
 
     async def channel_of(self, chat_id: str) -> str:
         """The channel itself, or that of the direct messages with a person, which Slack opens."""
@@ -49,7 +63,7 @@ class Sender:
             with slack_errors():
                 answer = await self._client.call("conversations.open", users=chat_id)
             channel = str(answer["channel"]["id"])
-            self._opened.put(chat_id, channel)
+            self._opened[chat_id] = channel
         return channel
 
     async def _thread_of(self, draft: Draft) -> str | None:
@@ -61,7 +75,7 @@ class Sender:
         root = self._roots.get(message_id(channel, ts))
         if root is None:
             root = await self._root_of(channel, ts)
-            self._roots.put(message_id(channel, ts), root)
+            self._roots[message_id(channel, ts)] = root
         return root
 
     async def _root_of(self, channel: str, ts: str) -> str:
@@ -73,9 +87,9 @@ class Sender:
             return ts
         return next((str(message.get("thread_ts", ts)) for message in answer.get("messages", [])), ts)
 
-    async def _send_text(self, draft: Draft, channel: str, thread: str | None) -> SentMessage:
+    async def _send_text(self, draft: Draft, channel: str, thread: str | None, nonce: str) -> SentMessage:
         begun = time.time()
-        metadata = {"event_type": METADATA, "event_payload": {"client_id": draft.client_id}}
+        metadata = {"event_type": METADATA, "event_payload": {"client_id": nonce}}
         params = {
             "text": rendered(draft.text, draft.format),
             "mrkdwn": draft.format is TextFormat.MARKDOWN,
@@ -86,13 +100,13 @@ class Sender:
             with slack_errors():
                 answer = await self._client.call("chat.postMessage", channel=channel, thread_ts=thread, metadata=metadata, **params)
         except Unreachable as error:
-            if error.maybe_sent and (found := await self._find(draft, channel, thread, begun)):
+            if error.maybe_sent and (found := await self._find(nonce, channel, thread, begun)):
                 return self._sent(channel, found)
             raise
         return self._sent(str(answer["channel"]), {"ts": answer["ts"], **answer.get("message", {})})
 
-    async def _find(self, draft: Draft, channel: str, thread: str | None, begun: float) -> Json | None:
-        """The message with this draft's nonce, when Slack shows it."""
+    async def _find(self, nonce: str, channel: str, thread: str | None, begun: float) -> Json | None:
+        """Return the message with this nonce; None where Slack does not show it."""
         where: dict[str, Any] = {"channel": channel, "oldest": f"{begun - _CLOCKS_SECONDS:.6f}", "limit": _LOOK_BACK, "include_all_metadata": True}
         method = "conversations.history"
         if thread is not None:
@@ -102,17 +116,17 @@ class Sender:
                 answer = await self._client.call(method, **where)
         except MessengerError:
             return None
-        return next((message for message in answer["messages"] if nonce_of(message) == draft.client_id), None)
+        return next((message for message in answer["messages"] if nonce_of(message) == nonce), None)
 
     def _sent(self, channel: str, message: Json) -> SentMessage:
         id = message_id(channel, message["ts"])
-        self._roots.put(id, message.get("thread_ts") or message["ts"])
+        self._roots[id] = message.get("thread_ts") or message["ts"]
         return SentMessage(id=id, at=time_of(message["ts"]), chat_id=channel, media=media_of(message), raw=message)
 
     async def _send_upload(self, draft: Draft, upload: Upload, channel: str, thread: str | None) -> SentMessage:
         with nothing_sent():
             file = await self._store(upload)
-        self._uploads.put(file, draft.client_id)
+        self._uploads[file] = draft.client_id
         comment = rendered(draft.text, draft.format) if draft.format is TextFormat.MARKDOWN else literal(draft.text)
         files = [{"id": file, "title": upload.name}]
         params = {"channel_id": channel, "thread_ts": thread, "initial_comment": comment or None, **draft.extra}
@@ -165,6 +179,23 @@ class Sender:
 def rendered(text: str, format: TextFormat) -> str:
     """The text as it goes out; a plain one goes with mrkdwn switched off."""
     return to_mrkdwn(text) if format is TextFormat.MARKDOWN else entities(text)
+
+
+def drafts_of(draft: Draft, limits: Limits) -> list[Draft]:
+    """Return a draft for each message: one, or several for a long text that is to be split."""
+    limit = SECTION_MAX if draft.choices else limits.max_text
+    texts = texts_of(
+        draft,
+        limits.model_copy(update={"max_text": limit}),
+        markdown=draft.format is TextFormat.MARKDOWN,
+        fits=lambda text: written_length(draft.model_copy(update={"text": text})) <= limit,
+    )
+    return parts_of(draft, texts, everywhere=_EVERYWHERE)
+
+
+def written_length(draft: Draft) -> int:
+    """Return the characters of a text with its markup, as Slack counts them: `&` is five."""
+    return len(text_over_buttons(draft) if draft.choices else rendered(draft.text, draft.format))
 
 
 def text_over_buttons(draft: Draft) -> str:

@@ -1,12 +1,15 @@
 """A Slack app's bot behind the port."""
 
-import asyncio
 import json
 import mimetypes
 from collections.abc import Sequence
 
-from providers.base import Deliver, Provider, ProviderContext, Settings, WebhookReply, WebhookRequest
+from providers.base import Deliver, ProviderContext, Settings, WebhookReply, WebhookRequest
 from providers.errors import Forbidden, InvalidRequest, NotFound, RateLimited
+from providers.kit.background import ConnectedProvider
+from providers.kit.bounded import BoundedMap
+from providers.kit.extra import check_extra
+from providers.kit.parts import SPLIT_HINT, check_parts, is_split
 from providers.models import (
     Capability,
     Chat,
@@ -15,13 +18,11 @@ from providers.models import (
     Draft,
     Group,
     GroupChange,
-    InstanceState,
     Limits,
     Media,
     Message,
     Rate,
     SentMessage,
-    StateChanged,
     TextFormat,
 )
 from providers.slack.client import SlackClient, connect
@@ -32,23 +33,20 @@ from providers.slack.errors import slack_errors
 from providers.slack.groups import Groups, pages
 from providers.slack.ids import place_of
 from providers.slack.inbound import Identity, Translator
-from providers.slack.memory import Recent
-from providers.slack.outbound import Sender, rendered, text_over_buttons
+from providers.slack.outbound import KNOWN_EXTRA, SAID_BY_DRAFT, SECTION_MAX, Sender, drafts_of, rendered, written_length
 from providers.slack.position import Position
 from providers.slack.reactions import Reactions
 from providers.slack.settings import SlackSettings
 from providers.slack.webhook import is_signed, parse
 
-# What a draft says itself: `extra` must not turn it into something that was not checked, or sent by somebody else.
-_SAID_BY_DRAFT = frozenset({"channel", "channel_id", "channels", "text", "initial_comment", "thread_ts", "metadata", "mrkdwn", "files", "token"})
-
 _MAX_BUTTONS = 25
 _MAX_BUTTON_TITLE = 75
-_MAX_SECTION = 3000
+# Slack takes about one message a second.
+_PARTS_MAX = 20
 _HISTORY_PAGE = 200
 
 
-class SlackProvider(Provider):
+class SlackProvider(ConnectedProvider[Connection]):
     """Bots have no typing sign and no read marks: Slack offers neither to apps."""
 
     name = "slack"
@@ -85,14 +83,7 @@ class SlackProvider(Provider):
         super().__init__(settings, context)
         self._settings = SlackSettings.model_validate(settings)
         self._timing = timing or Timing()
-        self._at_rest = StateChanged(state=InstanceState.CREATED)
         self._desk: _Desk | None = None
-        self._connection: Connection | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    @property
-    def state(self) -> StateChanged:
-        return self._at_rest if self._connection is None else self._connection.state
 
     @property
     def _at(self) -> "_Desk":
@@ -102,27 +93,18 @@ class SlackProvider(Provider):
             self._desk = _Desk(client, self._timing)
         return self._desk
 
-    async def start(self, deliver: Deliver) -> None:
-        await self.stop()
+    def _connect(self, deliver: Deliver) -> Connection:
         position = Position(self.context.data_dir, self.context.heard_until)
-        self._connection = Connection(self._at.client, deliver, self._at.translator, position, self._settings.app_token, self._timing)
-        self._task = asyncio.create_task(self._connection.run())
+        return Connection(self._at.client, deliver, self._at.translator, position, self._settings.app_token, self._timing)
 
-    async def stop(self) -> None:
-        task, desk = self._task, self._desk
-        self._task = self._desk = self._connection = None
-        self._at_rest = StateChanged(state=InstanceState.STOPPED)
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+    async def _disconnect(self) -> None:
+        desk, self._desk = self._desk, None
         if desk is not None:
             await desk.client.http.close()
 
     def check(self, draft: Draft) -> None:
         super().check(draft)
-        self._check_rendered(draft)
-        if said_twice := _SAID_BY_DRAFT & draft.extra.keys():
-            raise InvalidRequest(f"extra may not hold {', '.join(sorted(said_twice))}.", hint="Use the fields of the message itself.")
+        check_extra(draft, self.title, reserved=SAID_BY_DRAFT, known=KNOWN_EXTRA)
         if draft.choices and (draft.upload is not None or "blocks" in draft.extra):
             raise InvalidRequest("Slack shows choices only under a text.", hint="Send the file or the blocks as a message of their own.")
         if len(draft.choices) > _MAX_BUTTONS or any(len(choice.title) > _MAX_BUTTON_TITLE for choice in draft.choices):
@@ -130,15 +112,18 @@ class SlackProvider(Provider):
                 f"Slack takes {_MAX_BUTTONS} choices with titles of {_MAX_BUTTON_TITLE} characters.", hint="Offer fewer or shorter ones."
             )
 
-    def _check_rendered(self, draft: Draft) -> None:
-        """Slack counts a text with its markup, where `&` is five characters; and in a message with buttons it takes less."""
-        limit = _MAX_SECTION if draft.choices else self.limits.max_text
-        length = len(text_over_buttons(draft) if draft.choices else rendered(draft.text, draft.format))
-        if length > limit:
-            raise InvalidRequest(f"The text has {length} characters with its markup; Slack takes {limit}.", hint="Send it in several messages.")
+    def check_lengths(self, draft: Draft) -> None:
+        """Raise InvalidRequest for what is too long as Slack counts it: with its markup, and less where there are buttons."""
+        if is_split(draft):
+            check_parts([part.text for part in drafts_of(draft, self.limits)], _PARTS_MAX)
+            return
+        super().check_lengths(draft)
+        limit = SECTION_MAX if draft.choices else self.limits.max_text
+        if (length := written_length(draft)) > limit:
+            raise InvalidRequest(f"The text has {length} characters with its markup; Slack takes {limit}.", hint=SPLIT_HINT)
 
     async def send(self, draft: Draft) -> SentMessage:
-        return await self._at.sender.send(draft)
+        return await self._at.sender.send(draft, self.limits)
 
     async def edit(self, chat_id: str, message_id: str, text: str, format: TextFormat) -> None:
         channel, ts = place_of(chat_id, message_id)
@@ -263,8 +248,8 @@ class _Desk:
         self.directory = Directory(client)
         self.reactions = Reactions(client)
         self.groups = Groups(client, self.directory)
-        self._roots: Recent[str, str] = Recent(10_000)
-        self._uploads: Recent[str, str] = Recent(1_000)
+        self._roots: BoundedMap[str, str] = BoundedMap(10_000)
+        self._uploads: BoundedMap[str, str] = BoundedMap(1_000)
         self.sender = Sender(client, self._roots, self._uploads, timing.share_pauses)
         self._identity: Identity | None = None
 

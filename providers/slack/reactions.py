@@ -3,9 +3,9 @@
 from typing import Any
 
 from providers.errors import MessengerError
+from providers.kit.bounded import BoundedMap
 from providers.slack.client import SlackClient
 from providers.slack.errors import slack_errors
-from providers.slack.memory import Recent
 
 Json = dict[str, Any]
 
@@ -17,7 +17,7 @@ class Reactions:
 
     def __init__(self, client: SlackClient) -> None:
         self._client = client
-        self._known: Recent[tuple[str, str], dict[str, list[str]]] = Recent(_MESSAGES)
+        self._known: BoundedMap[tuple[str, str], dict[str, list[str]]] = BoundedMap(_MESSAGES)
 
     async def after(self, event: Json) -> list[str]:
         """The names of all that the person of this event has on the message now."""
@@ -25,7 +25,7 @@ class Reactions:
         people = self._known.get((channel, ts))
         if people is None:
             people = await self._ask(channel, ts)
-            self._known.put((channel, ts), people)
+            self._known[(channel, ts)] = people
         theirs = people.setdefault(user, [])
         if event["type"] == "reaction_removed":
             theirs[:] = [one for one in theirs if one != name]

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any
 
 import aiohttp
 from pydantic import SecretStr
 
 from providers.errors import Unreachable
+from providers.kit.json import object_in
 from providers.slack.client import SlackClient
 from providers.slack.errors import slack_errors
 
@@ -73,10 +74,4 @@ class Socket:
 
 def _json(frame: aiohttp.WSMessage) -> Json:
     """Empty for what is no JSON object: Slack sends plain words now and then."""
-    if frame.type is not aiohttp.WSMsgType.TEXT:
-        return {}
-    try:
-        told: object = json.loads(frame.data)
-    except ValueError:
-        return {}
-    return cast("Json", told) if isinstance(told, dict) else {}
+    return (object_in(frame.data) if frame.type is aiohttp.WSMsgType.TEXT else None) or {}

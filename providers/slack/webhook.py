@@ -2,14 +2,14 @@
 
 import hashlib
 import hmac
-import json
 import time
-from typing import Any, cast
+from typing import Any
 from urllib.parse import parse_qs
 
 from pydantic import SecretStr
 
 from providers.base import WebhookRequest
+from providers.kit.json import object_in
 
 Json = dict[str, Any]
 
@@ -27,13 +27,11 @@ def is_signed(request: WebhookRequest, secret: SecretStr) -> bool:
 
 
 def parse(request: WebhookRequest) -> Json | None:
-    """The payload; None when it is none. Buttons and commands come as forms."""
+    """Return the payload; None when it is none. Buttons and commands come as forms."""
+    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
+        return object_in(request.body) or None
     try:
-        if request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-            form = {name: values[0] for name, values in parse_qs(request.body.decode(), keep_blank_values=True).items()}
-            payload: object = json.loads(form["payload"]) if "payload" in form else form
-        else:
-            payload = json.loads(request.body)
-    except (ValueError, RecursionError):
+        form = {name: values[0] for name, values in parse_qs(request.body.decode(), keep_blank_values=True).items()}
+    except ValueError:
         return None
-    return cast("Json", payload) if isinstance(payload, dict) and payload else None
+    return (object_in(form["payload"]) if "payload" in form else form) or None

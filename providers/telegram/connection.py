@@ -1,17 +1,18 @@
 """Keeps one bot connected: fetches its updates, or has Telegram bring them, and tells where the connection stands."""
 
 import asyncio
-import json
 import logging
-import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from telegram import WebhookInfo
 from telegram.error import BadRequest, Conflict, InvalidToken, RetryAfter, TelegramError
 
 from providers.base import Deliver
+from providers.kit.backoff import PAUSES, Backoff
+from providers.kit.delivery import StateReporter
+from providers.kit.json import object_in
 from providers.models import Account, Event, InstanceState, Need, StateChanged
 from providers.telegram.client import BotClient
 from providers.telegram.errors import seconds_of
@@ -25,7 +26,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Timing:
-    pauses: tuple[float, ...] = (1, 2, 5, 10, 30, 60)
+    pauses: tuple[float, ...] = PAUSES
     """Seconds before each further try after trouble."""
     poll_seconds: int = 30
     """How long Telegram keeps a request for updates open."""
@@ -33,20 +34,18 @@ class Timing:
     """Between two looks at how Telegram gets on with our webhook."""
 
 
-class Connection:
+class Connection(StateReporter):
     """From start to stop. `webhook` is the address and the secret; None where updates are fetched."""
 
     def __init__(self, bot: BotClient, deliver: Deliver, webhook: tuple[str, str] | None, timing: Timing) -> None:
-        self.state = StateChanged(state=InstanceState.STARTING)
+        super().__init__(deliver)
         self._bot = bot
-        self._deliver = deliver
         self._webhook = webhook
         self._timing = timing
-        self._told: StateChanged | None = None
         self._account: Account | None = None
         self._is_open = False
         self._offset = 0
-        self._failures = 0
+        self._backoff = Backoff(timing.pauses)
         self._pause = 0.0
         self._in_conflict = False
 
@@ -54,18 +53,18 @@ class Connection:
         """Until cancelled, or until the token turns out to be wrong."""
         while True:
             try:
-                await self._tell()
+                await self.report()
                 if self.state.needs is Need.TOKEN:
                     return
                 await asyncio.sleep(self._pause)
                 self.state = await self._step()
-                self._failures, self._pause, self._in_conflict = 0, 0.0, False
+                self._backoff.reset()
+                self._pause, self._in_conflict = 0.0, False
             except TelegramError as error:
                 self._note(error)
             except Exception as error:  # noqa: BLE001  a store that is away for a while must not end the receiving
-                self._failures += 1
                 logger.warning("Receiving from Telegram was interrupted and begins again where it was: %s", type(error).__name__)
-                await asyncio.sleep(self._next_pause())
+                await asyncio.sleep(self._backoff.next())
 
     async def receive(self, update: Json) -> bool:
         """An update that Telegram brought; False while we do not know who we are, and Telegram has to bring it again."""
@@ -73,12 +72,6 @@ class Connection:
             return False
         await self._take([update], self._account)
         return True
-
-    async def _tell(self) -> None:
-        if self.state != self._told:
-            state = self.state
-            await self._deliver([state])
-            self._told = state
 
     async def _step(self) -> StateChanged:
         if not self._is_open:
@@ -105,7 +98,7 @@ class Connection:
         """One page. Asking with the next offset is what confirms it, and that happens only after it was delivered."""
         assert self._account is not None
         # After an outage a quick look tells that it is over; in a conflict only a long one tells that the other side is gone.
-        wait = 0 if self._failures and not self._in_conflict else self._timing.poll_seconds
+        wait = 0 if self._backoff.failures and not self._in_conflict else self._timing.poll_seconds
         updates = await self._bot.get_raw_updates(offset=self._offset, wait_seconds=wait, allowed_updates=ALLOWED_UPDATES)
         if updates:
             await self._take(updates, self._account)
@@ -136,23 +129,17 @@ class Connection:
         return StateChanged(state=InstanceState.DEGRADED, reason=reason, account=self._account)
 
     def _note(self, error: TelegramError) -> None:
-        self._failures += 1
         self._in_conflict = isinstance(error, Conflict)
-        self._pause = max(self._next_pause(), seconds_of(error) if isinstance(error, RetryAfter) else 0)
+        self._pause = self._backoff.next(seconds_of(error) if isinstance(error, RetryAfter) else 0)
         words = clean_line(str(error))
         if isinstance(error, InvalidToken):
             reason = f"Telegram does not know this token: {words}. Set the one that @BotFather shows."
             self.state = StateChanged(state=InstanceState.ERROR, reason=reason, needs=Need.TOKEN)
         elif isinstance(error, BadRequest):
             self.state = StateChanged(state=InstanceState.ERROR, reason=f"Telegram refused: {words}", account=self._account)
-        elif self._failures > 1 or self._in_conflict or self.state.state is not InstanceState.READY:
+        elif self._backoff.failures > 1 or self._in_conflict or self.state.state is not InstanceState.READY:
             # A single hiccup of a connection that worked is no news.
             self.state = self._degraded(words)
-
-    def _next_pause(self) -> float:
-        """Not all bots of a process at the same moment."""
-        pause = self._timing.pauses[min(self._failures, len(self._timing.pauses)) - 1]
-        return pause * random.uniform(0.5, 1)  # noqa: S311  spreads load, guards nothing
 
 
 def _readable(update: Json, me: Account) -> list[Event]:
@@ -165,11 +152,6 @@ def _readable(update: Json, me: Account) -> list[Event]:
 
 
 def parse_update(body: bytes) -> Json | None:
-    """The update in a webhook call; None when it is none."""
-    try:
-        update: object = json.loads(body)
-    except ValueError:
-        return None
-    if not isinstance(update, dict) or "update_id" not in update:
-        return None
-    return cast("Json", update)
+    """Return the update in a webhook call; None when it is none."""
+    update = object_in(body)
+    return update if update is not None and "update_id" in update else None

@@ -1,10 +1,10 @@
 """Updates of the Bot API, as Telegram sent them, into events."""
 
-import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from providers.kit.bounded import bounded_raw
 from providers.models import (
     Account,
     Chat,
@@ -29,20 +29,13 @@ Json = dict[str, Any]
 
 _CHAT_KINDS = {"private": ChatKind.PRIVATE, "group": ChatKind.GROUP, "supergroup": ChatKind.GROUP, "channel": ChatKind.CHANNEL}
 
-_RAW_MAX = 65_536
-
 
 def events_of(update: Json, me: Account) -> list[Event]:
     """What an update says. Raises KeyError, TypeError or ValueError for one that is not of Telegram's form."""
     for kind, translate in _TRANSLATIONS.items():
         if kind in update:
-            return translate(update[kind], bounded(update), me)
+            return translate(update[kind], bounded_raw(update, "update_id"), me)
     return []
-
-
-def bounded(update: Json) -> Json:
-    size = len(json.dumps(update))
-    return update if size <= _RAW_MAX else {"update_id": update["update_id"], "left_out": f"{size} bytes"}
 
 
 def chat_of(chat: Json) -> Chat:

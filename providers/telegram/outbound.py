@@ -1,22 +1,18 @@
 """Drafts into calls of the Bot API."""
 
 from collections.abc import Awaitable, Callable
+from inspect import signature
 from typing import Any
 
 from telegram import Bot, InputFile, ReplyParameters
 from telegram import Message as BotMessage
-from telegram.error import TelegramError
 
-from providers.errors import Unreachable
+from providers.kit.parts import SPLIT, parts_of, send_parts, texts_of
 from providers.models import Draft, Limits, Location, MediaKind, Poll, SentMessage, TextFormat, Upload
-from providers.splitting import split
 from providers.telegram.attachments import media_of
-from providers.telegram.errors import from_telegram
+from providers.telegram.errors import telegram_errors
 from providers.telegram.ids import message_id, number_of
 from providers.telegram.markdown import to_html
-
-# Our own word in `extra`; everything else in there is Telegram's.
-SPLIT = "split"
 
 # A server that takes 50 MB in needs a while before it answers.
 _UPLOAD_SECONDS = 120
@@ -30,6 +26,25 @@ _SENDERS: dict[MediaKind, Callable[..., Awaitable[BotMessage]]] = {
     MediaKind.STICKER: Bot.send_sticker,
 }
 
+# Where a message goes and how it arrives; buttons and effects belong to the last part of a text.
+_EVERYWHERE = frozenset(
+    {"message_thread_id", "direct_messages_topic_id", "business_connection_id", "link_preview_options", "disable_web_page_preview",
+     "protect_content", "allow_paid_broadcast"}
+)  # fmt: skip
+
+SAID_BY_DRAFT = frozenset(
+    {"chat_id", "text", "caption", "photo", "video", "animation", "audio", "voice", "document", "sticker", "latitude", "longitude",
+     "question", "options", "reply_parameters"}
+)  # fmt: skip
+"""Fields that the draft itself has."""
+
+_METHODS = (*_SENDERS.values(), Bot.send_message, Bot.send_animation, Bot.send_location, Bot.send_venue, Bot.send_poll)
+# The SDK's own arguments, and a file that it would read from this machine's disk.
+_OF_THE_SDK = frozenset({"self", "read_timeout", "write_timeout", "connect_timeout", "pool_timeout", "api_kwargs", "filename", "thumbnail", "cover",
+                         "contact", "location", "venue", "poll"})  # fmt: skip
+KNOWN_EXTRA = frozenset(name for method in _METHODS for name in signature(method).parameters) - SAID_BY_DRAFT - _OF_THE_SDK
+"""Fields of the Bot API's methods that send; those of newer versions come with the SDK."""
+
 
 def rendered(text: str, format: TextFormat) -> tuple[str, str | None]:
     """The text as it goes out, and its parse_mode."""
@@ -42,31 +57,32 @@ def rendered(text: str, format: TextFormat) -> tuple[str, str | None]:
             return to_html(text), "HTML"
 
 
+def texts_in(draft: Draft, limits: Limits) -> list[str]:
+    """Return the text of each message that the draft makes."""
+    return texts_of(draft, limits, markdown=draft.format is TextFormat.MARKDOWN)
+
+
 async def send_draft(bot: Bot, draft: Draft, limits: Limits) -> SentMessage:
-    """Raises TelegramError, and Unreachable when only some of several messages went out."""
+    """Send a draft. Raises TelegramError before anything went out, and Unreachable when only some of several messages did."""
     if draft.upload is not None:
-        return _sent([await _send_upload(bot, draft, draft.upload)])
+        return _sent(await _send_upload(bot, draft, draft.upload))
     if draft.location is not None:
-        return _sent([await _send_location(bot, draft, draft.location)])
+        return _sent(await _send_location(bot, draft, draft.location))
     if draft.poll is not None:
-        return _sent([await _send_poll(bot, draft, draft.poll)])
-    return _sent(await _send_text(bot, draft, limits))
+        return _sent(await _send_poll(bot, draft, draft.poll))
+
+    async def send(part: Draft, number: int) -> SentMessage:
+        if number == 0:
+            return await _send_text(bot, part)
+        with telegram_errors():
+            return await _send_text(bot, part)
+
+    return await send_parts(parts_of(draft, texts_in(draft, limits), everywhere=_EVERYWHERE), send)
 
 
-async def _send_text(bot: Bot, draft: Draft, limits: Limits) -> list[BotMessage]:
-    pieces = split(draft.text, limits.max_text, limits.text_unit) if draft.extra.get(SPLIT) else []
-    pieces = pieces or [draft.text]
-    sent: list[BotMessage] = []
-    for piece in pieces:
-        part = draft.model_copy(update={"text": piece, "reply_to": None if sent else draft.reply_to})
-        try:
-            text, parse_mode = _marked_up(part)
-            sent.append(await bot.send_message(part.chat_id, text, parse_mode, **_options(part)))
-        except TelegramError as error:
-            if not sent:
-                raise
-            raise _partly_sent(sent, len(pieces), error) from error
-    return sent
+async def _send_text(bot: Bot, draft: Draft) -> SentMessage:
+    text, parse_mode = _marked_up(draft)
+    return _sent(await bot.send_message(draft.chat_id, text, parse_mode, **_options(draft)))
 
 
 async def _send_upload(bot: Bot, draft: Draft, upload: Upload) -> BotMessage:
@@ -104,20 +120,6 @@ def _options(draft: Draft) -> dict[str, Any]:
     return options
 
 
-def _sent(messages: list[BotMessage]) -> SentMessage:
-    first, raw = messages[0], messages[0].to_dict()
-    ids = tuple(_id_of(message) for message in messages)
-    return SentMessage(id=ids[0], at=first.date, chat_id=str(first.chat.id), parts=ids if len(ids) > 1 else (), media=media_of(raw), raw=raw)
-
-
-def _id_of(message: BotMessage) -> str:
-    return message_id(message.chat.id, message.message_id)
-
-
-def _partly_sent(sent: list[BotMessage], total: int, error: TelegramError) -> Unreachable:
-    ids = ", ".join(map(_id_of, sent))
-    return Unreachable(
-        f"{len(sent)} of {total} messages went out ({ids}), then: {from_telegram(error).detail}",
-        maybe_sent=True,
-        hint="Send only the rest of the text.",
-    )
+def _sent(message: BotMessage) -> SentMessage:
+    chat, raw = message.chat.id, message.to_dict()
+    return SentMessage(id=message_id(chat, message.message_id), at=message.date, chat_id=str(chat), media=media_of(raw), raw=raw)

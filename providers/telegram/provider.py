@@ -1,6 +1,5 @@
 """A Telegram bot behind the port."""
 
-import asyncio
 import hmac
 import mimetypes
 from collections.abc import Generator
@@ -11,21 +10,22 @@ from telegram import ReactionTypeEmoji
 from telegram.constants import ChatAction
 from telegram.error import BadRequest, ChatMigrated, InvalidToken
 
-from providers.base import Deliver, Provider, ProviderContext, Settings, WebhookReply, WebhookRequest
+from providers.base import Deliver, ProviderContext, Settings, WebhookReply, WebhookRequest
 from providers.errors import InvalidRequest, NotFound
+from providers.kit.background import ConnectedProvider
+from providers.kit.extra import check_extra
+from providers.kit.parts import check_parts, is_split
 from providers.models import (
     Capability,
     Chat,
     ChatKind,
     Download,
     Draft,
-    InstanceState,
     Limits,
     Media,
     MediaKind,
     Rate,
     SentMessage,
-    StateChanged,
     TextFormat,
     TextUnit,
 )
@@ -34,14 +34,8 @@ from providers.telegram.client import BotClient, connect
 from providers.telegram.connection import Connection, Timing, parse_update
 from providers.telegram.errors import telegram_errors
 from providers.telegram.ids import number_of
-from providers.telegram.outbound import SPLIT, rendered, send_draft
+from providers.telegram.outbound import KNOWN_EXTRA, SAID_BY_DRAFT, rendered, send_draft, texts_in
 from providers.telegram.settings import TelegramSettings
-
-# What a draft says itself: `extra` must not turn it into something that was not checked.
-_SAID_BY_DRAFT = frozenset(
-    {"chat_id", "text", "caption", "photo", "video", "animation", "audio", "voice", "document", "sticker", "latitude", "longitude",
-     "question", "options", "reply_parameters"}
-)  # fmt: skip
 
 # Markup may be longer than what is shown of it (4096), but not without end.
 _MARKUP_MAX = 32_768
@@ -52,7 +46,7 @@ _MAX_PARTS = 20
 _EMOJI_STYLE = "\ufe0f"
 
 
-class TelegramProvider(Provider):
+class TelegramProvider(ConnectedProvider[Connection]):
     """Bots cannot open, list or read chats: what was not recorded when it arrived is not to be had."""
 
     name = "telegram"
@@ -89,15 +83,7 @@ class TelegramProvider(Provider):
         super().__init__(settings, context)
         self._settings = TelegramSettings.model_validate(settings)
         self._timing = timing or Timing()
-        self._at_rest = StateChanged(state=InstanceState.CREATED)
         self._client: BotClient | None = None
-        self._deliver: Deliver | None = None
-        self._connection: Connection | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    @property
-    def state(self) -> StateChanged:
-        return self._at_rest if self._connection is None else self._connection.state
 
     @property
     def _bot(self) -> BotClient:
@@ -106,36 +92,25 @@ class TelegramProvider(Provider):
             self._client = connect(self._settings.token, self._settings.base_url, self.context.tls)
         return self._client
 
-    async def start(self, deliver: Deliver) -> None:
-        await self.stop()
-        self._deliver = deliver
+    def _connect(self, deliver: Deliver) -> Connection:
         webhook = None
         if self._settings.mode == "webhook":
             if self.context.public_url is None:
-                reason = "Webhook mode needs the public URL of this server: set it, or the mode of this instance to polling."
-                self._at_rest = StateChanged(state=InstanceState.ERROR, reason=reason)
-                await deliver([self._at_rest])
-                return
+                hint = "Set it, or the mode of this instance to polling."
+                raise InvalidRequest("Webhook mode needs the public URL of this server.", hint=hint)
             address = f"{self.context.public_url}/webhooks/telegram/{self.context.instance_id}"
             webhook = (address, self._settings.secret_for_webhook())
-        self._connection = Connection(self._bot, deliver, webhook, self._timing)
-        self._task = asyncio.create_task(self._connection.run())
+        return Connection(self._bot, deliver, webhook, self._timing)
 
-    async def stop(self) -> None:
-        """A webhook stays set: Telegram keeps what it cannot bring for 24 hours."""
-        task, client = self._task, self._client
-        self._task = self._client = self._connection = self._deliver = None
-        self._at_rest = StateChanged(state=InstanceState.STOPPED)
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+    async def _disconnect(self) -> None:
+        """Close the connections. A webhook stays set: Telegram keeps what it cannot bring for 24 hours."""
+        client, self._client = self._client, None
         if client is not None:
             await client.close_connections()
 
     def check(self, draft: Draft) -> None:
         super().check(draft)
-        if said_twice := _SAID_BY_DRAFT & draft.extra.keys():
-            raise InvalidRequest(f"extra may not hold {', '.join(sorted(said_twice))}.", hint="Use the fields of the message itself.")
+        check_extra(draft, self.title, reserved=SAID_BY_DRAFT, known=KNOWN_EXTRA)
         is_sticker = draft.upload is not None and draft.upload.kind is MediaKind.STICKER
         if draft.text and (draft.location is not None or draft.poll is not None or is_sticker):
             raise InvalidRequest("Telegram shows no text with a location, a poll or a sticker.", hint="Send the text as a message of its own.")
@@ -143,18 +118,15 @@ class TelegramProvider(Provider):
     def check_lengths(self, draft: Draft) -> None:
         """Telegram counts what is left of a text after its markup, so of a marked-up one it has to be the judge."""
         is_raw_markup = draft.format is TextFormat.HTML or "parse_mode" in draft.extra
-        if draft.extra.get(SPLIT) and draft.upload is None:
+        if is_split(draft):
             if is_raw_markup:
                 raise InvalidRequest("A text with HTML or a parse_mode cannot be split.", hint="Use format plain or markdown, or several messages.")
-            limit = _MAX_PARTS * self.limits.max_text
-        elif is_raw_markup or draft.format is TextFormat.MARKDOWN:
+            check_parts(texts_in(draft, self.limits), _MAX_PARTS)
+            return super().check_lengths(draft.model_copy(update={"text": ""}))
+        if is_raw_markup or draft.format is TextFormat.MARKDOWN:
             limit = _MARKUP_MAX
         else:
-            try:
-                return super().check_lengths(draft)
-            except InvalidRequest as refusal:
-                hint = 'Send it in several messages, or with extra {"split": true}.' if draft.upload is None else refusal.hint
-                raise InvalidRequest(refusal.detail, hint=hint) from None
+            return super().check_lengths(draft)
         length = self.limits.text_unit.length(draft.text)
         if length > limit:
             raise InvalidRequest(f"The text has {length} {self.limits.text_unit}; at most {limit} are sent.", hint="Send it as a file.")

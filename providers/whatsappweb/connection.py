@@ -11,6 +11,8 @@ from typing import Any
 
 from providers.base import Deliver
 from providers.errors import LoggedOut, MessengerError, Unreachable
+from providers.kit.backoff import jittered
+from providers.kit.delivery import StateReporter, deliver_until_taken
 from providers.models import ChatChanged, ChatKind, Event, InstanceState, MessageReceived, StateChanged
 from providers.text import clean_line
 from providers.whatsappweb import inbound
@@ -44,17 +46,17 @@ _UNLINKED = "This device was unlinked on the phone. Log in again."
 _DELIVERY_PAUSES = (0.2, 1, 5, 15, 30)
 
 
-class Connection:
+class Connection(StateReporter):
     """From start to stop. `run` ends by itself only when a person is needed."""
 
     def __init__(self, machine: Machine, folder: Path, deliver: Deliver, settings: WhatsAppWebSettings, governor: Governor, timing: Timing) -> None:
-        self.state = StateChanged(state=InstanceState.STARTING)
+        super().__init__(self._hand_over)
         self.echoes = Echoes()
         self.people = People(self.ask)
         self.me: Me | None = None
         self._machine = machine
         self._folder = folder
-        self._deliver = deliver
+        self._take_events = deliver
         self._settings = settings
         self._governor = governor
         self._timing = timing
@@ -121,12 +123,12 @@ class Connection:
     async def run(self) -> None:
         """Until cancelled, or until a person is needed."""
         try:
-            await self._tell(StateChanged(state=InstanceState.STARTING))
+            await self.report(StateChanged(state=InstanceState.STARTING))
             while (pause := await self._one_run()) is not None:  # noqa: ASYNC110  nothing tells when it would work again
                 await asyncio.sleep(pause)
         except Exception:
             logger.exception("The connection to WhatsApp Web broke down.")
-            await self._tell(StateChanged(state=InstanceState.ERROR, reason="The connection broke down; its log says why. Restart the instance."))
+            await self.report(StateChanged(state=InstanceState.ERROR, reason="The connection broke down; its log says why. Restart the instance."))
 
     async def _one_run(self) -> float | None:
         """One life of the bridge. Seconds until the next; None when there is to be none."""
@@ -176,7 +178,7 @@ class Connection:
         if reason == "logged_out":
             return await self._after_logout()
         if state in _HOPELESS:
-            await self._tell(StateChanged(state=InstanceState.ERROR, reason=f"{_HOPELESS[state]} ({state})"))
+            await self.report(StateChanged(state=InstanceState.ERROR, reason=f"{_HOPELESS[state]} ({state})"))
             return None
         now = time.monotonic()
         self._starts.append(now)
@@ -184,23 +186,23 @@ class Connection:
             self._starts.popleft()
         if len(self._starts) > self._timing.restarts:
             words = f"WhatsApp Web ended {len(self._starts)} times in a row, last: {reason}. Restart the instance when the cause is gone."
-            await self._tell(StateChanged(state=InstanceState.ERROR, reason=words))
+            await self.report(StateChanged(state=InstanceState.ERROR, reason=words))
             return None
         is_conflict = state == "CONFLICT"
         words = _CONFLICT if is_conflict else f"WhatsApp Web is started again: {reason}"
-        await self._tell(StateChanged(state=InstanceState.DEGRADED, reason=words))
+        await self.report(StateChanged(state=InstanceState.DEGRADED, reason=words))
         pauses = self._timing.pauses
-        return pauses[-1] if is_conflict else pauses[min(len(self._starts), len(pauses)) - 1]
+        return jittered(pauses[-1] if is_conflict else pauses[min(len(self._starts), len(pauses)) - 1])
 
     async def _after_logout(self) -> float | None:
         self._seen.forget()
         self._governor.logged_out()
         self.people = People(self.ask)
         if self._logging_out:
-            await self._tell(StateChanged(state=InstanceState.LOGGED_OUT, reason="Logged out by this side."))
+            await self.report(StateChanged(state=InstanceState.LOGGED_OUT, reason="Logged out by this side."))
             return None
-        await self._tell(StateChanged(state=InstanceState.LOGGED_OUT, reason=_UNLINKED))
-        await self._tell(StateChanged(state=InstanceState.STARTING, reason=_UNLINKED))
+        await self.report(StateChanged(state=InstanceState.LOGGED_OUT, reason=_UNLINKED))
+        await self.report(StateChanged(state=InstanceState.STARTING, reason=_UNLINKED))
         return 0
 
     # What the bridge tells.
@@ -239,15 +241,15 @@ class Connection:
         match name:
             case "qr":
                 self._loading_since = None
-                await self._tell(self._login.qr(data["content"]))
+                await self.report(self._login.qr(data["content"]))
             case "code":
-                await self._tell(self._login.pairing_code(data["code"]))
+                await self.report(self._login.pairing_code(data["code"]))
             case "passkey":
-                await self._tell(self._login.passkey())
+                await self.report(self._login.passkey())
             case "authenticated":
                 self._loading_since = time.monotonic()
                 if self.state.state is not InstanceState.DEGRADED:
-                    await self._tell(StateChanged(state=InstanceState.AUTHENTICATED))
+                    await self.report(StateChanged(state=InstanceState.AUTHENTICATED))
             case "ready":
                 await self._on_ready(data["me"])
             case "state":
@@ -260,7 +262,7 @@ class Connection:
         self._ready_at = time.time()
         self.me = Me(told["id"], told["lid"], told["name"] or "")
         self._governor.logged_in()
-        await self._tell(self._ready())
+        await self.report(self._ready())
         await self._catch_up()
 
     def _ready(self) -> StateChanged:
@@ -279,11 +281,11 @@ class Connection:
             return
         self._on_socket(pulse["state"])
         if self._offline_since is not None and time.monotonic() - self._offline_since > self._timing.offline:
-            await self._tell(
+            await self.report(
                 StateChanged(state=InstanceState.DEGRADED, reason=f"WhatsApp Web has no connection ({pulse['state']}).", account=self.me.account)
             )
         elif self._offline_since is None and self.state.state is InstanceState.DEGRADED:
-            await self._tell(self._ready())
+            await self.report(self._ready())
             await self._catch_up()
         elif self.echoes.overdue(self._timing.echo):
             await self._useless("it does not show what it sends")
@@ -293,7 +295,7 @@ class Connection:
                 await self._useless("it holds messages that it did not tell of")
 
     async def _useless(self, reason: str) -> None:
-        await self._tell(StateChanged(state=InstanceState.DEGRADED, reason=f"WhatsApp Web is started again: {reason}."))
+        await self.report(StateChanged(state=InstanceState.DEGRADED, reason=f"WhatsApp Web is started again: {reason}."))
         self.restart(reason)
 
     # Messages.
@@ -360,20 +362,6 @@ class Connection:
 
     # Delivery.
 
-    async def _tell(self, state: StateChanged) -> None:
-        if state != self.state or state.state is InstanceState.STARTING:
-            self.state = state
-            await self._hand_over([state])
-
     async def _hand_over(self, events: Sequence[Event]) -> None:
-        """Again and again until they are taken: WhatsApp does not bring them a second time."""
-        tries = 0
-        while events:
-            try:
-                await self._deliver(events)
-                return
-            except Exception as error:  # noqa: BLE001  a store that is away for a while must not end the receiving
-                pause = _DELIVERY_PAUSES[min(tries, len(_DELIVERY_PAUSES) - 1)]
-                logger.warning("Events of WhatsApp were not taken (%s); again in %g s.", type(error).__name__, pause)
-                tries += 1
-                await asyncio.sleep(pause)
+        """Deliver events until they are taken: WhatsApp does not bring them a second time."""
+        await deliver_until_taken(self._take_events, events, _DELIVERY_PAUSES)

@@ -3,17 +3,14 @@
 What it knows survives a restart in a file. A chat counts before its first message goes out, so that a crash in between forgets none.
 """
 
-import json
-import logging
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 from providers.errors import Forbidden
+from providers.kit.state_file import StateFile
 from providers.models import SendingBudget
-
-logger = logging.getLogger(__name__)
 
 _FILE = "governor.json"
 _DAY = 86_400
@@ -25,7 +22,7 @@ _HINT = "People who wrote first can always be answered. WhatsApp blocks numbers 
 
 class Governor:
     def __init__(self, folder: Path, new_chats_per_day: int, clock: Callable[[], float] = time.time) -> None:
-        self._path = folder / _FILE
+        self._file = StateFile(folder / _FILE, "What the account has done")
         self._per_day = new_chats_per_day
         self._clock = clock
         self._since: float | None = None
@@ -34,14 +31,14 @@ class Governor:
         self._load()
 
     def _load(self) -> None:
-        try:
-            kept = json.loads(self._path.read_text())
-            self._since, self._opened, self._locked_until = kept["since"], dict(kept["opened"]), float(kept["locked_until"])
-        except FileNotFoundError:
+        kept = self._file.load()
+        if kept is None:
             return
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            # The careful side: the account warms up anew.
-            logger.warning("What the account has done is not known any more; it counts as a fresh login: %s", type(error).__name__)
+        try:
+            self._since, self._opened, self._locked_until = kept["since"], dict(kept["opened"]), float(kept["locked_until"])
+        except (ValueError, KeyError, TypeError) as error:
+            # The careful side: the account warms up again, as after a fresh login.
+            self._file.unreadable(error)
 
     @property
     def allowance(self) -> int:
@@ -115,10 +112,7 @@ class Governor:
         self._save()
 
     def _save(self) -> None:
-        fresh = self._path.with_suffix(".new")
-        fresh.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh.write_text(json.dumps({"since": self._since, "opened": self._opened, "locked_until": self._locked_until}))
-        fresh.replace(self._path)
+        self._file.save({"since": self._since, "opened": self._opened, "locked_until": self._locked_until})
 
 
 def _time(at: float | None) -> datetime | None:

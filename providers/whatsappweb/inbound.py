@@ -1,10 +1,10 @@
 """What WhatsApp Web's page holds, as nouns."""
 
-import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from providers.kit.bounded import bounded_raw
 from providers.models import (
     Account,
     ChatKind,
@@ -56,7 +56,6 @@ _RECEIPTS = {
     4: (ReceiptStatus.READ, "played"),
 }
 
-_RAW_MAX = 65_536
 # Keys of the file's encryption, and thumbnails.
 _NOT_KEPT = frozenset({"mediaKey", "mediaKeyTimestamp", "messageSecret", "waveform", "quotedMsg", "preview", "thumbnail"})
 
@@ -187,8 +186,7 @@ def _card(raw: Json) -> Contact | None:
 
 def _kept(raw: Json) -> Json:
     kept = {name: value for name, value in raw.items() if name not in _NOT_KEPT and not (name == "body" and raw["type"] in MEDIA_KINDS)}
-    size = len(json.dumps(kept))
-    return kept if size <= _RAW_MAX else {"id": raw["id"], "left_out": f"{size} bytes"}
+    return bounded_raw(kept, "id")
 
 
 def edit_of(raw: Json, body: str | None) -> list[Event]:

@@ -1,15 +1,19 @@
 """What this machine has to have for WhatsApp Web: Node.js, a Chromium, and the bridge's modules."""
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from providers.errors import MessengerError
+from providers.errors import InvalidRequest, MessengerError
+from providers.proxies import proxy_for
 
 BRIDGE = Path(__file__).parent / "bridge"
 
+_WHATSAPP = "https://web.whatsapp.com"
 _NODES = ("node", "nodejs")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chromium-headless-shell")
 
@@ -42,6 +46,23 @@ def find_machine(environ: Mapping[str, str] = os.environ) -> Machine:
     if not (modules / "node_modules" / "whatsapp-web.js" / "package.json").is_file():
         raise NotInstalled(f"whatsapp-web.js is not installed in {modules}.", hint="Run `make whatsapp`, or set WHATSAPP_MODULES to where it is.")
     return Machine(node, chromium, modules, environ.get("WA_CHROMIUM_ARGS") or "[]")
+
+
+def behind_proxy(machine: Machine) -> Machine:
+    """Return a machine whose Chromium takes the proxy of the environment, unless its arguments name one.
+
+    Raises InvalidRequest for a proxy that Chromium cannot use.
+    """
+    proxy = proxy_for(_WHATSAPP)
+    arguments: list[str] = json.loads(machine.chromium_args)
+    if proxy is None or any(argument.startswith("--proxy-") for argument in arguments):
+        return machine
+    parts = urlsplit(proxy)
+    if parts.username:
+        hint = "Name a proxy without a login, such as one on this machine, in ALL_PROXY."
+        raise InvalidRequest("Chromium takes no user name and password for a proxy from the environment.", hint=hint)
+    address = parts._replace(scheme=parts.scheme.replace("socks5h", "socks5"), path="").geturl()
+    return replace(machine, chromium_args=json.dumps([*arguments, f"--proxy-server={address}"]))
 
 
 def _first(names: tuple[str, ...]) -> str | None:

@@ -7,8 +7,11 @@ import random
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from providers.base import Deliver, Provider, ProviderContext, Settings
+from providers.base import Deliver, ProviderContext, Settings
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, NotFound, Unreachable
+from providers.kit.background import ConnectedProvider
+from providers.kit.extra import check_extra
+from providers.kit.parts import check_parts, is_split, part_nonce, parts_of, send_parts, texts_of
 from providers.models import (
     Capability,
     Chat,
@@ -25,7 +28,6 @@ from providers.models import (
     Rate,
     SendingBudget,
     SentMessage,
-    StateChanged,
     TextFormat,
 )
 from providers.text import clean_line
@@ -37,7 +39,7 @@ from providers.whatsappweb.errors import REACH_OUT_LOCK, bridge_errors, from_bri
 from providers.whatsappweb.governor import Governor
 from providers.whatsappweb.ids import address, kind_of, phone_of, require_chat, require_message, serialized
 from providers.whatsappweb.inbound import id_of, is_message, message_of
-from providers.whatsappweb.machine import Machine, NotInstalled, find_machine
+from providers.whatsappweb.machine import Machine, behind_proxy, find_machine
 from providers.whatsappweb.outbound import check_content, send_args, sent_of
 from providers.whatsappweb.settings import WhatsAppWebSettings
 from providers.whatsappweb.timing import Timing
@@ -45,9 +47,11 @@ from providers.whatsappweb.timing import Timing
 Json = dict[str, Any]
 
 _HISTORY_MAX = 5000
+# A number that sends many messages at once looks like a robot.
+_PARTS_MAX = 10
 
 
-class WhatsAppWebProvider(Provider):
+class WhatsAppWebProvider(ConnectedProvider[Connection]):
     """Unofficial: WhatsApp may block a number that is used like this. The governor keeps it from what is known to lead there."""
 
     name = "whatsappweb"
@@ -98,36 +102,14 @@ class WhatsAppWebProvider(Provider):
         self._machine = machine
         self._timing = timing or Timing()
         self._governor = Governor(context.data_dir, self._settings.new_chats_per_day)
-        self._at_rest = StateChanged(state=InstanceState.CREATED)
-        self._connection: Connection | None = None
-        self._task: asyncio.Task[None] | None = None
 
     @classmethod
     def address(cls, to: str) -> str:
         return address(to)
 
-    @property
-    def state(self) -> StateChanged:
-        return self._at_rest if self._connection is None else self._connection.state
-
-    async def start(self, deliver: Deliver) -> None:
-        await self.stop()
-        try:
-            machine = self._machine or find_machine()
-        except NotInstalled as missing:
-            self._at_rest = StateChanged(state=InstanceState.ERROR, reason=f"{missing.detail} {missing.hint}")
-            await deliver([self._at_rest])
-            return
-        self._connection = Connection(machine, self.context.data_dir, deliver, self._settings, self._governor, self._timing)
-        self._task = asyncio.create_task(self._connection.run())
-
-    async def stop(self) -> None:
-        task = self._task
-        self._task = self._connection = None
-        self._at_rest = StateChanged(state=InstanceState.STOPPED)
-        if task is not None:
-            task.cancel()
-            await asyncio.wait([task])
+    def _connect(self, deliver: Deliver) -> Connection:
+        machine = behind_proxy(self._machine or find_machine())
+        return Connection(machine, self.context.data_dir, deliver, self._settings, self._governor, self._timing)
 
     @property
     def _linked(self) -> Connection:
@@ -143,16 +125,36 @@ class WhatsAppWebProvider(Provider):
 
     def check(self, draft: Draft) -> None:
         super().check(draft)
+        check_extra(draft, self.title)
         check_content(draft)
         if self._connection is not None and self._is_new(self._connection, draft.chat_id):
             self._governor.require(draft.chat_id)
+
+    def check_lengths(self, draft: Draft) -> None:
+        if is_split(draft):
+            check_parts(self._texts(draft), _PARTS_MAX)
+        else:
+            super().check_lengths(draft)
+
+    def _texts(self, draft: Draft) -> list[str]:
+        """Return the text of each message. WhatsApp shows code blocks in a text that has no format."""
+        return texts_of(draft, self.limits, markdown=True)
 
     def _is_new(self, connection: Connection, chat_id: str) -> bool:
         """Whether it would begin a chat with somebody. Before the login nobody knows."""
         return connection.me is not None and kind_of(chat_id) is ChatKind.PRIVATE and not connection.people.knows(chat_id)
 
     async def send(self, draft: Draft) -> SentMessage:
-        """A send that WhatsApp does not answer in time may still go out: Unreachable says so, and its echo settles it."""
+        """Send a draft. One that WhatsApp does not answer in time may still go out: Unreachable says so, and its echo settles it."""
+        parts = parts_of(draft, self._texts(draft))
+
+        async def send(part: Draft, number: int) -> SentMessage:
+            nonce = part_nonce(draft.client_id, number, len(parts))
+            return await self._send_one(part.model_copy(update={"client_id": nonce}))
+
+        return await send_parts(parts, send)
+
+    async def _send_one(self, draft: Draft) -> SentMessage:
         args = send_args(draft)
         connection = self._linked
         begins = self._is_new(connection, draft.chat_id) and self._governor.begin(draft.chat_id)

@@ -1,7 +1,8 @@
 """Up to where the account's messages were delivered, in a file: what came later is fetched at the next start."""
 
-import json
 from pathlib import Path
+
+from providers.kit.state_file import StateFile
 
 _FILE = "seen.json"
 _OVERLAP_SECONDS = 120
@@ -12,16 +13,19 @@ class Seen:
     """The time of the newest message that was delivered, and the ids of those shortly before it: clocks differ, and seconds are shared."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / _FILE
+        self._file = StateFile(folder / _FILE, "What was delivered of WhatsApp")
         self.newest: int | None = None
         self._ids: dict[str, int] = {}
         self._load()
 
     def _load(self) -> None:
+        kept = self._file.load()
+        if kept is None:
+            return
         try:
-            kept = json.loads(self._path.read_text())
             self.newest, self._ids = int(kept["newest"]), {str(id): int(t) for id, t in kept["ids"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            self._file.unreadable(error)
             self.newest, self._ids = None, {}
 
     def __contains__(self, message_id: str) -> bool:
@@ -47,10 +51,7 @@ class Seen:
     def forget(self) -> None:
         """The login is void; the next one may be another account's."""
         self.newest, self._ids = None, {}
-        self._path.unlink(missing_ok=True)
+        self._file.remove()
 
     def _save(self) -> None:
-        fresh = self._path.with_suffix(".new")
-        fresh.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh.write_text(json.dumps({"newest": self.newest, "ids": self._ids}))
-        fresh.replace(self._path)
+        self._file.try_save({"newest": self.newest, "ids": self._ids})

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from providers.errors import NotFound
+from providers.kit.bounded import bounded_raw
 from providers.meta.graph import GraphClient, segment
 from providers.meta.json import Json, part, parts
 from providers.meta.messaging.files import kept_kind
-from providers.meta.webhooks import bounded
 from providers.models import Chat, ChatKind, Media, Message, MessageKind
 
 _CHATS_PAGE = 50
@@ -91,7 +91,7 @@ class Conversations:
             text=text,
             reply_to=part(told, "reply_to").get("mid"),
             media=media,
-            raw=bounded(told),
+            raw=bounded_raw(told),
         )
 
 

@@ -5,11 +5,13 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from providers.kit.bounded import bounded_raw
+from providers.kit.parts import is_part
 from providers.meta.echo import nonce_in
 from providers.meta.json import Json, part, parts
 from providers.meta.messaging.files import media_of, story_of
 from providers.meta.messaging.sent import SentLog
-from providers.meta.webhooks import bounded, readable
+from providers.meta.webhooks import readable
 from providers.models import (
     Chat,
     ChatKind,
@@ -73,7 +75,7 @@ class Inbound:
     def _received(self, item: Json, **content: Any) -> MessageReceived:
         chat, sender = self._chat(item), Contact(id=str(item["sender"]["id"]))
         message = Message(
-            chat_id=chat.id, at=_time(item["timestamp"]), outgoing=sender.id in self.ids, sender_id=sender.id, raw=bounded(item), **content
+            chat_id=chat.id, at=_time(item["timestamp"]), outgoing=sender.id in self.ids, sender_id=sender.id, raw=bounded_raw(item), **content
         )
         return MessageReceived(message=message, chat=chat, sender=sender)
 
@@ -85,6 +87,8 @@ class Inbound:
         if received.message.outgoing:
             self._sent.add(received.chat.id, said["mid"], received.message.at)
             nonce = nonce_in(said.get("metadata"), self._instance)
+            if is_part(nonce):
+                return []
             received = received.model_copy(update={"client_id": nonce, "sender": None})
         return [received]
 

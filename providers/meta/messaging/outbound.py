@@ -2,17 +2,19 @@
 
 import hashlib
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from providers.errors import InvalidRequest, MessengerError, NotFound
+from providers.errors import InvalidRequest, NotFound
+from providers.kit.bounded import BoundedMap
+from providers.kit.extra import check_extra
+from providers.kit.parts import part_nonce, parts_of, send_parts
 from providers.meta.graph import GraphClient, id_in
 from providers.meta.json import Json
 from providers.meta.messaging.files import attachment_type, sent_media
 from providers.meta.messaging.sent import SentLog
-from providers.meta.parts import SPLIT, partly_sent, texts_of
-from providers.meta.recent import Recent
-from providers.models import Draft, Limits, SentMessage, Upload
+from providers.models import Draft, SentMessage, Upload
 
 # Our own words in `extra`; everything else in there is Meta's, of the call itself.
 TAG = "tag"
@@ -21,14 +23,15 @@ ATTACHMENT = "attachment"
 _HUMAN_AGENT = "HUMAN_AGENT"
 _TYPES = frozenset({"RESPONSE", "UPDATE", "MESSAGE_TAG"})
 _SAID_BY_DRAFT = frozenset({"recipient", "message", "reply_to", "sender_action", "platform"})
+_EVERYWHERE = frozenset({"messaging_type", TAG, "notification_type", "persona_id"})
+_KNOWN_EXTRA = _EVERYWHERE | {ATTACHMENT}
 _CHOICES_MAX = 13
 _TITLE_MAX = 20
 
 
-def check(draft: Draft) -> None:
-    """What both messengers refuse."""
-    if said_twice := _SAID_BY_DRAFT & draft.extra.keys():
-        raise InvalidRequest(f"extra may not hold {', '.join(sorted(said_twice))}.", hint="Use the fields of the message itself.")
+def check(draft: Draft, title: str) -> None:
+    """Raise InvalidRequest for what both messengers refuse."""
+    check_extra(draft, title, reserved=_SAID_BY_DRAFT, known=_KNOWN_EXTRA)
     if draft.extra.get("messaging_type", "RESPONSE") not in _TYPES:
         raise InvalidRequest("messaging_type is RESPONSE, UPDATE or MESSAGE_TAG.", hint="Leave it out: an answer needs none.")
     if draft.extra.get(TAG, _HUMAN_AGENT) != _HUMAN_AGENT:
@@ -48,39 +51,41 @@ class Sender:
 
     graph: GraphClient
     account: str
-    limits: Limits
     sent: SentLog
-    uploads: Recent[str]
+    uploads: BoundedMap[str, str]
     fields: Json
     silent_fields: Json
     upload_fields: dict[str, str] | None
 
-    async def send(self, draft: Draft, metadata: str | None) -> SentMessage:
-        """A file goes as a message of its own, with its caption after it: Meta has none."""
-        messages = await self._messages(draft)
-        ids: list[str] = []
+    async def send(self, draft: Draft, texts: Sequence[str], mark: Callable[[str], str] | None) -> SentMessage:
+        """Send the texts, each as a message; a file is one before its caption, since Meta's have none.
+
+        `mark` makes of a nonce what goes out with a message; None where Meta shows no mark again.
+        """
+        _require_id(draft.chat_id)
+        parts = parts_of(draft, texts, everywhere=_EVERYWHERE)
+        messages = await self._messages(draft, parts)
+        parts = [parts[0]] * (len(messages) - len(parts)) + parts
         at = datetime.now(UTC)
-        for message in messages:
-            if metadata is not None and not ids:
-                message = {**message, "metadata": metadata}  # noqa: PLW2901  the same message, marked
-            try:
-                ids.append(await self._send(draft, message, is_first=not ids))
-            except MessengerError as error:
-                if not ids:
-                    raise
-                raise partly_sent(ids, len(messages), error) from error
+
+        async def send(part: Draft, number: int) -> SentMessage:
+            message = messages[number]
+            if mark is not None:
+                message = {**message, "metadata": mark(part_nonce(draft.client_id, number, len(messages)))}
+            message_id = await self._send(part, message)
             choices = frozenset(one.id for one in draft.choices) if "quick_replies" in message else frozenset[str]()
-            self.sent.add(draft.chat_id, ids[-1], at, choices)
-        media = () if draft.upload is None else (sent_media(ids[0], draft.upload),)
-        return SentMessage(id=ids[0], at=at, chat_id=draft.chat_id, parts=tuple(ids) if len(ids) > 1 else (), media=media)
+            self.sent.add(draft.chat_id, message_id, at, choices)
+            media = () if draft.upload is None or number else (sent_media(message_id, draft.upload),)
+            return SentMessage(id=message_id, at=at, chat_id=draft.chat_id, media=media)
+
+        return await send_parts(parts, send)
 
     async def act(self, chat_id: str, action: str, **more: Json) -> None:
         """A sender action: typing, seen, a reaction."""
         _require_id(chat_id)
         await self.graph.post(f"{self.account}/messages", {"recipient": {"id": chat_id}, "sender_action": action, **more})
 
-    async def _messages(self, draft: Draft) -> list[Json]:
-        _require_id(draft.chat_id)
+    async def _messages(self, draft: Draft, parts: Sequence[Draft]) -> list[Json]:
         messages: list[Json] = []
         if draft.upload is not None:
             messages.append(
@@ -89,19 +94,19 @@ class Sender:
         elif ATTACHMENT in draft.extra:
             messages.append({"attachment": draft.extra[ATTACHMENT]})
         if draft.text or not messages:
-            messages += [{"text": text} for text in texts_of(draft, self.limits)]
+            messages += [{"text": part.text} for part in parts]
         if draft.choices:
             messages[-1]["quick_replies"] = [{"content_type": "text", "title": one.title, "payload": one.id} for one in draft.choices]
         return messages
 
-    async def _send(self, draft: Draft, message: Json, *, is_first: bool) -> str:
-        extra = {name: value for name, value in draft.extra.items() if name not in {ATTACHMENT, SPLIT}}
+    async def _send(self, draft: Draft, message: Json) -> str:
+        extra = {name: value for name, value in draft.extra.items() if name != ATTACHMENT}
         body: Json = {"recipient": {"id": draft.chat_id}, **self.fields, "message": message, **extra}
         if draft.silent:
             body |= self.silent_fields
         if TAG in extra:
             body["messaging_type"] = "MESSAGE_TAG"
-        if draft.reply_to is not None and is_first:
+        if draft.reply_to is not None:
             body["reply_to"] = {"mid": draft.reply_to}
         return id_in(await self.graph.post(f"{self.account}/messages", body, sends=True), "message_id")
 
@@ -116,7 +121,7 @@ class Sender:
         fields = {**self.upload_fields, "message": json.dumps(message)}
         answer = await self.graph.upload(f"{self.account}/message_attachments", fields, upload, field="filedata")
         number = id_in(answer, "attachment_id", sent=False)
-        self.uploads.put(key, number)
+        self.uploads[key] = number
         return number
 
 

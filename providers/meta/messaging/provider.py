@@ -1,11 +1,12 @@
 """What Facebook Messenger and Instagram do alike."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from pydantic import SecretStr
 
 from providers.base import ProviderContext
+from providers.kit.bounded import BoundedMap, BoundedSet
 from providers.meta.connection import Timing
 from providers.meta.json import Json
 from providers.meta.messaging import files, outbound
@@ -15,7 +16,6 @@ from providers.meta.messaging.outbound import Sender
 from providers.meta.messaging.profiles import tell_name
 from providers.meta.messaging.sent import SentLog
 from providers.meta.provider import MetaProvider
-from providers.meta.recent import Recent
 from providers.meta.settings import MetaSettings
 from providers.models import Capability, Chat, Download, Draft, Event, Media, Message, MessageReceived, ReceiptChanged, ReceiptStatus, SentMessage
 
@@ -64,15 +64,13 @@ class MessagingProvider(MetaProvider):
         self._account_id = account
         self._upload_fields = upload_fields
         self._sent = SentLog()
-        self._uploads: Recent[str] = Recent(_UPLOADS_REMEMBERED)
-        self._named: Recent[bool] = Recent()
+        self._uploads: BoundedMap[str, str] = BoundedMap(_UPLOADS_REMEMBERED)
+        self._named: BoundedSet[str] = BoundedSet()
         self._inbound = Inbound(ids, context.instance_id, self._sent)
 
     @property
     def _sender(self) -> Sender:
-        return Sender(
-            self._graph, self._account_id, self.limits, self._sent, self._uploads, self.sent_fields, self.silent_fields, self._upload_fields
-        )
+        return Sender(self._graph, self._account_id, self._sent, self._uploads, self.sent_fields, self.silent_fields, self._upload_fields)
 
     @property
     def _conversations(self) -> Conversations:
@@ -80,11 +78,11 @@ class MessagingProvider(MetaProvider):
 
     def check(self, draft: Draft) -> None:
         super().check(draft)
-        outbound.check(draft)
+        outbound.check(draft, self.title)
 
-    async def _send(self, draft: Draft, metadata: str | None) -> SentMessage:
+    async def _send(self, draft: Draft, mark: Callable[[str], str] | None) -> SentMessage:
         with self._watched():
-            return await self._sender.send(draft, metadata)
+            return await self._sender.send(draft, self._texts(draft), mark)
 
     async def _act(self, chat_id: str, action: str, **more: Json) -> None:
         with self._watched():
@@ -122,5 +120,5 @@ class MessagingProvider(MetaProvider):
     def _look_up(self, person: str) -> None:
         # It may have been stopped while the store took the message.
         if self._deliver is not None and person not in self._named:
-            self._named.put(person, True)
-            self._run(tell_name(self._graph, person, self.profile_fields, self._deliver))
+            self._named.add(person)
+            self._background.run(tell_name(self._graph, person, self.profile_fields, self._deliver))

@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 
-from providers.meta.recent import Recent
+from providers.kit.bounded import BoundedMap
 
 _PER_CHAT = 100
 _CHATS = 2_000
@@ -22,13 +22,13 @@ class SentLog:
     """Of this process; what was sent before it began is not told as read."""
 
     def __init__(self) -> None:
-        self._chats: Recent[deque[_Sent]] = Recent(_CHATS)
+        self._chats: BoundedMap[str, deque[_Sent]] = BoundedMap(_CHATS)
 
     def add(self, chat_id: str, message_id: str, at: datetime, choices: frozenset[str] = frozenset()) -> None:
         sent = self._chats.get(chat_id)
         if sent is None:
             sent = deque[_Sent](maxlen=_PER_CHAT)
-        self._chats.put(chat_id, sent)
+        self._chats[chat_id] = sent
         if all(one.id != message_id for one in sent):
             sent.append(_Sent(message_id, at, choices))
 

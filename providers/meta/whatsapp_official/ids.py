@@ -3,8 +3,8 @@
 import re
 
 from providers.errors import NotFound
+from providers.kit.bounded import BoundedMap, BoundedSet
 from providers.meta.json import Json
-from providers.meta.recent import Recent
 
 _PHONE = re.compile(r"\+?[\d\s().-]{4,32}")
 _DIGITS = re.compile(r"\d{5,15}")
@@ -47,20 +47,20 @@ class People:
     """
 
     def __init__(self) -> None:
-        self._phones: Recent[str] = Recent()
-        self._without_phone: Recent[bool] = Recent()
+        self._phones: BoundedMap[str, str] = BoundedMap()
+        self._without_phone: BoundedSet[str] = BoundedSet()
 
     def chat_of(self, phone: str | None, scoped: str | None) -> str:
         """The chat's id: the number where it is known. Raises KeyError where Meta names nobody."""
         if phone:
             if scoped:
-                self._phones.put(scoped, phone)
+                self._phones[scoped] = phone
             return phone
         if not scoped:
             raise KeyError("from")
         if known := self._phones.get(scoped):
             return known
-        self._without_phone.put(scoped, True)
+        self._without_phone.add(scoped)
         return scoped
 
     def appeared(self, phone: str | None, scoped: str | None) -> bool:
@@ -69,4 +69,4 @@ class People:
 
     def merged(self, scoped: str) -> None:
         """The store knows that the chat has the number's id."""
-        self._without_phone.pop(scoped)
+        self._without_phone.discard(scoped)

@@ -5,11 +5,11 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from providers.kit.bounded import BoundedSet, bounded_raw
 from providers.meta.echo import nonce_in
 from providers.meta.errors import words_of
 from providers.meta.json import Json, part, parts
-from providers.meta.recent import Recent
-from providers.meta.webhooks import bounded, readable
+from providers.meta.webhooks import readable
 from providers.meta.whatsapp_official.content import content_of
 from providers.meta.whatsapp_official.ids import People
 from providers.models import (
@@ -46,7 +46,7 @@ _CHANGED = re.compile(r"changed from (\S+) to (\S+)")
 class Inbound:
     """Translates what is about one number. `answered` holds the ids that Meta answered to our sends."""
 
-    def __init__(self, phone_number_id: str, instance_id: str, answered: Recent[bool]) -> None:
+    def __init__(self, phone_number_id: str, instance_id: str, answered: BoundedSet[str]) -> None:
         self._number = phone_number_id
         self._instance = instance_id
         self._answered = answered
@@ -153,7 +153,7 @@ def _message(message: Json, chat: Chat, sender: Contact) -> Message:
         sender_id=sender.id,
         sender_name=sender.name,
         reply_to=part(message, "context").get("id"),
-        raw=bounded(message),
+        raw=bounded_raw(message),
         **content_of(message),
     )
 
@@ -187,7 +187,7 @@ def _group(group: Json) -> list[Event]:
         at=_time(group),
         kind=MessageKind.SYSTEM,
         text=f"{what[:1].upper()}{what[1:]}.",
-        raw=bounded(group),
+        raw=bounded_raw(group),
     )
     return [ChatChanged(chat=chat), MessageReceived(message=message, chat=chat)]
 

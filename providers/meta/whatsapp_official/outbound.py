@@ -3,15 +3,15 @@
 from typing import Any
 
 from providers.errors import InvalidRequest
+from providers.kit.extra import check_extra
 from providers.meta.graph import GraphClient, id_in
 from providers.meta.json import Json, part
-from providers.meta.parts import SPLIT
 from providers.meta.whatsapp_official.ids import recipient_of
 from providers.models import Choice, Contact, Draft, Location, MediaKind, TemplateUse
 
 # Our own words in `extra`; everything else in there is Meta's.
 _BUTTON = "button"
-_PREVIEW = "preview_url"
+PREVIEW = "preview_url"
 
 _TYPES = {
     MediaKind.IMAGE: "image",
@@ -49,8 +49,7 @@ _CHOICES_TEXT_MAX = 1024
 
 def check_content(draft: Draft) -> None:
     """Refuse what WhatsApp would refuse, or show without a part of it."""
-    if said_twice := _SAID_BY_DRAFT & draft.extra.keys():
-        raise InvalidRequest(f"extra may not hold {', '.join(sorted(said_twice))}.", hint="Use the fields of the message itself.")
+    check_extra(draft, "WhatsApp", reserved=_SAID_BY_DRAFT, known=_EXTRA_TYPES | {_BUTTON, PREVIEW})
     kinds = _kinds_of(draft)
     if len(kinds) > 1:
         raise InvalidRequest(f"A message of WhatsApp is one of {', '.join(sorted(kinds))}.", hint="Send several messages.")
@@ -80,7 +79,7 @@ def _check_size(kind: MediaKind, size: int) -> None:
 
 async def message_of(graph: GraphClient, number: str, draft: Draft) -> Json:
     """The body of the call that sends it. A file is uploaded first; nothing was sent when that fails."""
-    extra = {name: value for name, value in draft.extra.items() if name not in {_BUTTON, _PREVIEW, SPLIT}}
+    extra = {name: value for name, value in draft.extra.items() if name not in {_BUTTON, PREVIEW}}
     recipient = recipient_of(draft.chat_id)
     kind, content = await _content(graph, number, draft)
     if more := part(extra, kind):
@@ -112,7 +111,7 @@ async def _content(graph: GraphClient, number: str, draft: Draft) -> tuple[str, 
         kind = min(given)
         content = draft.extra[kind]
         return kind, {**content, "caption": draft.text} if draft.text and kind not in _UNCAPTIONED else content
-    return "text", {"body": draft.text, _PREVIEW: bool(draft.extra.get(_PREVIEW, True))}
+    return "text", {"body": draft.text, PREVIEW: bool(draft.extra.get(PREVIEW, True))}
 
 
 async def _upload(graph: GraphClient, number: str, draft: Draft) -> tuple[str, Json]:

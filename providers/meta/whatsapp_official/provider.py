@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from providers.base import ProviderContext, Settings
-from providers.errors import InvalidRequest, MessengerError, NotFound
+from providers.errors import InvalidRequest, NotFound
+from providers.kit.bounded import BoundedMap, BoundedSet
+from providers.kit.parts import parts_of, send_parts
 from providers.meta.connection import Timing
 from providers.meta.echo import marked
 from providers.meta.graph import id_in, segment
 from providers.meta.json import Json
-from providers.meta.parts import partly_sent, texts_of
 from providers.meta.provider import MetaProvider
-from providers.meta.recent import Recent
 from providers.meta.webhooks import readable
 from providers.meta.whatsapp_official.ids import phone_of, recipient_of
 from providers.meta.whatsapp_official.inbound import Inbound
-from providers.meta.whatsapp_official.outbound import check_content, message_of
+from providers.meta.whatsapp_official.outbound import PREVIEW, check_content, message_of
 from providers.meta.whatsapp_official.settings import WhatsAppOfficialSettings
 from providers.meta.whatsapp_official.templates import TEMPLATE_FIELDS, template_of
 from providers.models import (
@@ -75,8 +75,8 @@ class WhatsAppOfficialProvider(MetaProvider):
     def __init__(self, settings: Settings, context: ProviderContext, *, timing: Timing | None = None) -> None:
         self._settings = WhatsAppOfficialSettings.model_validate(settings)
         super().__init__(self._settings, context, token=self._settings.access_token, app_secret=self._settings.app_secret, timing=timing)
-        self._answered: Recent[bool] = Recent()
-        self._last_incoming: Recent[str] = Recent()
+        self._answered: BoundedSet[str] = BoundedSet()
+        self._last_incoming: BoundedMap[str, str] = BoundedMap()
         self._inbound = Inbound(self._settings.phone_number_id, context.instance_id, self._answered)
 
     @classmethod
@@ -93,27 +93,21 @@ class WhatsAppOfficialProvider(MetaProvider):
         check_content(draft)
 
     async def send(self, draft: Draft) -> SentMessage:
-        """The mark goes with the first message: what Meta tells of it settles a send whose answer was lost."""
-        mark = {"biz_opaque_callback_data": marked(self.context.instance_id, draft.client_id)}
-        texts = texts_of(draft, self.limits)
-        ids: list[str] = []
-        media: tuple[Media, ...] = ()
-        for text in texts:
-            part = draft.model_copy(update={"text": text, "reply_to": None if ids else draft.reply_to})
-            try:
-                message_id, media = await self._send_one(part, {} if ids else mark)
-            except MessengerError as error:
-                if not ids:
-                    raise
-                raise partly_sent(ids, len(texts), error) from error
-            ids.append(message_id)
-        return SentMessage(id=ids[0], at=datetime.now(UTC), chat_id=draft.chat_id, parts=tuple(ids) if len(ids) > 1 else (), media=media)
+        """Send a draft. A receipt for the mark of a single message settles a send whose answer was lost."""
+        parts = parts_of(draft, self._texts(draft), everywhere=(PREVIEW,))
+        mark = {"biz_opaque_callback_data": marked(self.context.instance_id, draft.client_id)} if len(parts) == 1 else {}
+
+        async def send(part: Draft, number: int) -> SentMessage:
+            message_id, media = await self._send_one(part, mark)
+            return SentMessage(id=message_id, at=datetime.now(UTC), chat_id=draft.chat_id, media=media)
+
+        return await send_parts(parts, send)
 
     async def _send_one(self, draft: Draft, mark: Json) -> tuple[str, tuple[Media, ...]]:
         with self._watched():
             body = await message_of(self._graph, self._settings.phone_number_id, draft) | mark
             message_id = id_in(await self._graph.post(self._messages, body, sends=True), "messages", 0, "id")
-        self._answered.put(message_id, True)
+        self._answered.add(message_id)
         upload = draft.upload
         if upload is None:
             return message_id, ()
@@ -172,7 +166,7 @@ class WhatsAppOfficialProvider(MetaProvider):
     async def _after(self, events: Sequence[Event]) -> None:
         for event in events:
             if isinstance(event, MessageReceived) and not event.message.outgoing:
-                self._last_incoming.put(event.message.chat_id, event.message.id)
+                self._last_incoming[event.message.chat_id] = event.message.id
             if isinstance(event, ChatMigrated):
                 self._inbound.people.merged(event.old_id)
 

@@ -35,14 +35,14 @@ async def test_a_long_text_goes_out_in_parts_and_is_one_message_of_ours(station:
     bodies = [call.body for call in station.discord.calls_of("create_message")]
     assert "\n\n".join(body["content"] for body in bodies).replace("\\", "") == text
     assert all(len(body["content"]) <= 2000 for body in bodies)
-    assert ["message_reference" in body for body in bodies] == [True, *[False] * (len(bodies) - 1)]
+    assert all("message_reference" in body for body in bodies)
     assert ["components" in body for body in bodies] == [*[False] * (len(bodies) - 1), True]
     assert not any("split" in body for body in bodies)
     assert len(made.parts) == len({body["nonce"] for body in bodies}) == len(bodies) > 1
     station.world.write(station.general, station.ann, "thanks")
     await station.inbox.message("thanks")
     told = [event.message for event in station.inbox.events if isinstance(event, MessageReceived)]
-    assert [message.id for message in told if message.outgoing] == [made.id]
+    assert not any(message.outgoing for message in told)
 
 
 async def test_a_text_of_too_many_parts_is_refused(station: Station) -> None:

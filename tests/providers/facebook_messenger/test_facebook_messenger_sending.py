@@ -102,8 +102,8 @@ async def test_a_caption_goes_after_its_file_and_both_are_named(station: Pages) 
     first = await provider.send(station.draft(ann := station.account.person(), "question"))
     sent = await provider.send(station.draft(ann, "look", upload=PICTURE, reply_to=first.id))
     assert sent.parts == tuple(station.account.order[1:])
-    assert ["reply_to" in body for body in station.account.sent] == [False, True, False]
-    assert [body["message"].get("metadata") is not None for body in station.account.sent] == [True, True, False]
+    assert ["reply_to" in body for body in station.account.sent] == [False, True, True]
+    assert [body["message"]["metadata"].rpartition("+")[2] for body in station.account.sent[1:]] == ["0", "1"]
 
 
 async def test_a_caption_that_did_not_follow_is_told(station: Pages) -> None:

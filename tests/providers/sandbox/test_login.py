@@ -91,9 +91,9 @@ async def test_a_pairing_code_expires(sandbox: Sandbox) -> None:
     provider, inbox = await sandbox.start(**WITH_PAGE)
     code = await provider.request_pairing_code("+15550100")
     sandbox.clock.go_on(180)
-    assert provider._running is not None
+    assert provider._connection is not None
     with pytest.raises(Forbidden, match="No pairing code is valid now"):
-        provider._running.login.pair(code)
+        provider._connection.login.pair(code)
     await inbox.wait(StateChanged, lambda event: event.qr is not None and event.qr.sequence == 2 and event.pairing_code is None)
 
 
@@ -183,7 +183,7 @@ def test_settings_that_could_never_work_are_refused() -> None:
 
 async def test_a_code_is_right_or_wrong_whatever_characters_it_has(sandbox: Sandbox) -> None:
     provider, _ = await sandbox.start(**WITH_PAGE)
-    running = provider._running
+    running = provider._connection
     assert running is not None
     with pytest.raises(Forbidden):
         running.login.pair("ÄÖÜ-\ud83d")

@@ -123,7 +123,7 @@ async def test_a_stop_right_after_the_start_frees_the_port_too(sandbox: Sandbox)
     provider = SandboxProvider(SandboxSettings(page_port=port), sandbox.context)
     inbox = Inbox()
     await provider.start(inbox.deliver)
-    kept_from_the_garbage_collector = provider._running
+    kept_from_the_garbage_collector = provider._connection
     await provider.stop()
     assert kept_from_the_garbage_collector is not None
     with socket.create_server(("127.0.0.1", port)):

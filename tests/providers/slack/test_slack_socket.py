@@ -1,6 +1,5 @@
 """Events over Socket Mode: when an envelope is acknowledged, and what a broken connection may not lose."""
 
-import asyncio
 import logging
 from dataclasses import replace
 from typing import Any
@@ -9,8 +8,8 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
-from providers.base import Provider
 from providers.models import InstanceState, MessageEdited, MessageReceived, Need, StateChanged
+from providers.slack.provider import SlackProvider
 from tests.providers.harness import PATIENCE, Inbox
 from tests.providers.slack.conftest import QUICK, Station
 from tests.standins.slack_api.workspace import BOT, TEAM
@@ -271,9 +270,8 @@ async def test_a_wrong_token_becomes_a_state_with_slacks_words(station: Station,
         await ended(provider)
 
 
-async def ended(provider: Provider) -> None:
-    task = getattr(provider, "_task")  # noqa: B009
-    await asyncio.wait([task])
+async def ended(provider: SlackProvider) -> None:
+    await provider._background.ended()
 
 
 async def test_a_missing_scope_is_named(station: Station) -> None:

@@ -1,6 +1,5 @@
 """How the connection begins, breaks and heals, and when an update is confirmed."""
 
-import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -61,9 +60,8 @@ async def test_a_token_revoked_on_the_way_is_an_error(station: Station) -> None:
     del station.telegram.bots[station.bot.token]
     station.bot.user_writes(station.bot.person(), "the last update")
     assert (await reason(station.inbox, "Unauthorized", InstanceState.ERROR)).needs is Need.TOKEN
-    assert provider._task is not None
     with anyio.fail_after(PATIENCE):
-        await asyncio.wait([provider._task])
+        await provider._background.ended()
 
 
 async def test_asks_for_every_kind_of_update_by_name(station: Station) -> None:

@@ -1,0 +1,1 @@
+"""The parts that every messenger is made of, one small module each."""
