@@ -1,4 +1,4 @@
-"""The port: what mcp_messenger asks of a messenger."""
+"""The provider port: what the application asks of a messenger."""
 
 import ssl
 from abc import ABC, abstractmethod
@@ -35,19 +35,21 @@ from providers.models import (
 )
 
 Deliver = Callable[[Sequence[Event]], Awaitable[None]]
-"""Returns when the events are durable, all or none; only then may the provider confirm them to the platform."""
+"""Take events, and return when all of them are durable; only then may the provider confirm them to the platform. Raises where none or
+only some are: the same events are delivered again then, and none is stored twice."""
 
 
 class Settings(BaseModel):
-    """What an instance of this messenger is set up with. Fields typed SecretStr are kept encrypted."""
+    """The settings of an instance of this messenger. Fields typed SecretStr are stored encrypted."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     admin_fields: ClassVar[frozenset[str]] = frozenset()
-    """What only the administrator may set: addresses that this server itself would call."""
+    """Fields that only the administrator may set: addresses that this server itself would call."""
 
     @classmethod
     def secret_fields(cls) -> frozenset[str]:
+        """Return the names of the fields that are stored encrypted."""
         return frozenset(name for name, field in cls.model_fields.items() if SecretStr in _union_members(field.annotation))
 
 
@@ -57,22 +59,22 @@ def _union_members(annotation: object) -> tuple[object, ...]:
 
 @dataclass(frozen=True)
 class ProviderContext:
-    """What a provider is given besides its settings."""
+    """The surroundings of a provider, besides its settings."""
 
     instance_id: str
     tls: ssl.SSLContext
     """One for the whole process: each costs 1.7 MB and 70 ms."""
     data_dir: Path
-    """A folder of the instance's own; it may not exist yet."""
+    """The folder of this instance alone; it may not exist yet."""
     public_url: str | None = None
     """Where the platform (or a person's browser) reaches this server, without a trailing slash."""
     heard_until: datetime | None = None
-    """When the newest message was written that is stored already; None where there is none, or nobody here knows."""
+    """The time of the newest stored message; None where there is none, or this process does not know."""
 
 
 @dataclass(frozen=True)
 class WebhookRequest:
-    """A call of the platform, untouched: signatures are over `body` as it came."""
+    """A call from the platform, unchanged: signatures are over `body` as it came."""
 
     method: str
     headers: Mapping[str, str]
@@ -83,6 +85,8 @@ class WebhookRequest:
 
 @dataclass(frozen=True)
 class WebhookReply:
+    """The answer to a call from the platform. Every status but 2xx makes most platforms bring it again."""
+
     status: int = 200
     body: str = ""
     content_type: str = "text/plain"
@@ -91,23 +95,26 @@ class WebhookReply:
 class Provider(ABC):
     """One account on one messenger.
 
-    Connection trouble is state, not an exception out of `start`. A method that is not overridden raises Unsupported, and
-    `capabilities` says so beforehand; a test holds the two together.
+    Trouble with the connection is a state, never an exception out of `start`. A method that is not overridden raises Unsupported, and
+    `capabilities` says so beforehand; a test compares the two. Every method that asks the platform may raise any MessengerError.
     """
 
     name: ClassVar[str]
+    """The messenger's name in addresses, settings and the store."""
     title: ClassVar[str]
+    """The messenger's name as people write it."""
     capabilities: ClassVar[frozenset[Capability]]
     limits: ClassVar[Limits]
     settings_type: ClassVar[type[Settings]]
     default_runtime: ClassVar[str] = "process"
-    """Where an instance runs when nobody says: "docker" for one that brings a browser, say, where a Docker engine is."""
+    """The runtime of an instance that names none: "docker" for a messenger that needs a browser, where there is a Docker engine."""
     image_stage: ClassVar[str] = "runtime"
-    """The stage of the Dockerfile that has what it needs in a container."""
+    """The stage of the Dockerfile that holds everything the messenger needs in a container."""
     passed_on: ClassVar[tuple[str, ...]] = ()
-    """Variables of the manager's environment that its containers are given too. No secrets: an engine shows them."""
+    """Environment variables of the manager that its containers get, too. No secrets: an engine shows them."""
 
     def __init__(self, settings: Settings, context: ProviderContext) -> None:
+        """Make a provider that does nothing yet."""
         self.context = context
 
     @abstractmethod
@@ -121,14 +128,14 @@ class Provider(ABC):
     @property
     @abstractmethod
     def state(self) -> StateChanged:
-        """The state last delivered, or about to be."""
+        """The state that was delivered last, or is about to be."""
 
     @abstractmethod
     async def send(self, draft: Draft) -> SentMessage:
         """Send one draft that `check` accepted. Any MessengerError may be raised; Unreachable tells whether it may have gone out."""
 
     def check(self, draft: Draft) -> None:
-        """Refuse what the platform is known to refuse, without asking it."""
+        """Raise Unsupported or InvalidRequest for a draft that the platform is known to refuse, without asking it."""
         needed = {
             Capability.REPLY: draft.reply_to is not None,
             Capability.THREADS: draft.thread_id is not None,
@@ -146,6 +153,7 @@ class Provider(ABC):
         self.check_lengths(draft)
 
     def check_lengths(self, draft: Draft) -> None:
+        """Raise InvalidRequest for a text, caption or file that is longer than the platform takes."""
         limit = self.limits.max_text if draft.upload is None else self.limits.max_caption
         length = self.limits.text_unit.length(draft.text)
         if limit is not None and length > limit:
@@ -164,6 +172,7 @@ class Provider(ABC):
             raise InvalidRequest(f"The file has {size} bytes; {self.title} takes {limit} for {kind}.", hint="Send a smaller file, or a link to it.")
 
     def require(self, capability: Capability) -> None:
+        """Raise Unsupported where the messenger has no such capability."""
         if capability not in self.capabilities:
             self._unsupported(capability)
 
@@ -172,7 +181,7 @@ class Provider(ABC):
 
     @classmethod
     def address(cls, to: str) -> str:
-        """The platform's id of the chat that a person means by `to`, such as a bare phone number; `to` itself where that is all there is to know."""
+        """Return the platform's id of the chat that a person means by `to`, such as a bare phone number; `to` itself where nothing more is known."""
         return to
 
     @classmethod
@@ -185,52 +194,64 @@ class Provider(ABC):
         return Address(chat_id=self.address(to))
 
     async def account(self) -> Account:
-        """Who we are there. Raises LoggedOut when nobody is logged in."""
+        """Return who the instance is on the platform. Raises LoggedOut where nobody is logged in."""
         if self.state.account is None:
             raise LoggedOut(f"Nobody is logged in on this {self.title} instance.", hint="get_auth_status says what it needs.")
         return self.state.account
 
     async def list_chats(self) -> Sequence[Chat]:
+        """Return the chats that the platform lists for this account."""
         self._unsupported(Capability.CHATS)
 
     async def list_contacts(self) -> Sequence[Contact]:
+        """Return the people that the platform lists for this account."""
         self._unsupported(Capability.CONTACTS)
 
     async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
-        """Older messages from the platform, newest first, those before the message `before`."""
+        """Return at most `limit` messages of a chat from the platform, newest first: those before the message `before`, or the newest.
+
+        Raises NotFound where the platform does not know the chat or the message.
+        """
         self._unsupported(Capability.HISTORY)
 
     async def edit(self, chat_id: str, message_id: str, text: str, format: TextFormat) -> None:
+        """Replace the text, or the caption, of a message that this account sent."""
         self._unsupported(Capability.EDIT)
 
     async def delete(self, chat_id: str, message_id: str) -> None:
-        """Delete for everyone."""
+        """Delete a message for everyone in the chat."""
         self._unsupported(Capability.DELETE)
 
     async def react(self, chat_id: str, message_id: str, emoji: str | None) -> None:
-        """Our reaction to a message; None takes it back."""
+        """Set this account's reaction to a message; None takes it back."""
         self._unsupported(Capability.REACT)
 
     async def set_typing(self, chat_id: str, typing: bool) -> None:
+        """Show that this account is typing, or no longer."""
         self._unsupported(Capability.TYPING)
 
     async def mark_read(self, chat_id: str, message_id: str) -> None:
-        """Everything in the chat up to this message."""
+        """Mark everything in the chat up to this message as read."""
         self._unsupported(Capability.MARK_READ)
 
     async def download(self, media: Media) -> Download:
+        """Return a file. Raises NotFound where the platform does not have it any more, InvalidRequest where it is too large."""
         self._unsupported(Capability.DOWNLOAD)
 
     async def list_groups(self) -> Sequence[Group]:
+        """Return the groups that this account is in."""
         self._unsupported(Capability.GROUPS)
 
     async def create_group(self, title: str, participants: Sequence[str]) -> GroupChange:
+        """Make a group, and return it with what became of each participant."""
         self._unsupported(Capability.GROUPS)
 
     async def add_participants(self, group_id: str, participants: Sequence[str]) -> GroupChange:
+        """Add people to a group, and return it with what became of each."""
         self._unsupported(Capability.GROUPS)
 
     async def remove_participants(self, group_id: str, participants: Sequence[str]) -> GroupChange:
+        """Remove people from a group, and return it with what became of each."""
         self._unsupported(Capability.GROUPS)
 
     async def set_admin(self, group_id: str, participants: Sequence[str], admin: bool) -> GroupChange:
@@ -238,30 +259,33 @@ class Provider(ABC):
         self._unsupported(Capability.GROUP_ADMIN)
 
     async def update_group(self, group_id: str, title: str | None, description: str | None) -> Group:
-        """Change what is not None; the group as it is then."""
+        """Change title or description where it is not None, and return the group."""
         self._unsupported(Capability.GROUP_ADMIN)
 
     async def invite_link(self, group_id: str) -> str:
-        """Whoever has it may join the group."""
+        """Return a link by which anybody may join the group."""
         self._unsupported(Capability.GROUP_ADMIN)
 
     async def leave_group(self, group_id: str) -> None:
+        """Leave a group."""
         self._unsupported(Capability.GROUP_ADMIN)
 
     async def list_templates(self) -> Sequence[Template]:
-        """Those that the platform has approved, or looks at."""
+        """Return the templates that the platform has approved or is reviewing."""
         self._unsupported(Capability.TEMPLATES)
 
     async def sending_budget(self) -> SendingBudget:
+        """Return how many chats may be opened with people who never wrote."""
         self._unsupported(Capability.SENDING_BUDGET)
 
     async def request_pairing_code(self, phone: str) -> str:
+        """Return a code that a person types on the phone with this number to log in."""
         self._unsupported(Capability.PAIRING_CODE)
 
     async def logout(self) -> None:
-        """Throw the login away on both sides."""
+        """Remove the login on both sides."""
         self._unsupported(Capability.LOGOUT)
 
     async def receive_webhook(self, request: WebhookRequest) -> WebhookReply:
-        """Verify, deliver, then answer; the platform is told 200 only for what is durable."""
+        """Verify a call, deliver its events, then answer: with 200 only where they are durable. Raises what `deliver` raises."""
         self._unsupported(Capability.WEBHOOK)

@@ -1,4 +1,4 @@
-"""What can go wrong between us and a messenger.
+"""The errors between this server and a messenger.
 
 MessengerError
 +-- Rejected              the platform (or we, knowing its rules) said no; the same call will fail again
@@ -19,8 +19,10 @@ class MessengerError(Exception):
     """Something went wrong with the messenger."""
 
     code: ClassVar[str] = "messenger_error"
+    """The kind of error, as programs read it."""
 
     def __init__(self, detail: str = "", *, hint: str | None = None) -> None:
+        """Make an error of one or more sentences (the class's own where there are none), and the next step that its reader can take."""
         super().__init__(detail or (type(self).__doc__ or "").strip())
         self.detail = str(self)
         self.hint = hint
@@ -38,6 +40,7 @@ class Unsupported(Rejected):
     code = "unsupported"
 
     def __init__(self, provider: str, capability: str, *, hint: str | None = None) -> None:
+        """Make an error that names the provider and the missing capability."""
         super().__init__(f"{provider} cannot do this: {capability}.", hint=hint or "get_instance lists the capabilities of the instance.")
         self.provider = provider
         self.capability = capability
@@ -79,6 +82,7 @@ class RateLimited(MessengerError):
     code = "rate_limited"
 
     def __init__(self, retry_after: float, detail: str = "") -> None:
+        """Make an error that asks for `retry_after` seconds of patience."""
         super().__init__(detail or f"The messenger asks to wait {retry_after:g} s.", hint=f"Try again in {retry_after:g} s.")
         self.retry_after = retry_after
 
@@ -89,5 +93,6 @@ class Unreachable(MessengerError):
     code = "unreachable"
 
     def __init__(self, detail: str = "", *, maybe_sent: bool, hint: str | None = None) -> None:
+        """Make an error that says whether the call may have taken effect all the same; such a call is never repeated by itself."""
         super().__init__(detail, hint=hint)
         self.maybe_sent = maybe_sent

@@ -1,4 +1,4 @@
-"""The nouns every messenger is translated into. Ids are the platform's own, opaque, as text."""
+"""The nouns that every messenger is translated into. Ids are the platform's, opaque, as text."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -10,12 +10,14 @@ from providers.text import Body, Line
 
 
 class Noun(BaseModel):
-    """Immutable, and strict about what it is made of."""
+    """The base of all: immutable, and strict about its fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
 
 
 class InstanceState(StrEnum):
+    """The state of an instance; `providers/states.py` says what can be done in which."""
+
     CREATED = "created"
     PROCESSING = "processing"
     STARTING = "starting"
@@ -29,7 +31,7 @@ class InstanceState(StrEnum):
 
 
 class Capability(StrEnum):
-    """What a messenger may be able to do beyond sending and receiving text."""
+    """An ability that a messenger may have beyond sending and receiving text."""
 
     REPLY = "reply"
     THREADS = "threads"
@@ -60,20 +62,21 @@ class Capability(StrEnum):
 
 
 class TextUnit(StrEnum):
-    """How a platform counts the length of a text."""
+    """The unit in which a platform counts the length of a text."""
 
     CHARACTERS = "characters"
     UTF16 = "utf16"
     BYTES = "bytes"
 
     def length(self, text: str) -> int:
+        """Return the length of a text in this unit. A lone surrogate counts as one UTF-16 unit and three bytes."""
         match self:
             case TextUnit.CHARACTERS:
                 return len(text)
             case TextUnit.UTF16:
-                return len(text.encode("utf-16-le")) // 2
+                return len(text.encode("utf-16-le", "surrogatepass")) // 2
             case TextUnit.BYTES:
-                return len(text.encode())
+                return len(text.encode(errors="surrogatepass"))
 
 
 class Rate(Noun):
@@ -101,6 +104,8 @@ class Limits(Noun):
 
 
 class ChatKind(StrEnum):
+    """Who may be in a chat."""
+
     PRIVATE = "private"
     GROUP = "group"
     CHANNEL = "channel"
@@ -128,6 +133,8 @@ class Address(Noun):
 
 
 class Contact(Noun):
+    """A person or a bot, as the platform shows them to this account."""
+
     id: str
     name: Line = ""
     username: Line | None = None
@@ -136,7 +143,7 @@ class Contact(Noun):
 
 
 class Account(Noun):
-    """Who the instance is on the platform."""
+    """The identity of the instance on the platform."""
 
     id: str
     name: Line = ""
@@ -145,6 +152,8 @@ class Account(Noun):
 
 
 class MediaKind(StrEnum):
+    """How a file is shown."""
+
     IMAGE = "image"
     VIDEO = "video"
     AUDIO = "audio"
@@ -154,7 +163,7 @@ class MediaKind(StrEnum):
 
 
 class Media(Noun):
-    """A file in a message. `ref` is what the provider needs to download it; never shown to callers."""
+    """A file in a message. `size` is in bytes, `duration` in seconds; `ref` lets the provider download it and is never shown to callers."""
 
     kind: MediaKind
     ref: str
@@ -165,19 +174,23 @@ class Media(Noun):
 
 
 class Location(Noun):
+    """A place, in degrees (WGS 84)."""
+
     latitude: float = Field(ge=-90, le=90)
     longitude: float = Field(ge=-180, le=180)
     name: Line | None = None
 
 
 class Poll(Noun):
+    """A question with options; `multiple` allows several answers."""
+
     question: Body
     options: tuple[Body, ...] = Field(min_length=2)
     multiple: bool = False
 
 
 class Choice(Noun):
-    """What the other side may pick with a tap. Its id comes back as `Message.chosen`."""
+    """An answer that the other side may pick with a tap. Its id comes back as `Message.chosen`."""
 
     id: str = Field(min_length=1, max_length=200)
     title: Line = Field(min_length=1)
@@ -196,7 +209,8 @@ class Template(Noun):
 
 
 class SendingBudget(Noun):
-    """How many chats may be begun with people who never wrote. It is our own caution: platforms block who writes to many strangers."""
+    """The number of chats that may be opened with people who never wrote. Our caution, not a platform's rule: accounts that write to
+    many strangers get blocked."""
 
     begun: int
     """In the last 24 hours."""
@@ -220,6 +234,8 @@ class TemplateUse(Noun):
 
 
 class MessageKind(StrEnum):
+    """What a message mainly is."""
+
     TEXT = "text"
     MEDIA = "media"
     LOCATION = "location"
@@ -230,6 +246,8 @@ class MessageKind(StrEnum):
 
 
 class TextFormat(StrEnum):
+    """How a text is marked up."""
+
     PLAIN = "plain"
     MARKDOWN = "markdown"
     HTML = "html"
@@ -255,7 +273,7 @@ class Quoted(Noun):
 
 
 class Message(Noun):
-    """One message as the platform told it.
+    """One message as the platform delivered it.
 
     `id` is unique within the instance: a provider whose platform numbers messages by chat puts the chat into it.
     """
@@ -317,7 +335,7 @@ class Draft(Noun):
     mass_mentions: bool = False
     """Whether `@everyone`, `@channel`, roles and the like in `text` alarm the people they name; otherwise they are made inert."""
     extra: dict[str, Any] = Field(default_factory=dict)
-    """The platform's own fields, passed through unread (Telegram's `parse_mode`, Slack's `blocks`)."""
+    """The platform's fields of the call that sends (Telegram's `parse_mode`, Slack's `blocks`), and `split`, which is ours."""
 
 
 class SentMessage(Noun):
@@ -336,6 +354,8 @@ class SentMessage(Noun):
 
 
 class QrCode(Noun):
+    """A code that a person scans to log in. `content` is a login in itself: show it to nobody else."""
+
     content: str = Field(repr=False)
     sequence: int
     issued_at: datetime
@@ -343,7 +363,7 @@ class QrCode(Noun):
 
 
 class Need(StrEnum):
-    """What an instance waits for from a person."""
+    """The thing that an instance needs from a person."""
 
     NOTHING = "nothing"
     QR = "qr"
@@ -381,6 +401,8 @@ class MessageEdited(Noun):
 
 
 class MessageDeleted(Noun):
+    """A message was deleted for everyone."""
+
     type: Literal["message_deleted"] = "message_deleted"
     chat_id: str
     message_id: str
@@ -413,6 +435,8 @@ class PollVoted(Noun):
 
 
 class ReceiptStatus(StrEnum):
+    """How far a message of ours got."""
+
     SENT = "sent"
     DELIVERED = "delivered"
     READ = "read"
@@ -492,7 +516,7 @@ Event = Annotated[
 
 
 class ParticipantResult(Noun):
-    """What became of one person in a change of a group."""
+    """The outcome for one person in a change of a group; `reason` says why it is not `ok`."""
 
     id: str
     ok: bool
@@ -500,6 +524,8 @@ class ParticipantResult(Noun):
 
 
 class Group(Noun):
+    """A group and its members, as far as the platform shows them; `admins` are ids of participants."""
+
     id: str
     title: Line
     participants: tuple[Contact, ...] = ()
@@ -509,11 +535,15 @@ class Group(Noun):
 
 
 class GroupChange(Noun):
+    """A group after a change, and the outcome for each person."""
+
     group: Group
     results: tuple[ParticipantResult, ...] = ()
 
 
 class Download(Noun):
+    """A file, whole."""
+
     content: bytes = Field(repr=False)
     mime: Line
     name: Line

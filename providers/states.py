@@ -1,4 +1,4 @@
-"""What can be done in which state of an instance."""
+"""Sets of the states of an instance, by what can be done in them."""
 
 from providers.models import Capability, InstanceState
 
@@ -7,9 +7,11 @@ WORKING = frozenset({InstanceState.READY, InstanceState.DEGRADED})
 COMING = frozenset({InstanceState.PROCESSING, InstanceState.STARTING, InstanceState.AUTHENTICATED})
 """States in which a send is kept until the instance is ready."""
 LOGGING_IN = frozenset({InstanceState.QR_READY})
+"""States in which a person can log in by a code."""
 TROUBLE = frozenset({InstanceState.ERROR, InstanceState.DEGRADED, InstanceState.LOGGED_OUT})
+"""States in which somebody should look at the instance."""
 
 
 def states_for(capability: Capability) -> frozenset[InstanceState]:
-    """Those in which the platform can be asked for it."""
+    """Return the states in which the platform can be asked for a capability."""
     return LOGGING_IN if capability is Capability.PAIRING_CODE else WORKING

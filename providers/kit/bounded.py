@@ -5,6 +5,8 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Any, Generic, TypeVar, overload
 
+from providers.kit.json import is_too_deep
+
 K = TypeVar("K")
 V = TypeVar("V")
 D = TypeVar("D")
@@ -83,6 +85,8 @@ class BoundedSet(Generic[K]):
 
 
 def bounded_raw(raw: dict[str, Any], *kept: str) -> dict[str, Any]:
-    """Return a platform's payload as it came where it is of at most 64 KiB, else only its fields `kept` and its size."""
+    """Return a platform's payload as it came where it is of at most 64 KiB and not too deep, else its fields `kept` and its size."""
+    if is_too_deep(raw):
+        return {**{name: raw.get(name) for name in kept}, "left_out": "nested too deeply"}
     size = len(json.dumps(raw))
     return raw if size <= _RAW_MAX else {**{name: raw.get(name) for name in kept}, "left_out": f"{size} bytes"}

@@ -1,15 +1,39 @@
 """JSON as it comes from outside: any shape, any depth."""
 
 import json
+from collections.abc import Iterable
 from typing import Any, cast
 
 Json = dict[str, Any]
 
+DEPTH_MAX = 100
+"""No platform nests its objects that deeply, and what is nested deeper than 255 could not be written down again."""
+
 
 def object_in(body: bytes | str) -> Json | None:
-    """Return the JSON object in a body; None where it is something else, or nested too deeply for Python to read."""
+    """Return the JSON object in a body; None where it is something else, or nested deeper than `DEPTH_MAX`."""
     try:
         found: object = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    return cast("Json", found) if isinstance(found, dict) else None
+    return cast("Json", found) if isinstance(found, dict) and not is_too_deep(found) else None
+
+
+def is_too_deep(value: object) -> bool:
+    """Return whether objects and lists are nested deeper than `DEPTH_MAX`."""
+    level: list[object] = [value]
+    for _ in range(DEPTH_MAX):
+        level = [inner for one in level for inner in _inside(one)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: object) -> Iterable[object]:
+    """Return the objects and lists that an object or a list holds."""
+    held: Iterable[object] = ()
+    if isinstance(value, dict):
+        held = cast("Json", value).values()
+    elif isinstance(value, list):
+        held = cast("list[object]", value)
+    return [one for one in held if isinstance(one, dict | list)]

@@ -4,6 +4,7 @@ A messenger's test module defines a fixture `harness`, which returns a `Harness`
 `ProviderContract`. What the messenger does not declare in `capabilities` is skipped, or tested to be refused.
 """
 
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -28,10 +29,12 @@ from providers.models import (
     Poll,
     ReactionChanged,
     ReceiptChanged,
+    StateChanged,
     TemplateUse,
     TextFormat,
 )
-from tests.providers.harness import PICTURE, PNG, Harness, Inbox, Running, run
+from tests.providers.harness import PICTURE, PNG, Harness, Inbox, Running, Seen, run
+from tests.standins.socks import socks_proxy
 
 METHODS: dict[str, Capability] = {
     "list_chats": Capability.CHATS,
@@ -329,6 +332,79 @@ class ProviderContract:
         budget = await running.provider.sending_budget()
         assert 0 <= budget.begun <= budget.allowed <= budget.allowed_after_warm_up
         assert (budget.locked_until, budget.next_at) == (None, None)
+
+    async def test_refuses_a_field_of_extra_that_it_does_not_know_and_names_it(self, harness: Harness) -> None:
+        with pytest.raises(InvalidRequest, match="unheard_of"):
+            harness.create().check(Draft(client_id="1", chat_id=harness.chat_id, text="hello", extra={"unheard_of": True}))
+
+    async def test_reports_each_state_once(self, running: Running) -> None:
+        for number in range(3):
+            await running.harness.write(f"state {number}")
+            await running.inbox.message(f"state {number}")
+        told = [event for event in running.inbox.events if isinstance(event, StateChanged)]
+        assert all(one != later for one, later in itertools.pairwise(told))
+
+    async def test_delivers_until_it_is_taken(self, running: Running) -> None:
+        running.inbox.refuse(3)
+        await running.harness.write("again and again")
+        event = await running.inbox.message("again and again")
+        assert running.inbox.refused.count(event) == 3
+
+    async def test_splits_a_long_text_into_parts_that_all_reply_and_keep_their_code(self, running: Running) -> None:
+        running.need(Capability.REPLY)
+        question = await running.harness.write("tell me everything")
+        await running.inbox.message("tell me everything")
+        parts = await self._split(running, reply_to=question)
+        assert [part.reply_to for part in parts] == [question] * 3
+
+    async def test_splits_a_long_text_into_parts_that_all_stay_in_the_thread(self, running: Running) -> None:
+        running.need(Capability.THREADS)
+        thread = await running.harness.thread()
+        parts = await self._split(running, thread_id=thread)
+        assert [part.thread_id for part in parts] == [thread] * 3
+
+    async def _split(self, running: Running, **fields: object) -> list[Seen]:
+        """Send a text with a code block that goes over three messages. Return them as the platform holds them."""
+        line = "a line of code 0123456789\n"
+        lines = running.provider.limits.max_text * 9 // 4 // len(line)
+        has_format = Capability.FORMATTING in running.provider.capabilities
+        draft = running.draft(
+            f"Before.\n\n```python\n{line * lines}```\n\nAfter.", format="markdown" if has_format else "plain", extra={"split": True}, **fields
+        )
+        running.provider.check(draft)
+        sent = await running.provider.send(draft)
+        assert sent.id == sent.parts[0]
+        parts = [await running.harness.seen(part) for part in sent.parts]
+        assert sum(part.text.count(line.strip()) for part in parts) == lines
+        assert all(part.text.count("```") % 2 == 0 for part in parts)
+        return parts
+
+    async def test_goes_out_through_the_socks_proxy_of_the_environment(self, harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+        if not harness.reaches_out:
+            pytest.skip("no connection of its own")
+        async with socks_proxy() as proxy:
+            for name in ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+                monkeypatch.delenv(name, raising=False)
+            monkeypatch.setenv("ALL_PROXY", proxy.url)
+            inbox = Inbox()
+            provider = await run(harness, inbox)
+            sent = await provider.send(Draft(client_id="1", chat_id=harness.chat_id, text="by way of the proxy"))
+            assert (await harness.seen(sent.id)).text == "by way of the proxy"
+            assert proxy.targets
+            await provider.stop()
+
+    async def test_a_proxy_that_cannot_be_used_is_a_state_that_names_it(self, harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+        if not harness.reaches_out:
+            pytest.skip("no connection of its own")
+        for name in ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("ALL_PROXY", "socks4://127.0.0.1:9")
+        provider, inbox = harness.create(), Inbox()
+        await provider.start(inbox.deliver)
+        state = await inbox.state(InstanceState.ERROR)
+        assert "ALL_PROXY" in (state.reason or "")
+        assert "SOCKS5" in (state.reason or "")
+        await provider.stop()
 
     async def test_writes_in_a_thread(self, running: Running) -> None:
         running.need(Capability.THREADS)

@@ -49,7 +49,10 @@ class Harness(ABC):
     """Who writes in it."""
     unknown_chat_id: str = "no-such-chat"
     reports: ClassVar[frozenset[type[Event]]] = frozenset()
-    """Which acts of the other side the platform tells: MessageEdited, MessageDeleted, ReactionChanged, ReceiptChanged."""
+    """Which acts of the other side the platform reports: MessageEdited, MessageDeleted, ReactionChanged, ReceiptChanged."""
+
+    reaches_out: ClassVar[bool] = True
+    """Whether the provider itself opens connections to the platform."""
 
     @abstractmethod
     def create(self) -> Provider:

@@ -107,9 +107,13 @@ def test_bounded_memories_forget_the_oldest() -> None:
 def test_a_payload_without_bounds_is_not_kept() -> None:
     assert bounded_raw({"id": 1, "text": "x"}, "id") == {"id": 1, "text": "x"}
     assert bounded_raw({"id": 1, "text": "x" * 70_000}, "id")["left_out"].endswith("bytes")
+    deep: list[object] = []
+    for _ in range(300):
+        deep = [deep]
+    assert bounded_raw({"id": 1, "deep": deep}, "id") == {"id": 1, "left_out": "nested too deeply"}
 
 
-@pytest.mark.parametrize("body", [b"", b"[1]", b"null", b"\xff", b'{"a": ' + b"[" * 200_000 + b"]" * 200_000 + b"}"])
+@pytest.mark.parametrize("body", [b"", b"[1]", b"null", b"\xff", *(b'{"a": ' + b"[" * deep + b"]" * deep + b"}" for deep in (300, 200_000))])
 def test_what_is_no_object_is_none(body: bytes) -> None:
     assert object_in(body) is None
 

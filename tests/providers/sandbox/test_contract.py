@@ -20,6 +20,7 @@ from tests.providers.harness import Harness, Seen
 class SandboxHarness(Harness):
     chat_id = "ann"
     person_id = "ann"
+    reaches_out = False
     reports = frozenset({MessageEdited, MessageDeleted, ReactionChanged, ReceiptChanged})
 
     def __init__(self, context: ProviderContext) -> None:

@@ -124,7 +124,10 @@ async def test_without_a_secret_nothing_is_taken(station: Station) -> None:
     assert (await provider.receive_webhook(station.slack.signed(written(station, "over the socket")))).status == 401
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[]", b"null", b'"text"', b"{}", b"[" * 100_000])
+DEEP = b'{"event": ' + b"[" * 300 + b"]" * 300 + b"}"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[]", b"null", b'"text"', b"{}", b"[" * 100_000, DEEP])
 async def test_refuses_what_is_no_event(station: Station, body: bytes) -> None:
     provider = await running(station)
     assert (await provider.receive_webhook(station.slack.signed_body(body, "application/json"))).status == 400

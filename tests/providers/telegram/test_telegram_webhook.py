@@ -102,7 +102,10 @@ async def test_refuses_a_wrong_secret(station: Station, secret: str | None) -> N
     assert station.inbox.events == known
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[]", b"null", b'"text"', b"{}"])
+DEEP = b'{"update_id": ' + b"[" * 300 + b"]" * 300 + b"}"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"\xff\xfe", b"[]", b"null", b'"text"', b"{}", DEEP, b"[" * 200_000])
 async def test_refuses_what_is_no_update(station: Station, body: bytes) -> None:
     provider = await station.ready(PUBLIC, mode="webhook")
     station.bot.user_writes(station.bot.person(), "hello")

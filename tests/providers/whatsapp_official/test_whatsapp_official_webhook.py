@@ -64,7 +64,18 @@ async def test_the_signature_is_over_the_body_as_it_came(station: Numbers) -> No
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"\xff\xfe", b"[]", b"null", b'{"object": "page", "entry": []}', b'{"object": "whatsapp_business_account"}']
+    "body",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"[]",
+        b"null",
+        b'{"object": "page", "entry": []}',
+        b'{"object": "whatsapp_business_account"}',
+        b'{"object": "whatsapp_business_account", "entry": ' + b"[" * 300 + b"]" * 300 + b"}",
+        b'{"object": "whatsapp_business_account", "entry": ' + b"[" * 200_000 + b"]" * 200_000 + b"}",
+    ],
 )
 async def test_refuses_what_is_no_delivery(station: Numbers, body: bytes) -> None:
     provider = await station.start()

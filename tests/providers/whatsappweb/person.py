@@ -25,6 +25,7 @@ async def log_in(provider: WhatsAppWebProvider, account: Account) -> None:
 
 
 class WhatsAppHarness(Harness):
+    reaches_out = False
     reports = frozenset({MessageEdited, MessageDeleted, ReactionChanged, ReceiptChanged})
 
     def __init__(self, station: Station, agent: Account, ann: Account) -> None:
