@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from providers.base import Deliver, ProviderContext, Settings
 from providers.discord.attachments import attachments_of, file_ref
-from providers.discord.bookmarks import Bookmarks
 from providers.discord.choices import check_choices
 from providers.discord.client import DiscordClient, WrongCalls
 from providers.discord.connection import Connection, Timing
@@ -32,6 +31,7 @@ from providers.discord.outbound import (
     rendered,
     send_draft,
 )
+from providers.discord.position import Position
 from providers.discord.reactions import emoji_for_path, emoji_text
 from providers.discord.receiver import Receiver
 from providers.discord.settings import DiscordSettings
@@ -124,8 +124,8 @@ class DiscordProvider(ConnectedProvider[Connection]):
     def _connect(self, deliver: Deliver) -> Connection:
         proxy_for(self._settings.base_url)
         client, directory = self._open()
-        bookmarks = Bookmarks(self.context.data_dir / "read.json", self.context.heard_until)
-        receiver = Receiver(client, deliver, directory, bookmarks, self._timing.pauses, self._timing.catching)
+        position = Position(self.context.data_dir / "read.json", self.context.heard_until)
+        receiver = Receiver(client, deliver, directory, position, self._timing.pauses, self._timing.catching)
 
         def make_translator(me: Account) -> Translator:
             return Translator(me, directory, self._nonces, self._own_edits)

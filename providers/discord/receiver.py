@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from providers.base import Deliver
-from providers.discord.bookmarks import Bookmarks
 from providers.discord.choices import chosen
 from providers.discord.client import DiscordClient
 from providers.discord.directory import Directory
 from providers.discord.errors import TROUBLE, from_discord, words_of
 from providers.discord.ids import message_ref
 from providers.discord.inbound import READ_BACK, Translator
+from providers.discord.position import Position
 from providers.errors import MessengerError, RateLimited, Rejected
 from providers.kit.bounded import BoundedSet
 from providers.kit.delivery import deliver_until_taken
@@ -53,21 +53,21 @@ class Catching:
 
 class Receiver:
     def __init__(
-        self, client: DiscordClient, deliver: Deliver, directory: Directory, bookmarks: Bookmarks, pauses: tuple[float, ...], catching: Catching
+        self, client: DiscordClient, deliver: Deliver, directory: Directory, position: Position, pauses: tuple[float, ...], catching: Catching
     ) -> None:
         self.translator: Translator | None = None
         """Set before the first event is put."""
         self._client = client
         self._deliver = deliver
         self._directory = directory
-        self._bookmarks = bookmarks
+        self._position = position
         self._pauses = pauses
         self._catching = catching
         self._waiting: asyncio.Queue[StateChanged | Told] = asyncio.Queue(_WAITING_MAX)
         self._caught_up: BoundedSet[str] = BoundedSet(_WAITING_MAX + catching.messages)
         """Messages that were read back, and may still come as events that waited meanwhile."""
         self._saved_at = 0.0
-        for channel, person in self._bookmarks.partners.items():
+        for channel, person in self._position.partners.items():
             directory.meet(channel, person)
 
     async def put(self, told: StateChanged | Told) -> None:
@@ -108,8 +108,8 @@ class Receiver:
 
     async def save(self) -> None:
         """Where we are, for the next start."""
-        if self._bookmarks.is_changed:
-            await asyncio.to_thread(self._bookmarks.save, dict(self._directory.partners.items()))
+        if self._position.is_changed:
+            await asyncio.to_thread(self._position.save, dict(self._directory.partners.items()))
 
     async def _hand_over(self, events: list[Event]) -> None:
         """Until they are taken; nothing later goes before."""
@@ -119,7 +119,7 @@ class Receiver:
         for event in events:
             if isinstance(event, MessageReceived):
                 channel, message = message_ref(event.message.id)
-                self._bookmarks.took(channel, int(message))
+                self._position.took(channel, int(message))
         now = asyncio.get_running_loop().time()
         if now - self._saved_at > _SAVE_SECONDS:
             self._saved_at = now
@@ -152,14 +152,14 @@ class Receiver:
                 await self._read_back(channel)
         elif self._directory.sees(data.get("id")) and not data.get("unavailable"):
             for channel in self._directory.add_guild(data):
-                self._bookmarks.begin(channel["id"], datetime.fromisoformat(data["joined_at"]))
-                if int(channel.get("last_message_id") or 0) > self._bookmarks.after(channel["id"]):
+                self._position.begin(channel["id"], datetime.fromisoformat(data["joined_at"]))
+                if int(channel.get("last_message_id") or 0) > self._position.after(channel["id"]):
                     await self._read_back(channel["id"])
 
     async def _read_back(self, channel: str) -> None:
         """What was written since we were last here, oldest first."""
         for _ in range(0, self._catching.messages, _PAGE):
-            params = {"after": str(self._bookmarks.after(channel)), "limit": str(_PAGE)}
+            params = {"after": str(self._position.after(channel)), "limit": str(_PAGE)}
             page: list[Json] | None = await self._surely(lambda params=params: self._page(channel, params))
             if not page:
                 return
@@ -167,7 +167,7 @@ class Receiver:
             self._caught_up.update(message["id"] for message in page)
             events = [event for message in page for event in await self._missed(message)]
             await self._hand_over(events)
-            self._bookmarks.took(channel, int(page[-1]["id"]))
+            self._position.took(channel, int(page[-1]["id"]))
             if len(page) < _PAGE:
                 return
         logger.warning("More than %s messages were missed in a channel; history has the rest.", self._catching.messages)

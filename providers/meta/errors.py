@@ -9,8 +9,7 @@ from typing import cast
 import httpx
 
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, NotFound, RateLimited, Rejected, Unreachable, WindowClosed
-from providers.kit.json import object_in
-from providers.meta.json import Json
+from providers.kit.json import Json, object_in
 from providers.text import clean_line
 
 LOOK_FIRST = "It may have taken effect; look before doing it again."

@@ -7,10 +7,10 @@ from pydantic import SecretStr
 
 from providers.base import ProviderContext, Settings
 from providers.errors import LoggedOut
+from providers.kit.json import Json
 from providers.meta.connection import Timing
-from providers.meta.echo import marked
-from providers.meta.json import Json
 from providers.meta.messaging.provider import MessagingProvider
+from providers.meta.nonce import marked
 from providers.meta.settings import GraphId, MetaSettings
 from providers.models import Account, Draft, Limits, Rate, SentMessage
 

@@ -6,8 +6,8 @@ from pydantic import SecretStr
 
 from providers.base import ProviderContext, Settings
 from providers.errors import InvalidRequest, LoggedOut
+from providers.kit.json import Json
 from providers.meta.connection import Timing
-from providers.meta.json import Json
 from providers.meta.messaging.outbound import ATTACHMENT
 from providers.meta.messaging.provider import MessagingProvider
 from providers.meta.settings import GraphId, MetaSettings

@@ -11,12 +11,12 @@ from pydantic import SecretStr
 from providers.base import Deliver, ProviderContext, WebhookReply, WebhookRequest
 from providers.errors import LoggedOut
 from providers.kit.background import ConnectedProvider
+from providers.kit.json import Json
 from providers.kit.parts import check_parts, is_split, texts_of
+from providers.meta.client import GraphClient
 from providers.meta.connection import Connection, Timing
-from providers.meta.graph import GraphClient
-from providers.meta.json import Json
 from providers.meta.settings import MetaSettings
-from providers.meta.webhooks import NO_SECRET, Webhook, entries_of, readable
+from providers.meta.webhook import NO_SECRET, Webhook, entries_of, readable
 from providers.models import Account, Draft, Event
 
 # WhatsApp takes about ten messages a minute to one person.

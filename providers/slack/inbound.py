@@ -24,7 +24,7 @@ from providers.slack.attachments import media_of, words_of
 from providers.slack.directory import Directory
 from providers.slack.emoji import emoji_of
 from providers.slack.ids import message_id, time_of
-from providers.slack.mrkdwn import from_mrkdwn, mentioned
+from providers.slack.markup import from_mrkdwn, mentioned
 from providers.slack.reactions import Reactions
 
 Json = dict[str, Any]

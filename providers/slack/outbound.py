@@ -15,7 +15,7 @@ from providers.slack.client import Json, SlackClient
 from providers.slack.errors import from_network, nothing_sent, slack_errors
 from providers.slack.ids import is_person, message_id, place_of, time_of
 from providers.slack.inbound import CHOICE, METADATA, nonce_of
-from providers.slack.mrkdwn import entities, literal, to_mrkdwn
+from providers.slack.markup import entities, literal, to_mrkdwn
 
 # How far back a send of unknown fate is looked for: the clocks of two machines differ.
 _CLOCKS_SECONDS = 300

@@ -23,7 +23,7 @@ from providers.models import (
 )
 from providers.telegram.attachments import media_of
 from providers.telegram.ids import message_id
-from providers.telegram.service import sentence
+from providers.telegram.system import sentence
 
 Json = dict[str, Any]
 

@@ -12,7 +12,7 @@ from providers.models import Draft, Limits, Location, MediaKind, Poll, SentMessa
 from providers.telegram.attachments import media_of
 from providers.telegram.errors import telegram_errors
 from providers.telegram.ids import message_id, number_of
-from providers.telegram.markdown import to_html
+from providers.telegram.markup import to_html
 
 # A server that takes 50 MB in needs a while before it answers.
 _UPLOAD_SECONDS = 120

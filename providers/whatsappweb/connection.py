@@ -16,16 +16,16 @@ from providers.kit.delivery import StateReporter, deliver_until_taken
 from providers.models import ChatChanged, ChatKind, Event, InstanceState, MessageReceived, StateChanged
 from providers.text import clean_line
 from providers.whatsappweb import inbound
-from providers.whatsappweb.bridge_process import Bridge, BridgeEvent, BridgeRefused
+from providers.whatsappweb.catchup import Missed, missed
+from providers.whatsappweb.client import Bridge, BridgeEvent, BridgeRefused
+from providers.whatsappweb.directory import Directory
 from providers.whatsappweb.echoes import Echoes, Pending
 from providers.whatsappweb.governor import Governor
 from providers.whatsappweb.ids import kind_of
 from providers.whatsappweb.inbound import Me
 from providers.whatsappweb.login import Login
 from providers.whatsappweb.machine import Machine
-from providers.whatsappweb.people import People
-from providers.whatsappweb.recovery import Missed, missed
-from providers.whatsappweb.seen import Seen
+from providers.whatsappweb.position import Position
 from providers.whatsappweb.settings import WhatsAppWebSettings
 from providers.whatsappweb.timing import Timing
 
@@ -52,7 +52,7 @@ class Connection(StateReporter):
     def __init__(self, machine: Machine, folder: Path, deliver: Deliver, settings: WhatsAppWebSettings, governor: Governor, timing: Timing) -> None:
         super().__init__(self._hand_over)
         self.echoes = Echoes()
-        self.people = People(self.ask)
+        self.people = Directory(self.ask)
         self.me: Me | None = None
         self._machine = machine
         self._folder = folder
@@ -60,7 +60,7 @@ class Connection(StateReporter):
         self._settings = settings
         self._governor = governor
         self._timing = timing
-        self._seen = Seen(folder)
+        self._position = Position(folder)
         self._login = Login()
         self._bridge: Bridge | None = None
         self._reason: str | None = None
@@ -109,7 +109,7 @@ class Connection(StateReporter):
     def sent(self, pending: Pending, raw: Json) -> None:
         """A send was answered: its message is not news any more."""
         self.echoes.sure(pending, inbound.id_of(raw))
-        self._seen.add(inbound.id_of(raw), raw["t"])
+        self._position.add(inbound.id_of(raw), raw["t"])
 
     def restart(self, reason: str) -> None:
         """The page is of no use any more."""
@@ -195,9 +195,9 @@ class Connection(StateReporter):
         return jittered(pauses[-1] if is_conflict else pauses[min(len(self._starts), len(pauses)) - 1])
 
     async def _after_logout(self) -> float | None:
-        self._seen.forget()
+        self._position.forget()
         self._governor.logged_out()
-        self.people = People(self.ask)
+        self.people = Directory(self.ask)
         if self._logging_out:
             await self.report(StateChanged(state=InstanceState.LOGGED_OUT, reason="Logged out by this side."))
             return None
@@ -302,7 +302,7 @@ class Connection(StateReporter):
 
     async def _on_message(self, raw: Json) -> None:
         self._newest_told = max(self._newest_told, raw["t"])
-        if self.me is None or not inbound.is_message(raw) or inbound.id_of(raw) in self._seen:
+        if self.me is None or not inbound.is_message(raw) or inbound.id_of(raw) in self._position:
             return
         if inbound.is_own(raw) and self.echoes.show(raw) is not None:
             return
@@ -333,17 +333,17 @@ class Connection(StateReporter):
         phone = None if message.sender_id is None else await self.people.phone(message.sender_id)
         sender = inbound.sender_of(message, phone)
         await self._hand_over([MessageReceived(message=message, chat=chat, sender=sender, client_id=client_id, backfill=is_old)])
-        self._seen.add(message.id, raw["t"])
+        self._position.add(message.id, raw["t"])
 
     async def _catch_up(self) -> bool:
         """What is there and was not told; whether there was anything new."""
         chats: list[Json] = await self.ask("chats")
         self.people.note(chats)
-        found = await missed(self.ask, chats, self._seen, self._ready_at, self._settings.backfill)
+        found = await missed(self.ask, chats, self._position, self._ready_at, self._settings.backfill)
         self._newest_told = max(self._newest_told, *(chat["t"] for chat in chats), 0)
         for one in found:
             await self._deliver_missed(one)
-        self._seen.begin()
+        self._position.begin()
         return any(not one.is_old for one in found)
 
     async def _deliver_missed(self, one: Missed) -> None:

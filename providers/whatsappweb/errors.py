@@ -4,7 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from providers.errors import Forbidden, InvalidRequest, MessengerError, NotFound, RateLimited, Rejected, Unreachable
-from providers.whatsappweb.bridge_process import BridgeRefused
+from providers.whatsappweb.client import BridgeRefused
 
 _NOT_THERE = ("no lid for user", "invalid wid", "could not get the quoted message", "item-not-found", "invalid serialized message id")
 _PAGE_GONE = ("target closed", "session closed", "context was destroyed", "protocol error", "detached frame", "timed out")

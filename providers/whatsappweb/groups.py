@@ -5,8 +5,8 @@ from typing import Any
 
 from providers.errors import NotFound
 from providers.models import ChatKind, Contact, Group, ParticipantResult
+from providers.whatsappweb.directory import Ask
 from providers.whatsappweb.ids import is_id, kind_of, phone_of, serialized
-from providers.whatsappweb.people import Ask
 
 Json = dict[str, Any]
 

@@ -32,7 +32,7 @@ from providers.models import (
 )
 from providers.text import clean_line
 from providers.whatsappweb import groups
-from providers.whatsappweb.bridge_process import BridgeRefused
+from providers.whatsappweb.client import BridgeRefused
 from providers.whatsappweb.connection import Connection
 from providers.whatsappweb.echoes import Pending
 from providers.whatsappweb.errors import REACH_OUT_LOCK, bridge_errors, from_bridge, send_refusal

@@ -5,9 +5,9 @@ from datetime import datetime
 
 from providers.errors import NotFound
 from providers.kit.bounded import bounded_raw
-from providers.meta.graph import GraphClient, segment
-from providers.meta.json import Json, part, parts
-from providers.meta.messaging.files import kept_kind
+from providers.kit.json import Json, part, parts
+from providers.meta.client import GraphClient, segment
+from providers.meta.messaging.attachments import kept_kind
 from providers.models import Chat, ChatKind, Media, Message, MessageKind
 
 _CHATS_PAGE = 50

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from providers.kit.bounded import bounded_raw
+from providers.kit.json import Json, part, parts
 from providers.kit.parts import is_part
-from providers.meta.echo import nonce_in
-from providers.meta.json import Json, part, parts
-from providers.meta.messaging.files import media_of, story_of
+from providers.meta.messaging.attachments import media_of, story_of
 from providers.meta.messaging.sent import SentLog
-from providers.meta.webhooks import readable
+from providers.meta.nonce import nonce_in
+from providers.meta.webhook import readable
 from providers.models import (
     Chat,
     ChatKind,

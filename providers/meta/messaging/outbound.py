@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from providers.errors import InvalidRequest, NotFound
 from providers.kit.bounded import BoundedMap
 from providers.kit.extra import check_extra
+from providers.kit.json import Json
 from providers.kit.parts import part_nonce, parts_of, send_parts
-from providers.meta.graph import GraphClient, id_in
-from providers.meta.json import Json
-from providers.meta.messaging.files import attachment_type, sent_media
+from providers.meta.client import GraphClient, id_in
+from providers.meta.messaging.attachments import attachment_type, sent_media
 from providers.meta.messaging.sent import SentLog
 from providers.models import Draft, SentMessage, Upload
 

@@ -4,7 +4,7 @@ import logging
 
 from providers.base import Deliver
 from providers.errors import MessengerError
-from providers.meta.graph import GraphClient, segment
+from providers.meta.client import GraphClient, segment
 from providers.models import Chat, ChatChanged, ChatKind
 
 logger = logging.getLogger(__name__)

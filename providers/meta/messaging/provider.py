@@ -7,9 +7,9 @@ from pydantic import SecretStr
 
 from providers.base import ProviderContext
 from providers.kit.bounded import BoundedMap, BoundedSet
+from providers.kit.json import Json
 from providers.meta.connection import Timing
-from providers.meta.json import Json
-from providers.meta.messaging import files, outbound
+from providers.meta.messaging import attachments, outbound
 from providers.meta.messaging.conversations import Conversations
 from providers.meta.messaging.inbound import Inbound
 from providers.meta.messaging.outbound import Sender
@@ -105,7 +105,7 @@ class MessagingProvider(MetaProvider):
 
     async def download(self, media: Media) -> Download:
         with self._watched():
-            return await files.download(self._graph, media, self.limits.max_download or 0)
+            return await attachments.download(self._graph, media, self.limits.max_download or 0)
 
     def _events_of(self, entry: Json) -> list[Event]:
         return self._inbound.events_of(entry)

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from providers.kit.json import Json, parts
 from providers.meta.errors import words_of
-from providers.meta.json import Json, parts
 from providers.models import Contact, Location, Media, MediaKind, MessageKind
 
 _MEDIA = {

@@ -4,7 +4,7 @@ import re
 
 from providers.errors import NotFound
 from providers.kit.bounded import BoundedMap, BoundedSet
-from providers.meta.json import Json
+from providers.kit.json import Json
 
 _PHONE = re.compile(r"\+?[\d\s().-]{4,32}")
 _DIGITS = re.compile(r"\d{5,15}")

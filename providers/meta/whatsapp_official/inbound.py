@@ -6,10 +6,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from providers.kit.bounded import BoundedSet, bounded_raw
-from providers.meta.echo import nonce_in
+from providers.kit.json import Json, part, parts
 from providers.meta.errors import words_of
-from providers.meta.json import Json, part, parts
-from providers.meta.webhooks import readable
+from providers.meta.nonce import nonce_in
+from providers.meta.webhook import readable
 from providers.meta.whatsapp_official.content import content_of
 from providers.meta.whatsapp_official.ids import People
 from providers.models import (

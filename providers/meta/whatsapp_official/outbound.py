@@ -4,8 +4,8 @@ from typing import Any
 
 from providers.errors import InvalidRequest
 from providers.kit.extra import check_extra
-from providers.meta.graph import GraphClient, id_in
-from providers.meta.json import Json, part
+from providers.kit.json import Json, part
+from providers.meta.client import GraphClient, id_in
 from providers.meta.whatsapp_official.ids import recipient_of
 from providers.models import Choice, Contact, Draft, Location, MediaKind, TemplateUse
 

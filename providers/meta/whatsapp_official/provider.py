@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from providers.base import ProviderContext, Settings
 from providers.errors import InvalidRequest, NotFound
 from providers.kit.bounded import BoundedMap, BoundedSet
+from providers.kit.json import Json
 from providers.kit.parts import parts_of, send_parts
+from providers.meta.client import id_in, segment
 from providers.meta.connection import Timing
-from providers.meta.echo import marked
-from providers.meta.graph import id_in, segment
-from providers.meta.json import Json
+from providers.meta.nonce import marked
 from providers.meta.provider import MetaProvider
-from providers.meta.webhooks import readable
+from providers.meta.webhook import readable
 from providers.meta.whatsapp_official.ids import phone_of, recipient_of
 from providers.meta.whatsapp_official.inbound import Inbound
 from providers.meta.whatsapp_official.outbound import PREVIEW, check_content, message_of

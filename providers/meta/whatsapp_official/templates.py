@@ -1,6 +1,6 @@
 """Templates of a business account."""
 
-from providers.meta.json import Json
+from providers.kit.json import Json
 from providers.models import Template
 
 TEMPLATE_FIELDS = "name,language,status,category,components"

@@ -7,7 +7,7 @@ import pytest
 from providers.base import Provider
 from providers.models import MessageDeleted, MessageEdited, ReactionChanged, Upload
 from providers.slack.emoji import emoji_of, name_of
-from providers.slack.mrkdwn import entities, from_mrkdwn
+from providers.slack.markup import entities, from_mrkdwn
 from providers.text import clean
 from tests.providers.contract import ProviderContract
 from tests.providers.harness import Harness, Running, Seen

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from providers.models import TextFormat
 from providers.slack.emoji import emoji_of, name_of
-from providers.slack.mrkdwn import entities, from_mrkdwn, literal, mentioned, to_mrkdwn
+from providers.slack.markup import entities, from_mrkdwn, literal, mentioned, to_mrkdwn
 from providers.text import clean
 
 NAMES = {"U1ANN": "Ann", "C1GENERAL": "general"}

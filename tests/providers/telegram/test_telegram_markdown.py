@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.telegram.markdown import to_html
+from providers.telegram.markup import to_html
 from tests.standins.telegram_bot_api.markup import visible_text
 
 

@@ -207,7 +207,7 @@ async def test_a_single_hiccup_of_a_token_that_worked_is_no_news(station: Number
 
 
 async def test_a_slow_answer_leaves_it_open(station: Numbers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("providers.meta.graph._TIMEOUT", httpx.Timeout(0.2))
+    monkeypatch.setattr("providers.meta.client._TIMEOUT", httpx.Timeout(0.2))
     hold = station.account.hold_next("messages")
     assert (await unreachable(station)).maybe_sent
     hold.let_go.set()

@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from providers.models import InstanceState
-from providers.whatsappweb.bridge_process import Bridge
+from providers.whatsappweb.client import Bridge
 from tests.providers.harness import Running
 from tests.providers.whatsappweb.conftest import QUICK, Station
 from tests.providers.whatsappweb.person import WhatsAppHarness

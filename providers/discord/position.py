@@ -14,7 +14,7 @@ _CHANNELS_MAX = 5000
 _MARGIN = timedelta(minutes=1)
 
 
-class Bookmarks:
+class Position:
     """`path` may not exist yet; then everything up to `otherwise` counts as read, or up to now. Not for two at a time."""
 
     def __init__(self, path: Path, otherwise: datetime | None) -> None:

@@ -10,8 +10,7 @@ from typing import Any, cast
 from pydantic import SecretStr
 
 from providers.base import WebhookReply, WebhookRequest
-from providers.kit.json import object_in
-from providers.meta.json import Json
+from providers.kit.json import Json, object_in
 from providers.models import Event
 
 logger = logging.getLogger(__name__)

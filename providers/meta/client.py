@@ -9,8 +9,8 @@ import httpx
 from pydantic import SecretStr
 
 from providers.errors import InvalidRequest, NotFound
+from providers.kit.json import Json
 from providers.meta.errors import error_of, json_of, unreachable
-from providers.meta.json import Json
 from providers.models import Upload
 from providers.proxies import proxy_for
 

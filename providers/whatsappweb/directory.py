@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from providers.errors import MessengerError
 from providers.models import Chat, ChatKind
 from providers.text import clean_line
-from providers.whatsappweb.bridge_process import BridgeRefused
+from providers.whatsappweb.client import BridgeRefused
 from providers.whatsappweb.ids import kind_of, phone_of
 
 logger = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ class Ask(Protocol):
     async def __call__(self, op: str, args: Json | None = None) -> Any: ...
 
 
-class People:
+class Directory:
     """`ask` calls the bridge. Asking WhatsApp for many aliases at once looks like a robot, so each is asked for alone and once."""
 
     def __init__(self, ask: Ask) -> None:

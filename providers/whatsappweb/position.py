@@ -9,7 +9,7 @@ _OVERLAP_SECONDS = 120
 _IDS_MAX = 500
 
 
-class Seen:
+class Position:
     """The time of the newest message that was delivered, and the ids of those shortly before it: clocks differ, and seconds are shared."""
 
     def __init__(self, folder: Path) -> None:

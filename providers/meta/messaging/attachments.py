@@ -1,8 +1,8 @@
 """Files in messages. A reference is `<message id>#<position>#<address>`: addresses grow stale, and the message then knows a new one."""
 
 from providers.errors import NotFound
-from providers.meta.graph import GraphClient, segment
-from providers.meta.json import Json, part, parts
+from providers.kit.json import Json, part, parts
+from providers.meta.client import GraphClient, segment
 from providers.models import Download, Media, MediaKind, Upload
 
 _KINDS = {

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from providers.whatsappweb.directory import Ask
 from providers.whatsappweb.inbound import id_of, is_message
-from providers.whatsappweb.people import Ask
-from providers.whatsappweb.seen import Seen
+from providers.whatsappweb.position import Position
 
 Json = dict[str, Any]
 
@@ -20,7 +20,7 @@ class Missed:
     """From before the first login."""
 
 
-async def missed(ask: Ask, chats: list[Json], seen: Seen, ready_at: float, first_login_messages: int) -> list[Missed]:
+async def missed(ask: Ask, chats: list[Json], seen: Position, ready_at: float, first_login_messages: int) -> list[Missed]:
     """In the order in which they were written. `ready_at` is when the page became ready, in seconds since 1970."""
     is_first = seen.newest is None
     if is_first and not first_login_messages:
