@@ -16,7 +16,9 @@ def object_in(body: bytes | str) -> Json | None:
         found: object = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    return cast("Json", found) if isinstance(found, dict) and not is_too_deep(found) else None
+    if not isinstance(found, dict) or is_too_deep(cast("object", found)):
+        return None
+    return cast("Json", found)
 
 
 def is_too_deep(value: object) -> bool:
@@ -29,14 +31,14 @@ def is_too_deep(value: object) -> bool:
     return True
 
 
-def _inside(value: object) -> Iterable[object]:
+def _inside(value: object) -> list[object]:
     """Return the objects and lists that an object or a list holds."""
     held: Iterable[object] = ()
     if isinstance(value, dict):
         held = cast("Json", value).values()
     elif isinstance(value, list):
         held = cast("list[object]", value)
-    return [one for one in held if isinstance(one, dict | list)]
+    return [one for one in held if isinstance(one, (dict, list))]
 
 
 def part(told: Json, *path: str) -> Json:
