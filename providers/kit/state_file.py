@@ -27,7 +27,10 @@ class StateFile:
         except (OSError, ValueError, RecursionError) as error:
             self.unreadable(error)
             return None
-        return cast("Json", held) if isinstance(held, dict) else None
+        if not isinstance(held, dict):
+            self.unreadable(TypeError("no object"))
+            return None
+        return cast("Json", held)
 
     def unreadable(self, error: Exception) -> None:
         """Log that the content is not of the expected form."""

@@ -22,7 +22,7 @@ _HINT = "People who wrote first can always be answered. WhatsApp blocks numbers 
 
 class Governor:
     def __init__(self, folder: Path, new_chats_per_day: int, clock: Callable[[], float] = time.time) -> None:
-        self._file = StateFile(folder / _FILE, "What the account has done")
+        self._file = StateFile(folder / _FILE, "The account counts as a fresh login, since what it has done")
         self._per_day = new_chats_per_day
         self._clock = clock
         self._since: float | None = None
