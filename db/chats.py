@@ -82,18 +82,27 @@ async def listing(
     )
 
 
+# The first condition on the words finds candidates by the index; of less than three letters there are no triples.
 CONTACTS: LiteralString = """
     SELECT instance_id, id, name, username, phone, is_bot FROM contacts
     WHERE instance_id = %(instance_id)s AND (%(after)s::text IS NULL OR id > %(after)s)
-      AND (%(query)s::text IS NULL
-        OR lower(name) LIKE %(query)s OR lower(username) LIKE %(query)s OR phone LIKE %(query)s OR lower(id) LIKE %(query)s)
+      AND (%(query)s::text IS NULL OR length(%(query)s::text) < 3 OR public.mcp_messenger_triples(instance_id,
+            lower(name) || chr(10) || coalesce(lower(username), '') || chr(10) || coalesce(phone, '') || chr(10) || lower(id))
+        @> public.mcp_messenger_triples(%(instance_id)s, %(query)s::text))
+      AND (%(pattern)s::text IS NULL
+        OR lower(name) LIKE %(pattern)s OR lower(username) LIKE %(pattern)s OR phone LIKE %(pattern)s OR lower(id) LIKE %(pattern)s)
     ORDER BY id LIMIT %(limit)s"""
 
 
 async def contacts(database: Database, instance_id: UUID, *, query: str | None, after: str | None, limit: int) -> list[ContactRow]:
-    """By id; `query` is looked for in names, user names, phones and ids."""
-    pattern = None if query is None else "%" + query.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    return await database.read(ContactRow, CONTACTS, {"instance_id": instance_id, "query": pattern, "after": after, "limit": limit})
+    """Return contacts ordered by id. `query` is looked for, without regard to case, in names, user names, phones and ids; None: all contacts.
+
+    `after` is the id of the last row of the page before; None: from the beginning.
+    """
+    query = None if query is None else query.lower()
+    pattern = None if query is None else "%" + query.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    params = {"instance_id": instance_id, "query": query, "pattern": pattern, "after": after, "limit": limit}
+    return await database.read(ContactRow, CONTACTS, params, planned_anew=True)
 
 
 UPSERT: LiteralString = """

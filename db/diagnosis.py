@@ -48,6 +48,8 @@ class Diagnosis:
     applied: Sequence[str]
     pending: Sequence[str]
     unknown: Sequence[str]
+    exposed: Sequence[str]
+    """Tables, views and sequences of ours that anybody may use, each with who: "messages: anon". Empty where all is closed."""
     instances: Sequence[KnownInstance]
     sealed: Sequence[Sealed]
 
@@ -55,6 +57,21 @@ class Diagnosis:
 STATE: LiteralString = """
     SELECT current_setting('server_version_num')::int / 10000, current_setting('server_version'), pg_backend_pid(),
            to_regclass('public.schema_migrations') IS NOT NULL, to_regclass('public.instance_secrets') IS NOT NULL"""
+# By name: the database may hold tables of other programs, which are not ours to judge.
+EXPOSED: LiteralString = """
+    WITH ours AS (
+        SELECT to_regclass('public.' || name) AS relation FROM unnest(ARRAY[
+            'schema_migrations', 'message_instances', 'all_instances', 'messages', 'chats', 'contacts', 'events', 'event_numbers', 'deliveries',
+            'outbox', 'leases', 'status_history', 'qr_codes', 'api_keys', 'user_tokens', 'instance_secrets', 'reveals', 'instance_errors', 'calls',
+            'rate_limits', 'delivery_endpoints', 'agent_chats', 'people', 'identities', 'installation', 'instance_addresses']) AS name
+        UNION SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = to_regclass('public.message_instances')
+    )
+    SELECT c.relname || ': ' || coalesce(r.rolname, 'everybody')
+    FROM ours JOIN pg_class c ON c.oid = ours.relation CROSS JOIN LATERAL aclexplode(c.relacl) AS given LEFT JOIN pg_roles r ON r.oid = given.grantee
+    WHERE given.grantee = 0 OR r.rolname IN ('anon', 'authenticated')
+    UNION
+    SELECT c.relname || ': no row security' FROM ours JOIN pg_class c ON c.oid = ours.relation WHERE c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
+    ORDER BY 1"""
 INSTANCES: LiteralString = "SELECT id, provider, runtime, status, status_reason, api_webhook_schema FROM message_instances ORDER BY created_at"
 SEALED: LiteralString = "SELECT instance_id, field, sealed FROM instance_secrets ORDER BY instance_id, field LIMIT %(limit)s"
 
@@ -77,6 +94,7 @@ async def diagnose(url: str) -> Diagnosis:
                 applied=sorted(applied),
                 pending=[version for version in known if version not in applied],
                 unknown=sorted(set(applied) - set(known)),
+                exposed=[row[0] for row in await _rows(connection, EXPOSED)],
                 instances=[KnownInstance(*row) for row in await _rows(connection, INSTANCES)] if known[0] in applied else [],
                 sealed=[Sealed(*row) for row in sealed],
             )

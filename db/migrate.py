@@ -101,6 +101,11 @@ HAS_MIGRATIONS: LiteralString = "SELECT to_regclass('public.schema_migrations') 
 TRY_LOCK: LiteralString = "SELECT pg_try_advisory_xact_lock(%(migrations)s)"
 READ_APPLIED: LiteralString = "SELECT version, checksum FROM public.schema_migrations"
 RECORD_CHECKSUM: LiteralString = "UPDATE public.schema_migrations SET checksum = %(checksum)s WHERE version = %(version)s"
+CAN_CLOSE: LiteralString = "SELECT to_regprocedure('public.mcp_messenger_close(regclass)') IS NOT NULL"
+# All that the file has made or altered in this transaction. Row security and grants are of a table, and a new one has none yet.
+CLOSE: LiteralString = """
+    SELECT count(public.mcp_messenger_close(c.oid::regclass)) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p', 'v', 'S') AND c.xmin = pg_current_xact_id()::xid"""
 # A file that waits for a table makes everyone else wait behind it: give way soon, and try again.
 LIMITS: LiteralString = "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = 0"
 
@@ -165,6 +170,8 @@ class _Runner:
         stem = version if direction == "forward" else version + ROLLBACK
         await self.connection.execute(LIMITS)
         await self.connection.execute(self.files.read(stem).encode())
+        if (await (await self.connection.execute(CAN_CLOSE)).fetchall())[0][0]:
+            await self.connection.execute(CLOSE)
         if (version in await self.applied()) != (direction == "forward"):
             raise MigrationFailed(f"{stem}.sql does not keep its row of schema_migrations.")
         if direction == "forward":

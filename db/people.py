@@ -114,7 +114,7 @@ async def get(database: Database, person_id: UUID, *, user_id: str | None) -> li
 # The same number on two messengers is a good reason to ask, and no proof.
 ALIKE: LiteralString = """
     SELECT a.instance_id, a.id, b.instance_id, b.id
-    FROM contacts a JOIN contacts b ON b.phone = a.phone AND (b.instance_id, b.id) > (a.instance_id, a.id)
+    FROM contacts a JOIN contacts b ON b.phone = a.phone AND b.phone <> '' AND (b.instance_id, b.id) > (a.instance_id, a.id)
     JOIN message_instances i ON i.id = a.instance_id JOIN message_instances j ON j.id = b.instance_id AND j.user_id = i.user_id
     WHERE a.phone <> '' AND (%(user_id)s::text IS NULL OR i.user_id = %(user_id)s) AND NOT EXISTS (
         SELECT FROM identities x JOIN identities y ON y.person_id = x.person_id

@@ -8,7 +8,7 @@ from mcp_messenger.app import reason_of, with_url_hint
 from mcp_messenger.commands.finding import Finding, failed, ok, problem, warning
 from mcp_messenger.config import Config
 
-DATABASE, MIGRATIONS = "database", "migrations"
+DATABASE, MIGRATIONS, ACCESS = "database", "migrations", "access"
 SUPPORTED = range(14, 19)
 
 
@@ -26,7 +26,7 @@ async def check_store(config: Config) -> tuple[list[Finding], Diagnosis | None]:
     except StoreUnavailable as error:
         hinted = error if config.database_url is None else with_url_hint(error)
         return [problem(DATABASE, reason_of(error), hinted.hint or error.next_step)], None
-    return [*findings, _migrations(found)], found
+    return [*findings, _migrations(found), *_access(found)], found
 
 
 def _embedded_url(config: Config) -> str | None:
@@ -54,6 +54,16 @@ async def _pooler(config: Config, found: Diagnosis, url: str) -> list[Finding]:
         detail = "A pooler in transaction mode stands before the database: the server has to look for news itself, which is slower."
         return [warning(DATABASE, detail, "Set DIRECT_DATABASE_URL to the same database without the pooler.")]
     return [ok(DATABASE, "The pooler before it lets wake-ups through.")] if found.pooled else []
+
+
+def _access(found: Diagnosis) -> list[Finding]:
+    """Who else may read or write what is stored; nothing where the database is empty."""
+    if not found.applied:
+        return []
+    if not found.exposed:
+        return [ok(ACCESS, "No table is open to anon, authenticated or everybody, and row security is on.")]
+    hint = "Start the server, which applies the migrations that close them, or revoke these grants; `mcp-messenger migrate` does it now."
+    return [problem(ACCESS, f"Open to others: {', '.join(found.exposed)}.", hint)]
 
 
 def _migrations(found: Diagnosis) -> Finding:
