@@ -69,7 +69,14 @@ class Account:
                     env=environment, cwd=log.parent, check=True, timeout=TIMEOUT, creationflags=window, **identity,
                 )  # fmt: skip
             except (OSError, subprocess.SubprocessError) as error:
-                raise EmbeddedFailed(f"{Path(command[0]).name} failed: {_complaint(log, begun) or error} (see {log})") from error
+                raise EmbeddedFailed(f"{Path(command[0]).name} failed: {_complaint(log, begun) or _words(error)} (see {log})") from error
+
+
+def _words(error: OSError | subprocess.SubprocessError) -> str:
+    """Without the command line, which says nothing to who reads it."""
+    if isinstance(error, subprocess.CalledProcessError):
+        return f"it ended with {error.returncode}"
+    return f"it did not end within {TIMEOUT:g} s" if isinstance(error, subprocess.TimeoutExpired) else str(error)
 
 
 def _complaint(log: Path, begun: int) -> str:

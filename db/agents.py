@@ -9,7 +9,7 @@ from db.database import Database
 
 # Those that were answered, by their keys (delivery/burst.py).
 RUNS: LiteralString = """
-    SELECT count(*) FROM messages WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND outgoing
+    SELECT count(*) FROM public.messages WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND outgoing
         AND starts_with(idempotency_key, 'agno:') AND idempotency_key NOT LIKE '%%:rest'
         AND created_at > now() - make_interval(secs => %(seconds)s)"""
 
@@ -21,9 +21,10 @@ async def runs(database: Database, instance_id: UUID, chat_id: str, *, seconds: 
 
 OWNER_WROTE: LiteralString = """
     SELECT CASE
-        WHEN NOT EXISTS (SELECT FROM messages WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND outgoing AND NOT queued
+        WHEN NOT EXISTS (SELECT FROM public.messages WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND outgoing AND NOT queued
             AND id > %(after)s) THEN false
-        WHEN NOT EXISTS (SELECT FROM outbox WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND claimed_epoch IS NOT NULL) THEN true
+        WHEN NOT EXISTS (
+            SELECT FROM public.outbox WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND claimed_epoch IS NOT NULL) THEN true
         END"""
 
 
@@ -42,9 +43,9 @@ class ChatMode:
     reason: str | None
 
 
-MODE: LiteralString = (
-    "SELECT mode, until, reason FROM agent_chats WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND (until IS NULL OR until > now())"
-)
+MODE: LiteralString = """
+    SELECT mode, until, reason FROM public.agent_chats
+    WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND (until IS NULL OR until > now())"""
 
 
 async def mode(database: Database, instance_id: UUID, chat_id: str) -> ChatMode:
@@ -55,8 +56,8 @@ async def mode(database: Database, instance_id: UUID, chat_id: str) -> ChatMode:
 
 # What a person has set is not changed by what we notice.
 SET_MODE: LiteralString = """
-    INSERT INTO agent_chats (instance_id, chat_id, mode, until, reason)
-    SELECT id, %(chat_id)s, %(mode)s, now() + make_interval(secs => %(seconds)s), %(reason)s FROM message_instances WHERE id = %(instance_id)s
+    INSERT INTO public.agent_chats (instance_id, chat_id, mode, until, reason)
+    SELECT id, %(chat_id)s, %(mode)s, now() + make_interval(secs => %(seconds)s), %(reason)s FROM public.message_instances WHERE id = %(instance_id)s
     ON CONFLICT (instance_id, chat_id) DO UPDATE
         SET mode = excluded.mode, until = excluded.until, reason = excluded.reason, changed_at = now()
         WHERE NOT %(noticed)s OR agent_chats.mode <> 'human' OR agent_chats.until < now()"""

@@ -36,8 +36,8 @@ class AnswerProgress:
 
 
 STANDING: LiteralString = """
-    SELECT m.id AS message_id, d.shown, d.answer FROM deliveries d
-        LEFT JOIN messages m ON m.instance_id = d.instance_id AND m.idempotency_key = %(key)s
+    SELECT m.id AS message_id, d.shown, d.answer FROM public.deliveries d
+        LEFT JOIN public.messages m ON m.instance_id = d.instance_id AND m.idempotency_key = %(key)s
     WHERE d.id = %(head)s"""
 
 
@@ -65,19 +65,20 @@ class BatchedMessage:
 
 TAKE: LiteralString = """
     WITH taken AS (
-        UPDATE deliveries SET batch = %(head)s, lease_until = now() + make_interval(secs => %(lease)s)
+        UPDATE public.deliveries SET batch = %(head)s, lease_until = now() + make_interval(secs => %(lease)s)
         WHERE status = 'pending' AND target = 'agno' AND instance_id = %(instance_id)s AND coalesce(chat_id, '') = %(chat_id)s
           AND (id = %(head)s AND lease_until = %(held)s OR id <> %(head)s AND (lease_until IS NULL OR lease_until <= now())
               AND (batch = %(head)s OR NOT %(begun)s))
-          AND EXISTS (SELECT FROM deliveries WHERE id = %(head)s AND lease_until = %(held)s)
+          AND EXISTS (SELECT FROM public.deliveries WHERE id = %(head)s AND lease_until = %(held)s)
         RETURNING id, event_id, instance_id, chat_id, created_at, lease_until
     )
     SELECT taken.id, taken.event_id, m.id AS message_id, coalesce(m.outgoing, false) AS outgoing, coalesce(m.queued, false) AS queued,
         coalesce(c.is_bot, false) AS is_bot, taken.created_at,
         taken.lease_until, EXISTS (
-            SELECT FROM outbox o WHERE o.instance_id = taken.instance_id AND o.chat_id = taken.chat_id AND o.claimed_epoch IS NOT NULL) AS sending
-    FROM taken LEFT JOIN events e ON e.id = taken.event_id LEFT JOIN messages m ON m.id = e.message_id
-        LEFT JOIN contacts c ON c.instance_id = taken.instance_id AND c.id = m.sender_id
+            SELECT FROM public.outbox o
+            WHERE o.instance_id = taken.instance_id AND o.chat_id = taken.chat_id AND o.claimed_epoch IS NOT NULL) AS sending
+    FROM taken LEFT JOIN public.events e ON e.id = taken.event_id LEFT JOIN public.messages m ON m.id = e.message_id
+        LEFT JOIN public.contacts c ON c.instance_id = taken.instance_id AND c.id = m.sender_id
     ORDER BY taken.event_id, taken.id"""
 
 
@@ -91,27 +92,28 @@ async def take(database: Database, instance_id: UUID, chat_id: str, *, head: int
 
 
 EXTEND: LiteralString = """
-    UPDATE deliveries SET lease_until = now() + make_interval(secs => %(lease)s)
+    UPDATE public.deliveries SET lease_until = now() + make_interval(secs => %(lease)s)
     WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(held)s RETURNING lease_until"""
 # In the row of the head.
 SHOW: LiteralString = """
-    UPDATE deliveries SET shown = %(shown)s, answer = coalesce(%(answer)s, answer)
+    UPDATE public.deliveries SET shown = %(shown)s, answer = coalesce(%(answer)s, answer)
     WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(held)s"""
 # Of what has died it is told why it failed before, and what it has shown is remembered: a person may have it begin anew.
 END: LiteralString = """
-    UPDATE deliveries SET status = %(status)s, lease_until = NULL, done_at = now(), answer = NULL, shown = CASE %(status)s WHEN 'dead' THEN shown END,
+    UPDATE public.deliveries SET status = %(status)s, lease_until = NULL, done_at = now(), answer = NULL,
+        shown = CASE %(status)s WHEN 'dead' THEN shown END,
         last_error = CASE %(status)s WHEN 'dead' THEN concat_ws(' ', %(error)s::text, last_error) ELSE %(error)s END
     WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(held)s"""
 AGAIN: LiteralString = """
-    UPDATE deliveries SET run_at = now() + make_interval(secs => %(delay)s), last_error = coalesce(%(error)s, last_error), lease_until = NULL,
+    UPDATE public.deliveries SET run_at = now() + make_interval(secs => %(delay)s), last_error = coalesce(%(error)s, last_error), lease_until = NULL,
         attempts = greatest(0, attempts - CASE WHEN %(error)s::text IS NULL THEN 1 ELSE 0 END)
     WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(held)s"""
 HASTEN: LiteralString = """
-    UPDATE deliveries SET run_at = now()
+    UPDATE public.deliveries SET run_at = now()
     WHERE instance_id = %(instance_id)s AND target = 'agno' AND status = 'pending' AND lease_until IS NULL AND run_at > now()"""
 # The answer is queued, and nobody needs to hold the question any more.
 ENDED: LiteralString = """
-    UPDATE deliveries SET status = 'done', lease_until = NULL, done_at = now()
+    UPDATE public.deliveries SET status = 'done', lease_until = NULL, done_at = now()
     WHERE (id = %(head)s OR batch = %(head)s) AND status = 'pending'"""
 
 

@@ -7,13 +7,14 @@ from uuid import UUID
 
 from db.database import Database
 from db.json import jsonb
+from db.leases import HORIZON
 
 CLAIM_WITHIN = 20.0
 """Seconds after which a call is not begun any more: nobody waits for it. A holder that dies is replaced sooner."""
 
 ASK: LiteralString = """
     WITH asked AS (
-        INSERT INTO calls (id, instance_id, method, args) VALUES (%(id)s, %(instance_id)s, %(method)s, %(args)s) RETURNING id
+        INSERT INTO public.calls (id, instance_id, method, args) VALUES (%(id)s, %(instance_id)s, %(method)s, %(args)s) RETURNING id
     )
     SELECT pg_notify('mcp_messenger_calls', '') FROM asked"""
 
@@ -34,10 +35,10 @@ class Call:
 
 # What an asker that died left behind may hold a whole file.
 CLAIM: LiteralString = """
-    WITH forgotten AS (DELETE FROM calls WHERE created_at < now() - interval '10 minutes')
-    UPDATE calls SET claimed_epoch = mine.epoch
+    WITH forgotten AS (DELETE FROM public.calls WHERE created_at < now() - interval '10 minutes')
+    UPDATE public.calls SET claimed_epoch = mine.epoch
     FROM unnest(%(ids)s::uuid[], %(epochs)s::bigint[]) AS mine (id, epoch)
-    JOIN leases ON leases.instance_id = mine.id AND leases.epoch = mine.epoch
+    JOIN public.leases ON leases.instance_id = mine.id AND leases.epoch = mine.epoch
     WHERE calls.instance_id = mine.id AND claimed_epoch IS NULL AND created_at > now() - make_interval(secs => %(within)s)
     RETURNING calls.id, calls.instance_id, calls.method, calls.args::text AS args"""
 
@@ -49,7 +50,7 @@ async def claim(database: Database, held: Mapping[UUID, int]) -> list[Call]:
 
 
 ANSWER: LiteralString = """
-    WITH answered AS (UPDATE calls SET result = %(result)s, error = %(error)s, done_at = now() WHERE id = %(id)s RETURNING id)
+    WITH answered AS (UPDATE public.calls SET result = %(result)s, error = %(error)s, done_at = now() WHERE id = %(id)s RETURNING id)
     SELECT pg_notify('mcp_messenger_calls', id::text) FROM answered"""
 
 
@@ -71,16 +72,17 @@ class Outcome:
 
 OUTCOME: LiteralString = """
     SELECT done_at IS NOT NULL AS done, claimed_epoch IS NOT NULL AS claimed, result::text AS result, error, EXISTS (
-            SELECT FROM leases WHERE leases.instance_id = calls.instance_id AND epoch = claimed_epoch AND expires_at >= now()) AS alive
-    FROM calls WHERE id = %(id)s"""
+            SELECT FROM public.leases WHERE leases.instance_id = calls.instance_id AND epoch = claimed_epoch
+                AND expires_at BETWEEN now() AND now() + %(horizon)s::interval) AS alive
+    FROM public.calls WHERE id = %(id)s"""
 
 
 async def outcome(database: Database, id: UUID) -> Outcome | None:
     """None: it is gone, with its instance."""
-    return await database.one(Outcome, OUTCOME, {"id": id})
+    return await database.one(Outcome, OUTCOME, {"id": id, "horizon": HORIZON})
 
 
-WITHDRAW: LiteralString = "DELETE FROM calls WHERE id = %(id)s RETURNING claimed_epoch IS NOT NULL"
+WITHDRAW: LiteralString = "DELETE FROM public.calls WHERE id = %(id)s RETURNING claimed_epoch IS NOT NULL"
 
 
 async def withdraw(database: Database, id: UUID) -> bool:

@@ -23,10 +23,10 @@ FIND: LiteralString = """
     SELECT coalesce(moved.id, named.id, alias.chat_id, closure.chat_id) AS chat_id, alias.thread_id,
         coalesce(moved.kind, named.kind, 'unknown') AS kind, coalesce(moved.title, named.title, '') AS title, closure.reason AS closed
     FROM (SELECT %(instance_id)s::uuid AS instance_id, %(id)s::text AS id) AS asked
-    LEFT JOIN chat_aliases AS alias ON alias.instance_id = asked.instance_id AND alias.alias = asked.id
-    LEFT JOIN chats AS named ON named.instance_id = asked.instance_id AND named.id = coalesce(alias.chat_id, asked.id)
-    LEFT JOIN chats AS moved ON moved.instance_id = asked.instance_id AND moved.id = named.migrated_to
-    LEFT JOIN chat_closures AS closure ON closure.instance_id = asked.instance_id
+    LEFT JOIN public.chat_aliases AS alias ON alias.instance_id = asked.instance_id AND alias.alias = asked.id
+    LEFT JOIN public.chats AS named ON named.instance_id = asked.instance_id AND named.id = coalesce(alias.chat_id, asked.id)
+    LEFT JOIN public.chats AS moved ON moved.instance_id = asked.instance_id AND moved.id = named.migrated_to
+    LEFT JOIN public.chat_closures AS closure ON closure.instance_id = asked.instance_id
         AND closure.chat_id = coalesce(moved.id, named.id, alias.chat_id, asked.id)
     WHERE coalesce(moved.id, named.id, alias.chat_id, closure.chat_id) IS NOT NULL"""
 
@@ -37,18 +37,18 @@ async def find(database: Database, instance_id: UUID, id: str) -> FoundChat | No
 
 
 ADD_ALIAS: LiteralString = """
-    INSERT INTO chat_aliases (instance_id, alias, chat_id, thread_id) VALUES (%(instance_id)s, %(alias)s, %(chat_id)s, %(thread_id)s)
+    INSERT INTO public.chat_aliases (instance_id, alias, chat_id, thread_id) VALUES (%(instance_id)s, %(alias)s, %(chat_id)s, %(thread_id)s)
     ON CONFLICT (instance_id, alias) DO UPDATE SET chat_id = excluded.chat_id, thread_id = excluded.thread_id
     WHERE (chat_aliases.chat_id, chat_aliases.thread_id) IS DISTINCT FROM (excluded.chat_id, excluded.thread_id)
     RETURNING alias"""
 # An alias of an alias would be looked up twice. An id that is a chat's own is none of another.
 POINT_ALIASES: LiteralString = """
-    UPDATE chat_aliases SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(alias)s AND alias <> %(chat_id)s"""
-DROP_ALIAS: LiteralString = "DELETE FROM chat_aliases WHERE instance_id = %(instance_id)s AND alias = %(chat_id)s"
+    UPDATE public.chat_aliases SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(alias)s AND alias <> %(chat_id)s"""
+DROP_ALIAS: LiteralString = "DELETE FROM public.chat_aliases WHERE instance_id = %(instance_id)s AND alias = %(chat_id)s"
 MOVE_CHAT: LiteralString = """
-    INSERT INTO chats (instance_id, id, kind, title, username, phone, unread, last_message_id, last_at, last_incoming_at)
+    INSERT INTO public.chats (instance_id, id, kind, title, username, phone, unread, last_message_id, last_at, last_incoming_at)
     SELECT instance_id, %(chat_id)s, kind, title, username, phone, unread, last_message_id, last_at, last_incoming_at
-    FROM chats WHERE instance_id = %(instance_id)s AND id = %(alias)s
+    FROM public.chats WHERE instance_id = %(instance_id)s AND id = %(alias)s
     ON CONFLICT (instance_id, id) DO UPDATE SET
         kind = CASE WHEN chats.kind = 'unknown' THEN excluded.kind ELSE chats.kind END,
         title = coalesce(nullif(chats.title, ''), excluded.title),
@@ -59,21 +59,21 @@ MOVE_CHAT: LiteralString = """
         last_at = greatest(chats.last_at, excluded.last_at),
         last_incoming_at = greatest(chats.last_incoming_at, excluded.last_incoming_at)
     RETURNING id"""
-DROP_CHAT: LiteralString = "DELETE FROM chats WHERE instance_id = %(instance_id)s AND id = %(alias)s"
+DROP_CHAT: LiteralString = "DELETE FROM public.chats WHERE instance_id = %(instance_id)s AND id = %(alias)s"
 MOVE_MESSAGES: LiteralString = """
-    UPDATE messages SET chat_id = %(chat_id)s, thread_id = coalesce(thread_id, %(thread_id)s)
+    UPDATE public.messages SET chat_id = %(chat_id)s, thread_id = coalesce(thread_id, %(thread_id)s)
     WHERE instance_id = %(instance_id)s AND chat_id = %(alias)s"""
-MOVE_OUTBOX: LiteralString = "UPDATE outbox SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(alias)s"
+MOVE_OUTBOX: LiteralString = "UPDATE public.outbox SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(alias)s"
 MOVE_DELIVERIES: LiteralString = """
-    UPDATE deliveries SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(alias)s AND status = 'pending'"""
+    UPDATE public.deliveries SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(alias)s AND status = 'pending'"""
 LOG_MERGE: LiteralString = """
     WITH logged AS (
-        INSERT INTO events (id, instance_id, type, chat_id, data)
-        VALUES (nextval('event_numbers'), %(instance_id)s, 'chat_migrated', %(chat_id)s, jsonb_build_object('old_id', %(alias)s::text))
+        INSERT INTO public.events (id, instance_id, type, chat_id, data)
+        VALUES (nextval('public.event_numbers'), %(instance_id)s, 'chat_migrated', %(chat_id)s, jsonb_build_object('old_id', %(alias)s::text))
         RETURNING id, instance_id, chat_id
     ), due AS (
-        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
-        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
         WHERE i.api_webhook_schema->'enabled' = 'true'
     )
     SELECT id, pg_notify('mcp_messenger_events', id::text) FROM logged"""
@@ -101,7 +101,7 @@ async def join(database: Database, instance_id: UUID, alias: str, chat_id: str, 
 
 
 SUCCESSION: LiteralString = """
-    SELECT extract(epoch FROM at)::bigint FROM chat_successions WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s"""
+    SELECT extract(epoch FROM at)::bigint FROM public.chat_successions WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s"""
 
 
 async def succession(database: Database, instance_id: UUID, chat_id: str) -> int | None:

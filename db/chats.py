@@ -38,7 +38,7 @@ class ContactRow:
 GET: LiteralString = """
     SELECT c.instance_id, c.id, c.kind, c.title, c.username, c.phone, c.unread, c.last_message_id, c.last_at, c.last_incoming_at, c.migrated_to,
         CASE WHEN m.deleted_at IS NULL THEN left(m.body, 200) END AS last_text, m.outgoing AS last_outgoing
-    FROM chats c LEFT JOIN messages m ON m.id = c.last_message_id
+    FROM public.chats c LEFT JOIN public.messages m ON m.id = c.last_message_id
     WHERE c.instance_id = %(instance_id)s AND c.id = %(id)s"""
 
 
@@ -49,7 +49,7 @@ async def get(database: Database, instance_id: UUID, chat_id: str) -> ChatRow | 
 LIST: LiteralString = """
     SELECT c.instance_id, c.id, c.kind, c.title, c.username, c.phone, c.unread, c.last_message_id, c.last_at, c.last_incoming_at, c.migrated_to,
         CASE WHEN m.deleted_at IS NULL THEN left(m.body, 200) END AS last_text, m.outgoing AS last_outgoing
-    FROM chats c LEFT JOIN messages m ON m.id = c.last_message_id
+    FROM public.chats c LEFT JOIN public.messages m ON m.id = c.last_message_id
     WHERE c.instance_id = %(instance_id)s AND c.migrated_to IS NULL
       AND (%(kind)s::text IS NULL OR c.kind = %(kind)s)
       AND (NOT %(unread)s OR c.unread > 0)
@@ -84,7 +84,7 @@ async def listing(
 
 # The first condition on the words finds candidates by the index; of less than three letters there are no triples.
 CONTACTS: LiteralString = """
-    SELECT instance_id, id, name, username, phone, is_bot FROM contacts
+    SELECT instance_id, id, name, username, phone, is_bot FROM public.contacts
     WHERE instance_id = %(instance_id)s AND (%(after)s::text IS NULL OR id > %(after)s)
       AND (%(query)s::text IS NULL OR length(%(query)s::text) < 3 OR public.mcp_messenger_triples(instance_id,
             lower(name) || chr(10) || coalesce(lower(username), '') || chr(10) || coalesce(phone, '') || chr(10) || lower(id))
@@ -106,7 +106,7 @@ async def contacts(database: Database, instance_id: UUID, *, query: str | None, 
 
 
 UPSERT: LiteralString = """
-    INSERT INTO chats (instance_id, id, kind, title, username, phone)
+    INSERT INTO public.chats (instance_id, id, kind, title, username, phone)
     SELECT %(instance_id)s, c.id, c.kind, c.title, c.username, c.phone
     FROM unnest(%(ids)s::text[], %(kinds)s::text[], %(titles)s::text[], %(usernames)s::text[], %(phones)s::text[])
         AS c (id, kind, title, username, phone)
@@ -124,7 +124,7 @@ async def upsert(database: Database, instance_id: UUID, chats: list[tuple[str, s
 
 
 UPSERT_CONTACTS: LiteralString = """
-    INSERT INTO contacts (instance_id, id, name, username, phone, is_bot)
+    INSERT INTO public.contacts (instance_id, id, name, username, phone, is_bot)
     SELECT %(instance_id)s, c.id, c.name, c.username, c.phone, c.is_bot
     FROM unnest(%(ids)s::text[], %(names)s::text[], %(usernames)s::text[], %(phones)s::text[], %(bots)s::boolean[])
         AS c (id, name, username, phone, is_bot)
@@ -142,7 +142,7 @@ async def upsert_contacts(database: Database, instance_id: UUID, contacts: list[
     )
 
 
-MARK_READ: LiteralString = "UPDATE chats SET unread = 0 WHERE instance_id = %(instance_id)s AND id = %(id)s"
+MARK_READ: LiteralString = "UPDATE public.chats SET unread = 0 WHERE instance_id = %(instance_id)s AND id = %(id)s"
 
 
 async def mark_read(database: Database, instance_id: UUID, chat_id: str) -> None:

@@ -32,7 +32,7 @@ DEFAULT_TRANSPORT: Transport = "tcp" if sys.platform == "win32" else "socket"
 
 
 class Running(NamedTuple):
-    """What postmaster.pid says, true or not."""
+    """A server as postmaster.pid names it, which may be gone, or another folder's where this one is a copy."""
 
     pid: int
     port: int
@@ -99,14 +99,22 @@ class Cluster:
         except psutil.AccessDenied:
             return True
 
-    def clear_stale(self) -> None:
-        """Remove what a dead server left, where PostgreSQL itself would take another process of that number for it."""
+    def is_copied_from(self, other: Path) -> bool:
+        """Whether a server that works on `other` is not this folder's: a copy holds the original's postmaster.pid.
+
+        A folder that is not there under the name that its server knows was renamed, or is seen by the server under another name.
+        """
+        return other.exists() and not other.samefile(self.data)
+
+    def clear_stale(self, account: Account) -> None:
+        """Remove what a dead server left, or another folder's that was copied, where PostgreSQL would take another process for it."""
         import psutil
 
         running = self.running()
         if running is not None and psutil.pid_exists(running.pid):
-            if running.socket_folder:
-                (Path(running.socket_folder) / f".s.PGSQL.{running.port}.lock").unlink(missing_ok=True)
+            if self.transport == "socket":
+                # Of this folder's own socket: where this one is a copy, postmaster.pid names the socket of a server that lives.
+                (self._socket_folder(account) / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
             self._pid_file.unlink(missing_ok=True)
 
     def create(self, binaries: Binaries, account: Account) -> None:
@@ -123,7 +131,7 @@ class Cluster:
             options += ["--auth=scram-sha-256", f"--pwfile={self._password_file}"]
         else:
             options += ["--auth-local=trust", "--auth-host=reject"]
-        account.run(binaries.program("initdb"), f"--pgdata={unfinished}", *options, log=self.log)
+        account.run(binaries.program("initdb"), f"--pgdata={self._seen_from_run(unfinished)}", *options, log=self.log)
         unfinished.rename(self.data)
         _sync_folder(self.data.parent)
 
@@ -137,20 +145,25 @@ class Cluster:
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".old.log"))
         self._write_configuration(binaries, account)
+        # pg_ctl hands both names to a shell.
         account.run(
-            binaries.program("pg_ctl"), "start", "-w", "-t", "60", "-s", "-D", str(self.data), "-l", str(self.log), log=self.log
+            binaries.program("pg_ctl"), "start", "-w", "-t", "60", "-s", "-D", self._seen_from_run(self.data), "-l", self.log.name, log=self.log
         )  # fmt: skip
 
     def stop(self, binaries: Binaries, account: Account) -> None:
-        account.run(binaries.program("pg_ctl"), "stop", "-w", "-t", "60", "-s", "-m", "fast", "-D", str(self.data), log=self.log)
+        account.run(binaries.program("pg_ctl"), "stop", "-w", "-t", "60", "-s", "-m", "fast", "-D", self._seen_from_run(self.data), log=self.log)
+
+    def _seen_from_run(self, folder: Path) -> str:
+        """A folder beside the run folder, where the programs are run: a name without any of the user's letters."""
+        return str(Path("..", folder.name))
 
     def _write_configuration(self, binaries: Binaries, account: Account) -> None:
         settings = {**SETTINGS, **(SETTINGS_18 if binaries.major >= 18 else {})}
         if self.transport == "tcp":
             settings |= {"listen_addresses": "127.0.0.1", "port": str(self._free_port()), "unix_socket_directories": ""}
         else:
-            settings |= {"listen_addresses": "", "port": str(PORT), "unix_socket_directories": str(self._socket_folder(account))}
-        lines = [f"{name} = '{value.replace(chr(39), chr(39) * 2)}'\n" for name, value in settings.items()]
+            settings |= {"listen_addresses": "", "port": str(PORT), "unix_socket_directories": _listed(self._socket_folder(account))}
+        lines = [f"{name} = '{_escaped(value)}'\n" for name, value in settings.items()]
         # Whole on every start: an upgrade of this program brings its settings with it.
         self._configuration.write_text("".join(lines), encoding="utf-8")
 
@@ -170,10 +183,21 @@ class Cluster:
         raise EmbeddedFailed("No port is free on 127.0.0.1.")
 
     def _socket_folder(self, account: Account) -> Path:
-        if len(os.fsencode(self.run_folder)) + len(f"/.s.PGSQL.{PORT}") <= SOCKET_PATH_LIMIT:
+        is_short = len(os.fsencode(self.run_folder)) + len(f"/.s.PGSQL.{PORT}") <= SOCKET_PATH_LIMIT
+        # libpq takes a comma for the end of one host's name.
+        if is_short and "," not in str(self.run_folder):
             return self.run_folder
         ours = private_folder(Path(tempfile.gettempdir()) / f"mcp-messenger-{account.owner}", account)
         return private_folder(ours / hashlib.sha256(os.fsencode(self.data)).hexdigest()[:12], account)
+
+
+def _listed(folder: Path) -> str:
+    """As one entry of a setting that is a list."""
+    return '"' + str(folder).replace('"', '""') + '"'
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "''")
 
 
 def private_folder(path: Path, account: Account) -> Path:

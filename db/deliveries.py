@@ -16,37 +16,37 @@ from db.json import jsonb
 # those at the end of the alphabet are not starved, and lets one delivery at a time through where an endpoint was in trouble.
 CLAIM: LiteralString = """
     WITH RECURSIVE line (instance_id) AS (
-        (SELECT instance_id FROM deliveries WHERE status = 'pending' AND target = %(target)s ORDER BY instance_id LIMIT 1)
+        (SELECT instance_id FROM public.deliveries WHERE status = 'pending' AND target = %(target)s ORDER BY instance_id LIMIT 1)
         UNION ALL
-        SELECT (SELECT d.instance_id FROM deliveries d WHERE d.status = 'pending' AND d.target = %(target)s AND d.instance_id > line.instance_id
-            ORDER BY d.instance_id LIMIT 1)
+        SELECT (SELECT d.instance_id FROM public.deliveries d WHERE d.status = 'pending' AND d.target = %(target)s AND
+            d.instance_id > line.instance_id ORDER BY d.instance_id LIMIT 1)
         FROM line WHERE line.instance_id IS NOT NULL
     ), open AS MATERIALIZED (
         SELECT line.instance_id,
             CASE WHEN p.failures >= %(breaker)s THEN 1 ELSE %(each)s END - coalesce(busy.count, 0) AS room
-        FROM line LEFT JOIN delivery_endpoints p ON p.instance_id = line.instance_id AND p.target = %(target)s
+        FROM line LEFT JOIN public.delivery_endpoints p ON p.instance_id = line.instance_id AND p.target = %(target)s
             LEFT JOIN unnest(%(busy)s::uuid[], %(counts)s::int[]) AS busy (instance_id, count) ON busy.instance_id = line.instance_id
         WHERE line.instance_id IS NOT NULL AND (p.paused_until IS NULL OR p.paused_until <= now())
         ORDER BY random()
     ), due AS MATERIALIZED (
         SELECT first.id FROM open CROSS JOIN LATERAL (
-            SELECT d.id FROM deliveries d
+            SELECT d.id FROM public.deliveries d
             WHERE d.status = 'pending' AND d.target = %(target)s AND d.instance_id = open.instance_id
               AND d.run_at <= now() AND (d.lease_until IS NULL OR d.lease_until <= now())
               AND d.id = (
-                SELECT e.id FROM deliveries e WHERE e.status = 'pending' AND e.target = d.target AND e.instance_id = d.instance_id
+                SELECT e.id FROM public.deliveries e WHERE e.status = 'pending' AND e.target = d.target AND e.instance_id = d.instance_id
                   AND coalesce(e.chat_id, '') = coalesce(d.chat_id, '') ORDER BY e.event_id, e.id LIMIT 1)
             ORDER BY d.event_id, d.id LIMIT greatest(0, open.room) FOR UPDATE SKIP LOCKED
         ) AS first LIMIT %(limit)s
     ), claimed AS (
-        UPDATE deliveries SET attempts = attempts + 1, lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
+        UPDATE public.deliveries SET attempts = attempts + 1, lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
         WHERE id = ANY(ARRAY(SELECT id FROM due))
         RETURNING id, event_id, instance_id, chat_id, attempts, lease_until, created_at
     )
     SELECT claimed.id, claimed.event_id, claimed.instance_id, claimed.chat_id, claimed.attempts, claimed.lease_until, claimed.created_at,
         e.type, e.data, e.at, e.message_id, c.kind AS chat_kind, c.title AS chat_title, c.username AS chat_username, c.phone AS chat_phone
-    FROM claimed LEFT JOIN events e ON e.id = claimed.event_id
-        LEFT JOIN chats c ON c.instance_id = claimed.instance_id AND c.id = claimed.chat_id
+    FROM claimed LEFT JOIN public.events e ON e.id = claimed.event_id
+        LEFT JOIN public.chats c ON c.instance_id = claimed.instance_id AND c.id = claimed.chat_id
     ORDER BY claimed.event_id, claimed.id"""
 
 
@@ -110,8 +110,8 @@ class DeliveryOutcome:
 
 # An endpoint that has taken something is not in trouble any more.
 SETTLE: LiteralString = """
-    WITH recovered AS (DELETE FROM delivery_endpoints WHERE target = %(target)s AND instance_id = ANY(%(working)s))
-    UPDATE deliveries SET status = s.status, run_at = now() + make_interval(secs => s.delay), lease_until = NULL, last_error = s.error,
+    WITH recovered AS (DELETE FROM public.delivery_endpoints WHERE target = %(target)s AND instance_id = ANY(%(working)s))
+    UPDATE public.deliveries SET status = s.status, run_at = now() + make_interval(secs => s.delay), lease_until = NULL, last_error = s.error,
         done_at = CASE WHEN s.status <> 'pending' THEN now() END
     FROM jsonb_to_recordset(%(rows)s) AS s (id bigint, lease timestamptz, status text, delay float8, error text)
     WHERE deliveries.id = s.id AND deliveries.lease_until = s.lease
@@ -128,7 +128,7 @@ async def settle(database: Database, target: str, settled: Sequence[DeliveryOutc
 
 
 GIVE_BACK: LiteralString = """
-    UPDATE deliveries SET lease_until = NULL, attempts = attempts - 1
+    UPDATE public.deliveries SET lease_until = NULL, attempts = attempts - 1
     FROM unnest(%(ids)s::bigint[], %(leases)s::timestamptz[]) AS ours (id, lease) WHERE deliveries.id = ours.id AND lease_until = ours.lease"""
 
 
@@ -137,7 +137,7 @@ async def give_back(database: Database, claimed: Sequence[ClaimedDelivery]) -> N
     await database.execute(GIVE_BACK, {"ids": [one.id for one in claimed], "leases": [one.lease_until for one in claimed]})
 
 
-DROP: LiteralString = "DELETE FROM deliveries WHERE id = ANY(%(ids)s)"
+DROP: LiteralString = "DELETE FROM public.deliveries WHERE id = ANY(%(ids)s)"
 
 
 async def drop(database: Database, ids: Sequence[int]) -> None:
@@ -145,7 +145,7 @@ async def drop(database: Database, ids: Sequence[int]) -> None:
     await database.execute(DROP, {"ids": list(ids)})
 
 
-END: LiteralString = "DELETE FROM deliveries WHERE instance_id = ANY(%(ids)s) AND target = %(target)s AND status = 'pending'"
+END: LiteralString = "DELETE FROM public.deliveries WHERE instance_id = ANY(%(ids)s) AND target = %(target)s AND status = 'pending'"
 
 
 async def end(database: Database, instance_ids: Sequence[UUID], target: str) -> None:
@@ -154,7 +154,7 @@ async def end(database: Database, instance_ids: Sequence[UUID], target: str) -> 
 
 
 RESUME: LiteralString = """
-    WITH gone AS (DELETE FROM delivery_endpoints WHERE instance_id = %(id)s AND target = %(target)s)
+    WITH gone AS (DELETE FROM public.delivery_endpoints WHERE instance_id = %(id)s AND target = %(target)s)
     SELECT pg_notify('mcp_messenger_events', '')"""
 
 
@@ -165,10 +165,10 @@ async def resume(database: Database, instance_id: UUID, target: str) -> None:
 
 # From the threshold on each failure that comes after a pause makes the next one, twice as long.
 FAILED: LiteralString = """
-    INSERT INTO delivery_endpoints AS p (instance_id, target, failures, pauses, paused_until)
+    INSERT INTO public.delivery_endpoints AS p (instance_id, target, failures, pauses, paused_until)
     SELECT id, %(target)s, %(count)s::int, CASE WHEN %(count)s >= %(breaker)s THEN 1 ELSE 0 END,
         CASE WHEN %(count)s >= %(breaker)s THEN now() + make_interval(secs => %(pause)s) END
-    FROM message_instances WHERE id = %(id)s
+    FROM public.message_instances WHERE id = %(id)s
     ON CONFLICT (instance_id, target) DO UPDATE SET
         failures = least(1000000, p.failures + %(count)s),
         pauses = p.pauses + CASE WHEN p.failures + %(count)s >= %(breaker)s AND coalesce(p.paused_until <= now(), true) THEN 1 ELSE 0 END,
@@ -184,8 +184,8 @@ async def failed(database: Database, instance_id: UUID, target: str, *, count: i
 
 
 PAUSE: LiteralString = """
-    INSERT INTO delivery_endpoints AS p (instance_id, target, paused_until)
-    SELECT id, %(target)s, now() + make_interval(secs => %(seconds)s) FROM message_instances WHERE id = %(id)s
+    INSERT INTO public.delivery_endpoints AS p (instance_id, target, paused_until)
+    SELECT id, %(target)s, now() + make_interval(secs => %(seconds)s) FROM public.message_instances WHERE id = %(id)s
     ON CONFLICT (instance_id, target) DO UPDATE SET paused_until = greatest(p.paused_until, excluded.paused_until)"""
 
 
@@ -208,10 +208,10 @@ class Endpoint:
 
 ENDPOINTS: LiteralString = """
     SELECT i.id, i.provider, i.api_webhook_schema, s.fields, s.sealed, s.rotated_at
-    FROM message_instances i, LATERAL (
+    FROM public.message_instances i, LATERAL (
         SELECT coalesce(array_agg(field), '{}') AS fields, coalesce(array_agg(sealed), '{}') AS sealed,
             coalesce(array_agg(rotated_at), '{}') AS rotated_at
-        FROM instance_secrets WHERE instance_id = i.id AND starts_with(field, %(prefix)s)
+        FROM public.instance_secrets WHERE instance_id = i.id AND starts_with(field, %(prefix)s)
     ) AS s
     WHERE i.id = ANY(%(ids)s)"""
 
@@ -238,7 +238,7 @@ class DeliveryRow:
 
 LIST: LiteralString = """
     SELECT d.id, d.event_id, d.chat_id, d.target, d.status, d.attempts, d.run_at, d.last_error, d.created_at, d.done_at, e.type
-    FROM deliveries d LEFT JOIN events e ON e.id = d.event_id
+    FROM public.deliveries d LEFT JOIN public.events e ON e.id = d.event_id
     WHERE d.instance_id = %(instance_id)s AND (%(status)s::text IS NULL OR d.status = %(status)s) AND d.id < %(before)s
     ORDER BY d.id DESC LIMIT %(limit)s"""
 
@@ -249,7 +249,7 @@ async def listing(database: Database, instance_id: UUID, *, status: str | None, 
 
 
 RETRY: LiteralString = """
-    UPDATE deliveries SET status = 'pending', attempts = 0, run_at = now(), created_at = now(), lease_until = NULL, done_at = NULL
+    UPDATE public.deliveries SET status = 'pending', attempts = 0, run_at = now(), created_at = now(), lease_until = NULL, done_at = NULL
     WHERE instance_id = %(instance_id)s AND status = ANY(%(from)s) AND (%(id)s::bigint IS NULL OR id = %(id)s)"""
 
 
@@ -264,10 +264,10 @@ async def retry_dead(database: Database, instance_id: UUID) -> int:
 
 
 REPLAY: LiteralString = """
-    INSERT INTO deliveries (event_id, instance_id, chat_id, target)
-    SELECT id, instance_id, chat_id, %(target)s FROM events e
+    INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+    SELECT id, instance_id, chat_id, %(target)s FROM public.events e
     WHERE instance_id = %(instance_id)s AND id > %(after)s
-      AND NOT EXISTS (SELECT FROM deliveries d WHERE d.status = 'pending' AND d.target = %(target)s AND d.instance_id = e.instance_id
+      AND NOT EXISTS (SELECT FROM public.deliveries d WHERE d.status = 'pending' AND d.target = %(target)s AND d.instance_id = e.instance_id
         AND d.event_id = e.id)
     ORDER BY id LIMIT %(limit)s RETURNING event_id"""
 
@@ -279,15 +279,15 @@ async def replay(database: Database, instance_id: UUID, target: str, *, after: i
 
 
 GIVE_UP: LiteralString = """
-    UPDATE deliveries SET status = 'dead', done_at = now(), lease_until = NULL,
+    UPDATE public.deliveries SET status = 'dead', done_at = now(), lease_until = NULL,
         last_error = concat_ws(' ', last_error, 'Given up: it has waited for too long.')
     WHERE status = 'pending' AND created_at < now() - make_interval(secs => %(wait)s) AND (lease_until IS NULL OR lease_until < now())"""
 # A failure that was noted in the moment in which the instance was deleted.
 ORPHANS: LiteralString = """
-    DELETE FROM delivery_endpoints p WHERE NOT EXISTS (SELECT FROM message_instances i WHERE i.id = p.instance_id)"""
+    DELETE FROM public.delivery_endpoints p WHERE NOT EXISTS (SELECT FROM public.message_instances i WHERE i.id = p.instance_id)"""
 CLEAN: LiteralString = """
-    DELETE FROM deliveries WHERE id IN (
-        SELECT id FROM deliveries WHERE status <> 'pending'
+    DELETE FROM public.deliveries WHERE id IN (
+        SELECT id FROM public.deliveries WHERE status <> 'pending'
           AND done_at < now() - make_interval(secs => CASE status WHEN 'done' THEN %(done)s::float8 ELSE %(dead)s::float8 END)
           AND done_at < now() - make_interval(secs => %(done)s)
         ORDER BY done_at LIMIT %(limit)s)"""

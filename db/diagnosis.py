@@ -48,6 +48,8 @@ class Diagnosis:
     applied: Sequence[str]
     pending: Sequence[str]
     unknown: Sequence[str]
+    known: Sequence[str]
+    """Migrations of this program."""
     exposed: Sequence[str]
     """Tables, views and sequences of ours that anybody may use, each with who: "messages: anon". Empty where all is closed."""
     instances: Sequence[KnownInstance]
@@ -63,7 +65,8 @@ EXPOSED: LiteralString = """
         SELECT to_regclass('public.' || name) AS relation FROM unnest(ARRAY[
             'schema_migrations', 'message_instances', 'all_instances', 'messages', 'chats', 'contacts', 'events', 'event_numbers', 'deliveries',
             'outbox', 'leases', 'status_history', 'qr_codes', 'api_keys', 'user_tokens', 'instance_secrets', 'reveals', 'instance_errors', 'calls',
-            'rate_limits', 'delivery_endpoints', 'agent_chats', 'people', 'identities', 'installation', 'instance_addresses']) AS name
+            'rate_limits', 'delivery_endpoints', 'agent_chats', 'people', 'identities', 'installation', 'instance_addresses',
+            'chat_aliases', 'chat_closures', 'chat_successions']) AS name
         UNION SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = to_regclass('public.message_instances')
     )
     SELECT c.relname || ': ' || coalesce(r.rolname, 'everybody')
@@ -72,8 +75,8 @@ EXPOSED: LiteralString = """
     UNION
     SELECT c.relname || ': no row security' FROM ours JOIN pg_class c ON c.oid = ours.relation WHERE c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
     ORDER BY 1"""
-INSTANCES: LiteralString = "SELECT id, provider, runtime, status, status_reason, api_webhook_schema FROM message_instances ORDER BY created_at"
-SEALED: LiteralString = "SELECT instance_id, field, sealed FROM instance_secrets ORDER BY instance_id, field LIMIT %(limit)s"
+INSTANCES: LiteralString = "SELECT id, provider, runtime, status, status_reason, api_webhook_schema FROM public.message_instances ORDER BY created_at"
+SEALED: LiteralString = "SELECT instance_id, field, sealed FROM public.instance_secrets ORDER BY instance_id, field LIMIT %(limit)s"
 
 
 async def diagnose(url: str) -> Diagnosis:
@@ -94,6 +97,7 @@ async def diagnose(url: str) -> Diagnosis:
                 applied=sorted(applied),
                 pending=[version for version in known if version not in applied],
                 unknown=sorted(set(applied) - set(known)),
+                known=known,
                 exposed=[row[0] for row in await _rows(connection, EXPOSED)],
                 instances=[KnownInstance(*row) for row in await _rows(connection, INSTANCES)] if known[0] in applied else [],
                 sealed=[Sealed(*row) for row in sealed],

@@ -13,6 +13,7 @@ from db.account import account_for
 from db.advisory_locks import EMBEDDED_USERS
 from db.binaries import OVERRIDE, Binaries, find_binaries
 from db.cluster import DEFAULT_TRANSPORT, Cluster, Transport, private_folder
+from db.connection_settings import forget_libpq_environment
 from db.errors import EmbeddedFailed
 from db.filelock import exclusive
 
@@ -32,6 +33,7 @@ PAUSE = 0.05
 
 JOIN: LiteralString = "SELECT pg_try_advisory_lock_shared(%(users)s)"
 LEAVE: LiteralString = "SELECT pg_advisory_unlock_shared(%(users)s)"
+DATA_FOLDER: LiteralString = "SELECT current_setting('data_directory')"
 TAKE_ALONE: LiteralString = "SELECT pg_try_advisory_lock(%(users)s)"
 
 
@@ -90,14 +92,16 @@ def running_url(data_dir: Path) -> str | None:
     """Where the server of the folder answers, without becoming one of its users; None where none runs. It may carry a password. Blocks."""
     from psycopg import Connection, OperationalError
 
+    forget_libpq_environment()
     for data in _data_folders(data_dir.absolute()):
         cluster = Cluster(data)
         running = cluster.running()
         if running is not None and cluster.owns(running):
             try:
                 url = cluster.url(running)
-                Connection.connect(url, connect_timeout=CONNECT_TIMEOUT, application_name="mcp-messenger doctor").close()
-                return url
+                with Connection.connect(url, autocommit=True, connect_timeout=CONNECT_TIMEOUT, application_name="mcp-messenger doctor") as session:
+                    if _is_of(cluster, session):
+                        return url
             except (OperationalError, OSError):
                 pass
     return None
@@ -113,6 +117,8 @@ async def start_embedded(data_dir: Path) -> EmbeddedPostgres:
 
 def open_embedded(data_dir: Path, transport: Transport = DEFAULT_TRANSPORT) -> EmbeddedPostgres:
     """`start_embedded`, for callers that may block."""
+    forget_libpq_environment()
+    _refuse_control_characters(data_dir)
     return EmbeddedPostgres(_open(data_dir.absolute(), transport))
 
 
@@ -151,7 +157,7 @@ def _start(cluster: Cluster, binaries: Binaries) -> _Use:
         if cluster.server_lives():  # it is starting, replaying its log, or shutting down
             time.sleep(PAUSE)
             continue
-        cluster.clear_stale()
+        cluster.clear_stale(account)
         try:
             cluster.start(binaries, account)
         except EmbeddedFailed:
@@ -174,12 +180,21 @@ def _join(cluster: Cluster) -> _Use | None:
         session: Connection[Any] = Connection.connect(
             url, autocommit=True, connect_timeout=CONNECT_TIMEOUT, application_name="mcp-messenger embedded"
         )
-        if _value(session, JOIN):
+        if _is_of(cluster, session) and _value(session, JOIN):
             return _Use(cluster, url, session)
         session.close()
     except (OperationalError, OSError):
         pass
     return None
+
+
+def _is_of(cluster: Cluster, session: "Connection[Any]") -> bool:
+    """Whether the server that answered works on this folder, and not on another one that this is a copy of."""
+    served = Path(session.execute(DATA_FOLDER).fetchall()[0][0])
+    if cluster.server_lives() or not cluster.is_copied_from(served):
+        return True
+    logger.warning("%s is a copy of %s, which another server uses; it gets a server of its own, with the same accounts in it.", cluster.data, served)
+    return False
 
 
 def _is_last(session: "Connection[Any]") -> bool:
@@ -193,6 +208,14 @@ def _is_last(session: "Connection[Any]") -> bool:
 
 def _value(session: "Connection[Any]", sql: LiteralString) -> bool:
     return session.execute(sql, {"users": EMBEDDED_USERS}).fetchall()[0][0]
+
+
+def _refuse_control_characters(folder: Path) -> None:
+    """Raise EmbeddedFailed: postmaster.pid holds the name in one line."""
+    if any(character < " " for character in str(folder)):
+        raise EmbeddedFailed(
+            f"The data folder {str(folder)!r} has a line break or another control character in its name.", hint="Choose another folder."
+        )
 
 
 def _lock_file(cluster: Cluster) -> Path:

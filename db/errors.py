@@ -114,10 +114,10 @@ class MigrationFailed(StoreUnavailable):
 class DatabaseTooNew(MigrationFailed):
     """The database was migrated by a newer version of this program."""
 
-    def __init__(self, versions: Sequence[str]) -> None:
+    def __init__(self, versions: Sequence[str], newest_known: str) -> None:
         super().__init__(
             f"The database has migrations that this version does not know: {', '.join(versions)}.",
-            hint="Upgrade mcp-messenger, or roll these migrations back with the version that knows them.",
+            hint=f"Upgrade mcp-messenger, or take them back: run `mcp-messenger migrate --to {newest_known}` with the newer version.",
         )
         self.versions = tuple(versions)
 

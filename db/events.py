@@ -26,7 +26,7 @@ TRACE = "trace"
 """Of an event's data, and of a draft in the outbox: what it was done for, as tracing.carrier gives it."""
 
 AFTER: LiteralString = """
-    SELECT id, instance_id, type, chat_id, message_id, data, at FROM events
+    SELECT id, instance_id, type, chat_id, message_id, data, at FROM public.events
     WHERE id > %(after)s
       AND (%(instance_ids)s::uuid[] IS NULL OR instance_id = ANY(%(instance_ids)s))
       AND (%(chat_id)s::text IS NULL OR chat_id = %(chat_id)s)
@@ -57,7 +57,7 @@ async def after(
     )
 
 
-LAST: LiteralString = "SELECT coalesce(max(id), 0) FROM events"
+LAST: LiteralString = "SELECT coalesce(max(id), 0) FROM public.events"
 
 
 async def last(database: Database) -> int:

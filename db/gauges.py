@@ -5,6 +5,7 @@ from typing import LiteralString
 from uuid import UUID
 
 from db.database import Database
+from db.leases import HORIZON
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +26,18 @@ class Gauge:
 
 GAUGES: LiteralString = """
     WITH mail AS (
-        SELECT instance_id, count(*) AS queued, extract(epoch FROM now() - min(not_before))::float8 AS age FROM outbox GROUP BY instance_id
+        SELECT instance_id, count(*) AS queued, extract(epoch FROM now() - min(not_before))::float8 AS age FROM public.outbox GROUP BY instance_id
     ), waiting AS (
         SELECT instance_id, target, count(*) AS n, extract(epoch FROM now() - min(run_at))::float8 AS age
-        FROM deliveries WHERE status = 'pending' GROUP BY instance_id, target
-    ), dead AS (SELECT instance_id, target, count(*) AS n FROM deliveries WHERE status = 'dead' GROUP BY instance_id, target)
-    SELECT i.id, i.provider, i.status, coalesce(l.expires_at >= now(), false) AS leased,
+        FROM public.deliveries WHERE status = 'pending' GROUP BY instance_id, target
+    ), dead AS (SELECT instance_id, target, count(*) AS n FROM public.deliveries WHERE status = 'dead' GROUP BY instance_id, target)
+    SELECT i.id, i.provider, i.status, coalesce(l.expires_at BETWEEN now() AND now() + %(horizon)s::interval, false) AS leased,
         coalesce(mail.queued, 0) AS queued, greatest(coalesce(mail.age, 0), 0) AS queued_age,
         coalesce((SELECT jsonb_object_agg(target, n) FROM waiting WHERE instance_id = i.id), '{}') AS pending,
         coalesce((SELECT jsonb_object_agg(target, n) FROM dead WHERE instance_id = i.id), '{}') AS dead,
         greatest(coalesce((SELECT max(age) FROM waiting WHERE instance_id = i.id), 0), 0) AS pending_age
-    FROM message_instances i LEFT JOIN leases l ON l.instance_id = i.id LEFT JOIN mail ON mail.instance_id = i.id"""
+    FROM public.message_instances i LEFT JOIN public.leases l ON l.instance_id = i.id LEFT JOIN mail ON mail.instance_id = i.id"""
 
 
 async def gauges(database: Database) -> list[Gauge]:
-    return await database.all(Gauge, GAUGES)
+    return await database.all(Gauge, GAUGES, {"horizon": HORIZON})

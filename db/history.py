@@ -33,7 +33,7 @@ class ErrorRow:
     at: datetime
 
 
-STATUSES: LiteralString = "SELECT status, reason, at FROM status_history WHERE instance_id = %(id)s ORDER BY id DESC LIMIT %(limit)s"
+STATUSES: LiteralString = "SELECT status, reason, at FROM public.status_history WHERE instance_id = %(id)s ORDER BY id DESC LIMIT %(limit)s"
 
 
 async def statuses(database: Database, instance_id: UUID, *, limit: int) -> list[StatusRow]:
@@ -42,7 +42,7 @@ async def statuses(database: Database, instance_id: UUID, *, limit: int) -> list
 
 
 QR_CODES: LiteralString = """
-    SELECT sequence, issued_at, expires_at, outcome, NULL::bytea AS sealed FROM qr_codes
+    SELECT sequence, issued_at, expires_at, outcome, NULL::bytea AS sealed FROM public.qr_codes
     WHERE instance_id = %(id)s ORDER BY id DESC LIMIT %(limit)s"""
 
 
@@ -52,7 +52,7 @@ async def qr_codes(database: Database, instance_id: UUID, *, limit: int) -> list
 
 
 CURRENT_QR: LiteralString = """
-    SELECT sequence, issued_at, expires_at, outcome, sealed FROM qr_codes
+    SELECT sequence, issued_at, expires_at, outcome, sealed FROM public.qr_codes
     WHERE instance_id = %(id)s AND outcome = 'current' ORDER BY id DESC LIMIT 1"""
 
 
@@ -61,12 +61,12 @@ async def current_qr(database: Database, instance_id: UUID) -> QrRow | None:
 
 
 RECORD_ERROR: LiteralString = """
-    INSERT INTO instance_errors (instance_id, code, message) VALUES (%(id)s, %(code)s, %(message)s)
+    INSERT INTO public.instance_errors (instance_id, code, message) VALUES (%(id)s, %(code)s, %(message)s)
     ON CONFLICT (instance_id, code, message) DO UPDATE SET count = instance_errors.count + 1, at = now()"""
 # A platform that words each error differently must not fill the table.
 TRIM_ERRORS: LiteralString = """
-    DELETE FROM instance_errors WHERE instance_id = %(id)s AND (code, message) NOT IN (
-        SELECT code, message FROM instance_errors WHERE instance_id = %(id)s ORDER BY at DESC LIMIT 100)"""
+    DELETE FROM public.instance_errors WHERE instance_id = %(id)s AND (code, message) NOT IN (
+        SELECT code, message FROM public.instance_errors WHERE instance_id = %(id)s ORDER BY at DESC LIMIT 100)"""
 
 
 async def record_error(database: Database, instance_id: UUID, code: str, message: str) -> None:
@@ -77,7 +77,9 @@ async def record_error(database: Database, instance_id: UUID, code: str, message
         await connection.execute(TRIM_ERRORS, params)
 
 
-ERRORS: LiteralString = "SELECT code, message, count, first_at, at FROM instance_errors WHERE instance_id = %(id)s ORDER BY at DESC LIMIT %(limit)s"
+ERRORS: LiteralString = (
+    "SELECT code, message, count, first_at, at FROM public.instance_errors WHERE instance_id = %(id)s ORDER BY at DESC LIMIT %(limit)s"
+)
 
 
 async def errors(database: Database, instance_id: UUID, *, limit: int) -> list[ErrorRow]:
@@ -85,7 +87,7 @@ async def errors(database: Database, instance_id: UUID, *, limit: int) -> list[E
     return await database.all(ErrorRow, ERRORS, {"id": instance_id, "limit": limit})
 
 
-CLEAR_ERRORS: LiteralString = "DELETE FROM instance_errors WHERE instance_id = %(id)s"
+CLEAR_ERRORS: LiteralString = "DELETE FROM public.instance_errors WHERE instance_id = %(id)s"
 
 
 async def clear_errors(database: Database, instance_id: UUID) -> int:
@@ -94,7 +96,7 @@ async def clear_errors(database: Database, instance_id: UUID) -> int:
 
 
 ERROR_COUNTS: LiteralString = """
-    SELECT i.provider, sum(e.count)::bigint FROM message_instances i JOIN instance_errors e ON e.instance_id = i.id
+    SELECT i.provider, sum(e.count)::bigint FROM public.message_instances i JOIN public.instance_errors e ON e.instance_id = i.id
     WHERE (%(user_id)s::text IS NULL OR i.user_id = %(user_id)s) AND (%(id)s::uuid IS NULL OR i.id = %(id)s)
     GROUP BY i.provider"""
 

@@ -50,11 +50,11 @@ APPEND_MESSAGES: LiteralString = """
             kind text, body text, reply_to text, thread_id text, content jsonb, raw jsonb, sent_at timestamptz, backfill boolean,
             chat_kind text, chat_title text, chat_username text, chat_phone text,
             contact_name text, contact_username text, contact_phone text, contact_is_bot boolean, trace jsonb)
-        LEFT JOIN chat_aliases AS alias ON alias.instance_id = row.instance_id AND alias.alias = row.chat_id
+        LEFT JOIN public.chat_aliases AS alias ON alias.instance_id = row.instance_id AND alias.alias = row.chat_id
         WHERE row.epoch IS NULL OR EXISTS (
-            SELECT FROM leases WHERE leases.instance_id = row.instance_id AND leases.epoch = row.epoch)
+            SELECT FROM public.leases WHERE leases.instance_id = row.instance_id AND leases.epoch = row.epoch)
     ), inserted AS (
-        INSERT INTO messages (instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to,
+        INSERT INTO public.messages (instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to,
             thread_id, content, raw, sent_at)
         SELECT instance_id, chat_id, platform_id, outgoing, CASE WHEN outgoing THEN 'sent' ELSE 'received' END, sender_id, sender_name,
             kind, body, reply_to, thread_id, content, raw, sent_at
@@ -67,12 +67,12 @@ APPEND_MESSAGES: LiteralString = """
             input.contact_phone, input.contact_is_bot, input.trace, input.is_word, input.may_wake
         FROM inserted JOIN input USING (instance_id, platform_id)
     ), succeeded AS (
-        INSERT INTO chat_successions (instance_id, chat_id)
-        SELECT DISTINCT fresh.instance_id, fresh.chat_id FROM fresh JOIN chats ON chats.instance_id = fresh.instance_id AND chats.id = fresh.chat_id
+        INSERT INTO public.chat_successions (instance_id, chat_id)
+        SELECT DISTINCT fresh.instance_id, fresh.chat_id FROM fresh JOIN public.chats ON chats.instance_id = fresh.instance_id AND chats.id = fresh.chat_id
         WHERE chats.migrated_to IS NOT NULL AND fresh.is_word AND NOT fresh.backfill
         ON CONFLICT (instance_id, chat_id) DO UPDATE SET at = now()
     ), talked AS (
-        INSERT INTO chats (instance_id, id, kind, title, username, phone, unread, last_message_id, last_at, last_incoming_at)
+        INSERT INTO public.chats (instance_id, id, kind, title, username, phone, unread, last_message_id, last_at, last_incoming_at)
         SELECT DISTINCT ON (instance_id, chat_id) instance_id, chat_id, chat_kind, chat_title, chat_username, chat_phone,
             count(*) FILTER (WHERE is_word AND NOT backfill) OVER chat, message_id, sent_at, max(sent_at) FILTER (WHERE is_word) OVER chat
         FROM fresh WINDOW chat AS (PARTITION BY instance_id, chat_id) ORDER BY instance_id, chat_id, sent_at DESC, message_id DESC
@@ -89,29 +89,29 @@ APPEND_MESSAGES: LiteralString = """
             last_at = greatest(chats.last_at, excluded.last_at),
             last_incoming_at = greatest(chats.last_incoming_at, excluded.last_incoming_at)
     ), met AS (
-        INSERT INTO contacts (instance_id, id, name, username, phone, is_bot)
+        INSERT INTO public.contacts (instance_id, id, name, username, phone, is_bot)
         SELECT DISTINCT ON (instance_id, sender_id) instance_id, sender_id, contact_name, contact_username, contact_phone, contact_is_bot
         FROM fresh WHERE sender_id IS NOT NULL AND contact_name IS NOT NULL ORDER BY instance_id, sender_id, position DESC
         ON CONFLICT (instance_id, id) DO UPDATE SET name = excluded.name, username = excluded.username,
             phone = coalesce(excluded.phone, contacts.phone), is_bot = excluded.is_bot
         WHERE (contacts.name, contacts.username, contacts.is_bot) IS DISTINCT FROM (excluded.name, excluded.username, excluded.is_bot)
     ), logged AS (
-        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
-        SELECT nextval('event_numbers'), instance_id, 'message', chat_id, message_id,
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), instance_id, 'message', chat_id, message_id,
             CASE WHEN trace IS NULL THEN '{}' ELSE jsonb_build_object('trace', trace) END
         FROM (SELECT instance_id, chat_id, message_id, trace FROM fresh WHERE NOT backfill ORDER BY position) AS news
         RETURNING id, instance_id, chat_id, message_id
     ), active AS (
-        UPDATE message_instances SET last_activity_at = now() FROM (SELECT DISTINCT instance_id FROM fresh WHERE NOT backfill) AS heard
+        UPDATE public.message_instances SET last_activity_at = now() FROM (SELECT DISTINCT instance_id FROM fresh WHERE NOT backfill) AS heard
         WHERE id = heard.instance_id AND (last_activity_at IS NULL OR last_activity_at < now() - interval '10 seconds')
     ), due AS (
-        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
-        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     ), asked AS (
-        INSERT INTO deliveries (event_id, instance_id, chat_id, target, run_at)
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target, run_at)
         SELECT logged.id, logged.instance_id, logged.chat_id, 'agno', now() + interval '1.5 seconds'
-        FROM logged JOIN fresh USING (message_id) JOIN message_instances i ON i.id = logged.instance_id
+        FROM logged JOIN fresh USING (message_id) JOIN public.message_instances i ON i.id = logged.instance_id
         WHERE fresh.may_wake AND i.agno_enable AND i.agent_id <> '' ORDER BY logged.id
     )
     SELECT input.position, fresh.message_id, (SELECT max(id) FROM logged) AS event_id,
@@ -132,18 +132,18 @@ async def append_messages(database: Database, rows: Sequence[dict[str, Any]]) ->
 EDIT: LiteralString = """
     WITH guard AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
-            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
     ), changed AS (
-        UPDATE messages SET body = %(text)s, content = content || %(content)s, edited_at = %(at)s
+        UPDATE public.messages SET body = %(text)s, content = content || %(content)s, edited_at = %(at)s
         FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s AND (body <> %(text)s OR NOT content @> %(content)s)
         RETURNING messages.id, messages.chat_id
     ), logged AS (
-        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
-        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
         RETURNING id, instance_id, chat_id
     ), due AS (
-        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
-        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
@@ -152,18 +152,18 @@ EDIT: LiteralString = """
 DELETE: LiteralString = """
     WITH guard AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
-            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
     ), changed AS (
-        UPDATE messages SET deleted_at = %(at)s
+        UPDATE public.messages SET deleted_at = %(at)s
         FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s AND deleted_at IS NULL
         RETURNING messages.id, messages.chat_id
     ), logged AS (
-        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
-        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
         RETURNING id, instance_id, chat_id
     ), due AS (
-        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
-        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
@@ -172,20 +172,20 @@ DELETE: LiteralString = """
 REACT: LiteralString = """
     WITH guard AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
-            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
     ), changed AS (
-        UPDATE messages SET content = jsonb_set(content, '{reactions}',
+        UPDATE public.messages SET content = jsonb_set(content, '{reactions}',
             coalesce(content->'reactions', '{}') || jsonb_build_object(%(sender_id)s::text, to_jsonb(%(emojis)s::text[])))
         FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s
             AND content->'reactions'->%(sender_id)s::text IS DISTINCT FROM to_jsonb(%(emojis)s::text[])
         RETURNING messages.id, messages.chat_id
     ), logged AS (
-        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
-        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
         RETURNING id, instance_id, chat_id
     ), due AS (
-        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
-        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
@@ -195,20 +195,20 @@ REACT: LiteralString = """
 RECEIPT: LiteralString = """
     WITH guard AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
-            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
     ), changed AS (
-        UPDATE messages SET status = %(status)s, error = %(error)s
+        UPDATE public.messages SET status = %(status)s, error = %(error)s
         FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s AND outgoing
             AND array_position(ARRAY['sent', 'failed', 'delivered', 'read'], status)
                 < array_position(ARRAY['sent', 'failed', 'delivered', 'read'], %(status)s)
         RETURNING messages.id, messages.chat_id
     ), logged AS (
-        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
-        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
         RETURNING id, instance_id, chat_id
     ), due AS (
-        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
-        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
@@ -217,20 +217,20 @@ RECEIPT: LiteralString = """
 VOTE: LiteralString = """
     WITH guard AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
-            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
     ), changed AS (
-        UPDATE messages SET content = jsonb_set(content, '{votes}',
+        UPDATE public.messages SET content = jsonb_set(content, '{votes}',
             coalesce(content->'votes', '{}') || jsonb_build_object(%(sender_id)s::text, %(vote)s::jsonb))
         FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s
             AND content->'votes'->%(sender_id)s::text IS DISTINCT FROM %(vote)s::jsonb
         RETURNING messages.id, messages.chat_id
     ), logged AS (
-        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
-        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
         RETURNING id, instance_id, chat_id
     ), due AS (
-        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
-        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
@@ -239,9 +239,9 @@ VOTE: LiteralString = """
 CHAT: LiteralString = """
     WITH guard AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
-            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
     ), written AS (
-        INSERT INTO chats (instance_id, id, kind, title, username, phone)
+        INSERT INTO public.chats (instance_id, id, kind, title, username, phone)
         SELECT %(instance_id)s, %(chat_id)s, %(kind)s, %(title)s, %(username)s, %(phone)s FROM guard
         ON CONFLICT (instance_id, id) DO UPDATE SET
             kind = CASE WHEN excluded.kind = 'unknown' THEN chats.kind ELSE excluded.kind END,
@@ -253,12 +253,12 @@ CHAT: LiteralString = """
     ), changed AS (
         SELECT NULL::bigint AS id FROM written
     ), logged AS (
-        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
-        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
         RETURNING id, instance_id, chat_id
     ), due AS (
-        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
-        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
@@ -267,21 +267,21 @@ CHAT: LiteralString = """
 CHAT_CLOSED: LiteralString = """
     WITH guard AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
-            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
     ), written AS (
-        INSERT INTO chat_closures (instance_id, chat_id, reason, at) SELECT %(instance_id)s, %(chat_id)s, %(reason)s, %(at)s FROM guard
+        INSERT INTO public.chat_closures (instance_id, chat_id, reason, at) SELECT %(instance_id)s, %(chat_id)s, %(reason)s, %(at)s FROM guard
         ON CONFLICT (instance_id, chat_id) DO UPDATE SET reason = excluded.reason, at = excluded.at
         WHERE chat_closures.reason <> excluded.reason
         RETURNING chat_id
     ), changed AS (
         SELECT NULL::bigint AS id FROM written
     ), logged AS (
-        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
-        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
         RETURNING id, instance_id, chat_id
     ), due AS (
-        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
-        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
@@ -290,18 +290,18 @@ CHAT_CLOSED: LiteralString = """
 CHAT_OPENED: LiteralString = """
     WITH guard AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
-            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
     ), written AS (
-        DELETE FROM chat_closures USING guard WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s RETURNING chat_id
+        DELETE FROM public.chat_closures USING guard WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s RETURNING chat_id
     ), changed AS (
         SELECT NULL::bigint AS id FROM written
     ), logged AS (
-        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
-        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
         RETURNING id, instance_id, chat_id
     ), due AS (
-        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
-        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
@@ -310,20 +310,20 @@ CHAT_OPENED: LiteralString = """
 NOTICE: LiteralString = """
     WITH guard AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
-            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
     ), written AS (
-        INSERT INTO instance_errors (instance_id, code, message) SELECT %(instance_id)s, %(code)s, %(text)s FROM guard
+        INSERT INTO public.instance_errors (instance_id, code, message) SELECT %(instance_id)s, %(code)s, %(text)s FROM guard
         ON CONFLICT (instance_id, code, message) DO UPDATE SET count = instance_errors.count + 1, at = now()
         RETURNING code
     ), changed AS (
         SELECT NULL::bigint AS id FROM written
     ), logged AS (
-        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
-        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
         RETURNING id, instance_id, chat_id
     ), due AS (
-        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
-        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
@@ -333,37 +333,37 @@ NOTICE: LiteralString = """
 STATE: LiteralString = """
     WITH guard AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
-            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
-    ), former AS (SELECT status, status_reason FROM message_instances WHERE id = %(instance_id)s), written AS (
-        UPDATE message_instances SET status = %(status)s, status_reason = %(reason)s, needs = %(needs)s,
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), former AS (SELECT status, status_reason FROM public.message_instances WHERE id = %(instance_id)s), written AS (
+        UPDATE public.message_instances SET status = %(status)s, status_reason = %(reason)s, needs = %(needs)s,
             account = coalesce(%(account)s, account), updated_at = now()
         FROM guard
         WHERE id = %(instance_id)s AND ((status, status_reason, needs) IS DISTINCT FROM (%(status)s, %(reason)s, %(needs)s)
             OR account IS DISTINCT FROM coalesce(%(account)s, account) OR %(qr_sequence)s::int IS NOT NULL)
         RETURNING id
     ), remembered AS (
-        INSERT INTO status_history (instance_id, status, reason) SELECT %(instance_id)s, %(status)s, %(reason)s FROM written, former
+        INSERT INTO public.status_history (instance_id, status, reason) SELECT %(instance_id)s, %(status)s, %(reason)s FROM written, former
         WHERE (former.status, former.status_reason) IS DISTINCT FROM (%(status)s, %(reason)s)
     ), shown AS (
-        UPDATE qr_codes SET sealed = %(qr_sealed)s FROM written WHERE instance_id = %(instance_id)s AND outcome = 'current'
+        UPDATE public.qr_codes SET sealed = %(qr_sealed)s FROM written WHERE instance_id = %(instance_id)s AND outcome = 'current'
             AND (sequence, issued_at) = (%(qr_sequence)s, %(qr_issued_at)s::timestamptz)
         RETURNING qr_codes.id
     ), replaced AS (
-        UPDATE qr_codes SET outcome = %(qr_outcome)s, sealed = NULL FROM written
+        UPDATE public.qr_codes SET outcome = %(qr_outcome)s, sealed = NULL FROM written
         WHERE instance_id = %(instance_id)s AND outcome = 'current' AND NOT EXISTS (SELECT FROM shown)
     ), issued AS (
-        INSERT INTO qr_codes (instance_id, sequence, issued_at, expires_at, sealed)
+        INSERT INTO public.qr_codes (instance_id, sequence, issued_at, expires_at, sealed)
         SELECT %(instance_id)s, %(qr_sequence)s, %(qr_issued_at)s, %(qr_expires_at)s, %(qr_sealed)s FROM written
         WHERE %(qr_sequence)s::int IS NOT NULL AND NOT EXISTS (SELECT FROM shown)
     ), changed AS (
         SELECT NULL::bigint AS id FROM written
     ), logged AS (
-        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
-        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
         RETURNING id, instance_id, chat_id
     ), due AS (
-        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
-        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
@@ -390,33 +390,33 @@ def _complete(params: dict[str, Any]) -> dict[str, Any]:
 MIGRATED: LiteralString = """
     WITH guard AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
-            SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
     ), moved AS (
-        INSERT INTO chats (instance_id, id, kind, migrated_to) SELECT %(instance_id)s, %(old_id)s, %(kind)s, %(chat_id)s FROM guard
+        INSERT INTO public.chats (instance_id, id, kind, migrated_to) SELECT %(instance_id)s, %(old_id)s, %(kind)s, %(chat_id)s FROM guard
         ON CONFLICT (instance_id, id) DO UPDATE SET migrated_to = excluded.migrated_to
         WHERE chats.migrated_to IS DISTINCT FROM excluded.migrated_to
         RETURNING id
     ), again AS (
-        UPDATE chats SET migrated_to = %(chat_id)s FROM moved WHERE instance_id = %(instance_id)s AND migrated_to = %(old_id)s
+        UPDATE public.chats SET migrated_to = %(chat_id)s FROM moved WHERE instance_id = %(instance_id)s AND migrated_to = %(old_id)s
     ), changed AS (
         SELECT NULL::bigint AS id FROM moved
     ), logged AS (
-        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
-        SELECT nextval('event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
         RETURNING id, instance_id, chat_id
     ), due AS (
-        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
-        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
         (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
     FROM guard"""
 MOVE_CHAT: LiteralString = """
-    INSERT INTO chats (instance_id, id, kind, title, username, phone, unread, last_message_id, last_at, last_incoming_at)
+    INSERT INTO public.chats (instance_id, id, kind, title, username, phone, unread, last_message_id, last_at, last_incoming_at)
     SELECT instance_id, %(chat_id)s, CASE WHEN %(kind)s = 'unknown' THEN kind ELSE %(kind)s END, coalesce(nullif(%(title)s, ''), title),
         coalesce(%(username)s, username), coalesce(%(phone)s, phone), unread, last_message_id, last_at, last_incoming_at
-    FROM chats WHERE instance_id = %(instance_id)s AND id = %(old_id)s
+    FROM public.chats WHERE instance_id = %(instance_id)s AND id = %(old_id)s
     ON CONFLICT (instance_id, id) DO UPDATE SET
         kind = CASE WHEN excluded.kind = 'unknown' THEN chats.kind ELSE excluded.kind END,
         title = coalesce(nullif(excluded.title, ''), chats.title),
@@ -426,9 +426,9 @@ MOVE_CHAT: LiteralString = """
             ELSE coalesce(excluded.last_message_id, chats.last_message_id) END,
         last_at = greatest(chats.last_at, excluded.last_at),
         last_incoming_at = greatest(chats.last_incoming_at, excluded.last_incoming_at)"""
-EMPTY_CHAT: LiteralString = "UPDATE chats SET unread = 0, last_message_id = NULL WHERE instance_id = %(instance_id)s AND id = %(old_id)s"
-MOVE_MESSAGES: LiteralString = "UPDATE messages SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s"
-MOVE_OUTBOX: LiteralString = "UPDATE outbox SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s"
+EMPTY_CHAT: LiteralString = "UPDATE public.chats SET unread = 0, last_message_id = NULL WHERE instance_id = %(instance_id)s AND id = %(old_id)s"
+MOVE_MESSAGES: LiteralString = "UPDATE public.messages SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s"
+MOVE_OUTBOX: LiteralString = "UPDATE public.outbox SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s"
 
 
 async def migrate_chat(database: Database, params: dict[str, Any]) -> Change | None:

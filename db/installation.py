@@ -6,7 +6,7 @@ from uuid import UUID
 from db.database import Database
 
 IDENTIFY: LiteralString = """
-    INSERT INTO installation DEFAULT VALUES ON CONFLICT (singleton) DO UPDATE SET singleton = excluded.singleton RETURNING id"""
+    INSERT INTO public.installation DEFAULT VALUES ON CONFLICT (singleton) DO UPDATE SET singleton = excluded.singleton RETURNING id"""
 
 
 async def identify(database: Database) -> UUID:

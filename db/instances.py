@@ -35,7 +35,7 @@ class InstanceRow:
 
 
 INSERT: LiteralString = """
-    INSERT INTO message_instances
+    INSERT INTO public.message_instances
         (id, user_id, provider, type_instance, runtime, desired, settings, agent_id, agno_enable, stream, quiet_hours, api_webhook_schema)
     VALUES (%(id)s, %(user_id)s, %(provider)s, %(type_instance)s, %(runtime)s, 'running', %(settings)s, %(agent_id)s, %(agno_enable)s,
         %(stream)s, %(quiet_hours)s, %(api_webhook_schema)s)"""
@@ -89,7 +89,7 @@ async def create(database: Database, new: NewInstance) -> InstanceRow:
 GET: LiteralString = """
     SELECT id, user_id, provider, type_instance, runtime, desired, status, status_reason, needs, account, settings, agent_id, agno_enable, stream,
         quiet_hours, api_webhook_schema, last_activity_at, created_at, updated_at
-    FROM message_instances WHERE id = %(id)s"""
+    FROM public.message_instances WHERE id = %(id)s"""
 
 
 async def get(database: Database, instance_id: UUID) -> InstanceRow | None:
@@ -99,7 +99,7 @@ async def get(database: Database, instance_id: UUID) -> InstanceRow | None:
 LIST: LiteralString = """
     SELECT id, user_id, provider, type_instance, runtime, desired, status, status_reason, needs, account, settings, agent_id, agno_enable, stream,
         quiet_hours, api_webhook_schema, last_activity_at, created_at, updated_at
-    FROM message_instances
+    FROM public.message_instances
     WHERE (%(user_id)s::text IS NULL OR user_id = %(user_id)s)
       AND (%(id)s::uuid IS NULL OR id = %(id)s)
       AND (%(provider)s::text IS NULL OR provider = %(provider)s)
@@ -136,7 +136,7 @@ async def listing(
 
 
 UPDATE: LiteralString = """
-    UPDATE message_instances SET
+    UPDATE public.message_instances SET
         type_instance = coalesce(%(type_instance)s, type_instance), settings = coalesce(%(settings)s, settings),
         agent_id = coalesce(%(agent_id)s, agent_id), agno_enable = coalesce(%(agno_enable)s, agno_enable),
         stream = coalesce(%(stream)s, stream), quiet_hours = nullif(coalesce(%(quiet_hours)s, quiet_hours), ''),
@@ -178,7 +178,7 @@ async def update(
 
 SET_DESIRED: LiteralString = """
     WITH changed AS (
-        UPDATE message_instances SET desired = %(desired)s, updated_at = now() WHERE id = %(id)s
+        UPDATE public.message_instances SET desired = %(desired)s, updated_at = now() WHERE id = %(id)s
         RETURNING id, user_id, provider, type_instance, runtime, desired, status, status_reason, needs, account, settings, agent_id, agno_enable,
             stream, quiet_hours, api_webhook_schema, last_activity_at, created_at, updated_at
     )
@@ -193,30 +193,30 @@ async def set_desired(database: Database, instance_id: UUID, desired: str) -> In
 
 
 DELETE: LiteralString = """
-    WITH gone AS (DELETE FROM message_instances WHERE id = %(id)s RETURNING id),
-        leases AS (DELETE FROM leases USING gone WHERE instance_id = gone.id),
-        outbox AS (DELETE FROM outbox USING gone WHERE instance_id = gone.id),
-        calls AS (DELETE FROM calls USING gone WHERE instance_id = gone.id),
-        deliveries AS (DELETE FROM deliveries USING gone WHERE instance_id = gone.id),
-        endpoints AS (DELETE FROM delivery_endpoints USING gone WHERE instance_id = gone.id),
-        taken AS (DELETE FROM agent_chats USING gone WHERE instance_id = gone.id),
-        events AS (DELETE FROM events USING gone WHERE instance_id = gone.id),
-        statuses AS (DELETE FROM status_history USING gone WHERE instance_id = gone.id),
-        codes AS (DELETE FROM qr_codes USING gone WHERE instance_id = gone.id),
-        keys AS (DELETE FROM api_keys USING gone WHERE instance_id = gone.id),
-        secrets AS (DELETE FROM instance_secrets USING gone WHERE instance_id = gone.id),
-        reveals AS (DELETE FROM reveals USING gone WHERE instance_id = gone.id),
-        errors AS (DELETE FROM instance_errors USING gone WHERE instance_id = gone.id),
-        identities AS (DELETE FROM identities USING gone WHERE instance_id = gone.id),
+    WITH gone AS (DELETE FROM public.message_instances WHERE id = %(id)s RETURNING id),
+        leases AS (DELETE FROM public.leases USING gone WHERE instance_id = gone.id),
+        outbox AS (DELETE FROM public.outbox USING gone WHERE instance_id = gone.id),
+        calls AS (DELETE FROM public.calls USING gone WHERE instance_id = gone.id),
+        deliveries AS (DELETE FROM public.deliveries USING gone WHERE instance_id = gone.id),
+        endpoints AS (DELETE FROM public.delivery_endpoints USING gone WHERE instance_id = gone.id),
+        taken AS (DELETE FROM public.agent_chats USING gone WHERE instance_id = gone.id),
+        events AS (DELETE FROM public.events USING gone WHERE instance_id = gone.id),
+        statuses AS (DELETE FROM public.status_history USING gone WHERE instance_id = gone.id),
+        codes AS (DELETE FROM public.qr_codes USING gone WHERE instance_id = gone.id),
+        keys AS (DELETE FROM public.api_keys USING gone WHERE instance_id = gone.id),
+        secrets AS (DELETE FROM public.instance_secrets USING gone WHERE instance_id = gone.id),
+        reveals AS (DELETE FROM public.reveals USING gone WHERE instance_id = gone.id),
+        errors AS (DELETE FROM public.instance_errors USING gone WHERE instance_id = gone.id),
+        identities AS (DELETE FROM public.identities USING gone WHERE instance_id = gone.id),
         told AS (SELECT pg_notify('mcp_messenger_instances', id::text) FROM gone)
     SELECT count(gone.id) FROM gone, told"""
 PURGE: LiteralString = """
-    WITH messages AS (DELETE FROM messages WHERE instance_id = %(id)s),
-        chats AS (DELETE FROM chats WHERE instance_id = %(id)s),
-        aliases AS (DELETE FROM chat_aliases WHERE instance_id = %(id)s),
-        closures AS (DELETE FROM chat_closures WHERE instance_id = %(id)s),
-        successions AS (DELETE FROM chat_successions WHERE instance_id = %(id)s)
-    DELETE FROM contacts WHERE instance_id = %(id)s"""
+    WITH messages AS (DELETE FROM public.messages WHERE instance_id = %(id)s),
+        chats AS (DELETE FROM public.chats WHERE instance_id = %(id)s),
+        aliases AS (DELETE FROM public.chat_aliases WHERE instance_id = %(id)s),
+        closures AS (DELETE FROM public.chat_closures WHERE instance_id = %(id)s),
+        successions AS (DELETE FROM public.chat_successions WHERE instance_id = %(id)s)
+    DELETE FROM public.contacts WHERE instance_id = %(id)s"""
 
 
 async def delete(database: Database, instance_id: UUID, *, purge: bool) -> bool:
@@ -231,7 +231,7 @@ async def delete(database: Database, instance_id: UUID, *, purge: bool) -> bool:
 
 
 COUNTS: LiteralString = """
-    SELECT provider, status, count(*) FROM message_instances
+    SELECT provider, status, count(*) FROM public.message_instances
     WHERE (%(user_id)s::text IS NULL OR user_id = %(user_id)s) AND (%(id)s::uuid IS NULL OR id = %(id)s)
     GROUP BY provider, status"""
 
@@ -241,7 +241,7 @@ async def counts(database: Database, *, user_id: str | None, id: UUID | None = N
     return [(row[0], row[1], row[2]) for row in await database.rows(COUNTS, {"user_id": user_id, "id": id})]
 
 
-VISIBLE: LiteralString = "SELECT id FROM message_instances WHERE user_id = %(user_id)s"
+VISIBLE: LiteralString = "SELECT id FROM public.message_instances WHERE user_id = %(user_id)s"
 
 
 async def ids_of_user(database: Database, user_id: str) -> list[UUID]:

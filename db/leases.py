@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import LiteralString
 from uuid import UUID
 
@@ -11,13 +11,16 @@ from db.database import Database
 TTL = 10.0
 """Seconds until an owner that does not renew is replaced."""
 
+HORIZON = timedelta(seconds=TTL + 2.0)
+"""No lease ends later from now than this, but one that was written before the database's clock was set back: it counts as expired."""
+
 # Rows are locked in the order of their ids, here and in RENEW: two processes never wait for one another crosswise.
 ACQUIRE: LiteralString = """
-    INSERT INTO leases (instance_id, owner, expires_at)
+    INSERT INTO public.leases (instance_id, owner, expires_at)
     SELECT free.id, %(owner)s, now() + make_interval(secs => %(ttl)s) FROM (
-        SELECT i.id FROM message_instances i LEFT JOIN leases l ON l.instance_id = i.id
+        SELECT i.id FROM public.message_instances i LEFT JOIN public.leases l ON l.instance_id = i.id
         WHERE i.desired = 'running' AND i.runtime = ANY(%(runtimes)s) AND (%(only)s::uuid IS NULL OR i.id = %(only)s)
-          AND (l.expires_at IS NULL OR l.expires_at < now()) AND i.id <> ALL(%(handed_over)s::uuid[])
+          AND (l.expires_at IS NULL OR l.expires_at NOT BETWEEN now() AND now() + %(horizon)s::interval) AND i.id <> ALL(%(handed_over)s::uuid[])
           AND NOT EXISTS (
             SELECT FROM unnest(%(but)s::uuid[], %(as_of)s::timestamptz[]) AS but (id, as_of) WHERE but.id = i.id AND but.as_of = i.updated_at)
         ORDER BY random() LIMIT %(limit)s::bigint
@@ -25,7 +28,8 @@ ACQUIRE: LiteralString = """
     ORDER BY free.id
     ON CONFLICT (instance_id) DO UPDATE
         SET owner = excluded.owner, epoch = leases.epoch + 1, expires_at = excluded.expires_at
-        WHERE leases.expires_at < now()
+        -- By the clock and not by the beginning of a statement that may have waited for the row.
+        WHERE leases.expires_at < now() OR leases.expires_at > clock_timestamp() + %(horizon)s::interval
     RETURNING instance_id, epoch"""
 
 
@@ -45,24 +49,26 @@ async def acquire(
     """
     but = but or {}
     left_out = {"but": list(but), "as_of": list(but.values()), "handed_over": list(handed_over)}
-    params = {"owner": owner, "ttl": TTL, "runtimes": list(runtimes), "only": only, "limit": limit, **left_out}
+    params = {"owner": owner, "ttl": TTL, "runtimes": list(runtimes), "only": only, "limit": limit, "horizon": HORIZON, **left_out}
     return {row[0]: row[1] for row in await database.rows(ACQUIRE, params)}
 
 
 # A process that shares has a lease of itself, under its own id, by which the others count it.
 ROOM: LiteralString = """
     WITH here AS (
-        INSERT INTO leases (instance_id, owner, expires_at) VALUES (%(owner)s, %(owner)s, now() + make_interval(secs => %(ttl)s))
+        INSERT INTO public.leases (instance_id, owner, expires_at) VALUES (%(owner)s, %(owner)s, now() + make_interval(secs => %(ttl)s))
         ON CONFLICT (instance_id) DO UPDATE SET expires_at = excluded.expires_at
     ), forgotten AS (
-        DELETE FROM leases WHERE instance_id = owner AND owner <> %(owner)s AND expires_at < now() - interval '1 hour'
+        DELETE FROM public.leases WHERE instance_id = owner AND owner <> %(owner)s AND expires_at < now() - interval '1 hour'
     )
     SELECT ceil(all_of_them.wanted::float8 / (1 + others.count))::int - all_of_them.ours::int
     FROM (
-        SELECT count(*) AS wanted, count(*) FILTER (WHERE l.owner = %(owner)s AND l.expires_at >= now()) AS ours
-        FROM message_instances i LEFT JOIN leases l ON l.instance_id = i.id WHERE i.desired = 'running' AND i.runtime = %(runtime)s
+        SELECT count(*) AS wanted,
+            count(*) FILTER (WHERE l.owner = %(owner)s AND l.expires_at BETWEEN now() AND now() + %(horizon)s::interval) AS ours
+        FROM public.message_instances i LEFT JOIN public.leases l ON l.instance_id = i.id WHERE i.desired = 'running' AND i.runtime = %(runtime)s
     ) AS all_of_them, (
-        SELECT count(*) AS count FROM leases WHERE instance_id = owner AND owner <> %(owner)s AND expires_at >= now()
+        SELECT count(*) AS count FROM public.leases WHERE instance_id = owner AND owner <> %(owner)s
+            AND expires_at BETWEEN now() AND now() + %(horizon)s::interval
     ) AS others"""
 
 
@@ -71,17 +77,17 @@ async def room(database: Database, owner: UUID, runtime: str) -> int:
 
     To be called as often as leases are renewed: who does not is not counted any more.
     """
-    return await database.value(ROOM, {"owner": owner, "ttl": TTL, "runtime": runtime})
+    return await database.value(ROOM, {"owner": owner, "ttl": TTL, "horizon": HORIZON, "runtime": runtime})
 
 
 LEAVE: LiteralString = """
     WITH gone AS (
-        DELETE FROM leases WHERE instance_id = owner AND owner = %(owner)s
+        DELETE FROM public.leases WHERE instance_id = owner AND owner = %(owner)s
     ), ours AS MATERIALIZED (
-        SELECT instance_id FROM leases WHERE owner = %(owner)s AND instance_id <> owner AND instance_id <> ALL(%(held)s::uuid[])
+        SELECT instance_id FROM public.leases WHERE owner = %(owner)s AND instance_id <> owner AND instance_id <> ALL(%(held)s::uuid[])
           AND expires_at > now() ORDER BY instance_id FOR UPDATE
     ), freed AS (
-        UPDATE leases SET expires_at = '-infinity' FROM ours WHERE leases.instance_id = ours.instance_id RETURNING ours.instance_id
+        UPDATE public.leases SET expires_at = '-infinity' FROM ours WHERE leases.instance_id = ours.instance_id RETURNING ours.instance_id
     )
     SELECT pg_notify('mcp_messenger_instances', instance_id::text) FROM freed"""
 
@@ -94,12 +100,12 @@ async def leave(database: Database, owner: UUID, *, held: Collection[UUID]) -> N
 # A renewal that is under way when the lease is released must not bring it back.
 RENEW: LiteralString = """
     WITH ours AS MATERIALIZED (
-        SELECT leases.instance_id FROM leases
+        SELECT leases.instance_id FROM public.leases
         JOIN unnest(%(ids)s::uuid[], %(epochs)s::bigint[]) AS mine (id, epoch) ON leases.instance_id = mine.id AND leases.epoch = mine.epoch
         WHERE leases.expires_at > '-infinity'
         ORDER BY leases.instance_id FOR UPDATE OF leases
     )
-    UPDATE leases SET expires_at = now() + make_interval(secs => %(ttl)s) FROM ours WHERE leases.instance_id = ours.instance_id
+    UPDATE public.leases SET expires_at = now() + make_interval(secs => %(ttl)s) FROM ours WHERE leases.instance_id = ours.instance_id
     RETURNING leases.instance_id"""
 
 
@@ -110,7 +116,7 @@ async def renew(database: Database, held: Mapping[UUID, int]) -> set[UUID]:
 
 RELEASE: LiteralString = """
     WITH freed AS (
-        UPDATE leases SET expires_at = '-infinity' WHERE instance_id = %(id)s AND epoch = %(epoch)s RETURNING instance_id
+        UPDATE public.leases SET expires_at = '-infinity' WHERE instance_id = %(id)s AND epoch = %(epoch)s RETURNING instance_id
     )
     SELECT pg_notify('mcp_messenger_instances', instance_id::text) FROM freed"""
 
@@ -133,9 +139,9 @@ class DesiredState:
 
 DESIRED_STATES: LiteralString = """
     SELECT i.id, i.desired,
-        CASE WHEN i.runtime <> 'process' THEN (SELECT k.id FROM api_keys k WHERE k.instance_id = i.id AND k.revoked_at IS NULL) END AS key_id,
-        EXISTS (SELECT FROM outbox WHERE instance_id = i.id AND claimed_epoch IS NULL AND not_before <= now()) AS has_queued_sends
-    FROM message_instances i WHERE i.id = ANY(%(ids)s)"""
+        CASE WHEN i.runtime <> 'process' THEN (SELECT k.id FROM public.api_keys k WHERE k.instance_id = i.id AND k.revoked_at IS NULL) END AS key_id,
+        EXISTS (SELECT FROM public.outbox WHERE instance_id = i.id AND claimed_epoch IS NULL AND not_before <= now()) AS has_queued_sends
+    FROM public.message_instances i WHERE i.id = ANY(%(ids)s)"""
 
 
 async def desired_states(database: Database, instance_ids: Sequence[UUID]) -> dict[UUID, DesiredState]:
@@ -144,25 +150,26 @@ async def desired_states(database: Database, instance_ids: Sequence[UUID]) -> di
 
 
 ORPHANED_INSTANCES: LiteralString = """
-    SELECT i.id FROM message_instances i LEFT JOIN leases l ON l.instance_id = i.id
+    SELECT i.id FROM public.message_instances i LEFT JOIN public.leases l ON l.instance_id = i.id
     WHERE i.desired = 'stopped' AND i.status IN ('starting', 'qr_ready', 'authenticated', 'ready', 'degraded')
-      AND (%(only)s::uuid IS NULL OR i.id = %(only)s) AND (l.expires_at IS NULL OR l.expires_at < now())"""
+      AND (%(only)s::uuid IS NULL OR i.id = %(only)s)
+      AND (l.expires_at IS NULL OR l.expires_at NOT BETWEEN now() AND now() + %(horizon)s::interval)"""
 
 
 async def orphaned_instances(database: Database, *, only: UUID | None = None) -> list[UUID]:
     """Instances that should be stopped and do not run any more, though their state says so: their owner died on the way."""
-    return [row[0] for row in await database.rows(ORPHANED_INSTANCES, {"only": only})]
+    return [row[0] for row in await database.rows(ORPHANED_INSTANCES, {"only": only, "horizon": HORIZON})]
 
 
 WAITING: LiteralString = """
-    SELECT i.id FROM message_instances i LEFT JOIN leases l ON l.instance_id = i.id
+    SELECT i.id FROM public.message_instances i LEFT JOIN public.leases l ON l.instance_id = i.id
     WHERE i.desired = 'running' AND i.runtime = %(runtime)s AND i.status_reason IS DISTINCT FROM %(reason)s
-      AND (l.expires_at IS NULL OR l.expires_at < now())"""
+      AND (l.expires_at IS NULL OR l.expires_at NOT BETWEEN now() AND now() + %(horizon)s::interval)"""
 
 
 async def waiting(database: Database, runtime: str, reason: str) -> list[UUID]:
     """Instances of that runtime that should run and that nobody holds, and that do not give this reason yet."""
-    return [row[0] for row in await database.rows(WAITING, {"runtime": runtime, "reason": reason})]
+    return [row[0] for row in await database.rows(WAITING, {"runtime": runtime, "reason": reason, "horizon": HORIZON})]
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,20 +182,21 @@ class Fate:
 
 
 FATES: LiteralString = """
-    SELECT i.id, i.desired, coalesce(l.expires_at >= now(), false) AS is_held
-    FROM message_instances i LEFT JOIN leases l ON l.instance_id = i.id WHERE i.id = ANY(%(ids)s)"""
+    SELECT i.id, i.desired, coalesce(l.expires_at BETWEEN now() AND now() + %(horizon)s::interval, false) AS is_held
+    FROM public.message_instances i LEFT JOIN public.leases l ON l.instance_id = i.id WHERE i.id = ANY(%(ids)s)"""
 
 
 async def fates(database: Database, instance_ids: Sequence[UUID]) -> dict[UUID, Fate]:
     """Those that are gone are missing."""
-    return {fate.id: fate for fate in await database.all(Fate, FATES, {"ids": list(instance_ids)})}
+    return {fate.id: fate for fate in await database.all(Fate, FATES, {"ids": list(instance_ids), "horizon": HORIZON})}
 
 
-HOLDER: LiteralString = "SELECT owner FROM leases WHERE instance_id = %(id)s AND expires_at >= now()"
+HOLDER: LiteralString = """
+    SELECT owner FROM public.leases WHERE instance_id = %(id)s AND expires_at BETWEEN now() AND now() + %(horizon)s::interval"""
 
 
 async def holder(database: Database, instance_id: UUID) -> UUID | None:
-    return await database.value(HOLDER, {"id": instance_id})
+    return await database.value(HOLDER, {"id": instance_id, "horizon": HORIZON})
 
 
 TELL_OWNER: LiteralString = "SELECT pg_notify('mcp_messenger_outbox', %(id)s::text)"

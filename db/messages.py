@@ -33,7 +33,7 @@ class MessageRow:
 Position = tuple[datetime, int]
 
 HEARD_UNTIL: LiteralString = """
-    SELECT sent_at FROM messages WHERE instance_id = %(instance_id)s AND NOT outgoing ORDER BY sent_at DESC, id DESC LIMIT 1"""
+    SELECT sent_at FROM public.messages WHERE instance_id = %(instance_id)s AND NOT outgoing ORDER BY sent_at DESC, id DESC LIMIT 1"""
 
 
 async def heard_until(database: Database, instance_id: UUID) -> datetime | None:
@@ -44,7 +44,7 @@ async def heard_until(database: Database, instance_id: UUID) -> datetime | None:
 GET: LiteralString = """
     SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
         content, sent_at, edited_at, deleted_at, error
-    FROM messages WHERE id = %(id)s AND instance_id = %(instance_id)s"""
+    FROM public.messages WHERE id = %(id)s AND instance_id = %(instance_id)s"""
 
 
 async def get(database: Database, instance_id: UUID, message_id: int) -> MessageRow | None:
@@ -54,7 +54,7 @@ async def get(database: Database, instance_id: UUID, message_id: int) -> Message
 BY_PLATFORM_ID: LiteralString = """
     SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
         content, sent_at, edited_at, deleted_at, error
-    FROM messages WHERE instance_id = %(instance_id)s AND platform_id = ANY(%(ids)s)"""
+    FROM public.messages WHERE instance_id = %(instance_id)s AND platform_id = ANY(%(ids)s)"""
 
 
 async def by_platform_ids(database: Database, instance_id: UUID, ids: Sequence[str]) -> list[MessageRow]:
@@ -64,7 +64,7 @@ async def by_platform_ids(database: Database, instance_id: UUID, ids: Sequence[s
 BY_IDS: LiteralString = """
     SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
         content, sent_at, edited_at, deleted_at, error
-    FROM messages WHERE id = ANY(%(ids)s)"""
+    FROM public.messages WHERE id = ANY(%(ids)s)"""
 
 
 async def by_ids(database: Database, ids: Sequence[int]) -> list[MessageRow]:
@@ -74,7 +74,7 @@ async def by_ids(database: Database, ids: Sequence[int]) -> list[MessageRow]:
 OF_CHAT: LiteralString = """
     SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
         content, sent_at, edited_at, deleted_at, error
-    FROM messages WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s
+    FROM public.messages WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s
       AND (%(before)s::timestamptz IS NULL OR (sent_at, id) < (%(before)s, %(before_id)s))
     ORDER BY sent_at DESC, id DESC LIMIT %(limit)s"""
 
@@ -97,7 +97,7 @@ async def of_chat(database: Database, instance_id: UUID, chat_id: str, *, before
 RECENT: LiteralString = """
     SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
         content, sent_at, edited_at, deleted_at, error
-    FROM messages WHERE instance_id = %(instance_id)s
+    FROM public.messages WHERE instance_id = %(instance_id)s
       AND (%(before)s::timestamptz IS NULL OR (sent_at, id) < (%(before)s, %(before_id)s))
     ORDER BY sent_at DESC, id DESC LIMIT %(limit)s"""
 
@@ -114,7 +114,7 @@ async def recent(database: Database, instance_id: UUID, *, before: Position | No
 SEARCH: LiteralString = """
     SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
         content, sent_at, edited_at, deleted_at, error
-    FROM messages WHERE instance_id = %(instance_id)s AND search @@ to_tsquery('simple', %(query)s) AND deleted_at IS NULL
+    FROM public.messages WHERE instance_id = %(instance_id)s AND search @@ to_tsquery('simple', %(query)s) AND deleted_at IS NULL
       AND (%(chat_id)s::text IS NULL OR chat_id = %(chat_id)s)
       AND (%(before)s::timestamptz IS NULL OR (sent_at, id) < (%(before)s, %(before_id)s))
     ORDER BY sent_at DESC, id DESC LIMIT %(limit)s"""
@@ -149,7 +149,7 @@ async def search(
 FIRST_REPLY: LiteralString = """
     SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
         content, sent_at, edited_at, deleted_at, error
-    FROM messages WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND NOT outgoing AND kind <> 'system'
+    FROM public.messages WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND NOT outgoing AND kind <> 'system'
       AND (reply_to = %(platform_id)s OR (sent_at, id) > (%(sent_at)s, %(id)s))
     ORDER BY (reply_to = %(platform_id)s) IS TRUE DESC, sent_at, id LIMIT %(limit)s"""
 
@@ -172,7 +172,7 @@ async def replies_to(database: Database, message: MessageRow, *, limit: int) -> 
 
 ACTIVITY: LiteralString = """
     SELECT date_trunc(%(step)s, sent_at AT TIME ZONE 'UTC') AS bucket, outgoing, count(*)
-    FROM messages WHERE instance_id = %(instance_id)s AND sent_at >= %(since)s
+    FROM public.messages WHERE instance_id = %(instance_id)s AND sent_at >= %(since)s
     GROUP BY bucket, outgoing ORDER BY bucket"""
 
 
@@ -182,7 +182,7 @@ async def activity(database: Database, instance_id: UUID, *, step: str, since: d
 
 
 TOTALS: LiteralString = """
-    SELECT i.provider, m.outgoing, count(*) FROM message_instances i JOIN messages m ON m.instance_id = i.id
+    SELECT i.provider, m.outgoing, count(*) FROM public.message_instances i JOIN public.messages m ON m.instance_id = i.id
     WHERE (%(user_id)s::text IS NULL OR i.user_id = %(user_id)s)
       AND (%(id)s::uuid IS NULL OR i.id = %(id)s)
     GROUP BY i.provider, m.outgoing"""
@@ -194,7 +194,7 @@ async def totals(database: Database, *, user_id: str | None, id: UUID | None = N
 
 
 NEWEST_INCOMING: LiteralString = """
-    SELECT platform_id FROM messages
+    SELECT platform_id FROM public.messages
     WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND NOT outgoing AND kind <> 'system' AND platform_id IS NOT NULL
     ORDER BY sent_at DESC, id DESC LIMIT 1"""
 
@@ -204,7 +204,7 @@ async def newest_incoming(database: Database, instance_id: UUID, chat_id: str) -
     return await database.value(NEWEST_INCOMING, {"instance_id": instance_id, "chat_id": chat_id})
 
 
-RAW: LiteralString = "SELECT raw FROM messages WHERE id = %(id)s AND instance_id = %(instance_id)s"
+RAW: LiteralString = "SELECT raw FROM public.messages WHERE id = %(id)s AND instance_id = %(instance_id)s"
 
 
 async def raw(database: Database, instance_id: UUID, message_id: int) -> dict[str, Any] | None:
@@ -214,8 +214,8 @@ async def raw(database: Database, instance_id: UUID, message_id: int) -> dict[st
 
 NUMBERS: LiteralString = """
     SELECT answer.id, answered.id
-    FROM unnest(%(ids)s::bigint[]) AS wanted (id) JOIN messages AS answer ON answer.id = wanted.id
-    JOIN messages AS answered ON answered.instance_id = answer.instance_id AND answered.platform_id = answer.reply_to"""
+    FROM unnest(%(ids)s::bigint[]) AS wanted (id) JOIN public.messages AS answer ON answer.id = wanted.id
+    JOIN public.messages AS answered ON answered.instance_id = answer.instance_id AND answered.platform_id = answer.reply_to"""
 
 
 async def answered_by(database: Database, ids: Sequence[int]) -> dict[int, int]:

@@ -43,8 +43,29 @@ def packaged() -> list[str]:
     return _Files(packaged_versions()).versions
 
 
-async def migrate(url: str, versions: Traversable | None = None, *, busy_timeout: float = BUSY_TIMEOUT) -> list[str]:
-    """Apply, in order, every version that is missing, also one between applied ones; the applied versions.
+def resolve(name: str, versions: Traversable | None = None) -> str:
+    """Return the version that a number such as 8 or 008, or the whole name, stands for. Raises MigrationFailed where there is none."""
+    known = _Files(versions or packaged_versions()).versions
+    number = int(name) if name.isascii() and name.isdecimal() else None
+    found = next((version for version in known if version == name or int(version[:3]) == number), None)
+    if found is None:
+        raise _no_migration(name, known)
+    return found
+
+
+def _no_migration(name: str, known: list[str]) -> MigrationFailed:
+    return MigrationFailed(f"There is no migration {name!r}.", hint=f"Take one of: {', '.join(known)}.")
+
+
+async def read_applied(url: str) -> list[str]:
+    """Return the versions that the database has, in order, also those that this program does not know. Raises StoreUnavailable."""
+    with translated():
+        async with await connect(url) as connection:
+            return sorted(await _read_applied(connection))
+
+
+async def migrate(url: str, versions: Traversable | None = None, *, to: str | None = None, busy_timeout: float = BUSY_TIMEOUT) -> list[str]:
+    """Apply, in order, every version that is missing, also one between applied ones, as far as `to` (None: all); return those applied.
 
     Any number of processes may do so at once. Each file is one transaction, so a pooler in transaction mode may stand between.
     `busy_timeout` is in seconds. Raises DatabaseTooNew, MigrationFailed or StoreUnavailable.
@@ -52,7 +73,7 @@ async def migrate(url: str, versions: Traversable | None = None, *, busy_timeout
     files = _Files(versions or packaged_versions())
 
     def missing(applied: Applied) -> str | None:
-        return next((version for version in files.versions if version not in applied), None)
+        return next((version for version in files.versions if version not in applied and (to is None or version <= to)), None)
 
     with translated():
         async with await connect(url) as connection:
@@ -68,7 +89,7 @@ async def rollback(url: str, to: str | None, versions: Traversable | None = None
     """
     files = _Files(versions or packaged_versions())
     if to is not None and to not in files.versions:
-        raise MigrationFailed(f"There is no migration {to!r}.", hint=f"Take one of: {', '.join(files.versions)}.")
+        raise _no_migration(to, files.versions)
     later = files.versions if to is None else files.versions[files.versions.index(to) + 1 :]
 
     def newest(applied: Applied) -> str | None:
@@ -110,6 +131,13 @@ CLOSE: LiteralString = """
 LIMITS: LiteralString = "SET LOCAL lock_timeout = '5s'; SET LOCAL statement_timeout = 0"
 
 
+async def _read_applied(connection: "AsyncConnection[Any]") -> Applied:
+    cursor = await connection.execute(HAS_MIGRATIONS)
+    if not (await cursor.fetchall())[0][0]:
+        return {}
+    return dict(await (await connection.execute(READ_APPLIED)).fetchall())
+
+
 @dataclass(frozen=True)
 class _Runner:
     connection: "AsyncConnection[Any]"
@@ -118,13 +146,9 @@ class _Runner:
 
     async def applied(self) -> Applied:
         """What the database says. Raises DatabaseTooNew."""
-        cursor = await self.connection.execute(HAS_MIGRATIONS)
-        if not (await cursor.fetchall())[0][0]:
-            return {}
-        cursor = await self.connection.execute(READ_APPLIED)
-        applied: Applied = dict(await cursor.fetchall())
+        applied = await _read_applied(self.connection)
         if unknown := sorted(applied.keys() - self.files.versions):
-            raise DatabaseTooNew(unknown)
+            raise DatabaseTooNew(unknown, self.files.versions[-1])
         return applied
 
     async def run(self, direction: Literal["forward", "back"], choose: Callable[[Applied], str | None]) -> list[str]:

@@ -14,16 +14,16 @@ from db.json import jsonb
 
 QUEUE: LiteralString = """
     WITH known AS (
-        SELECT id, content->>'fingerprint' AS fingerprint FROM messages
+        SELECT id, content->>'fingerprint' AS fingerprint FROM public.messages
         WHERE instance_id = %(instance_id)s AND idempotency_key = %(idempotency_key)s
     ), queued AS (
-        INSERT INTO messages (instance_id, chat_id, outgoing, status, kind, body, reply_to, content, idempotency_key, queued)
+        INSERT INTO public.messages (instance_id, chat_id, outgoing, status, kind, body, reply_to, content, idempotency_key, queued)
         SELECT %(instance_id)s, %(chat_id)s, true, 'queued', %(kind)s, %(body)s, %(reply_to)s, %(content)s, %(idempotency_key)s, true
         WHERE NOT EXISTS (SELECT FROM known)
         ON CONFLICT (instance_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
         RETURNING id, content->>'fingerprint' AS fingerprint
     ), waiting AS (
-        INSERT INTO outbox (message_id, instance_id, chat_id, draft, upload)
+        INSERT INTO public.outbox (message_id, instance_id, chat_id, draft, upload)
         SELECT id, %(instance_id)s, %(chat_id)s, %(draft)s, %(upload)s FROM queued
     )
     SELECT id, fingerprint, true AS is_new FROM queued UNION ALL SELECT id, fingerprint, false FROM known"""
@@ -37,7 +37,7 @@ class Queued:
 
 
 KNOWN: LiteralString = """
-    SELECT id, content->>'fingerprint' AS fingerprint, false AS is_new FROM messages
+    SELECT id, content->>'fingerprint' AS fingerprint, false AS is_new FROM public.messages
     WHERE instance_id = %(instance_id)s AND idempotency_key = %(idempotency_key)s"""
 
 
@@ -80,16 +80,16 @@ async def queue(
 # `heads` is the message of each chat that may be in flight: the one that is, or else the first. This keeps the order of a chat.
 CLAIM: LiteralString = """
     WITH guard AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(event_log)s)), heads AS (
-        SELECT DISTINCT ON (chat_id) message_id, claimed_epoch, not_before FROM outbox
+        SELECT DISTINCT ON (chat_id) message_id, claimed_epoch, not_before FROM public.outbox
         WHERE instance_id = %(instance_id)s ORDER BY chat_id, claimed_epoch IS NULL, message_id
     ), claimed AS (
-        UPDATE outbox SET claimed_epoch = %(epoch)s FROM guard, heads
+        UPDATE public.outbox SET claimed_epoch = %(epoch)s FROM guard, heads
         WHERE outbox.message_id = heads.message_id AND coalesce(outbox.claimed_epoch, %(epoch)s) = %(epoch)s
           AND outbox.message_id <> ALL(%(in_flight)s::bigint[]) AND heads.not_before <= now()
-          AND EXISTS (SELECT FROM leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+          AND EXISTS (SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
         RETURNING outbox.message_id, outbox.chat_id, outbox.draft, outbox.upload, outbox.attempts
     ), shown AS (
-        UPDATE messages SET status = 'sending' FROM claimed WHERE messages.id = claimed.message_id
+        UPDATE public.messages SET status = 'sending' FROM claimed WHERE messages.id = claimed.message_id
     )
     SELECT message_id, chat_id, draft, upload, attempts FROM claimed ORDER BY message_id"""
 
@@ -116,7 +116,7 @@ async def claim(database: Database, instance_id: UUID, *, epoch: int, in_flight:
 
 NEXT_DUE: LiteralString = """
     SELECT extract(epoch FROM min(not_before) - now())::float8 FROM (
-        SELECT DISTINCT ON (chat_id) message_id, claimed_epoch, not_before FROM outbox
+        SELECT DISTINCT ON (chat_id) message_id, claimed_epoch, not_before FROM public.outbox
         WHERE instance_id = %(instance_id)s ORDER BY chat_id, claimed_epoch IS NULL, message_id
     ) AS heads WHERE claimed_epoch IS NULL"""
 
@@ -129,69 +129,69 @@ async def next_due(database: Database, instance_id: UUID) -> float | None:
 # `asked` is the chat as it was written to: the platform may say that the message lies in another one.
 SENT: LiteralString = """
     WITH guard AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(event_log)s)), asked AS (
-        SELECT chat_id FROM messages WHERE id = %(id)s
+        SELECT chat_id FROM public.messages WHERE id = %(id)s
     ), changed AS (
-        UPDATE messages SET status = %(status)s, platform_id = %(platform_id)s, sent_at = %(sent_at)s,
+        UPDATE public.messages SET status = %(status)s, platform_id = %(platform_id)s, sent_at = %(sent_at)s,
             content = content || %(content)s, error = %(error)s,
             chat_id = coalesce(%(chat_id)s, chat_id), thread_id = coalesce(thread_id, %(thread_id)s)
         FROM guard WHERE messages.id = %(id)s AND instance_id = %(instance_id)s AND outgoing AND platform_id IS NULL
         RETURNING messages.id, instance_id, chat_id, sent_at
     ), talked AS (
-        INSERT INTO chats (instance_id, id, last_message_id, last_at)
+        INSERT INTO public.chats (instance_id, id, last_message_id, last_at)
         SELECT instance_id, chat_id, id, sent_at FROM changed
         ON CONFLICT (instance_id, id) DO UPDATE SET
             last_message_id = CASE WHEN chats.last_at > excluded.last_at THEN chats.last_message_id ELSE excluded.last_message_id END,
             last_at = greatest(chats.last_at, excluded.last_at)
     ), gone AS (
-        DELETE FROM outbox WHERE message_id = %(id)s RETURNING draft
+        DELETE FROM public.outbox WHERE message_id = %(id)s RETURNING draft
     ), logged AS (
-        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
-        SELECT nextval('event_numbers'), instance_id, %(type)s, chat_id, id,
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), instance_id, %(type)s, chat_id, id,
             %(data)s || coalesce((SELECT jsonb_build_object('trace', draft->'trace') FROM gone WHERE draft ? 'trace'), '{}') FROM changed
         RETURNING id, instance_id, chat_id
     ), due AS (
-        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
-        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT id, EXISTS (
-        SELECT FROM outbox WHERE outbox.instance_id = logged.instance_id AND claimed_epoch IS NULL AND message_id <> %(id)s) AS more,
+        SELECT FROM public.outbox WHERE outbox.instance_id = logged.instance_id AND claimed_epoch IS NULL AND message_id <> %(id)s) AS more,
         (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told,
         (SELECT chat_id FROM asked) AS asked
     FROM logged"""
 # The platform's echo was first; its answer to us may know more of the message, such as what its file is called there.
 LEARN_CONTENT: LiteralString = """
-    UPDATE messages SET content = content || %(content)s
+    UPDATE public.messages SET content = content || %(content)s
     WHERE id = %(id)s AND instance_id = %(instance_id)s AND platform_id = %(platform_id)s AND NOT content @> %(content)s"""
 # Who was replaced may know for sure what its successor could only call unknown.
 ENDED: LiteralString = """
     WITH guard AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(event_log)s)), changed AS (
-        UPDATE messages SET status = %(status)s, error = %(error)s
+        UPDATE public.messages SET status = %(status)s, error = %(error)s
         FROM guard WHERE messages.id = %(id)s AND (status IN ('queued', 'sending') OR status = 'unknown' AND %(status)s = 'failed')
         RETURNING messages.id, instance_id, chat_id
     ), gone AS (
-        DELETE FROM outbox WHERE message_id = %(id)s RETURNING draft
+        DELETE FROM public.outbox WHERE message_id = %(id)s RETURNING draft
     ), logged AS (
-        INSERT INTO events (id, instance_id, type, chat_id, message_id, data)
-        SELECT nextval('event_numbers'), instance_id, %(type)s, chat_id, id,
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), instance_id, %(type)s, chat_id, id,
             %(data)s || coalesce((SELECT jsonb_build_object('trace', draft->'trace') FROM gone WHERE draft ? 'trace'), '{}') FROM changed
         RETURNING id, instance_id, chat_id
     ), due AS (
-        INSERT INTO deliveries (event_id, instance_id, chat_id, target)
-        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN message_instances i ON i.id = logged.instance_id
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT id, EXISTS (
-        SELECT FROM outbox WHERE outbox.instance_id = logged.instance_id AND claimed_epoch IS NULL AND message_id <> %(id)s) AS more,
+        SELECT FROM public.outbox WHERE outbox.instance_id = logged.instance_id AND claimed_epoch IS NULL AND message_id <> %(id)s) AS more,
         (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
     FROM logged"""
 # The platform's echo of our own message came in before its answer to us: the two rows are one message.
 ABSORB_ECHO: LiteralString = """
     WITH echo AS (
-        DELETE FROM messages WHERE instance_id = %(instance_id)s AND platform_id = %(platform_id)s AND id <> %(id)s
+        DELETE FROM public.messages WHERE instance_id = %(instance_id)s AND platform_id = %(platform_id)s AND id <> %(id)s
         RETURNING id, status, error, content
-    ), moved AS (UPDATE events SET message_id = %(id)s FROM echo WHERE message_id = echo.id),
-    shown AS (UPDATE chats SET last_message_id = %(id)s FROM echo WHERE last_message_id = echo.id AND instance_id = %(instance_id)s)
+    ), moved AS (UPDATE public.events SET message_id = %(id)s FROM echo WHERE message_id = echo.id),
+    shown AS (UPDATE public.chats SET last_message_id = %(id)s FROM echo WHERE last_message_id = echo.id AND instance_id = %(instance_id)s)
     SELECT status, error, content FROM echo"""
 
 
@@ -259,10 +259,10 @@ async def ended(database: Database, message_id: int, status: str, error: dict[st
 
 REQUEUE: LiteralString = """
     WITH guard AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(event_log)s)), back AS (
-        UPDATE outbox SET claimed_epoch = NULL, not_before = now() + make_interval(secs => %(delay)s), attempts = attempts + %(tried)s::int
+        UPDATE public.outbox SET claimed_epoch = NULL, not_before = now() + make_interval(secs => %(delay)s), attempts = attempts + %(tried)s::int
         FROM guard WHERE message_id = %(id)s AND claimed_epoch = %(epoch)s RETURNING message_id
     )
-    UPDATE messages SET status = 'queued', error = %(error)s FROM back WHERE messages.id = back.message_id AND status = 'sending'"""
+    UPDATE public.messages SET status = 'queued', error = %(error)s FROM back WHERE messages.id = back.message_id AND status = 'sending'"""
 
 
 async def requeue(database: Database, message_id: int, *, epoch: int, delay: float, tried: bool, error: dict[str, Any]) -> None:
@@ -272,7 +272,7 @@ async def requeue(database: Database, message_id: int, *, epoch: int, delay: flo
 
 
 ORPHANED: LiteralString = """
-    SELECT message_id FROM outbox WHERE instance_id = %(instance_id)s AND claimed_epoch < %(epoch)s"""
+    SELECT message_id FROM public.outbox WHERE instance_id = %(instance_id)s AND claimed_epoch < %(epoch)s"""
 
 
 async def orphaned(database: Database, instance_id: UUID, *, epoch: int) -> list[int]:
@@ -280,7 +280,7 @@ async def orphaned(database: Database, instance_id: UUID, *, epoch: int) -> list
     return [row[0] for row in await database.rows(ORPHANED, {"instance_id": instance_id, "epoch": epoch})]
 
 
-DEPTH: LiteralString = "SELECT count(*), coalesce(extract(epoch FROM now() - min(not_before)), 0)::float8 FROM outbox"
+DEPTH: LiteralString = "SELECT count(*), coalesce(extract(epoch FROM now() - min(not_before)), 0)::float8 FROM public.outbox"
 
 
 async def depth(database: Database) -> tuple[int, float]:

@@ -26,9 +26,9 @@ class IdentityRow:
 
 PROPOSE: LiteralString = """
     WITH person AS (
-        INSERT INTO people (user_id, name) SELECT %(user_id)s, %(name)s WHERE %(person_id)s::uuid IS NULL RETURNING id
+        INSERT INTO public.people (user_id, name) SELECT %(user_id)s, %(name)s WHERE %(person_id)s::uuid IS NULL RETURNING id
     )
-    INSERT INTO identities (instance_id, contact_id, person_id)
+    INSERT INTO public.identities (instance_id, contact_id, person_id)
     SELECT c.instance_id, c.contact_id, coalesce(%(person_id)s::uuid, person.id)
     FROM unnest(%(instance_ids)s::uuid[], %(contact_ids)s::text[]) AS c (instance_id, contact_id) LEFT JOIN person ON true
     ON CONFLICT (person_id, instance_id, contact_id) DO UPDATE SET proposed_at = identities.proposed_at
@@ -49,8 +49,8 @@ async def propose(database: Database, *, user_id: str, person_id: UUID | None, n
 
 # A contact that is confirmed to be somebody else stays theirs until that is taken back.
 CONFIRM: LiteralString = """
-    UPDATE identities SET confirmed_at = coalesce(confirmed_at, now()) WHERE person_id = %(person_id)s AND NOT EXISTS (
-        SELECT FROM identities AS other WHERE other.instance_id = identities.instance_id AND other.contact_id = identities.contact_id
+    UPDATE public.identities SET confirmed_at = coalesce(confirmed_at, now()) WHERE person_id = %(person_id)s AND NOT EXISTS (
+        SELECT FROM public.identities AS other WHERE other.instance_id = identities.instance_id AND other.contact_id = identities.contact_id
             AND other.person_id <> identities.person_id AND other.confirmed_at IS NOT NULL)"""
 
 
@@ -66,12 +66,12 @@ async def confirm(database: Database, person_id: UUID) -> int:
 
 TAKE_BACK: LiteralString = """
     WITH gone AS (
-        DELETE FROM identities WHERE person_id = %(person_id)s
+        DELETE FROM public.identities WHERE person_id = %(person_id)s
             AND (%(contact_id)s::text IS NULL OR (instance_id, contact_id) = (%(instance_id)s::uuid, %(contact_id)s::text))
         RETURNING instance_id, contact_id
     ), nobody AS (
-        DELETE FROM people WHERE id = %(person_id)s AND NOT EXISTS (
-            SELECT FROM identities WHERE person_id = %(person_id)s
+        DELETE FROM public.people WHERE id = %(person_id)s AND NOT EXISTS (
+            SELECT FROM public.identities WHERE person_id = %(person_id)s
                 AND (instance_id, contact_id) NOT IN (SELECT gone.instance_id, gone.contact_id FROM gone))
     )
     SELECT count(*) FROM gone"""
@@ -85,10 +85,10 @@ async def take_back(database: Database, person_id: UUID, *, instance_id: UUID | 
 LIST: LiteralString = """
     SELECT p.id AS person_id, p.name AS person_name, x.instance_id, i.provider, x.contact_id,
         coalesce(c.name, '') AS name, c.username, c.phone, x.confirmed_at
-    FROM people p JOIN identities x ON x.person_id = p.id JOIN message_instances i ON i.id = x.instance_id
-    LEFT JOIN contacts c ON c.instance_id = x.instance_id AND c.id = x.contact_id
+    FROM public.people p JOIN public.identities x ON x.person_id = p.id JOIN public.message_instances i ON i.id = x.instance_id
+    LEFT JOIN public.contacts c ON c.instance_id = x.instance_id AND c.id = x.contact_id
     WHERE p.id IN (
-        SELECT id FROM people WHERE (%(user_id)s::text IS NULL OR user_id = %(user_id)s) AND (%(after)s::uuid IS NULL OR id > %(after)s::uuid)
+        SELECT id FROM public.people WHERE (%(user_id)s::text IS NULL OR user_id = %(user_id)s) AND (%(after)s::uuid IS NULL OR id > %(after)s::uuid)
         ORDER BY id LIMIT %(limit)s
     ) ORDER BY p.id, i.provider, x.contact_id"""
 
@@ -101,8 +101,8 @@ async def listing(database: Database, *, user_id: str | None, after: UUID | None
 GET: LiteralString = """
     SELECT p.id AS person_id, p.name AS person_name, x.instance_id, i.provider, x.contact_id,
         coalesce(c.name, '') AS name, c.username, c.phone, x.confirmed_at
-    FROM people p JOIN identities x ON x.person_id = p.id JOIN message_instances i ON i.id = x.instance_id
-    LEFT JOIN contacts c ON c.instance_id = x.instance_id AND c.id = x.contact_id
+    FROM public.people p JOIN public.identities x ON x.person_id = p.id JOIN public.message_instances i ON i.id = x.instance_id
+    LEFT JOIN public.contacts c ON c.instance_id = x.instance_id AND c.id = x.contact_id
     WHERE p.id = %(id)s AND (%(user_id)s::text IS NULL OR p.user_id = %(user_id)s) ORDER BY i.provider, x.contact_id"""
 
 
@@ -114,10 +114,10 @@ async def get(database: Database, person_id: UUID, *, user_id: str | None) -> li
 # The same number on two messengers is a good reason to ask, and no proof.
 ALIKE: LiteralString = """
     SELECT a.instance_id, a.id, b.instance_id, b.id
-    FROM contacts a JOIN contacts b ON b.phone = a.phone AND b.phone <> '' AND (b.instance_id, b.id) > (a.instance_id, a.id)
-    JOIN message_instances i ON i.id = a.instance_id JOIN message_instances j ON j.id = b.instance_id AND j.user_id = i.user_id
+    FROM public.contacts a JOIN public.contacts b ON b.phone = a.phone AND b.phone <> '' AND (b.instance_id, b.id) > (a.instance_id, a.id)
+    JOIN public.message_instances i ON i.id = a.instance_id JOIN public.message_instances j ON j.id = b.instance_id AND j.user_id = i.user_id
     WHERE a.phone <> '' AND (%(user_id)s::text IS NULL OR i.user_id = %(user_id)s) AND NOT EXISTS (
-        SELECT FROM identities x JOIN identities y ON y.person_id = x.person_id
+        SELECT FROM public.identities x JOIN public.identities y ON y.person_id = x.person_id
         WHERE (x.instance_id, x.contact_id) = (a.instance_id, a.id) AND (y.instance_id, y.contact_id) = (b.instance_id, b.id))
     ORDER BY a.phone, a.instance_id, a.id LIMIT %(limit)s"""
 

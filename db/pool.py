@@ -4,15 +4,14 @@ import select
 import sys
 from typing import TYPE_CHECKING
 
-from db.errors import StoreUnavailable, translated
+from db import connection_settings
+from db.connection_settings import connection_string
+from db.errors import translated
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
     from psycopg.rows import TupleRow
     from psycopg_pool import AsyncConnectionPool
-
-CONNECT_TIMEOUT = 10
-"""Seconds, for one attempt."""
 
 POOL_TIMEOUT = 15.0
 """Seconds that a caller waits for a free connection, and the start for the first one."""
@@ -23,37 +22,18 @@ RECONNECT_TIMEOUT = 4.0
 MAX_IDLE = 300.0
 MAX_LIFETIME = 1800.0
 
-CONNECTION_OPTIONS: dict[str, str | int] = {
-    "application_name": "mcp-messenger",
-    "connect_timeout": CONNECT_TIMEOUT,
-    # A peer that vanished is noticed within half a minute, not after TCP's two hours.
-    "keepalives_idle": 15,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 30_000,
-}
-
-
-def connection_string(url: str) -> str:
-    """The URL with our options where it does not set its own. Raises StoreUnavailable, without the URL, when libpq cannot read it."""
-    from psycopg import ProgrammingError
-    from psycopg.conninfo import conninfo_to_dict, make_conninfo
-
-    try:
-        given = conninfo_to_dict(url)
-    except ProgrammingError:
-        # The driver's message quotes the URL, and with it the password.
-        raise StoreUnavailable(
-            "DATABASE_URL cannot be read.", hint="Write it as postgresql://user:password@host:5432/database?sslmode=verify-full."
-        ) from None
-    return make_conninfo("", **{**CONNECTION_OPTIONS, **given})
-
 
 async def connect(url: str) -> "AsyncConnection[TupleRow]":
-    """One connection outside the pool, set up like the pool's. Raises the driver's errors and StoreUnavailable."""
+    """Open one connection outside the pool, set up like the pool's. Raises the driver's errors and StoreUnavailable."""
     from psycopg import AsyncConnection
 
-    return await AsyncConnection.connect(connection_string(url), autocommit=True, prepare_threshold=None)
+    connection = await AsyncConnection.connect(connection_string(url), autocommit=True, prepare_threshold=None)
+    try:
+        await connection_settings.prepare(connection)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
 
 
 async def open_pool(url: str, *, min_size: int, max_size: int, patience: float = POOL_TIMEOUT) -> "AsyncConnectionPool[AsyncConnection[TupleRow]]":
@@ -72,6 +52,7 @@ async def open_pool(url: str, *, min_size: int, max_size: int, patience: float =
         min_size=min_size,
         max_size=max_size,
         open=False,
+        configure=connection_settings.prepare,
         check=_check,
         timeout=patience,
         max_idle=MAX_IDLE,

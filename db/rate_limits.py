@@ -18,7 +18,7 @@ class Grant:
 
 # Each call spends `each` of time; who is `quota` calls ahead of the clock waits. now() is the statement's: a later one can only grant less.
 TAKE: LiteralString = """
-    INSERT INTO rate_limits AS known (key, spent_until, granted)
+    INSERT INTO public.rate_limits AS known (key, spent_until, granted)
     VALUES (%(key)s, now() + least(%(wanted)s::int, %(quota)s::int) * %(each)s::interval, least(%(wanted)s::int, %(quota)s::int))
     ON CONFLICT (key) DO UPDATE SET (spent_until, granted) = (
         SELECT spent + free * %(each)s::interval, free
@@ -41,7 +41,7 @@ async def take(database: Database, key: bytes, wanted: int, *, quota: int, each:
     return taken
 
 
-FORGET: LiteralString = "DELETE FROM rate_limits WHERE spent_until < now()"
+FORGET: LiteralString = "DELETE FROM public.rate_limits WHERE spent_until < now()"
 
 
 async def forget_idle(database: Database) -> int:

@@ -15,7 +15,7 @@ class SecretRow:
     rotated_at: datetime
 
 
-SECRETS: LiteralString = "SELECT field, sealed, rotated_at FROM instance_secrets WHERE instance_id = %(id)s ORDER BY field"
+SECRETS: LiteralString = "SELECT field, sealed, rotated_at FROM public.instance_secrets WHERE instance_id = %(id)s ORDER BY field"
 
 
 async def of_instance(database: Database, instance_id: UUID) -> list[SecretRow]:
@@ -23,7 +23,7 @@ async def of_instance(database: Database, instance_id: UUID) -> list[SecretRow]:
 
 
 PUT: LiteralString = """
-    INSERT INTO instance_secrets (instance_id, field, sealed)
+    INSERT INTO public.instance_secrets (instance_id, field, sealed)
     SELECT %(id)s, s.field, s.sealed FROM unnest(%(fields)s::text[], %(sealed)s::bytea[]) AS s (field, sealed)
     ON CONFLICT (instance_id, field) DO UPDATE SET sealed = excluded.sealed, rotated_at = now()"""
 
@@ -46,9 +46,9 @@ class KeyRow:
 
 NEW_KEY: LiteralString = """
     WITH revoked AS (
-        UPDATE api_keys SET revoked_at = now(), sealed = NULL WHERE instance_id = %(instance_id)s AND revoked_at IS NULL
+        UPDATE public.api_keys SET revoked_at = now(), sealed = NULL WHERE instance_id = %(instance_id)s AND revoked_at IS NULL
     )
-    INSERT INTO api_keys (id, instance_id, prefix, digest, sealed) VALUES (%(id)s, %(instance_id)s, %(prefix)s, %(digest)s, %(sealed)s)"""
+    INSERT INTO public.api_keys (id, instance_id, prefix, digest, sealed) VALUES (%(id)s, %(instance_id)s, %(prefix)s, %(digest)s, %(sealed)s)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ async def new_key(database: Database, instance_id: UUID, key: NewKey) -> None:
 
 
 KEYS: LiteralString = """
-    SELECT id, prefix, created_at, revealed_at, revoked_at, NULL::bytea AS sealed FROM api_keys
+    SELECT id, prefix, created_at, revealed_at, revoked_at, NULL::bytea AS sealed FROM public.api_keys
     WHERE instance_id = %(id)s ORDER BY created_at DESC LIMIT %(limit)s"""
 
 
@@ -80,7 +80,7 @@ async def keys(database: Database, instance_id: UUID, *, limit: int) -> list[Key
 
 
 REVEAL_KEY: LiteralString = """
-    UPDATE api_keys SET revealed_at = now() WHERE instance_id = %(id)s AND revoked_at IS NULL
+    UPDATE public.api_keys SET revealed_at = now() WHERE instance_id = %(id)s AND revoked_at IS NULL
     RETURNING id, prefix, created_at, revealed_at, revoked_at, sealed"""
 
 
@@ -90,7 +90,7 @@ async def reveal_key(database: Database, instance_id: UUID) -> KeyRow | None:
 
 
 CURRENT_KEY: LiteralString = """
-    SELECT id, prefix, created_at, revealed_at, revoked_at, NULL::bytea AS sealed FROM api_keys
+    SELECT id, prefix, created_at, revealed_at, revoked_at, NULL::bytea AS sealed FROM public.api_keys
     WHERE instance_id = %(id)s AND revoked_at IS NULL"""
 
 
@@ -108,10 +108,10 @@ class Bearer:
 
 
 BEARER: LiteralString = """
-    SELECT k.digest, i.user_id, i.id AS instance_id FROM api_keys k JOIN message_instances i ON i.id = k.instance_id
+    SELECT k.digest, i.user_id, i.id AS instance_id FROM public.api_keys k JOIN public.message_instances i ON i.id = k.instance_id
     WHERE k.digest = %(digest)s AND k.revoked_at IS NULL
     UNION ALL
-    SELECT digest, user_id, NULL FROM user_tokens WHERE digest = %(digest)s AND revoked_at IS NULL"""
+    SELECT digest, user_id, NULL FROM public.user_tokens WHERE digest = %(digest)s AND revoked_at IS NULL"""
 
 
 async def bearer(database: Database, digest: bytes) -> Bearer | None:
@@ -119,7 +119,7 @@ async def bearer(database: Database, digest: bytes) -> Bearer | None:
 
 
 SEALED_KEY: LiteralString = """
-    SELECT id, prefix, created_at, revealed_at, revoked_at, sealed FROM api_keys
+    SELECT id, prefix, created_at, revealed_at, revoked_at, sealed FROM public.api_keys
     WHERE instance_id = %(id)s AND revoked_at IS NULL"""
 
 
@@ -128,14 +128,14 @@ async def sealed_key(database: Database, instance_id: UUID) -> KeyRow | None:
     return await database.one(KeyRow, SEALED_KEY, {"id": instance_id})
 
 
-ADD_TOKEN: LiteralString = "INSERT INTO user_tokens (user_id, prefix, digest) VALUES (%(user_id)s, %(prefix)s, %(digest)s) RETURNING id"  # noqa: S105 - SQL, not a token
+ADD_TOKEN: LiteralString = "INSERT INTO public.user_tokens (user_id, prefix, digest) VALUES (%(user_id)s, %(prefix)s, %(digest)s) RETURNING id"  # noqa: S105 - SQL, not a token
 
 
 async def new_token(database: Database, user_id: str, *, prefix: str, digest: bytes) -> UUID:
     return await database.value(ADD_TOKEN, {"user_id": user_id, "prefix": prefix, "digest": digest})
 
 
-REVOKE_TOKENS: LiteralString = "UPDATE user_tokens SET revoked_at = now() WHERE user_id = %(user_id)s AND revoked_at IS NULL"
+REVOKE_TOKENS: LiteralString = "UPDATE public.user_tokens SET revoked_at = now() WHERE user_id = %(user_id)s AND revoked_at IS NULL"
 
 
 async def revoke_tokens(database: Database, user_id: str) -> int:
@@ -143,7 +143,7 @@ async def revoke_tokens(database: Database, user_id: str) -> int:
     return await database.execute(REVOKE_TOKENS, {"user_id": user_id})
 
 
-RECORD_REVEAL: LiteralString = "INSERT INTO reveals (instance_id, what, caller) VALUES (%(id)s, %(what)s, %(caller)s)"
+RECORD_REVEAL: LiteralString = "INSERT INTO public.reveals (instance_id, what, caller) VALUES (%(id)s, %(what)s, %(caller)s)"
 
 
 async def record_reveal(database: Database, instance_id: UUID, *, what: str, caller: str) -> None:

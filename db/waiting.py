@@ -31,10 +31,10 @@ class WaitingChat:
 WAITING: LiteralString = """
     SELECT c.instance_id, i.provider, c.id, c.kind, c.title, c.unread, seen.mentions, NOT m.outgoing AND m.kind <> 'system' AS unanswered, c.last_at,
         count(*) OVER () AS total
-    FROM chats c JOIN message_instances i ON i.id = c.instance_id JOIN messages m ON m.id = c.last_message_id
+    FROM public.chats c JOIN public.message_instances i ON i.id = c.instance_id JOIN public.messages m ON m.id = c.last_message_id
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE newest.content @> '{"mentions_me": true}') AS mentions FROM (
-            SELECT content FROM messages WHERE instance_id = c.instance_id AND chat_id = c.id AND NOT outgoing
+            SELECT content FROM public.messages WHERE instance_id = c.instance_id AND chat_id = c.id AND NOT outgoing
             ORDER BY sent_at DESC, id DESC LIMIT least(c.unread, %(looked_at)s)
         ) AS newest
     ) AS seen
@@ -59,7 +59,7 @@ LAST_WORDS: LiteralString = """
     FROM unnest(%(instance_ids)s::uuid[], %(chat_ids)s::text[]) AS c (of_instance, of_chat) CROSS JOIN LATERAL (
         SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
             content, sent_at, edited_at, deleted_at, error
-        FROM messages WHERE instance_id = c.of_instance AND chat_id = c.of_chat AND NOT outgoing AND deleted_at IS NULL
+        FROM public.messages WHERE instance_id = c.of_instance AND chat_id = c.of_chat AND NOT outgoing AND deleted_at IS NULL
         ORDER BY sent_at DESC, id DESC LIMIT %(each)s
     ) AS newest ORDER BY sent_at, id"""
 
@@ -83,13 +83,13 @@ class Neighbour:
 
 AROUND: LiteralString = """
     SELECT hit.id AS of, beside.id, beside.outgoing, beside.sender_name, beside.body, beside.sent_at
-    FROM unnest(%(ids)s::bigint[]) AS hits (id) JOIN messages hit ON hit.id = hits.id
+    FROM unnest(%(ids)s::bigint[]) AS hits (id) JOIN public.messages hit ON hit.id = hits.id
     CROSS JOIN LATERAL (
-        (SELECT id, outgoing, sender_name, left(body, %(length)s) AS body, sent_at FROM messages
+        (SELECT id, outgoing, sender_name, left(body, %(length)s) AS body, sent_at FROM public.messages
          WHERE instance_id = hit.instance_id AND chat_id = hit.chat_id AND deleted_at IS NULL AND (sent_at, id) < (hit.sent_at, hit.id)
          ORDER BY sent_at DESC, id DESC LIMIT %(lines)s)
         UNION ALL
-        (SELECT id, outgoing, sender_name, left(body, %(length)s) AS body, sent_at FROM messages
+        (SELECT id, outgoing, sender_name, left(body, %(length)s) AS body, sent_at FROM public.messages
          WHERE instance_id = hit.instance_id AND chat_id = hit.chat_id AND deleted_at IS NULL AND (sent_at, id) > (hit.sent_at, hit.id)
          ORDER BY sent_at, id LIMIT %(lines)s)
     ) AS beside ORDER BY beside.sent_at, beside.id"""

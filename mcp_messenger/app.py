@@ -224,15 +224,33 @@ async def _embedded(config: Config) -> "EmbeddedPostgres | None":
     return await start_embedded(config.data_dir / "postgres")
 
 
+async def _migrated(config: Config, url: str) -> tuple[str, list[str]]:
+    """Bring the schema up to date; return the URL for wake-ups, and the migrations that were applied.
+
+    DIRECT_DATABASE_URL is used where it answers. The pooler's URL does as well, but for wake-ups.
+    """
+    from db.connection_settings import connection_string
+    from db.errors import MigrationFailed
+    from db.migrate import migrate
+
+    direct = config.direct_database_url
+    if direct is not None:
+        connection_string(direct.get_secret_value(), setting="DIRECT_DATABASE_URL")
+        try:
+            return direct.get_secret_value(), await migrate(direct.get_secret_value())
+        except MigrationFailed:
+            raise
+        except StoreUnavailable as error:
+            log.warning("DIRECT_DATABASE_URL does not answer, so DATABASE_URL is used instead, without wake-ups: %s", reason_of(error))
+    return url, await migrate(url)
+
+
 async def _serve_store(app: App, embedded: "EmbeddedPostgres | None") -> None:
     """Migrate, open the pool, and pass wake-ups on until cancelled. An embedded server that dies meanwhile is started again."""
-    from db.migrate import migrate
     from db.pool import open_pool
 
     url = _url(app.config) if embedded is None else embedded.url
-    direct = app.config.direct_database_url
-    direct_url = direct.get_secret_value() if direct else url
-    applied = await migrate(direct_url)
+    direct_url, applied = await _migrated(app.config, url)
     if applied:
         log.info("migrations applied: %s", ", ".join(applied))
     pool = await open_pool(url, min_size=1, max_size=POOL_MAX)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Awaitable, Callable, Sequence
 
 from mcp_messenger.commands import arguments
-from mcp_messenger.config import Config, from_environment
+from mcp_messenger.config import Config, folder_of, from_environment
 from mcp_messenger.config.modes import API_MODES
 from mcp_messenger.observability import logs, tracing
 from providers.errors import MessengerError
@@ -28,7 +28,7 @@ def run(given: Sequence[str]) -> int:
     args = arguments.parser().parse_args(given)
     try:
         config = _config(args)
-        if args.command not in COMMANDS and args.mode not in API_MODES:
+        if args.command not in {*COMMANDS, "migrate"} and args.mode not in API_MODES:
             config.check()
         logs.configure(config.log_level, json=config.log_json)
         tracing.configure()
@@ -44,6 +44,8 @@ def run(given: Sequence[str]) -> int:
 def _config(args: argparse.Namespace) -> Config:
     given = vars(args)
     settings = {name: given[name] for name in ("host", "port", "data_dir", "read_only", "log_level") if name in given}
+    if "data_dir" in given:
+        settings["data_dir"] = folder_of("--data-dir", str(given["data_dir"]))
     if "api_port" in given:
         settings["port"] = given["api_port"]
     if given.get("toolsets"):
@@ -58,6 +60,10 @@ def _command(args: argparse.Namespace, config: Config) -> int:
         from mcp_messenger.commands.demo import demo
 
         return _run(demo)
+    if args.command == "migrate":
+        from mcp_messenger.commands.migrate import migrate
+
+        return _run(migrate, config, args.to, args.status)
     if args.command == "token":
         from mcp_messenger.commands.serve import print_token
 

@@ -26,6 +26,9 @@ def parser() -> argparse.ArgumentParser:
     commands.add_parser("demo", parents=[settings], help="try it in this terminal")
     token = commands.add_parser("token", parents=[settings], help="make a user's token")
     token.add_argument("user", nargs="?", help="whose it is")
+    migrate = commands.add_parser("migrate", parents=[settings], help="bring the database's schema up to date, or to a version")
+    migrate.add_argument("--to", metavar="N", help="the last migration to keep, such as 8; later ones are taken back, with what they hold")
+    migrate.add_argument("--status", action="store_true", help="only list the migrations")
     _add_commands(commands.add_parser, settings)
     return top
 

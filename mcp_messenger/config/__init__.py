@@ -1,5 +1,6 @@
 """Settings, read from the environment once."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -151,7 +152,7 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         return SecretStr(value) if value else None
 
     return Config(
-        data_dir=Path(get("DATA_DIR")) if get("DATA_DIR") else default_data_dir(),
+        data_dir=folder_of(PREFIX + "DATA_DIR", get("DATA_DIR")) if get("DATA_DIR") else default_data_dir(),
         database_url=secret("DATABASE_URL"),
         direct_database_url=secret("DIRECT_DATABASE_URL"),
         secret_key=secret(PREFIX + "SECRET_KEY"),
@@ -174,6 +175,22 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         trust_gateway=_flag("TRUST_GATEWAY", get("TRUST_GATEWAY")),
         containers=containers.from_environment(get, environ.get(containers.ENGINE, "").strip() or None, environ),
     )
+
+
+def folder_of(setting: str, value: str) -> Path:
+    """Return the folder that a setting or an option names, with ~ as the home folder.
+
+    Raises InvalidInput for a variable that nobody has expanded, such as ${HOME} or %APPDATA%: it would become a folder of that name.
+    """
+    variable = re.search(r"\$\{[^}/]*\}?|%\w+%|(?:^|(?<=[/\\]))\$[A-Za-z_]\w*(?=$|[/\\])", value)
+    if variable is not None:
+        raise InvalidInput(
+            f"{setting} has {variable[0]} in it, which nothing has replaced.", hint="Write the whole path of the folder, or begin with ~/."
+        )
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:
+        raise InvalidInput(f"{setting} is {value!r}, and there is no such home folder.", hint="Write the whole path of the folder.") from None
 
 
 def default_data_dir() -> Path:

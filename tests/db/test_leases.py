@@ -50,6 +50,26 @@ async def test_what_is_held_is_taken_only_when_it_expired_and_with_a_higher_epoc
     assert await leases.renew(database, {instance_id: 2}) == {instance_id}
 
 
+async def test_a_lease_from_before_the_clock_was_set_back_is_expired(database: Database, database_url: str) -> None:
+    """Its owner died: otherwise nobody would run the instance for an hour."""
+    instance_id = await new_instance(database)
+    held = await acquire(database, A)
+    execute(database_url, "UPDATE leases SET expires_at = expires_at + interval '1 hour'")
+    assert await leases.holder(database, instance_id) is None
+    assert not (await leases.fates(database, [instance_id]))[instance_id].is_held
+    assert await leases.waiting(database, "process", "") == [instance_id]
+    assert await acquire(database, B) == {instance_id: 2}
+    assert await leases.renew(database, held) == set()
+
+
+async def test_an_owner_that_lives_keeps_its_lease_when_the_clock_is_set_back(database: Database, database_url: str) -> None:
+    await new_instance(database)
+    held = await acquire(database, A)
+    execute(database_url, "UPDATE leases SET expires_at = expires_at + interval '1 hour'")
+    assert await leases.renew(database, held) == set(held)
+    assert await acquire(database, B) == {}
+
+
 async def test_who_renews_in_time_keeps_it_and_late_is_in_time_where_nobody_took_it(database: Database, database_url: str) -> None:
     instance_id = await new_instance(database)
     held = await acquire(database, A)

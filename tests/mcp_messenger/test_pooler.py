@@ -7,6 +7,7 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
+from db.errors import StoreUnavailable
 from mcp_messenger.app import running
 from mcp_messenger.config import Config
 from mcp_messenger.delivery.feed import POLL_WITH_WAKEUPS, POLL_WITHOUT_WAKEUPS
@@ -16,6 +17,7 @@ from mcp_messenger.operations.waiting import WaitForReply
 from mcp_messenger.security.caller import ADMIN
 from tests.running import ready_sandbox, running_app
 from tests.stored import one
+from tests.system_postgres import free_port
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -57,3 +59,17 @@ async def test_migrations_go_past_the_pooler(pgbouncer: str, empty_database_url:
         instance_id = await ready_sandbox(app)
         assert one(empty_database_url, "SELECT count(*) FROM message_instances") == 0
         assert instance_id
+
+
+async def test_a_direct_url_that_cannot_be_read_is_named(pgbouncer: str, tmp_path: Path) -> None:
+    config = Config(data_dir=tmp_path, database_url=SecretStr(pgbouncer), direct_database_url=SecretStr("postgresql//nonsense"))
+    async with running(config) as app:
+        with pytest.raises(StoreUnavailable, match="DIRECT_DATABASE_URL cannot be read"):
+            await app.database.started()
+
+
+async def test_without_the_direct_database_the_pooler_does(pgbouncer: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    unreachable = SecretStr(f"postgresql://nobody@127.0.0.1:{free_port()}/nothing")
+    async with running_app(pgbouncer, tmp_path, direct_database_url=unreachable) as app:
+        await converse(app, await ready_sandbox(app), 8)
+    assert "DIRECT_DATABASE_URL does not answer" in caplog.text

@@ -33,23 +33,26 @@ BEGIN
     FOR stranger IN SELECT rolname FROM pg_roles WHERE rolname IN ('anon', 'authenticated') LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION public.mcp_messenger_close(regclass) FROM %I', stranger);
     END LOOP;
+    -- Each table is locked for a moment, while others write. In less than the time after which PostgreSQL looks for deadlocks this file
+    -- gives way, and the runner tries it again: no writer is ever the one that fails. Tables come in the order in which they are written.
+    PERFORM set_config('lock_timeout', '200ms', true);
     PERFORM public.mcp_messenger_close(found.relation) FROM (
         WITH named AS (
-            SELECT to_regclass('public.' || name) AS relation FROM unnest(ARRAY[
-                'schema_migrations', 'message_instances', 'all_instances', 'messages', 'chats', 'contacts', 'events', 'event_numbers',
-                'deliveries', 'outbox', 'leases', 'status_history', 'qr_codes', 'api_keys', 'user_tokens', 'instance_secrets', 'reveals',
+            SELECT to_regclass('public.' || name) AS relation, place FROM unnest(ARRAY[
+                'schema_migrations', 'leases', 'messages', 'chats', 'contacts', 'events', 'event_numbers', 'message_instances', 'all_instances',
+                'deliveries', 'outbox', 'status_history', 'qr_codes', 'api_keys', 'user_tokens', 'instance_secrets', 'reveals',
                 'instance_errors', 'calls', 'rate_limits', 'delivery_endpoints', 'agent_chats', 'people', 'identities', 'installation',
-                'instance_addresses']) AS name
+                'instance_addresses', 'chat_aliases', 'chat_closures', 'chat_successions']) WITH ORDINALITY AS all_names (name, place)
         ), tables AS (
-            SELECT relation FROM named WHERE relation IS NOT NULL
-            UNION
-            SELECT inhrelid::regclass FROM pg_inherits JOIN named ON inhparent = relation
+            SELECT relation, place FROM named WHERE relation IS NOT NULL
+            UNION ALL
+            SELECT inhrelid::regclass, place + 0.5 FROM pg_inherits JOIN named ON inhparent = relation
         )
-        SELECT relation FROM tables
-        UNION
-        SELECT d.objid::regclass FROM pg_depend d JOIN tables ON d.refobjid = relation JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
+        SELECT relation, place FROM tables
+        UNION ALL
+        SELECT d.objid::regclass, place FROM pg_depend d JOIN tables ON d.refobjid = relation JOIN pg_class c ON c.oid = d.objid AND c.relkind = 'S'
         WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
-        ORDER BY 1
+        ORDER BY place
     ) AS found;
 END
 $$;

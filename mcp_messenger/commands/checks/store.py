@@ -68,7 +68,7 @@ def _access(found: Diagnosis) -> list[Finding]:
 
 def _migrations(found: Diagnosis) -> Finding:
     if found.unknown:
-        return failed(MIGRATIONS, DatabaseTooNew(found.unknown))
+        return failed(MIGRATIONS, DatabaseTooNew(found.unknown, found.known[-1]))
     if not found.applied:
         return warning(MIGRATIONS, "The database is empty.", "The first start of the server fills it.")
     if found.pending:

@@ -1,0 +1,49 @@
+"""Bring the database to another version of the schema, or say which one it has."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from mcp_messenger.config import Config
+
+
+async def migrate(config: Config, to: str | None, status: bool) -> int:
+    """Print what was done. `to` is the number or name of the last migration to keep; None: all that this version knows.
+
+    Raises StoreUnavailable, and MigrationFailed where there is no such migration or one fails.
+    """
+    from db import migrate as migrations
+
+    target = None if to is None else migrations.resolve(to)
+    async with _database(config) as url:
+        if status:
+            _print_status(await migrations.read_applied(url), migrations.packaged())
+            return 0
+        undone = [] if target is None else await migrations.rollback(url, target)
+        applied = await migrations.migrate(url, to=target)
+        for what, versions in (("taken back", undone), ("applied", applied)):
+            for version in versions:
+                print(f"{what}: {version}")  # noqa: T201 - a person reads it
+        print(f"The database is at {max(await migrations.read_applied(url))}.")  # noqa: T201
+    return 0
+
+
+def _print_status(applied: list[str], known: list[str]) -> None:
+    for version in sorted({*applied, *known}):
+        state = "pending" if version not in applied else "applied" if version in known else "applied by a newer version"
+        print(f"{version}: {state}")  # noqa: T201
+
+
+@asynccontextmanager
+async def _database(config: Config) -> AsyncGenerator[str]:
+    """The URL of the database past its pooler; the embedded server runs meanwhile where there is none."""
+    url = config.direct_database_url or config.database_url
+    if url is not None:
+        yield url.get_secret_value()
+        return
+    from db.embedded import start_embedded
+
+    server = await start_embedded(config.data_dir / "postgres")
+    try:
+        yield server.url
+    finally:
+        await server.stop()
