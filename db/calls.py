@@ -20,6 +20,7 @@ ASK: LiteralString = """
 
 
 async def ask(database: Database, id: UUID, instance_id: UUID, method: str, args: dict[str, Any]) -> None:
+    """Ask the holder of an instance to run a method; wake it. `args` is a JSON object."""
     await database.rows(ASK, {"id": id, "instance_id": instance_id, "method": method, "args": jsonb(args)})
 
 
@@ -44,7 +45,7 @@ CLAIM: LiteralString = """
 
 
 async def claim(database: Database, held: Mapping[UUID, int]) -> list[Call]:
-    """What is asked of the instances that are held with these epochs; nobody else gets these calls."""
+    """Claim the calls to the instances that are held with these epochs; nobody else gets them."""
     params = {"ids": list(held), "epochs": list(held.values()), "within": CLAIM_WITHIN}
     return await database.all(Call, CLAIM, params)
 
@@ -55,7 +56,7 @@ ANSWER: LiteralString = """
 
 
 async def answer(database: Database, id: UUID, *, result: object = None, error: dict[str, Any] | None = None) -> None:
-    """`result` and `error` as JSON objects; one of them."""
+    """Store the answer of a call, `result` or `error` as JSON, and wake whoever asked."""
     await database.rows(ANSWER, {"id": id, "result": jsonb(result), "error": None if error is None else jsonb(error)})
 
 
@@ -78,7 +79,7 @@ OUTCOME: LiteralString = """
 
 
 async def outcome(database: Database, id: UUID) -> Outcome | None:
-    """None: it is gone, with its instance."""
+    """Return how far a call is; None: it is gone, with its instance."""
     return await database.one(Outcome, OUTCOME, {"id": id, "horizon": HORIZON})
 
 
@@ -86,5 +87,5 @@ WITHDRAW: LiteralString = "DELETE FROM public.calls WHERE id = %(id)s RETURNING 
 
 
 async def withdraw(database: Database, id: UUID) -> bool:
-    """Whether it had been begun; if not, it never will be."""
+    """Delete a call; return whether its holder had started it. If not, it never will."""
     return bool(await database.value(WITHDRAW, {"id": id}))

@@ -43,6 +43,7 @@ GET: LiteralString = """
 
 
 async def get(database: Database, instance_id: UUID, chat_id: str) -> ChatRow | None:
+    """Return a chat with the beginning of its last message; None: not known."""
     return await database.read_one(ChatRow, GET, {"instance_id": instance_id, "id": chat_id})
 
 
@@ -67,7 +68,7 @@ async def listing(
     before: tuple[datetime | None, str] | None = None,
     limit: int,
 ) -> list[ChatRow]:
-    """Those with the newest message first; `before` is the (last_at, id) of the last row of the page before."""
+    """Return chats, those with the newest message first; `before` is the (last_at, id) of the last row of the page before."""
     return await database.read(
         ChatRow,
         LIST,
@@ -116,7 +117,7 @@ UPSERT: LiteralString = """
 
 
 async def upsert(database: Database, instance_id: UUID, chats: list[tuple[str, str, str, str | None, str | None]]) -> None:
-    """Record (id, kind, title, username, phone) as the platform lists them. Each id once."""
+    """Store (id, kind, title, username, phone) as the platform lists them. Each id once."""
     ids, kinds, titles, usernames, phones = ([chat[column] for chat in chats] for column in range(5))
     await database.execute(
         UPSERT, {"instance_id": instance_id, "ids": ids, "kinds": kinds, "titles": titles, "usernames": usernames, "phones": phones}
@@ -135,7 +136,7 @@ UPSERT_CONTACTS: LiteralString = """
 
 
 async def upsert_contacts(database: Database, instance_id: UUID, contacts: list[tuple[str, str, str | None, str | None, bool]]) -> None:
-    """Record (id, name, username, phone, is_bot) as the platform lists them. Each id once."""
+    """Store (id, name, username, phone, is_bot) as the platform lists them. Each id once."""
     ids, names, usernames, phones, bots = ([contact[column] for contact in contacts] for column in range(5))
     await database.execute(
         UPSERT_CONTACTS, {"instance_id": instance_id, "ids": ids, "names": names, "usernames": usernames, "phones": phones, "bots": bots}
@@ -146,4 +147,5 @@ MARK_READ: LiteralString = "UPDATE public.chats SET unread = 0 WHERE instance_id
 
 
 async def mark_read(database: Database, instance_id: UUID, chat_id: str) -> None:
+    """Set the chat's count of unread messages to zero."""
     await database.execute(MARK_READ, {"instance_id": instance_id, "id": chat_id})

@@ -49,10 +49,12 @@ class Cluster:
 
     @property
     def run_folder(self) -> Path:
+        """The folder of the socket, the password, the lock and the log."""
         return self.data.parent / "run"
 
     @property
     def log(self) -> Path:
+        """The server's log."""
         return self.run_folder / "server.log"
 
     @property
@@ -64,6 +66,7 @@ class Cluster:
         return self.data / "postmaster.pid"
 
     def running(self) -> Running | None:
+        """Return the server that postmaster.pid names; None where there is no such file, or it is being written."""
         try:
             lines = self._pid_file.read_text(encoding="utf-8").splitlines()
             return Running(int(lines[0]), int(lines[3]), lines[4])
@@ -71,21 +74,21 @@ class Cluster:
             return None
 
     def url(self, running: Running) -> str:
-        """Carries the password over TCP."""
+        """Return the server's URL, which carries the password over TCP."""
         if running.socket_folder:
             return f"postgresql://{USER}@/postgres?host={quote(running.socket_folder, safe='')}&port={running.port}"
         password = quote(self._password_file.read_text(encoding="utf-8").strip(), safe="")
         return f"postgresql://{USER}:{password}@127.0.0.1:{running.port}/postgres?sslmode=disable&require_auth=scram-sha-256"
 
     def owns(self, running: Running) -> bool:
-        """Whether the socket is in a folder of the data's owner: one in the temporary folder may be gone, and another's in its place."""
+        """Return whether the socket is in a folder of the data's owner: one in the temporary folder may be gone, and another's in its place."""
         try:
             return not running.socket_folder or Path(running.socket_folder).stat().st_uid == self.data.stat().st_uid
         except OSError:
             return False
 
     def server_lives(self) -> bool:
-        """Whether the process in postmaster.pid is the server of this folder, as far as we may see."""
+        """Return whether the process in postmaster.pid is the server of this folder, as far as we may see."""
         import psutil
 
         running = self.running()
@@ -100,7 +103,7 @@ class Cluster:
             return True
 
     def is_copied_from(self, other: Path) -> bool:
-        """Whether a server that works on `other` is not this folder's: a copy holds the original's postmaster.pid.
+        """Return whether a server that works on `other` is not this folder's: a copy holds the original's postmaster.pid.
 
         A folder that is not there under the name that its server knows was renamed, or is seen by the server under another name.
         """
@@ -118,7 +121,7 @@ class Cluster:
             self._pid_file.unlink(missing_ok=True)
 
     def create(self, binaries: Binaries, account: Account) -> None:
-        """initdb beside its place, then moved there: the data folder is whole or not there."""
+        """Run initdb beside the data folder's place and move the result there: the folder is whole or absent. Raises EmbeddedFailed."""
         unfinished = self.data.with_name(f"{self.data.name}.new")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=0o700)
@@ -141,7 +144,7 @@ class Cluster:
             file.write(secrets.token_urlsafe(32))
 
     def start(self, binaries: Binaries, account: Account) -> None:
-        """Returns when the server takes connections. Raises EmbeddedFailed."""
+        """Start the server; return when it takes connections. Raises EmbeddedFailed."""
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
             self.log.replace(self.log.with_suffix(".old.log"))
         self._write_configuration(binaries, account)
@@ -151,6 +154,7 @@ class Cluster:
         )  # fmt: skip
 
     def stop(self, binaries: Binaries, account: Account) -> None:
+        """Stop the server, ending its connections. Raises EmbeddedFailed."""
         account.run(binaries.program("pg_ctl"), "stop", "-w", "-t", "60", "-s", "-m", "fast", "-D", self._seen_from_run(self.data), log=self.log)
 
     def _seen_from_run(self, folder: Path) -> str:

@@ -43,6 +43,7 @@ class Database:
         """Somebody waits for the store, or will soon."""
 
     def ready(self, pool: "AsyncConnectionPool[AsyncConnection[TupleRow]]") -> None:
+        """Let reads and writes use this pool from now on."""
         self._pool = pool
         self._failure = None
         self._started.set()
@@ -121,14 +122,18 @@ class Database:
         return list(await self._reads.run((row, sql, *params.values()), lambda: self.all(row, sql, params, planned_anew=planned_anew)))
 
     async def read_one(self, row: type[Row], sql: LiteralString, params: Params) -> Row | None:
+        """Return the first row of `read`, or None."""
         rows = await self.read(row, sql, params)
         return rows[0] if rows else None
 
     async def one(self, row: type[Row], sql: LiteralString, params: Params | None = None) -> Row | None:
+        """Return the first row of `all`, or None."""
         rows = await self.all(row, sql, params)
         return rows[0] if rows else None
 
     async def rows(self, sql: LiteralString, params: Params | None = None) -> list[tuple[Any, ...]]:
+        """Return all rows as tuples."""
+
         async def use(cursor: "AsyncCursor[tuple[Any, ...]]") -> list[tuple[Any, ...]]:
             await cursor.execute(sql, params)
             return await cursor.fetchall()
@@ -136,12 +141,12 @@ class Database:
         return await self._statement(None, use)
 
     async def value(self, sql: LiteralString, params: Params | None = None) -> Any:
-        """The first column of the first row, or None."""
+        """Return the first column of the first row, or None where there is no row."""
         rows = await self.rows(sql, params)
         return rows[0][0] if rows else None
 
     async def execute(self, sql: LiteralString, params: Params | None = None) -> int:
-        """Run one statement; the number of rows it touched."""
+        """Run one statement; return the number of rows it touched."""
 
         async def use(cursor: "AsyncCursor[Any]") -> int:
             return (await cursor.execute(sql, params)).rowcount

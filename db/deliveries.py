@@ -75,7 +75,7 @@ class ClaimedDelivery:
 async def claim(
     database: Database, target: str, *, limit: int, each: int, busy: Mapping[UUID, int], breaker: int, lease: float
 ) -> list[ClaimedDelivery]:
-    """The next deliveries that are due, the first of each chat, at most `each` of an instance (less those that are `busy` here).
+    """Claim the next deliveries that are due: the first of each chat, at most `each` of an instance less those that are `busy` here.
 
     An instance with so many failures as `breaker` gets one. Who does not settle within `lease` seconds has lost them.
     """
@@ -105,6 +105,7 @@ class DeliveryOutcome:
     error: str | None = None
 
     def row(self) -> dict[str, Any]:
+        """Return it as JSON, as `settle` hands it to PostgreSQL."""
         return {"id": self.id, "lease": self.lease_until.isoformat(), "status": self.status, "delay": self.delay, "error": self.error}
 
 
@@ -119,7 +120,7 @@ SETTLE: LiteralString = """
 
 
 async def settle(database: Database, target: str, settled: Sequence[DeliveryOutcome], *, working: Sequence[UUID]) -> set[int]:
-    """Write down what became of them; the endpoints of `working` are well.
+    """Store the outcomes of deliveries; the endpoints of `working` have recovered.
 
     A delivery that is missing in the answer is gone, or somebody else has claimed it meanwhile.
     """
@@ -133,7 +134,7 @@ GIVE_BACK: LiteralString = """
 
 
 async def give_back(database: Database, claimed: Sequence[ClaimedDelivery]) -> None:
-    """They were not tried after all."""
+    """Release deliveries that were not tried after all: the claim is no attempt."""
     await database.execute(GIVE_BACK, {"ids": [one.id for one in claimed], "leases": [one.lease_until for one in claimed]})
 
 
@@ -141,7 +142,7 @@ DROP: LiteralString = "DELETE FROM public.deliveries WHERE id = ANY(%(ids)s)"
 
 
 async def drop(database: Database, ids: Sequence[int]) -> None:
-    """Nobody wants them."""
+    """Delete deliveries that no target wants."""
     await database.execute(DROP, {"ids": list(ids)})
 
 
@@ -149,7 +150,7 @@ END: LiteralString = "DELETE FROM public.deliveries WHERE instance_id = ANY(%(id
 
 
 async def end(database: Database, instance_ids: Sequence[UUID], target: str) -> None:
-    """Their target is switched off, or they are gone: what waits is not delivered any more."""
+    """Delete the deliveries that wait for a target that was switched off, or whose instances are gone."""
     await database.execute(END, {"ids": list(instance_ids), "target": target})
 
 
@@ -159,7 +160,7 @@ RESUME: LiteralString = """
 
 
 async def resume(database: Database, instance_id: UUID, target: str) -> None:
-    """The endpoint is another, or was mended: forget its failures, and wake who delivers."""
+    """Forget the failures of an endpoint that was changed or mended, and wake the deliverers."""
     await database.rows(RESUME, {"id": instance_id, "target": target})
 
 
@@ -178,7 +179,7 @@ FAILED: LiteralString = """
 
 
 async def failed(database: Database, instance_id: UUID, target: str, *, count: int, breaker: int, pause: float, longest: float) -> bool:
-    """Count failures of an endpoint in a row; whether it is left alone for a while by now."""
+    """Count failures of an endpoint in a row; return whether it is paused by now. Pauses are in seconds."""
     params = {"id": instance_id, "target": target, "count": count, "breaker": breaker, "pause": pause, "longest": longest}
     return (await database.value(FAILED, params) or 0) > 0
 
@@ -190,7 +191,7 @@ PAUSE: LiteralString = """
 
 
 async def pause(database: Database, instance_id: UUID, target: str, seconds: float) -> None:
-    """The endpoint asked to be left alone for so long."""
+    """Leave the endpoint alone for so many seconds, as it asked."""
     await database.execute(PAUSE, {"id": instance_id, "target": target, "seconds": seconds})
 
 
@@ -217,7 +218,7 @@ ENDPOINTS: LiteralString = """
 
 
 async def endpoints(database: Database, instance_ids: Sequence[UUID], *, prefix: str) -> dict[UUID, Endpoint]:
-    """As they are now; those that are gone are missing."""
+    """Return the endpoints of instances as they are now; instances that are gone are missing."""
     return {row.id: row for row in await database.all(Endpoint, ENDPOINTS, {"ids": list(instance_ids), "prefix": prefix})}
 
 
@@ -244,7 +245,7 @@ LIST: LiteralString = """
 
 
 async def listing(database: Database, instance_id: UUID, *, status: str | None, before: int, limit: int) -> list[DeliveryRow]:
-    """Newest first, those whose number is below `before`."""
+    """Return deliveries, newest first, those whose number is below `before`."""
     return await database.all(DeliveryRow, LIST, {"instance_id": instance_id, "status": status, "before": before, "limit": limit})
 
 
@@ -254,12 +255,12 @@ RETRY: LiteralString = """
 
 
 async def retry(database: Database, instance_id: UUID, delivery_id: int) -> bool:
-    """Begin a delivery anew that is dead or done. False: there is none with this number."""
+    """Start a delivery again that is dead or done. False: there is none with this number."""
     return await database.execute(RETRY, {"instance_id": instance_id, "id": delivery_id, "from": ["dead", "done"]}) > 0
 
 
 async def retry_dead(database: Database, instance_id: UUID) -> int:
-    """Begin all dead ones anew; how many."""
+    """Start all dead deliveries again; return how many."""
     return await database.execute(RETRY, {"instance_id": instance_id, "id": None, "from": ["dead"]})
 
 
@@ -273,7 +274,7 @@ REPLAY: LiteralString = """
 
 
 async def replay(database: Database, instance_id: UUID, target: str, *, after: int, limit: int) -> list[int]:
-    """Deliver events anew that are newer than the cursor, but those that wait already; the events' numbers."""
+    """Deliver events again that are newer than the cursor, except those that wait already; return the events' numbers."""
     params = {"instance_id": instance_id, "target": target, "after": after, "limit": limit}
     return sorted(row[0] for row in await database.rows(REPLAY, params))
 
@@ -294,7 +295,7 @@ CLEAN: LiteralString = """
 
 
 async def tidy(database: Database, *, wait: float, done: float, dead: float, limit: int = 5000) -> None:
-    """Give up what has waited so many seconds; forget what has been done, or dead, for so many."""
+    """Give up what has waited for `wait` seconds; delete what has been done or dead for `done` or `dead` seconds."""
     await database.execute(GIVE_UP, {"wait": wait})
     await database.execute(ORPHANS)
     while await database.execute(CLEAN, {"done": done, "dead": dead, "limit": limit}) == limit:

@@ -80,7 +80,7 @@ SEALED: LiteralString = "SELECT instance_id, field, sealed FROM public.instance_
 
 
 async def diagnose(url: str) -> Diagnosis:
-    """Raises StoreUnavailable when the database cannot be reached."""
+    """Return the state of a database, without changing anything. Raises StoreUnavailable when it cannot be reached."""
     with translated():
         async with await connect(url) as connection:
             major, version, pid, migrated, has_secrets = (await (await connection.execute(STATE)).fetchall())[0]
@@ -109,7 +109,7 @@ async def _rows(connection: "AsyncConnection[Any]", sql: LiteralString, params: 
 
 
 async def wakes(url: str) -> bool:
-    """Whether wake-ups arrive through this connection. Raises StoreUnavailable."""
+    """Return whether wake-ups arrive through this connection. Raises StoreUnavailable."""
     async for _ in listen.wakeups(url):
         return True
     return False

@@ -89,7 +89,7 @@ class EmbeddedPostgres:
 
 
 def running_url(data_dir: Path) -> str | None:
-    """Where the server of the folder answers, without becoming one of its users; None where none runs. It may carry a password. Blocks."""
+    """Return where the server of the folder answers, without using it; None where none runs. It may carry a password. Blocks."""
     from psycopg import Connection, OperationalError
 
     forget_libpq_environment()

@@ -43,7 +43,7 @@ async def after(
     types: Sequence[str] | None = None,
     limit: int,
 ) -> list[EventRow]:
-    """Events newer than the cursor, oldest first. `instance_ids` None means of all instances."""
+    """Return events newer than the cursor, oldest first. `instance_ids` None: of all instances."""
     return await database.all(
         EventRow,
         AFTER,
@@ -61,5 +61,5 @@ LAST: LiteralString = "SELECT coalesce(max(id), 0) FROM public.events"
 
 
 async def last(database: Database) -> int:
-    """The newest event's number; 0 when there is none yet."""
+    """Return the newest event's number; 0 when there is none yet."""
     return await database.value(LAST)

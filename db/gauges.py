@@ -40,4 +40,5 @@ GAUGES: LiteralString = """
 
 
 async def gauges(database: Database) -> list[Gauge]:
+    """Return the figures of every instance."""
     return await database.all(Gauge, GAUGES, {"horizon": HORIZON})

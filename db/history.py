@@ -37,7 +37,7 @@ STATUSES: LiteralString = "SELECT status, reason, at FROM public.status_history 
 
 
 async def statuses(database: Database, instance_id: UUID, *, limit: int) -> list[StatusRow]:
-    """Newest first."""
+    """Return the states of an instance, newest first."""
     return await database.all(StatusRow, STATUSES, {"id": instance_id, "limit": limit})
 
 
@@ -47,7 +47,7 @@ QR_CODES: LiteralString = """
 
 
 async def qr_codes(database: Database, instance_id: UUID, *, limit: int) -> list[QrRow]:
-    """Newest first, without what was in them."""
+    """Return the QR codes of an instance, newest first, without their contents."""
     return await database.all(QrRow, QR_CODES, {"id": instance_id, "limit": limit})
 
 
@@ -57,6 +57,7 @@ CURRENT_QR: LiteralString = """
 
 
 async def current_qr(database: Database, instance_id: UUID) -> QrRow | None:
+    """Return the QR code that can be scanned now, sealed; None: there is none."""
     return await database.one(QrRow, CURRENT_QR, {"id": instance_id})
 
 
@@ -83,7 +84,7 @@ ERRORS: LiteralString = (
 
 
 async def errors(database: Database, instance_id: UUID, *, limit: int) -> list[ErrorRow]:
-    """Newest first."""
+    """Return the errors of an instance, newest first."""
     return await database.all(ErrorRow, ERRORS, {"id": instance_id, "limit": limit})
 
 
@@ -91,7 +92,7 @@ CLEAR_ERRORS: LiteralString = "DELETE FROM public.instance_errors WHERE instance
 
 
 async def clear_errors(database: Database, instance_id: UUID) -> int:
-    """How many were there."""
+    """Delete the errors of an instance; return how many there were."""
     return await database.execute(CLEAR_ERRORS, {"id": instance_id})
 
 
@@ -102,5 +103,5 @@ ERROR_COUNTS: LiteralString = """
 
 
 async def error_counts(database: Database, *, user_id: str | None, id: UUID | None = None) -> dict[str, int]:
-    """Errors by provider."""
+    """Return the number of errors by provider. `user_id` or `id` None: of all."""
     return {row[0]: row[1] for row in await database.rows(ERROR_COUNTS, {"user_id": user_id, "id": id})}

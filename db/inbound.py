@@ -68,7 +68,8 @@ APPEND_MESSAGES: LiteralString = """
         FROM inserted JOIN input USING (instance_id, platform_id)
     ), succeeded AS (
         INSERT INTO public.chat_successions (instance_id, chat_id)
-        SELECT DISTINCT fresh.instance_id, fresh.chat_id FROM fresh JOIN public.chats ON chats.instance_id = fresh.instance_id AND chats.id = fresh.chat_id
+        SELECT DISTINCT fresh.instance_id, fresh.chat_id FROM fresh
+            JOIN public.chats ON chats.instance_id = fresh.instance_id AND chats.id = fresh.chat_id
         WHERE chats.migrated_to IS NOT NULL AND fresh.is_word AND NOT fresh.backfill
         ON CONFLICT (instance_id, chat_id) DO UPDATE SET at = now()
     ), talked AS (

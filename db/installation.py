@@ -10,5 +10,5 @@ IDENTIFY: LiteralString = """
 
 
 async def identify(database: Database) -> UUID:
-    """Made at the first call; the same for ever, also in a copy of the database."""
+    """Return the installation's id. It is made at the first call and stays the same, also in a copy of the database."""
     return await database.value(IDENTIFY)

@@ -61,7 +61,7 @@ class NewInstance:
 
 
 async def create(database: Database, new: NewInstance) -> InstanceRow:
-    """An instance that is to run, with its secrets and its API key: all of it, or nothing."""
+    """Store an instance that is to run, with its secrets and its API key: all of it, or nothing."""
     async with database.transaction() as connection:
         await connection.execute(
             INSERT,
@@ -93,6 +93,7 @@ GET: LiteralString = """
 
 
 async def get(database: Database, instance_id: UUID) -> InstanceRow | None:
+    """Return an instance; None: there is none with this id."""
     return await database.read_one(InstanceRow, GET, {"id": instance_id})
 
 
@@ -119,7 +120,7 @@ async def listing(
     after: tuple[datetime, UUID] | None = None,
     limit: int,
 ) -> list[InstanceRow]:
-    """Newest first. `after` is the (created_at, id) of the last row of the page before."""
+    """Return instances, newest first. `after` is the (created_at, id) of the last row of the page before."""
     return await database.read(
         InstanceRow,
         LIST,
@@ -159,7 +160,7 @@ async def update(
     quiet_hours: str | None = None,
     api_webhook_schema: dict[str, Any] | None = None,
 ) -> InstanceRow | None:
-    """Change what is not None; the row as it is then, or None when there is no such instance. `quiet_hours` "": the server's again."""
+    """Change what is not None; return the row after it, or None: no such instance. `quiet_hours` "": as the server's."""
     return await database.one(
         InstanceRow,
         UPDATE,
@@ -188,7 +189,7 @@ SET_DESIRED: LiteralString = """
 
 
 async def set_desired(database: Database, instance_id: UUID, desired: str) -> InstanceRow | None:
-    """Say whether the instance should run; whichever process owns it, or will, is woken."""
+    """Store whether the instance should run, and wake the process that owns it or will. None: no such instance."""
     return await database.one(InstanceRow, SET_DESIRED, {"id": instance_id, "desired": desired})
 
 
@@ -237,7 +238,7 @@ COUNTS: LiteralString = """
 
 
 async def counts(database: Database, *, user_id: str | None, id: UUID | None = None) -> list[tuple[str, str, int]]:
-    """(provider, status, how many)."""
+    """Return (provider, status, number) of instances."""
     return [(row[0], row[1], row[2]) for row in await database.rows(COUNTS, {"user_id": user_id, "id": id})]
 
 
@@ -245,4 +246,5 @@ VISIBLE: LiteralString = "SELECT id FROM public.message_instances WHERE user_id 
 
 
 async def ids_of_user(database: Database, user_id: str) -> list[UUID]:
+    """Return the ids of a user's instances."""
     return [row[0] for row in await database.rows(VISIBLE, {"user_id": user_id})]

@@ -43,7 +43,7 @@ async def acquire(
     handed_over: Collection[UUID] = (),
     limit: int | None = None,
 ) -> dict[UUID, int]:
-    """Take every instance (or one, or so many of them) that should run and that nobody holds; its new epoch by instance.
+    """Take every instance (or `only` one, or at most `limit`) that should run and has no holder; return its new epoch by instance.
 
     `but` leaves instances out as long as they are as they were then (`updated_at`), `handed_over` in any case.
     """
@@ -73,7 +73,7 @@ ROOM: LiteralString = """
 
 
 async def room(database: Database, owner: UUID, runtime: str) -> int:
-    """How many more instances of that runtime are this process's share, among all that call this; below zero: so many it has too many.
+    """Return how many more instances of the runtime are this process's share; below zero: how many it has too many.
 
     To be called as often as leases are renewed: who does not is not counted any more.
     """
@@ -93,7 +93,7 @@ LEAVE: LiteralString = """
 
 
 async def leave(database: Database, owner: UUID, *, held: Collection[UUID]) -> None:
-    """It takes nothing more and has no share. What it has besides those that it knows it `held` was taken by a call that was cut short."""
+    """Give up the process's share and the leases it does not know it has: all but `held` were taken by a call that was cut short."""
     await database.rows(LEAVE, {"owner": owner, "held": list(held)})
 
 
@@ -110,7 +110,7 @@ RENEW: LiteralString = """
 
 
 async def renew(database: Database, held: Mapping[UUID, int]) -> set[UUID]:
-    """Those of the instances, with their epochs, that are still ours."""
+    """Renew leases, by instance and epoch; return the instances that are still ours."""
     return {row[0] for row in await database.rows(RENEW, {"ttl": TTL, "ids": list(held), "epochs": list(held.values())})}
 
 
@@ -145,7 +145,7 @@ DESIRED_STATES: LiteralString = """
 
 
 async def desired_states(database: Database, instance_ids: Sequence[UUID]) -> dict[UUID, DesiredState]:
-    """Those that are gone are missing."""
+    """Return the wanted states by instance; instances that are gone are missing."""
     return {state.id: state for state in await database.all(DesiredState, DESIRED_STATES, {"ids": list(instance_ids)})}
 
 
@@ -157,7 +157,7 @@ ORPHANED_INSTANCES: LiteralString = """
 
 
 async def orphaned_instances(database: Database, *, only: UUID | None = None) -> list[UUID]:
-    """Instances that should be stopped and do not run any more, though their state says so: their owner died on the way."""
+    """Return instances that should be stopped and do not run, though their status says they do: their owner died on the way."""
     return [row[0] for row in await database.rows(ORPHANED_INSTANCES, {"only": only, "horizon": HORIZON})]
 
 
@@ -168,7 +168,7 @@ WAITING: LiteralString = """
 
 
 async def waiting(database: Database, runtime: str, reason: str) -> list[UUID]:
-    """Instances of that runtime that should run and that nobody holds, and that do not give this reason yet."""
+    """Return instances of the runtime that should run, have no holder, and do not give this reason yet."""
     return [row[0] for row in await database.rows(WAITING, {"runtime": runtime, "reason": reason, "horizon": HORIZON})]
 
 
@@ -187,7 +187,7 @@ FATES: LiteralString = """
 
 
 async def fates(database: Database, instance_ids: Sequence[UUID]) -> dict[UUID, Fate]:
-    """Those that are gone are missing."""
+    """Return by instance what should become of its container; instances that are gone are missing."""
     return {fate.id: fate for fate in await database.all(Fate, FATES, {"ids": list(instance_ids), "horizon": HORIZON})}
 
 
@@ -196,6 +196,7 @@ HOLDER: LiteralString = """
 
 
 async def holder(database: Database, instance_id: UUID) -> UUID | None:
+    """Return the process that holds the instance; None: nobody does."""
     return await database.value(HOLDER, {"id": instance_id, "horizon": HORIZON})
 
 

@@ -21,7 +21,7 @@ PROBE: LiteralString = "SELECT pg_notify('mcp_messenger_instances', %(probe)s)"
 
 
 async def wakeups(url: str) -> AsyncIterator[tuple[str, str]]:
-    """(channel, payload) as they come. The first is ("", "") once they are known to arrive; ends when they do not, or the connection breaks.
+    """Yield (channel, payload) as they come: first ("", "") once they are known to arrive. End when they do not, or the connection breaks.
 
     Raises StoreUnavailable when PostgreSQL cannot be reached.
     """

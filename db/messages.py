@@ -37,7 +37,7 @@ HEARD_UNTIL: LiteralString = """
 
 
 async def heard_until(database: Database, instance_id: UUID) -> datetime | None:
-    """When the newest message was written that somebody else wrote."""
+    """Return when the newest incoming message was written; None: there is none."""
     return await database.value(HEARD_UNTIL, {"instance_id": instance_id})
 
 
@@ -48,6 +48,7 @@ GET: LiteralString = """
 
 
 async def get(database: Database, instance_id: UUID, message_id: int) -> MessageRow | None:
+    """Return a message of the instance; None: there is none with this id."""
     return await database.read_one(MessageRow, GET, {"id": message_id, "instance_id": instance_id})
 
 
@@ -58,6 +59,7 @@ BY_PLATFORM_ID: LiteralString = """
 
 
 async def by_platform_ids(database: Database, instance_id: UUID, ids: Sequence[str]) -> list[MessageRow]:
+    """Return the instance's messages with these ids of the platform."""
     return await database.all(MessageRow, BY_PLATFORM_ID, {"instance_id": instance_id, "ids": list(ids)})
 
 
@@ -68,6 +70,7 @@ BY_IDS: LiteralString = """
 
 
 async def by_ids(database: Database, ids: Sequence[int]) -> list[MessageRow]:
+    """Return the messages with these ids, of any instance."""
     return await database.all(MessageRow, BY_IDS, {"ids": list(ids)})
 
 
@@ -80,7 +83,7 @@ OF_CHAT: LiteralString = """
 
 
 async def of_chat(database: Database, instance_id: UUID, chat_id: str, *, before: Position | None, limit: int) -> list[MessageRow]:
-    """Newest first; `before` is the (sent_at, id) of the last row of the page before."""
+    """Return messages of a chat, newest first; `before` is the (sent_at, id) of the last row of the page before."""
     return await database.read(
         MessageRow,
         OF_CHAT,
@@ -103,7 +106,7 @@ RECENT: LiteralString = """
 
 
 async def recent(database: Database, instance_id: UUID, *, before: Position | None, limit: int) -> list[MessageRow]:
-    """The newest messages of all chats."""
+    """Return the newest messages of all chats; `before` is as for `of_chat`."""
     return await database.read(
         MessageRow,
         RECENT,
@@ -129,7 +132,7 @@ async def search(
     before: Position | None,
     limit: int,
 ) -> list[MessageRow]:
-    """Messages that hold every word (by its beginning), newest first. Words are letters and digits only."""
+    """Return messages that hold every word (by its beginning), newest first. Words are letters and digits only."""
     return await database.read(
         MessageRow,
         SEARCH,
@@ -155,7 +158,7 @@ FIRST_REPLY: LiteralString = """
 
 
 async def replies_to(database: Database, message: MessageRow, *, limit: int) -> list[MessageRow]:
-    """What came in after one of our messages: answers that quote it first, then the others by time."""
+    """Return the messages that came in after one of ours: answers that quote it first, then the others by time."""
     return await database.all(
         MessageRow,
         FIRST_REPLY,
@@ -177,7 +180,7 @@ ACTIVITY: LiteralString = """
 
 
 async def activity(database: Database, instance_id: UUID, *, step: str, since: datetime) -> list[tuple[datetime, bool, int]]:
-    """(start of the hour or day in UTC, outgoing, how many), oldest first."""
+    """Return (start of the hour or day in UTC, outgoing, number), oldest first."""
     return [(row[0], row[1], row[2]) for row in await database.rows(ACTIVITY, {"instance_id": instance_id, "step": step, "since": since})]
 
 
@@ -189,7 +192,7 @@ TOTALS: LiteralString = """
 
 
 async def totals(database: Database, *, user_id: str | None, id: UUID | None = None) -> list[tuple[str, bool, int]]:
-    """(provider, outgoing, how many)."""
+    """Return (provider, outgoing, number) of messages."""
     return [(row[0], row[1], row[2]) for row in await database.rows(TOTALS, {"user_id": user_id, "id": id})]
 
 

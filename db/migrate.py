@@ -35,11 +35,12 @@ Applied = dict[str, str | None]
 
 
 def packaged_versions() -> Traversable:
+    """Return the folder of the migrations that come with this program."""
     return importlib.resources.files("db") / "migrations" / "versions"
 
 
 def packaged() -> list[str]:
-    """The versions that this program knows, in order."""
+    """Return the versions that this program knows, in order."""
     return _Files(packaged_versions()).versions
 
 
@@ -83,7 +84,7 @@ async def migrate(url: str, versions: Traversable | None = None, *, to: str | No
 
 
 async def rollback(url: str, to: str | None, versions: Traversable | None = None, *, busy_timeout: float = BUSY_TIMEOUT) -> list[str]:
-    """Undo, newest first, every applied version after `to`, which stays; all of them when `to` is None. The undone versions.
+    """Undo, newest first, every applied version after `to`, which stays; all of them when `to` is None. Return those undone.
 
     `busy_timeout` is in seconds. Raises DatabaseTooNew, MigrationFailed or StoreUnavailable.
     """

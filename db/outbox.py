@@ -42,7 +42,7 @@ KNOWN: LiteralString = """
 
 
 async def known(database: Database, instance_id: UUID, idempotency_key: str) -> Queued | None:
-    """The send that was asked for before under this key."""
+    """Return the send that was asked for before under this key; None: there is none."""
     return await database.one(Queued, KNOWN, {"instance_id": instance_id, "idempotency_key": idempotency_key})
 
 
@@ -59,7 +59,7 @@ async def queue(
     draft: dict[str, Any],
     upload: bytes | None,
 ) -> Queued:
-    """Write a send down, or find the one written before under the same key (then its `fingerprint` tells whether it is the same send)."""
+    """Store a send, or find the one stored before under the same key (then its `fingerprint` tells whether it is the same send)."""
     params = {
         "instance_id": instance_id,
         "chat_id": chat_id,
@@ -105,7 +105,7 @@ class ClaimedSend:
 
 
 async def claim(database: Database, instance_id: UUID, *, epoch: int, in_flight: Collection[int]) -> list[ClaimedSend]:
-    """The next message of every chat of the instance, now marked as being sent. Nothing when the lease is not ours.
+    """Claim the next message of every chat of the instance and mark it as being sent. Nothing when the lease is not ours.
 
     `in_flight` are those that were claimed with this epoch and have not been settled. What is claimed with it besides them was claimed by
     a call whose answer was lost, so it has not been tried: it is given now.
@@ -122,7 +122,7 @@ NEXT_DUE: LiteralString = """
 
 
 async def next_due(database: Database, instance_id: UUID) -> float | None:
-    """Seconds until the next message may go (below zero: now); None when nothing waits but behind what is being sent."""
+    """Return the seconds until the next message may go (below zero: now); None: nothing waits, but behind a send under way."""
     return await database.value(NEXT_DUE, {"instance_id": instance_id})
 
 
@@ -250,7 +250,7 @@ async def sent(
 
 
 async def ended(database: Database, message_id: int, status: str, error: dict[str, Any]) -> SettledSend | None:
-    """The message failed, or its fate is unknown; `error` holds code and message. None: its fate was known already."""
+    """Store that the message failed, or that its fate is unknown; `error` holds code and message. None: its fate was known already."""
     data = jsonb({"status": status, **error})
     params = {"id": message_id, "status": status, "error": jsonb(error), "type": "receipt", "data": data, "event_log": EVENT_LOG}
     rows = await database.rows(ENDED, params)
@@ -266,7 +266,7 @@ REQUEUE: LiteralString = """
 
 
 async def requeue(database: Database, message_id: int, *, epoch: int, delay: float, tried: bool, error: dict[str, Any]) -> None:
-    """It surely did not go out; try again after `delay` seconds. `tried` counts as an attempt."""
+    """Let a message that surely did not go out be tried again after `delay` seconds. `tried` counts as an attempt."""
     params = {"id": message_id, "epoch": epoch, "delay": delay, "tried": tried, "error": jsonb(error), "event_log": EVENT_LOG}
     await database.execute(REQUEUE, params)
 
@@ -276,7 +276,7 @@ ORPHANED: LiteralString = """
 
 
 async def orphaned(database: Database, instance_id: UUID, *, epoch: int) -> list[int]:
-    """Messages that an earlier owner was sending when it went away: they may have gone out."""
+    """Return messages that an earlier owner was sending when it went away: they may have gone out."""
     return [row[0] for row in await database.rows(ORPHANED, {"instance_id": instance_id, "epoch": epoch})]
 
 
@@ -284,6 +284,6 @@ DEPTH: LiteralString = "SELECT count(*), coalesce(extract(epoch FROM now() - min
 
 
 async def depth(database: Database) -> tuple[int, float]:
-    """(messages waiting, seconds that the oldest has been due)."""
+    """Return (messages waiting, seconds that the oldest has been due)."""
     row = (await database.rows(DEPTH))[0]
     return row[0], max(0.0, row[1])

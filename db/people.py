@@ -36,7 +36,7 @@ PROPOSE: LiteralString = """
 
 
 async def propose(database: Database, *, user_id: str, person_id: UUID | None, name: str, contacts: Sequence[tuple[UUID, str]]) -> UUID:
-    """Write down that the contacts, by instance and id, may be one person: a new one, or the one given."""
+    """Store that the contacts, by instance and id, may be one person (None: a new one); return the person."""
     params = {
         "user_id": user_id,
         "person_id": person_id,
@@ -55,7 +55,7 @@ CONFIRM: LiteralString = """
 
 
 async def confirm(database: Database, person_id: UUID) -> int:
-    """All contacts proposed for the person are theirs; how many. None where another confirmation took one of them at the same moment."""
+    """Confirm all contacts that are proposed for the person; return how many. 0 where another confirmation took one of them meanwhile."""
     from psycopg.errors import UniqueViolation
 
     try:
@@ -78,7 +78,7 @@ TAKE_BACK: LiteralString = """
 
 
 async def take_back(database: Database, person_id: UUID, *, instance_id: UUID | None = None, contact_id: str | None = None) -> int:
-    """Separate one contact from the person, or all; who has none left is forgotten. How many."""
+    """Separate one contact from the person, or all; a person without contacts is deleted. Return how many were separated."""
     return await database.value(TAKE_BACK, {"person_id": person_id, "instance_id": instance_id, "contact_id": contact_id})
 
 
@@ -94,7 +94,7 @@ LIST: LiteralString = """
 
 
 async def listing(database: Database, *, user_id: str | None, after: UUID | None, limit: int) -> list[IdentityRow]:
-    """The contacts of so many people (not so many contacts), person by person."""
+    """Return the contacts of `limit` people (not so many contacts), person by person."""
     return await database.all(IdentityRow, LIST, {"user_id": user_id, "after": after, "limit": limit})
 
 
@@ -107,7 +107,7 @@ GET: LiteralString = """
 
 
 async def get(database: Database, person_id: UUID, *, user_id: str | None) -> list[IdentityRow]:
-    """Nothing where the person is nobody's, or another user's."""
+    """Return the contacts of a person; nothing where the person is unknown, or another user's."""
     return await database.all(IdentityRow, GET, {"id": person_id, "user_id": user_id})
 
 
@@ -123,5 +123,5 @@ ALIKE: LiteralString = """
 
 
 async def alike(database: Database, *, user_id: str | None, limit: int) -> list[tuple[UUID, str, UUID, str]]:
-    """Pairs of contacts, by instance and id, that have one phone number and were not proposed yet."""
+    """Return pairs of contacts, by instance and id, that have one phone number and were not proposed yet."""
     return [(row[0], row[1], row[2], row[3]) for row in await database.rows(ALIKE, {"user_id": user_id, "limit": limit})]

@@ -37,7 +37,7 @@ async def connect(url: str) -> "AsyncConnection[TupleRow]":
 
 
 async def open_pool(url: str, *, min_size: int, max_size: int, patience: float = POOL_TIMEOUT) -> "AsyncConnectionPool[AsyncConnection[TupleRow]]":
-    """A pool that has reached PostgreSQL; the caller closes it.
+    """Return a pool that has reached PostgreSQL; the caller closes it.
 
     Connections are in autocommit mode and prepare nothing, so that a transaction-mode pooler may stand between. `patience` is in seconds.
     Raises StoreUnavailable when no connection comes about in that time.

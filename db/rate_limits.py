@@ -30,7 +30,7 @@ TAKE: LiteralString = """
 
 
 async def take(database: Database, key: bytes, wanted: int, *, quota: int, each: timedelta) -> Grant:
-    """Up to `wanted` calls of the caller, who has `quota` at once and one more every `each`. Raises StoreUnavailable, for a broken table too."""
+    """Grant up to `wanted` calls to a caller that has `quota` at once and one more every `each`. Raises StoreUnavailable."""
     from psycopg import Error
 
     try:
@@ -45,5 +45,5 @@ FORGET: LiteralString = "DELETE FROM public.rate_limits WHERE spent_until < now(
 
 
 async def forget_idle(database: Database) -> int:
-    """Remove the callers who have their whole quota again; how many."""
+    """Delete the callers that have their whole quota again; return how many."""
     return await database.execute(FORGET)

@@ -19,6 +19,7 @@ SECRETS: LiteralString = "SELECT field, sealed, rotated_at FROM public.instance_
 
 
 async def of_instance(database: Database, instance_id: UUID) -> list[SecretRow]:
+    """Return the sealed secrets of an instance, by field."""
     return await database.all(SecretRow, SECRETS, {"id": instance_id})
 
 
@@ -29,7 +30,7 @@ PUT: LiteralString = """
 
 
 async def put(database: Database, instance_id: UUID, sealed: dict[str, bytes]) -> None:
-    """Set secrets by field; the others stay."""
+    """Set sealed secrets by field; the others stay."""
     if sealed:
         await database.execute(PUT, {"id": instance_id, "fields": list(sealed), "sealed": list(sealed.values())})
 
@@ -61,6 +62,7 @@ class NewKey:
     sealed: bytes
 
     def params(self, instance_id: UUID) -> dict[str, object]:
+        """Return the parameters of NEW_KEY."""
         return {"id": self.id, "instance_id": instance_id, "prefix": self.prefix, "digest": self.digest, "sealed": self.sealed}
 
 
@@ -75,7 +77,7 @@ KEYS: LiteralString = """
 
 
 async def keys(database: Database, instance_id: UUID, *, limit: int) -> list[KeyRow]:
-    """Newest first, without the keys."""
+    """Return the keys of an instance, newest first, without the keys themselves."""
     return await database.all(KeyRow, KEYS, {"id": instance_id, "limit": limit})
 
 
@@ -85,7 +87,7 @@ REVEAL_KEY: LiteralString = """
 
 
 async def reveal_key(database: Database, instance_id: UUID) -> KeyRow | None:
-    """The current key, sealed; that it was asked for is written down."""
+    """Return the current key, sealed, and store that it was shown. None: there is none."""
     return await database.one(KeyRow, REVEAL_KEY, {"id": instance_id})
 
 
@@ -95,6 +97,7 @@ CURRENT_KEY: LiteralString = """
 
 
 async def current_key(database: Database, instance_id: UUID) -> KeyRow | None:
+    """Return the current key without the key itself; None: there is none."""
     return await database.one(KeyRow, CURRENT_KEY, {"id": instance_id})
 
 
@@ -115,6 +118,7 @@ BEARER: LiteralString = """
 
 
 async def bearer(database: Database, digest: bytes) -> Bearer | None:
+    """Return the owner of a key or token with this digest; None: nobody, or it was revoked."""
     return await database.read_one(Bearer, BEARER, {"digest": digest})
 
 
@@ -124,7 +128,7 @@ SEALED_KEY: LiteralString = """
 
 
 async def sealed_key(database: Database, instance_id: UUID) -> KeyRow | None:
-    """The current key, sealed, for the program's own use: nobody is shown it."""
+    """Return the current key, sealed, for the program's own use: nobody is shown it."""
     return await database.one(KeyRow, SEALED_KEY, {"id": instance_id})
 
 
@@ -132,6 +136,7 @@ ADD_TOKEN: LiteralString = "INSERT INTO public.user_tokens (user_id, prefix, dig
 
 
 async def new_token(database: Database, user_id: str, *, prefix: str, digest: bytes) -> UUID:
+    """Store a user's token by its digest; return its id."""
     return await database.value(ADD_TOKEN, {"user_id": user_id, "prefix": prefix, "digest": digest})
 
 
@@ -139,7 +144,7 @@ REVOKE_TOKENS: LiteralString = "UPDATE public.user_tokens SET revoked_at = now()
 
 
 async def revoke_tokens(database: Database, user_id: str) -> int:
-    """How many were valid until now."""
+    """Revoke a user's tokens; return how many were valid."""
     return await database.execute(REVOKE_TOKENS, {"user_id": user_id})
 
 
@@ -147,4 +152,5 @@ RECORD_REVEAL: LiteralString = "INSERT INTO public.reveals (instance_id, what, c
 
 
 async def record_reveal(database: Database, instance_id: UUID, *, what: str, caller: str) -> None:
+    """Store that a secret was shown to a caller."""
     await database.execute(RECORD_REVEAL, {"id": instance_id, "what": what, "caller": caller})

@@ -16,7 +16,7 @@ class SingleFlight:
         self._waiting: dict[Hashable, _Round] = {}
 
     async def run(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
-        """What `ask` returns or raises, for us or for somebody with the same key."""
+        """Return or raise the outcome of `ask`, run for this caller or for another one with the same key."""
         while (joined := self._waiting.get(key)) is not None:
             await joined.over.wait()
             if joined.error is not None:

@@ -45,7 +45,7 @@ WAITING: LiteralString = """
 
 
 async def waiting_chats(database: Database, *, instance_ids: Sequence[UUID] | None, since: datetime, limit: int) -> list[WaitingChat]:
-    """Chats with something unread, and private ones whose last word is the other side's: mentions first, then those, then the newest."""
+    """Return chats with something unread, and private ones whose last message is the other side's: mentions first, then those, then the newest."""
     return await database.all(
         WaitingChat,
         WAITING,
@@ -65,7 +65,7 @@ LAST_WORDS: LiteralString = """
 
 
 async def last_words(database: Database, chats: Sequence[WaitingChat], *, each: int) -> list[MessageRow]:
-    """The newest incoming messages of each chat, oldest first."""
+    """Return the newest incoming messages of each chat, oldest first."""
     params = {"instance_ids": [chat.instance_id for chat in chats], "chat_ids": [chat.id for chat in chats], "each": each}
     return await database.all(MessageRow, LAST_WORDS, params)
 
@@ -96,5 +96,5 @@ AROUND: LiteralString = """
 
 
 async def around(database: Database, message_ids: Sequence[int], *, lines: int, length: int) -> list[Neighbour]:
-    """So many messages before and after each, of the same chat, oldest first; their texts cut to `length`."""
+    """Return `lines` messages before and after each, of the same chat, oldest first; their texts are cut to `length` characters."""
     return await database.all(Neighbour, AROUND, {"ids": list(message_ids), "lines": lines, "length": length})
