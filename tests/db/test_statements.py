@@ -16,6 +16,7 @@ import pytest
 import db
 from db import agents, batches, calls, chats, deliveries, events, history, inbound, instances, leases, messages, outbox, people, secrets, waiting
 from db.database import Database
+from db.json import jsonb
 from tests.postgres import execute
 from tests.stored import NOON, queued, rows
 
@@ -102,7 +103,7 @@ def incoming(instance_id: UUID, **fields: Any) -> dict[str, Any]:
         "position": 0, "instance_id": str(instance_id), "chat_id": "ann", "platform_id": "1", "outgoing": False, "sender_id": "ann",
         "sender_name": "Ann Lee", "kind": "text", "body": "hello", "content": {}, "sent_at": NOON.isoformat(), "backfill": False,
         "chat_kind": "private", "chat_title": "Ann Lee", "chat_phone": "+15550100", "contact_name": "Ann Lee", "contact_phone": "+15550100",
-        "contact_is_bot": False,
+        "contact_is_bot": False, "is_word": True, "may_wake": True,
     } | fields  # fmt: skip
 
 
@@ -118,7 +119,7 @@ async def test_this_version_works_beside_a_column_of_a_later_one(newer_url: str,
 
     appended = await inbound.append_messages(database, [incoming(row.id)])
     message_id = appended[0].message_id or 0
-    edited = {"instance_id": row.id, "epoch": epoch, "message_id": "1", "text": "hello there", "at": NOON, "type": "edit"}
+    edited = {"instance_id": row.id, "epoch": epoch, "message_id": "1", "text": "hello there", "content": jsonb({}), "at": NOON, "type": "edit"}
     assert await inbound.change(database, inbound.EDIT, edited) is not None
     sent_id = await queued(database, row.id, key="once")
     assert [send.message_id for send in await outbox.claim(database, row.id, epoch=epoch, in_flight=())] == [sent_id]
@@ -139,7 +140,7 @@ async def test_this_version_works_beside_a_column_of_a_later_one(newer_url: str,
     assert len(await people.get(database, person, user_id=user)) == 2
     assert len(await events.after(database, 0, instance_ids=None, limit=10)) == 3
     claimed = await deliveries.claim(database, "webhook", limit=5, each=5, busy={}, breaker=5, lease=60)
-    assert [(one.type, one.chat_title) for one in claimed] == [("message", "Ann Lee"), ("edit", None)]
+    assert [(one.type, one.chat_title) for one in claimed] == [("message", "Ann Lee")]
     assert len(await deliveries.listing(database, row.id, status=None, before=1 << 60, limit=5)) == 3
     assert (await batches.progress(database, claimed[0].id, "agno:1")).message_id is None
     assert (await agents.mode(database, row.id, "ann")).mode == "agent"
