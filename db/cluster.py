@@ -168,8 +168,13 @@ class Cluster:
         else:
             settings |= {"listen_addresses": "", "port": str(PORT), "unix_socket_directories": _listed(self._socket_folder(account))}
         lines = [f"{name} = '{_escaped(value)}'\n" for name, value in settings.items()]
-        # Whole on every start: an upgrade of this program brings its settings with it.
-        self._configuration.write_text("".join(lines), encoding="utf-8")
+        # Whole on every start: an upgrade of this program brings its settings with it. Beside its place first: the disk may be full.
+        if self._configuration.read_text(encoding="utf-8") == "".join(lines):
+            return
+        unfinished = self._configuration.with_suffix(".new")
+        unfinished.write_text("".join(lines), encoding="utf-8")
+        account.give(unfinished)
+        unfinished.replace(self._configuration)
 
     @property
     def _configuration(self) -> Path:

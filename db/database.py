@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 import anyio
 
-from db.errors import Reason, StoreConflict, StoreUnavailable, reason_for, translated
+from db.errors import Reason, StoreUnavailable, translated
 from db.single_flight import SingleFlight
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ START_TIMEOUT = 60.0
 CONFLICT_TRIES = 3
 """How often a statement is run that another one gets in the way of: it was undone as a whole, so nothing is done twice."""
 CONFLICT_PAUSE = 0.02
-DRAIN_EVERY = 1.0
+RENEW_EVERY = 1.0
 OF_SESSION = frozenset({Reason.READ_ONLY, Reason.CANCELLED, Reason.LOCKED})
-"""Refusals that a setting of the role may cause. A session keeps such a setting from its login on, so its connection is not used again."""
+"""Refusals that a setting of the role may cause. A session keeps such a setting from its login on, so new ones are needed."""
 
 
 class Database:
@@ -38,7 +38,8 @@ class Database:
         self._started = anyio.Event()
         self._failure: StoreUnavailable | None = None
         self._reads = SingleFlight()
-        self._drained = -DRAIN_EVERY
+        self._renewed = -RENEW_EVERY
+        self._renewing = anyio.Lock()
         self.wanted = anyio.Event()
         """Somebody waits for the store, or will soon."""
 
@@ -68,45 +69,56 @@ class Database:
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator["AsyncConnection[TupleRow]"]:
         """Give a connection with a transaction open: committed at the end, rolled back when an exception leaves."""
-        async with self._connection() as connection, connection.transaction():
-            yield connection
+        began = anyio.current_time()
+        try:
+            async with self._connection() as connection, connection.transaction():
+                yield connection
+        except StoreUnavailable as error:
+            if error.reason in OF_SESSION:
+                await self._renew_sessions(began)
+            raise
 
     @asynccontextmanager
     async def _connection(self) -> AsyncGenerator["AsyncConnection[TupleRow]"]:
-        from psycopg import Error
-
         await self.started()
         assert self._pool is not None
         with translated():
             async with self._pool.connection() as connection:
-                try:
-                    yield connection
-                except Error as error:
-                    reason = None if error.sqlstate is None else reason_for(error.sqlstate)
-                    if reason in OF_SESSION:
-                        await self._discard(connection, reason)
-                    raise
+                yield connection
 
-    async def _discard(self, connection: "AsyncConnection[TupleRow]", reason: Reason | None) -> None:
-        await connection.close()
-        if reason is Reason.READ_ONLY and anyio.current_time() - self._drained > DRAIN_EVERY:
-            # The others were made at the same time, and would fail one after the other.
-            self._drained = anyio.current_time()
+    async def _renew_sessions(self, before: float) -> None:
+        """Use no connection again that was made before that time, unless that is so already."""
+        async with self._renewing:
+            if self._renewed > before:
+                return
+            # While the reason lasts, new ones are no better: not at every refusal.
+            await anyio.sleep(max(0.0, self._renewed + RENEW_EVERY - anyio.current_time()))
+            self._renewed = anyio.current_time()
             assert self._pool is not None
             await self._pool.drain()
 
     async def _statement(self, row: type[Row] | None, use: Callable[["AsyncCursor[Any]"], Awaitable[T]]) -> T:
-        """Run one statement, and again when it was undone because of another one."""
+        """Run one statement, and again where it was undone because of another one, or refused for what only its session was told at its login."""
         from psycopg.rows import class_row, tuple_row
 
-        for attempt in range(1, CONFLICT_TRIES):
+        conflicts, is_renewed = 0, False
+        while True:
+            began = anyio.current_time()
             try:
                 async with self._connection() as connection, connection.cursor(row_factory=class_row(row) if row else tuple_row) as cursor:
                     return await use(cursor)
-            except StoreConflict:
-                await anyio.sleep(attempt * CONFLICT_PAUSE)
-        async with self._connection() as connection, connection.cursor(row_factory=class_row(row) if row else tuple_row) as cursor:
-            return await use(cursor)
+            except StoreUnavailable as error:
+                conflicts += error.reason is Reason.CONFLICT
+                if error.reason is Reason.CONFLICT and conflicts < CONFLICT_TRIES:
+                    await anyio.sleep(conflicts * CONFLICT_PAUSE)
+                elif error.reason in OF_SESSION and not is_renewed:
+                    is_renewed = True
+                    await self._renew_sessions(began)
+                    if error.reason is not Reason.READ_ONLY:
+                        # It may have taken as long as it may take.
+                        raise
+                else:
+                    raise
 
     async def all(self, row: type[Row], sql: LiteralString, params: Params | None = None, *, planned_anew: bool = False) -> list[Row]:
         """`planned_anew`: each time for its very parameters, where one plan does not serve them all."""

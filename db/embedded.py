@@ -1,6 +1,8 @@
 """A PostgreSQL of our own, for those who set no DATABASE_URL: every process that needs the folder shares one server."""
 
+import errno
 import logging
+import shutil
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +16,7 @@ from db.advisory_locks import EMBEDDED_USERS
 from db.binaries import OVERRIDE, Binaries, find_binaries
 from db.cluster import DEFAULT_TRANSPORT, Cluster, Transport, private_folder
 from db.connection_settings import forget_libpq_environment
-from db.errors import EmbeddedFailed
+from db.errors import EmbeddedFailed, Reason
 from db.filelock import exclusive
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ START_ATTEMPTS = 7
 
 CONNECT_TIMEOUT = 5
 PAUSE = 0.05
+ROOM = 17 * 1024 * 1024
+"""Bytes that a server needs to start: a file of its write-ahead log, and a little."""
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT} if hasattr(errno, "EDQUOT") else {errno.ENOSPC})
+FULL_WORDS = ("No space left on device", "Disk quota exceeded")
 
 JOIN: LiteralString = "SELECT pg_try_advisory_lock_shared(%(users)s)"
 LEAVE: LiteralString = "SELECT pg_advisory_unlock_shared(%(users)s)"
@@ -131,7 +137,26 @@ def _open(root: Path, transport: Transport) -> _Use:
     except TimeoutError as error:
         raise EmbeddedFailed(f"Another process has been starting the embedded PostgreSQL for {START_TIMEOUT:g} s.") from error
     except OSError as error:
+        if error.errno in FULL:
+            raise _disk_full(root) from error
         raise EmbeddedFailed(f"The folder of the embedded PostgreSQL cannot be used: {error}.") from error
+    except EmbeddedFailed as error:
+        if error.reason is not Reason.DISK_FULL and _is_full(root, error):
+            raise _disk_full(root) from error
+        raise
+
+
+def _is_full(root: Path, error: EmbeddedFailed) -> bool:
+    """Whether the disk was full when the server did not start. On a full disk even its log may be without the reason."""
+    return any(words in str(error) for words in FULL_WORDS) or shutil.disk_usage(root).free < ROOM
+
+
+def _disk_full(root: Path) -> EmbeddedFailed:
+    return EmbeddedFailed(
+        f"The disk is full: the embedded PostgreSQL has no room in {root}.",
+        hint="Make room on that disk; it goes on by itself then.",
+        reason=Reason.DISK_FULL,
+    )
 
 
 def _create_or_start(root: Path, transport: Transport) -> _Use:
@@ -160,9 +185,9 @@ def _start(cluster: Cluster, binaries: Binaries) -> _Use:
         cluster.clear_stale(account)
         try:
             cluster.start(binaries, account)
-        except EmbeddedFailed:
+        except EmbeddedFailed as error:
             failures += 1
-            if failures == START_ATTEMPTS:
+            if failures == START_ATTEMPTS or _is_full(cluster.data.parent, error):
                 raise
             time.sleep(PAUSE * 2**failures)
     raise EmbeddedFailed(f"The embedded PostgreSQL does not answer (see {cluster.log}).", hint="End the process that its postmaster.pid names.")

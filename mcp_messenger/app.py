@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -13,7 +14,7 @@ import anyio
 import anyio.abc
 
 from db.database import Database
-from db.errors import Reason, StoreUnavailable
+from db.errors import EmbeddedFailed, Reason, StoreUnavailable
 from mcp_messenger.agents.agents import Agents
 from mcp_messenger.agents.agno import AgentOs
 from mcp_messenger.agents.answer import Ways
@@ -23,19 +24,24 @@ from mcp_messenger.delivery.inbound import Inbound
 from mcp_messenger.delivery.outbox import Outbox
 from mcp_messenger.delivery.webhooks import Webhooks
 from mcp_messenger.instances.calls import Calls
-from mcp_messenger.instances.memory import Memory
+from mcp_messenger.instances.memory import EVICT_EVERY, Memory
 from mcp_messenger.instances.runtimes.docker import DockerRuntime
 from mcp_messenger.instances.runtimes.process import ProcessRuntime
 from mcp_messenger.instances.supervisor import Supervisor
 from mcp_messenger.net.network_policy import NetworkPolicy
 from mcp_messenger.observability.logbook import Logbook
 from mcp_messenger.observability.metrics import Metrics
+from mcp_messenger.observability.workers import Worker, Workers
 from mcp_messenger.operations.application import App
-from mcp_messenger.security.rate_limiter import RateLimiter
+from mcp_messenger.security.rate_limiter import CLEAN_EVERY, RateLimiter
 from mcp_messenger.security.vault import Vault
 from providers.base import ProviderContext
 
 if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+    from psycopg.rows import TupleRow
+    from psycopg_pool import AsyncConnectionPool
+
     from db.embedded import EmbeddedPostgres
 
 log = logging.getLogger(__name__)
@@ -49,21 +55,22 @@ def build(config: Config, *, shares: bool = False) -> App:
     """All parts, none of them running yet. `shares`: it is there to stay, and takes its share of the instances."""
     owner = uuid4()
     database = Database()
-    vault = functools.cache(functools.partial(Vault.open, config.data_dir, config.secret_key))
+    vault = functools.cache(partial(Vault.open, config.data_dir, config.secret_key))
     tls = functools.cache(_tls)
     feed = Feed(database)
     metrics = Metrics()
-    inbound = Inbound(database, feed, metrics)
-    outbox = Outbox(database, feed, inbound, metrics, config.timing)
+    workers = Workers()
+    inbound = Inbound(database, feed, metrics, workers)
+    outbox = Outbox(database, feed, inbound, metrics, workers, config.timing)
     policy = NetworkPolicy(allowed_networks=config.allowed_networks)
-    webhooks = Webhooks(database, vault=vault, policy=policy, tls=tls, metrics=metrics)
+    webhooks = Webhooks(database, vault=vault, policy=policy, tls=tls, metrics=metrics, workers=workers)
     memory = Memory(time.monotonic)
     feed.listeners.append(memory)
 
     def context(instance_id: UUID) -> ProviderContext:
         return ProviderContext(str(instance_id), tls(), config.data_dir / "instances" / str(instance_id), config.public_url)
 
-    docker = DockerRuntime(database, config, vault) if config.containers.enabled else None
+    docker = DockerRuntime(database, config, vault, workers) if config.containers.enabled else None
     supervisor = Supervisor(
         database,
         vault=vault,
@@ -73,15 +80,16 @@ def build(config: Config, *, shares: bool = False) -> App:
         owner=owner,
         context=context,
         runtimes={"process": ProcessRuntime()} | ({"docker": docker} if docker is not None else {}),
+        workers=workers,
         only=UUID(config.instance_id) if config.instance_id else None,
         shares=shares,
         stop_within=config.timing.stop,
     )
     if docker is not None:
         docker.changed = supervisor.wake
-    calls = Calls(database, feed, supervisor, claim_within=config.timing.claim)
+    calls = Calls(database, feed, supervisor, workers, claim_within=config.timing.claim)
     ways = Ways(database, outbox, inbound, supervisor)
-    agents = Agents(ways, calls=calls, agent_os=_agent_os(config), quiet=config.quiet_hours)
+    agents = Agents(ways, calls=calls, agent_os=_agent_os(config), quiet=config.quiet_hours, workers=workers)
     feed.listeners.append(calls)
     feed.growth += [webhooks.wake, agents.wake]
     limiter = RateLimiter(database, config.rate_limit)
@@ -98,6 +106,7 @@ def build(config: Config, *, shares: bool = False) -> App:
         memory=memory,
         limiter=limiter,
         metrics=metrics,
+        workers=workers,
         docker=docker,
         vault=vault,
         tls=tls,
@@ -128,8 +137,11 @@ async def running(config: Config, *, quiet: float = 0.0, shares: bool = False) -
         try:
             # Providers are stopped by the supervisor while inbound still writes what they deliver.
             beside = [] if app.docker is None else [app.docker.run]
+            follow = partial(app.workers.worker("feed").keep, app.feed.read, app.feed.wait)
+            evict = partial(app.workers.worker("memory").keep, app.memory.tidy, partial(anyio.sleep, EVICT_EVERY))
+            forget = partial(app.workers.worker("rate limiter").keep, app.limiter.tidy, partial(anyio.sleep, CLEAN_EVERY))
             async with (
-                _at_work(app, app.feed.run, app.inbound.run, app.memory.run, app.limiter.run, app.webhooks.run, *beside),
+                _at_work(app, follow, app.inbound.run, evict, forget, app.webhooks.run, *beside),
                 _at_work(app, app.supervisor.run, app.calls.run, app.agents.run),
             ):
                 yield app
@@ -182,20 +194,76 @@ async def _keep_store(app: App, quiet: float, *, task_status: "anyio.abc.TaskSta
 
 
 async def _run_store(app: App) -> None:
-    embedded: EmbeddedPostgres | None = None
+    store = _Store(app)
     try:
-        while True:
-            try:
-                embedded = embedded or await _embedded(app.config)
-                await _serve_store(app, embedded)
-            except StoreUnavailable as error:
-                log.error("store unavailable: %s", reason_of(error))  # noqa: TRY400 - the reason is in the message; a traceback adds nothing
-                app.database.failed(error if app.config.database_url is None else with_url_hint(error))
-            await anyio.sleep(RETRY_STORE_EVERY)
+        await app.workers.worker("store").keep(store.serve, failed=store.failed)
     finally:
-        if embedded is not None:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_STORE_WITHIN):
+            await store.stop()
+
+
+class _Store:
+    """The connection to PostgreSQL, and the embedded server where it is ours."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._embedded: EmbeddedPostgres | None = None
+        self._is_down = False
+
+    async def serve(self) -> None:
+        """Start the embedded server where it is ours, migrate, open the pool, and pass wake-ups on until cancelled."""
+        from db.pool import open_pool
+
+        url = await self._url()
+        direct_url, applied = await _migrated(self._app.config, url)
+        if applied:
+            log.info("migrations applied: %s", ", ".join(applied))
+        pool = await open_pool(url, min_size=1, max_size=POOL_MAX)
+        try:
+            self._app.database.ready(pool)
+            self._app.workers.worker("store").works()
+            listener = self._app.workers.worker("wake-ups", vital=False)
+            await listener.keep(partial(self._listen, pool, direct_url, listener), failed=self._no_wakeups)
+        finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_STORE_WITHIN):
-                await embedded.stop()
+                await pool.close()
+
+    async def _listen(self, pool: "AsyncConnectionPool[AsyncConnection[TupleRow]]", url: str, worker: Worker) -> None:
+        if self._is_down and self._embedded is not None:
+            # Its address stays the same, so the pool recovers by itself.
+            await self._embedded.ensure()
+            self._app.database.ready(pool)
+        self._is_down = False
+        await _pass_wakeups_on(self._app, url, worker)
+
+    def _no_wakeups(self, error: Exception) -> None:
+        self._app.feed.poll_every = POLL_WITHOUT_WAKEUPS
+        self._is_down = self._embedded is not None
+        if isinstance(error, EmbeddedFailed):
+            self._app.database.failed(error)
+
+    def failed(self, error: Exception) -> None:
+        """Give the reason to everybody who asks for the store."""
+        if not isinstance(error, StoreUnavailable):
+            error = StoreUnavailable("The store could not be opened; the server's log says why.", reason=Reason.BROKEN)
+        self._app.database.failed(error if self._app.config.database_url is None else with_url_hint(error))
+
+    async def stop(self) -> None:
+        """End the embedded server unless another process uses it."""
+        if self._embedded is not None:
+            await self._embedded.stop()
+
+    async def _url(self) -> str:
+        config = self._app.config
+        if config.database_url is not None:
+            return config.database_url.get_secret_value()
+        if self._embedded is None:
+            from db.embedded import start_embedded
+
+            self._embedded = await start_embedded(config.data_dir / "postgres")
+        else:
+            await self._embedded.ensure()
+        return self._embedded.url
 
 
 def with_url_hint(error: StoreUnavailable) -> StoreUnavailable:
@@ -209,19 +277,6 @@ def reason_of(error: StoreUnavailable) -> str:
     """With PostgreSQL's own words, which name at most host, port and user: for the log, not for callers."""
     words = str(error.__cause__ or "").strip()
     return f"{error.detail} {words}".strip()
-
-
-def _url(config: Config) -> str:
-    assert config.database_url is not None
-    return config.database_url.get_secret_value()
-
-
-async def _embedded(config: Config) -> "EmbeddedPostgres | None":
-    if config.database_url is not None:
-        return None
-    from db.embedded import start_embedded
-
-    return await start_embedded(config.data_dir / "postgres")
 
 
 async def _migrated(config: Config, url: str) -> tuple[str, list[str]]:
@@ -245,31 +300,6 @@ async def _migrated(config: Config, url: str) -> tuple[str, list[str]]:
     return url, await migrate(url)
 
 
-async def _serve_store(app: App, embedded: "EmbeddedPostgres | None") -> None:
-    """Migrate, open the pool, and pass wake-ups on until cancelled. An embedded server that dies meanwhile is started again."""
-    from db.pool import open_pool
-
-    url = _url(app.config) if embedded is None else embedded.url
-    direct_url, applied = await _migrated(app.config, url)
-    if applied:
-        log.info("migrations applied: %s", ", ".join(applied))
-    pool = await open_pool(url, min_size=1, max_size=POOL_MAX)
-    try:
-        app.database.ready(pool)
-        while True:
-            try:
-                await _pass_wakeups_on(app, direct_url)
-            except StoreUnavailable as error:
-                log.warning("wake-ups interrupted: %s", error)
-                if embedded is not None:
-                    await embedded.ensure()
-            app.feed.poll_every = POLL_WITHOUT_WAKEUPS
-            await anyio.sleep(RETRY_STORE_EVERY)
-    finally:
-        with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_STORE_WITHIN):
-            await pool.close()
-
-
 def _wake_outbox(app: App, payload: str) -> None:
     """Anybody may send such a wake-up: one that names no instance is for none."""
     try:
@@ -280,12 +310,13 @@ def _wake_outbox(app: App, payload: str) -> None:
         owned.wake_outbox()
 
 
-async def _pass_wakeups_on(app: App, url: str) -> None:
+async def _pass_wakeups_on(app: App, url: str, worker: Worker) -> None:
     from db.listen import wakeups
 
     async for channel, payload in wakeups(url):
         match channel:
             case "":
+                worker.works()
                 app.feed.poll_every = POLL_WITH_WAKEUPS
                 app.feed.grew()
             case "mcp_messenger_events":
@@ -295,5 +326,6 @@ async def _pass_wakeups_on(app: App, url: str) -> None:
             case "mcp_messenger_outbox":
                 _wake_outbox(app, payload)
             case _:
-                app.supervisor.told()
+                app.supervisor.changed_elsewhere()
+    worker.works()
     await anyio.sleep_forever()

@@ -29,6 +29,7 @@ from mcp_messenger.errors import AgentFailed
 from mcp_messenger.instances import classes
 from mcp_messenger.instances.calls import Calls
 from mcp_messenger.observability.tracing import span
+from mcp_messenger.observability.workers import Workers
 from mcp_messenger.relay.port import RemotePort
 from providers.base import Provider
 from providers.errors import MessengerError, RateLimited
@@ -53,8 +54,10 @@ class Agents:
         calls: Calls,
         agent_os: AgentOs | None,
         quiet: Quiet | None,
+        workers: Workers,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        self._worker = workers.worker("agents")
         self._ways = ways
         self._database = ways.database
         self._calls = calls
@@ -73,18 +76,14 @@ class Agents:
         if self._agent_os is None:
             return
         async with anyio.create_task_group() as runs:
-            while True:
-                self._wake = anyio.Event()
-                try:
-                    await self._claim(self._agent_os, runs)
-                except StoreUnavailable as error:
-                    log.warning("questions to agents unreadable: %s", error)
-                except Exception:
-                    log.exception("questions to agents unreadable")
-                with anyio.move_on_after(POLL):
-                    await self._wake.wait()
+            await self._worker.keep(partial(self._claim, self._agent_os, runs), self._wait)
+
+    async def _wait(self) -> None:
+        with anyio.move_on_after(POLL):
+            await self._wake.wait()
 
     async def _claim(self, agent_os: AgentOs, runs: anyio.abc.TaskGroup) -> None:
+        self._wake = anyio.Event()
         if self._running >= AT_ONCE:
             return
         room = AT_ONCE - self._running
@@ -94,16 +93,15 @@ class Agents:
             runs.start_soon(self._guarded, agent_os, one)
 
     async def _guarded(self, agent_os: AgentOs, claimed: ClaimedDelivery) -> None:
+        instance_id = str(claimed.instance_id)
         try:
-            with span("agent", parent=(claimed.data or {}).get(TRACE), instance_id=claimed.instance_id, event_id=claimed.event_id):
-                await self._look_at(agent_os, claimed)
-        except StoreUnavailable as error:
-            # It stays claimed, and comes again when its time is over.
-            log.warning("a question to an agent waits: %s", error)
-        except Lost:
-            log.warning("another process answers this", extra={"instance_id": str(claimed.instance_id)})
-        except Exception:
-            log.exception("a question to an agent broke", extra={"instance_id": str(claimed.instance_id)})
+            # While the store is away it stays claimed, and comes again when its time is over.
+            with self._worker.contained(instance_id=instance_id):
+                try:
+                    with span("agent", parent=(claimed.data or {}).get(TRACE), instance_id=claimed.instance_id, event_id=claimed.event_id):
+                        await self._look_at(agent_os, claimed)
+                except Lost:
+                    log.warning("another process answers this", extra={"instance_id": instance_id})
         finally:
             self._running -= 1
             self._wake.set()

@@ -1,6 +1,5 @@
 """Tells who waits that the event log has grown. A wake-up is only a hint: everybody reads the log by their own cursor."""
 
-import logging
 from collections import defaultdict
 from collections.abc import Callable
 from uuid import UUID
@@ -9,9 +8,6 @@ import anyio
 
 from db import events
 from db.database import Database
-from db.errors import StoreUnavailable
-
-log = logging.getLogger(__name__)
 
 POLL_WITHOUT_WAKEUPS = 0.5
 POLL_WITH_WAKEUPS = 5.0
@@ -26,6 +22,7 @@ class Feed:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._last = 0
+        self._is_begun = False
         self._heard = 0
         self._grown = anyio.Event()
         self._waiting: defaultdict[Key, set[anyio.Event]] = defaultdict(set)
@@ -44,24 +41,20 @@ class Feed:
         for told in self.growth:
             told()
 
-    async def run(self) -> None:
-        begun = False
-        while True:
-            try:
-                if not begun:
-                    self._last, begun = await events.last(self._database), True
-                    # Who looked before may have seen less.
-                    for key in list(self._waiting):
-                        self._wake(key)
-                await self._read()
-            except StoreUnavailable as error:
-                log.warning("event log unreadable: %s", error)
-            except Exception:
-                # Everybody who waits hangs on this loop: it goes on, whatever a statement ended with.
-                log.exception("event log unreadable")
-            with anyio.move_on_after(self.poll_every):
-                await self._grown.wait()
-            self._grown = anyio.Event()
+    async def read(self) -> None:
+        """Read what is new, and wake who waits for it."""
+        if not self._is_begun:
+            self._last, self._is_begun = await events.last(self._database), True
+            # Who looked before may have seen less.
+            for key in list(self._waiting):
+                self._wake(key)
+        await self._read()
+
+    async def wait(self) -> None:
+        """Return when there may be more to read."""
+        with anyio.move_on_after(self.poll_every):
+            await self._grown.wait()
+        self._grown = anyio.Event()
 
     async def _read(self) -> None:
         while page := await events.after(self._database, self._last, instance_ids=None, limit=PAGE):

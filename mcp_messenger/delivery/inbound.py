@@ -16,6 +16,7 @@ from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.errors import Conflict
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.tracing import carrier, span
+from mcp_messenger.observability.workers import Workers
 from providers.models import (
     Chat,
     ChatChanged,
@@ -56,8 +57,9 @@ class _Waiting:
 
 
 class Inbound:
-    def __init__(self, database: Database, feed: Feed, metrics: Metrics) -> None:
+    def __init__(self, database: Database, feed: Feed, metrics: Metrics, workers: Workers) -> None:
         self._database = database
+        self._worker = workers.worker("inbound")
         self._feed = feed
         self._metrics = metrics
         self._queue: list[_Waiting] = []
@@ -112,12 +114,14 @@ class Inbound:
                 self._aliases.popitem(last=False)
 
     async def run(self) -> None:
-        """Write what waits, and while that is being committed collect the next batch."""
-        while True:
-            await self._pending.wait()
-            self._pending = anyio.Event()
-            while self._queue:
-                await self._write(self._take())
+        """Write what waits, and while that is being committed collect the next batch; until cancelled."""
+        await self._worker.keep(self._write_waiting)
+
+    async def _write_waiting(self) -> None:
+        await self._pending.wait()
+        self._pending = anyio.Event()
+        while self._queue:
+            await self._write(self._take())
 
     def _take(self) -> list[_Waiting]:
         """A batch in which no message stands twice."""
@@ -137,10 +141,11 @@ class Inbound:
         rows = [row for waiting in batch for row in waiting.rows]
         for position, row in enumerate(rows):
             row["position"] = position
-        try:
+        appended: dict[int, inbound.Appended] = {}
+        with self._worker.contained() as contained:
             appended = await inbound.append_messages(self._database, rows)
-        except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait, each of them
-            await self._blame(batch, error)
+        if contained.error is not None:
+            await self._blame(batch, contained.error)
             return
         for waiting in batch:
             waiting.refused = any(row["position"] not in appended for row in waiting.rows)

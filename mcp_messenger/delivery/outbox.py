@@ -4,10 +4,10 @@ A send is a row before anything is tried. Its owner claims it, calls the provide
 failed; back to the queue where it surely did not go out; or unknown, and then it is never tried again by itself.
 """
 
+import asyncio
 import json
-import logging
 import time
-from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -22,32 +22,34 @@ from db.messages import MessageRow
 from mcp_messenger.config.timing import Timing
 from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound
+from mcp_messenger.delivery.journal import Outcome
 from mcp_messenger.delivery.owned_instance import OwnedInstance
 from mcp_messenger.errors import ApplicationError, IdempotencyConflict, NoSuchMessage
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.tracing import carrier, span
+from mcp_messenger.observability.workers import Worker, Workers
 from providers.drafts import fingerprint_of, kind_of, stored_draft
 from providers.errors import MessengerError, RateLimited, Unreachable
 from providers.models import ChatKind, Draft, SentMessage, Upload
 from providers.states import WORKING
 
-log = logging.getLogger(__name__)
-
 IDLE = 30.0
 SOON = 0.05
-RETRY_STORE_AFTER = 1.0
 PATIENCE = 1.0
 """A wait up to this long is sat out; a longer one goes back to the queue, so that a crash meanwhile leaves it surely unsent."""
 LOOK_EVERY = 1.0
 REFUSALS = 4
-"""So often the store may refuse what settles a send: a statement may have been cancelled."""
+"""How often the store may refuse an outcome for a reason of its own until it is settled without what the platform said besides."""
+SLOW = 1.0
+"""Seconds that the store may take for an outcome until that is written to the disk: a lock may hold it up, and the process may be killed."""
 IN_CONTENT = {"location", "poll", "contact", "choices", "template"}
 SETTLED = frozenset({"sent", "delivered", "read", "failed", "unknown"})
 
 
 class Outbox:
-    def __init__(self, database: Database, feed: Feed, inbound: Inbound, metrics: Metrics, timing: Timing) -> None:
+    def __init__(self, database: Database, feed: Feed, inbound: Inbound, metrics: Metrics, workers: Workers, timing: Timing) -> None:
         self._database = database
+        self._workers = workers
         self._feed = feed
         self._inbound = inbound
         self._metrics = metrics
@@ -118,48 +120,51 @@ class Outbox:
 
     async def run(self, owned: OwnedInstance) -> None:
         """Send what is queued for one instance until it is asked to stop; returns when what is under way has ended."""
-        await self._surely(lambda: self._settle_stranded(owned))
+        worker = self._workers.worker("outbox", instance_id=str(owned.row.id))
+        await worker.until_done(partial(self._settle_former, owned, worker))
         async with anyio.create_task_group() as sends:
-            while not owned.stopping:
-                owned.outgoing = anyio.Event()
-                is_working = owned.provider.state.state in WORKING
-                try:
-                    wait = await self._claim_and_send(owned, sends) if is_working else IDLE
-                except StoreUnavailable as error:
-                    log.warning("outbox unreadable: %s", error)
-                    wait = RETRY_STORE_AFTER
-                except Exception:
-                    # A statement that was cancelled, or the like: the next one may succeed.
-                    log.exception("outbox unreadable", extra={"instance_id": str(owned.row.id)})
-                    wait = RETRY_STORE_AFTER
-                with anyio.move_on_after(wait):
-                    await owned.outgoing.wait()
+            await worker.keep(partial(self._look, owned, worker, sends), going=lambda: not owned.stopping)
 
-    async def _settle_stranded(self, owned: OwnedInstance) -> None:
+    async def _look(self, owned: OwnedInstance, worker: Worker, sends: anyio.abc.TaskGroup) -> None:
+        owned.outgoing = anyio.Event()
+        is_working = owned.provider.state.state in WORKING
+        wait = await self._claim_and_send(owned, worker, sends) if is_working else IDLE
+        worker.works()
+        with anyio.move_on_after(wait):
+            await owned.outgoing.wait()
+
+    async def _settle_former(self, owned: OwnedInstance, worker: Worker) -> None:
+        """Settle what former owners were sending: as they wrote it down on this machine, or else as unknown."""
+        with worker.contained():
+            owned.journal.adopt()
+        for outcome in owned.journal.pending:
+            await self._write(owned, outcome)
+            owned.journal.settled(outcome.message_id)
         for message_id in await outbox.orphaned(self._database, owned.row.id, epoch=owned.epoch):
-            await self._end(owned, message_id, "unknown", "interrupted", "The server stopped while this was being sent; it may have arrived.")
+            detail = "The server stopped while this was being sent; it may have arrived."
+            self._metrics.messages[owned.row.id, "unknown"] += 1
+            await self._write(owned, Outcome(message_id=message_id, status="unknown", code="interrupted", message=detail))
 
-    async def _claim_and_send(self, owned: OwnedInstance, sends: anyio.abc.TaskGroup) -> float:
-        """Seconds until there may be more to send."""
+    async def _claim_and_send(self, owned: OwnedInstance, worker: Worker, sends: anyio.abc.TaskGroup) -> float:
+        """Return the seconds until there may be more to send."""
         owned.look_again = owned.look_again or bool(owned.in_flight)
         begun = await outbox.claim(self._database, owned.row.id, epoch=owned.epoch, in_flight=owned.in_flight)
         for claimed in begun:
             owned.in_flight.add(claimed.message_id)
-            sends.start_soon(self._send, owned, claimed)
+            sends.start_soon(self._send, owned, worker, claimed)
         if begun:
             # The end of each wakes us; what comes due meanwhile waits no longer than this.
             return PATIENCE
         due = await outbox.next_due(self._database, owned.row.id)
         return IDLE if due is None else max(SOON, due)
 
-    async def _send(self, owned: OwnedInstance, claimed: outbox.ClaimedSend) -> None:
-        try:
+    async def _send(self, owned: OwnedInstance, worker: Worker, claimed: outbox.ClaimedSend) -> None:
+        message_id = claimed.message_id
+        with worker.contained(message_id=message_id) as contained:
             await self._send_in_time(owned, claimed)
-        except Exception:
-            # It stays claimed, and blocks its chat, until the next owner settles it as unknown; the other sends go on.
-            log.exception("a send could not be settled", extra={"instance_id": str(owned.row.id), "message_id": claimed.message_id})
-        else:
-            owned.in_flight.discard(claimed.message_id)
+        if contained.error is not None:
+            await self._end(owned, message_id, "unknown", "internal_error", "Something broke while this was being sent; it may have arrived.")
+        owned.in_flight.discard(message_id)
 
     async def _send_in_time(self, owned: OwnedInstance, claimed: outbox.ClaimedSend) -> None:
         """Returns when it is settled, or in the queue again."""
@@ -198,47 +203,66 @@ class Outbox:
             await self._end(owned, message_id, "unknown", error.code, error.detail)
         except MessengerError as error:
             await self._end(owned, message_id, "failed", error.code, error.detail, hint=error.hint)
-        except Exception:
-            log.exception("send failed unexpectedly", extra={"instance_id": str(owned.row.id), "message_id": message_id})
-            await self._end(owned, message_id, "unknown", "internal_error", "Something broke while this was being sent; it may have arrived.")
         else:
             self._metrics.messages[owned.row.id, "sent"] += 1
             self._metrics.sent(owned.row.id, time.monotonic() - began)
             await self._sent(owned, message_id, sent)
 
     async def _sent(self, owned: OwnedInstance, message_id: int, sent: SentMessage) -> None:
-        content: dict[str, Any] = {}
-        if sent.media:
-            content["media"] = [media.model_dump(mode="json", exclude_none=True) for media in sent.media]
-        if len(sent.parts) > 1:
-            content["parts"] = list(sent.parts)
-
-        async def settle() -> None:
-            self._settled(
-                owned,
-                await outbox.sent(
-                    self._database,
-                    owned.row.id,
-                    message_id,
-                    platform_id=sent.id,
-                    sent_at=sent.at,
-                    content=content,
-                    chat_id=sent.chat_id,
-                    thread_id=sent.thread_id,
-                ),
-            )
-            await self._inbound.settled(owned.row.id, sent.id)
-
-        await self._surely(settle)
+        await self._settle(owned, Outcome(message_id=message_id, sent=sent))
 
     async def _end(self, owned: OwnedInstance, message_id: int, status: str, code: str, message: str, *, hint: str | None = None) -> None:
         self._metrics.messages[owned.row.id, status] += 1
-        error = {"code": code, "message": message} | ({"hint": hint} if hint else {})
+        await self._settle(owned, Outcome(message_id=message_id, status=status, code=code, message=message, hint=hint))
 
-        async def settle() -> None:
-            self._settled(owned, await outbox.ended(self._database, message_id, status, error))
+    async def _settle(self, owned: OwnedInstance, outcome: Outcome) -> None:
+        """Write down what became of a send. It is never given up while the lease is ours; meanwhile it is on the disk of this machine."""
+        worker = self._workers.worker("settling", instance_id=str(owned.row.id), message_id=outcome.message_id)
+        # What is unknown, the next owner finds out for itself.
+        journal = partial(self._note, owned, worker, outcome) if outcome.status != "unknown" else _nothing
+        slow = asyncio.get_running_loop().call_later(SLOW, journal)
+        refusals = 0
 
-        await self._surely(settle)
+        async def write() -> None:
+            await self._write(owned, outcome if refusals < REFUSALS else _bare(outcome))
+
+        def failed(error: Exception) -> None:
+            nonlocal refusals
+            refusals += not isinstance(error, StoreUnavailable)
+            journal()
+
+        try:
+            await worker.until_done(write, failed=failed)
+        except anyio.get_cancelled_exc_class():
+            journal()
+            raise
+        finally:
+            slow.cancel()
+        with worker.contained():
+            owned.journal.settled(outcome.message_id)
+
+    def _note(self, owned: OwnedInstance, worker: Worker, outcome: Outcome) -> None:
+        with worker.contained():
+            owned.journal.add(outcome)
+
+    async def _write(self, owned: OwnedInstance, outcome: Outcome) -> None:
+        sent = outcome.sent
+        if sent is None:
+            error = {"code": outcome.code, "message": outcome.message} | ({"hint": outcome.hint} if outcome.hint else {})
+            self._settled(owned, await outbox.ended(self._database, outcome.message_id, outcome.status, error))
+            return
+        settled = await outbox.sent(
+            self._database,
+            owned.row.id,
+            outcome.message_id,
+            platform_id=sent.id,
+            sent_at=sent.at,
+            content=_content_of(sent),
+            chat_id=sent.chat_id,
+            thread_id=sent.thread_id,
+        )
+        self._settled(owned, settled)
+        await self._inbound.settled(owned.row.id, sent.id)
 
     def _settled(self, owned: OwnedInstance, settled: outbox.SettledSend | None) -> None:
         """Who waits for it is told, and the next of the chat may go."""
@@ -262,24 +286,27 @@ class Outbox:
             await outbox.requeue(self._database, claimed.message_id, epoch=owned.epoch, delay=delay, tried=tried, error=error)
             owned.wake_outbox()
 
-        await self._surely(settle)
+        await self._workers.worker("settling", instance_id=str(owned.row.id), message_id=claimed.message_id).until_done(settle)
 
-    async def _surely(self, settle: Callable[[], Awaitable[None]]) -> None:
-        """The platform has acted, so the store must learn of it: keep trying while it is away."""
-        delay, refusals = 0.1, 0
-        while True:
-            try:
-                await settle()
-                return
-            except StoreUnavailable as error:
-                log.warning("cannot settle a send yet: %s", error)
-            except Exception:
-                refusals += 1
-                if refusals == REFUSALS:
-                    raise
-                log.exception("cannot settle a send yet")
-            await anyio.sleep(delay)
-            delay = min(5.0, delay * 2)
+
+def _nothing() -> None:
+    pass
+
+
+def _content_of(sent: SentMessage) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    if sent.media:
+        content["media"] = [media.model_dump(mode="json", exclude_none=True) for media in sent.media]
+    if len(sent.parts) > 1:
+        content["parts"] = list(sent.parts)
+    return content
+
+
+def _bare(outcome: Outcome) -> Outcome:
+    """Return what must be stored in any case: that the message is there, and under which id."""
+    if outcome.sent is None:
+        return outcome.model_copy(update={"message": "The reason cannot be stored; the server's log says more.", "hint": None})
+    return outcome.model_copy(update={"sent": outcome.sent.model_copy(update={"media": (), "parts": ()})})
 
 
 def _require_same(row: outbox.Queued, fingerprint: str, idempotency_key: str | None) -> None:

@@ -8,6 +8,7 @@ import anyio
 
 from db.instances import InstanceRow
 from mcp_messenger.delivery.inbound import Source
+from mcp_messenger.delivery.journal import Journal
 from mcp_messenger.delivery.pacing import Pacing
 from providers.base import Provider
 
@@ -30,6 +31,7 @@ class OwnedInstance:
     pacing: Pacing
     in_time: Callable[[], bool]
     """Whether the lease is surely ours in this moment: a process that was frozen, and has just woken up, may have been replaced."""
+    journal: Journal
     key_id: UUID | None = None
     """Of the API key that the provider was made with; None where it needs none."""
     scope: anyio.CancelScope = field(default_factory=_shielded)

@@ -4,7 +4,6 @@ A delivery is a row, claimed for a while. Whoever dies with it in hand loses it 
 it twice, with the same webhook-id. Several processes share the work.
 """
 
-import logging
 import random
 import ssl
 import time
@@ -13,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
@@ -22,7 +22,6 @@ import anyio.abc
 from db import deliveries, history, messages
 from db.database import Database
 from db.deliveries import ClaimedDelivery, DeliveryOutcome
-from db.errors import StoreUnavailable
 from db.events import TRACE
 from db.messages import MessageRow
 from mcp_messenger.delivery.connections import connections
@@ -33,13 +32,12 @@ from mcp_messenger.errors import VaultError
 from mcp_messenger.net.network_policy import NetworkPolicy
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.tracing import span
+from mcp_messenger.observability.workers import Workers
 from mcp_messenger.security import login_codes
 from mcp_messenger.security.vault import Vault
 
 if TYPE_CHECKING:
     import aiohttp
-
-log = logging.getLogger(__name__)
 
 TARGET = "webhook"
 AT_ONCE = 64
@@ -92,9 +90,18 @@ class Ended:
 
 class Webhooks:
     def __init__(
-        self, database: Database, *, vault: Callable[[], Vault], policy: NetworkPolicy, tls: Callable[[], ssl.SSLContext], metrics: Metrics
+        self,
+        database: Database,
+        *,
+        vault: Callable[[], Vault],
+        policy: NetworkPolicy,
+        tls: Callable[[], ssl.SSLContext],
+        metrics: Metrics,
+        workers: Workers,
     ) -> None:
         self._database = database
+        self._worker = workers.worker("webhooks")
+        self._tidying = workers.worker("webhooks tidying")
         self._metrics = metrics
         self._vault = vault
         self._policy = policy
@@ -115,10 +122,9 @@ class Webhooks:
         async with AsyncExitStack() as opened:
             self._opened = opened
             async with anyio.create_task_group() as posts:
-                posts.start_soon(self._tidy)
+                posts.start_soon(self._tidying.keep, self._tidy, partial(anyio.sleep, TIDY_EVERY))
                 try:
-                    while True:
-                        await self._look(posts)
+                    await self._worker.keep(partial(self._look, posts))
                 finally:
                     await self._drain()
 
@@ -127,15 +133,9 @@ class Webhooks:
 
     async def _look(self, posts: anyio.abc.TaskGroup) -> None:
         self._wake = anyio.Event()
-        found = False
-        try:
-            await self._settle()
-            found = await self._claim(posts)
-        except StoreUnavailable as error:
-            log.warning("deliveries unreadable: %s", error)
-        except Exception:
-            # A statement that was cancelled, or the like: the next one may succeed.
-            log.exception("deliveries unreadable")
+        await self._settle()
+        found = await self._claim(posts)
+        self._worker.works()
         if not found:
             with anyio.move_on_after(POLL):
                 await self._wake.wait()
@@ -192,14 +192,13 @@ class Webhooks:
     async def _deliver(self, claimed: ClaimedDelivery, endpoint: Endpoint, message: MessageRow | None, scope: anyio.CancelScope) -> None:
         outcome: Outcome | None = None
         try:
-            with scope:
+            with self._worker.contained(instance_id=str(claimed.instance_id)) as contained, scope:
                 payload = payload_of(claimed, endpoint.provider, message, await self._qr(claimed, endpoint))
                 ids = {"instance_id": claimed.instance_id, "event_id": claimed.event_id, "message_id": claimed.message_id}
                 with span("webhook", parent=(claimed.data or {}).get(TRACE), **ids):
                     outcome = await self._post(endpoint, payload)
-        except Exception:
-            log.exception("a delivery broke", extra={"instance_id": str(claimed.instance_id)})
-            outcome = BROKEN
+            if contained.error is not None:
+                outcome = BROKEN
         finally:
             self._scopes.discard(scope)
             self._busy[claimed.instance_id] -= 1
@@ -269,22 +268,13 @@ class Webhooks:
             while self._scopes:
                 self._wake = anyio.Event()
                 await self._wake.wait()
-            try:
+            with self._worker.contained():
                 await self._settle()
                 if self._cut_short:
                     await deliveries.give_back(self._database, self._cut_short)
-            except StoreUnavailable as error:
-                log.warning("deliveries not settled: %s", error)
 
     async def _tidy(self) -> None:
-        while True:
-            try:
-                await deliveries.tidy(self._database, wait=WAIT_MAX, done=KEEP_DONE, dead=KEEP_DEAD)
-            except StoreUnavailable as error:
-                log.warning("deliveries not tidied: %s", error)
-            except Exception:
-                log.exception("deliveries not tidied")
-            await anyio.sleep(TIDY_EVERY)
+        await deliveries.tidy(self._database, wait=WAIT_MAX, done=KEEP_DONE, dead=KEEP_DEAD)
 
     async def test(self, endpoint: Endpoint) -> tuple[Outcome, float]:
         """Post an event of the type test now; what came of it, and the milliseconds it took."""

@@ -1,27 +1,25 @@
 """Calls of an instance from a process without its lease: each is a row, and the process that runs the instance carries it out."""
 
-import functools
-import logging
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
 import anyio
+import anyio.abc
 
 from db import calls
 from db.database import Database
-from db.errors import StoreUnavailable
 from db.events import EventRow
 from mcp_messenger.delivery.feed import Feed, Listener
 from mcp_messenger.delivery.owned_instance import OwnedInstance
 from mcp_messenger.errors import InternalError, NotReady
 from mcp_messenger.instances.supervisor import Supervisor
+from mcp_messenger.observability.workers import Workers
 from mcp_messenger.relay.port import Ask, codec_of, deserialize_error, method_of, serialize_error, states_for
 from providers import errors
 from providers.errors import MessengerError
 from providers.models import InstanceState
 from providers.states import COMING
-
-log = logging.getLogger(__name__)
 
 ANSWER_WITHIN = 60.0
 WITHDRAW_WITHIN = 5.0
@@ -32,8 +30,9 @@ UNDECIDED = COMING | {InstanceState.CREATED, InstanceState.STOPPED}
 class Calls(Listener):
     """Asks other processes, and carries out the calls that they ask for."""
 
-    def __init__(self, database: Database, feed: Feed, supervisor: Supervisor, *, claim_within: float) -> None:
+    def __init__(self, database: Database, feed: Feed, supervisor: Supervisor, workers: Workers, *, claim_within: float) -> None:
         self._database = database
+        self._worker = workers.worker("calls")
         self._feed = feed
         self._supervisor = supervisor
         self._claim_within = claim_within
@@ -52,43 +51,42 @@ class Calls(Listener):
     async def run(self) -> None:
         """Carry out the calls of the instances that this process owns, until cancelled."""
         async with anyio.create_task_group() as group:
-            while True:
-                settled = {id: owned for id, owned in self._supervisor.owned.items() if owned.provider.state.state not in UNDECIDED}
-                try:
-                    for call in await calls.claim(self._database, {id: owned.epoch for id, owned in settled.items()}) if settled else ():
-                        group.start_soon(self._do, settled[call.instance_id], call)
-                except StoreUnavailable as error:
-                    log.warning("calls unreadable: %s", error)
-                except Exception:
-                    # Such as a cancelled statement: the next one may succeed.
-                    log.exception("calls unreadable")
-                with anyio.move_on_after(self._feed.poll_every):
-                    await self._asked.wait()
-                self._asked = anyio.Event()
+            await self._worker.keep(partial(self._claim, group), self._until_asked)
+
+    async def _claim(self, group: anyio.abc.TaskGroup) -> None:
+        settled = {id: owned for id, owned in self._supervisor.owned.items() if owned.provider.state.state not in UNDECIDED}
+        for call in await calls.claim(self._database, {id: owned.epoch for id, owned in settled.items()}) if settled else ():
+            group.start_soon(self._do, settled[call.instance_id], call)
+
+    async def _until_asked(self) -> None:
+        with anyio.move_on_after(self._feed.poll_every):
+            await self._asked.wait()
+        self._asked = anyio.Event()
 
     async def _do(self, owned: OwnedInstance, call: calls.Call) -> None:
-        try:
+        with self._worker.contained(instance_id=str(call.instance_id)):
             await calls.answer(self._database, call.id, **await self._outcome_of(owned, call))
-        except StoreUnavailable as error:
-            log.warning("a call was not answered: %s", error, extra={"instance_id": str(call.instance_id)})
 
     async def _outcome_of(self, owned: OwnedInstance, call: calls.Call) -> dict[str, Any]:
+        outcome: dict[str, Any] = {}
+        with self._worker.contained(instance_id=str(call.instance_id)) as contained:
+            try:
+                outcome = {"result": await self._result_of(owned, call)}
+            except MessengerError as error:
+                outcome = {"error": serialize_error(error)}
+        return outcome if contained.error is None else {"error": serialize_error(InternalError())}
+
+    async def _result_of(self, owned: OwnedInstance, call: calls.Call) -> Any:
         state = owned.provider.state.state
-        try:
-            if state not in states_for(call.method):
-                raise NotReady(str(call.instance_id), state)
-            codec = codec_of(call.method)
-            arguments = dict(codec.arguments.model_validate_json(call.args))
-            answer = await method_of(owned.provider, call.method)(**arguments)
-            return {"result": codec.answer.dump_python(answer, mode="json")}
-        except MessengerError as error:
-            return {"error": serialize_error(error)}
-        except Exception:
-            log.exception("call failed", extra={"instance_id": str(call.instance_id)})
-            return {"error": serialize_error(InternalError())}
+        if state not in states_for(call.method):
+            raise NotReady(str(call.instance_id), state)
+        codec = codec_of(call.method)
+        arguments = dict(codec.arguments.model_validate_json(call.args))
+        answer = await method_of(owned.provider, call.method)(**arguments)
+        return codec.answer.dump_python(answer, mode="json")
 
     def asker(self, instance_id: UUID) -> "Ask":
-        return functools.partial(self.ask, instance_id)
+        return partial(self.ask, instance_id)
 
     async def ask(self, instance_id: UUID, method: str, arguments: dict[str, Any]) -> Any:
         """Call the method where the instance runs, and return its answer.

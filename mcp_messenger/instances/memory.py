@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
-import anyio
-
 from db.events import EventRow
 from db.instances import InstanceRow
 from mcp_messenger.delivery.feed import Listener
@@ -67,10 +65,9 @@ class Memory(Listener):
         self.evicted += len(idle)
         return len(idle)
 
-    async def run(self) -> None:
-        while True:
-            await anyio.sleep(EVICT_EVERY)
-            self.evict()
+    async def tidy(self) -> None:
+        """Drop what has been idle; for a worker."""
+        self.evict()
 
     def entries(self) -> dict[UUID, Entry]:
         return dict(self._entries)

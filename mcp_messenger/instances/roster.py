@@ -1,40 +1,52 @@
 """The chats and contacts that a platform lists, written down, so that every process can answer from the store."""
 
-import logging
+from functools import partial
 
 import anyio
 
 from db import chats, history
 from db.database import Database
-from db.errors import StoreUnavailable
 from mcp_messenger.delivery.owned_instance import OwnedInstance
+from mcp_messenger.observability.workers import Worker
+from providers.base import Provider
 from providers.errors import MessengerError
 from providers.models import Capability
 
-log = logging.getLogger(__name__)
+Listed = tuple[list[tuple[str, str, str, str | None, str | None]], list[tuple[str, str, str | None, str | None, bool]]]
+"""Rows of chats and of contacts."""
 
 
-async def keep(database: Database, owned: OwnedInstance) -> None:
-    """Whenever the instance becomes ready. Beside the provider's own work: that may be what brings the answer."""
-    while True:
-        await owned.became_ready.wait()
-        owned.became_ready = anyio.Event()
-        try:
-            await _record(database, owned)
-        except StoreUnavailable as error:
-            log.warning("chats not recorded: %s", error, extra={"instance_id": str(owned.row.id)})
-        except MessengerError as error:
-            await history.record_error(database, owned.row.id, error.code, error.detail)
-        except Exception:
-            # It can send and receive all the same.
-            log.exception("chats not recorded", extra={"instance_id": str(owned.row.id)})
+async def keep(database: Database, owned: OwnedInstance, worker: Worker) -> None:
+    """Record them whenever the instance becomes ready. Beside the provider's own work: that may be what brings the answer."""
+    await worker.keep(partial(_record, database, owned, worker))
 
 
-async def _record(database: Database, owned: OwnedInstance) -> None:
-    provider, instance_id = owned.provider, owned.row.id
+async def _record(database: Database, owned: OwnedInstance, worker: Worker) -> None:
+    await owned.became_ready.wait()
+    owned.became_ready = anyio.Event()
+    try:
+        listed = await _list(owned.provider)
+    except MessengerError as error:
+        # It can send and receive without them.
+        await history.record_error(database, owned.row.id, error.code, error.detail)
+    else:
+        # The platform is not asked again because the store is away.
+        await worker.until_done(partial(_store, database, owned, listed))
+
+
+async def _list(provider: Provider) -> Listed:
+    found: dict[str, tuple[str, str, str, str | None, str | None]] = {}
+    people: dict[str, tuple[str, str, str | None, str | None, bool]] = {}
     if Capability.CHATS in provider.capabilities:
         found = {chat.id: (chat.id, chat.kind, chat.title, chat.username, chat.phone) for chat in await provider.list_chats()}
-        await chats.upsert(database, instance_id, list(found.values()))
     if Capability.CONTACTS in provider.capabilities:
         people = {one.id: (one.id, one.name, one.username, one.phone, one.is_bot) for one in await provider.list_contacts()}
-        await chats.upsert_contacts(database, instance_id, list(people.values()))
+    return list(found.values()), list(people.values())
+
+
+async def _store(database: Database, owned: OwnedInstance, listed: Listed) -> None:
+    found, people = listed
+    if Capability.CHATS in owned.provider.capabilities:
+        await chats.upsert(database, owned.row.id, found)
+    if Capability.CONTACTS in owned.provider.capabilities:
+        await chats.upsert_contacts(database, owned.row.id, people)

@@ -4,9 +4,10 @@ import logging
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from db.errors import StoreUnavailable
 from db.instances import InstanceRow
 from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound
+from mcp_messenger.delivery.journal import Journal
 from mcp_messenger.delivery.outbox import Outbox
 from mcp_messenger.delivery.owned_instance import OwnedInstance
 from mcp_messenger.delivery.pacing import Pacing
@@ -26,6 +28,7 @@ from mcp_messenger.errors import Conflict, NotAvailable
 from mcp_messenger.instances import classes, roster
 from mcp_messenger.instances.runtimes.runtime import Runtime
 from mcp_messenger.instances.states import States
+from mcp_messenger.observability.workers import Workers
 from mcp_messenger.security import credentials
 from mcp_messenger.security.vault import Vault
 from providers.base import Provider, ProviderContext
@@ -68,12 +71,15 @@ class Supervisor:
         owner: UUID,
         context: Callable[[UUID], ProviderContext],
         runtimes: Mapping[str, Runtime],
+        workers: Workers,
         only: UUID | None = None,
         shares: bool = False,
         stop_within: float,
     ) -> None:
         """`shares`: it takes its share among all that do so. Otherwise (a process that a client starts for a while) it takes what is free."""
         self._database = database
+        self._workers = workers
+        self._worker = workers.worker("supervisor")
         self._vault = vault
         self._states = States(database, feed, vault)
         self._inbound = inbound
@@ -106,7 +112,7 @@ class Supervisor:
         self._is_eager = True
         self._wake.set()
 
-    def told(self) -> None:
+    def changed_elsewhere(self) -> None:
         """Another process says that something about instances changed."""
         self._wake.set()
 
@@ -117,31 +123,26 @@ class Supervisor:
         async with anyio.create_task_group() as running:
             running.start_soon(self._fence_in_time)
             try:
-                while True:
-                    self._wake = anyio.Event()
-                    await self._look(running)
-                    with anyio.move_on_after(RENEW_EVERY) as pause:
-                        await self._wake.wait()
-                    self._is_eager = self._is_eager or pause.cancelled_caught
+                await self._worker.keep(partial(self._reconcile, running), self._wait)
             finally:
                 with anyio.CancelScope(shield=True):
                     await self._give_up_all()
 
-    async def _look(self, running: anyio.abc.TaskGroup) -> None:
-        try:
-            await self._renew()
-            await self._apply_desired_states()
-            for instance_id, epoch in (await self._take()).items():
-                self._leases[instance_id] = epoch
-                running.start_soon(self._live, instance_id, epoch)
-            for instance_id in await leases.orphaned_instances(self._database, only=self._only):
-                await self._states.write(instance_id, None, StateChanged(state=InstanceState.STOPPED))
-            await self._tell_who_waits()
-        except StoreUnavailable as error:
-            log.warning("leases cannot be renewed: %s", error)
-        except Exception:
-            # A statement that was cancelled, a standby that is read-only: whatever it is, the next look may succeed.
-            log.exception("instances cannot be looked after")
+    async def _wait(self) -> None:
+        with anyio.move_on_after(RENEW_EVERY) as pause:
+            await self._wake.wait()
+        self._is_eager = self._is_eager or pause.cancelled_caught
+
+    async def _reconcile(self, running: anyio.abc.TaskGroup) -> None:
+        self._wake = anyio.Event()
+        await self._renew()
+        await self._apply_desired_states()
+        for instance_id, epoch in (await self._take()).items():
+            self._leases[instance_id] = epoch
+            running.start_soon(self._live, instance_id, epoch)
+        for instance_id in await leases.orphaned_instances(self._database, only=self._only):
+            await self._states.write(instance_id, None, StateChanged(state=InstanceState.STOPPED))
+        await self._tell_who_waits()
 
     async def _take(self) -> dict[UUID, int]:
         able = [name for name, runtime in self._runtimes.items() if runtime.away is None]
@@ -219,13 +220,10 @@ class Supervisor:
     async def _live(self, instance_id: UUID, epoch: int) -> None:
         """One instance, from the lease to its release."""
         try:
-            owned = await self._set_up(instance_id, epoch)
-            if owned is not None:
-                await self._run(owned)
-        except StoreUnavailable as error:
-            log.warning("instance not started: %s", error, extra={"instance_id": str(instance_id)})
-        except Exception:
-            log.exception("instance broke down", extra={"instance_id": str(instance_id)})
+            with self._worker.contained(instance_id=str(instance_id)):
+                owned = await self._set_up(instance_id, epoch)
+                if owned is not None:
+                    await self._run(owned)
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(TELL_WITHIN):
                 await self._release(instance_id, epoch)
@@ -233,10 +231,9 @@ class Supervisor:
     async def _release(self, instance_id: UUID, epoch: int) -> None:
         if self._leases.get(instance_id) == epoch:
             del self._leases[instance_id]
-        try:
+        # Without the store the lease ends by itself.
+        with self._worker.contained(instance_id=str(instance_id)):
             await leases.release(self._database, instance_id, epoch)
-        except StoreUnavailable as error:
-            log.warning("lease not released: %s", error, extra={"instance_id": str(instance_id)})
         self._wake.set()
 
     async def _set_up(self, instance_id: UUID, epoch: int) -> OwnedInstance | None:
@@ -246,14 +243,16 @@ class Supervisor:
                 return None
             # Before the provider is made: a key that is changed meanwhile is noticed.
             desired = (await leases.desired_states(self._database, [instance_id])).get(instance_id)
-            try:
+            provider: Provider | None = None
+            # One that cannot be built must not take the others with it.
+            with self._worker.contained(instance_id=str(instance_id)) as contained:
                 provider = await self._provider(row)
-            except StoreUnavailable:
-                raise
-            except Exception as error:  # noqa: BLE001 - one instance that cannot be built must not take the others with it
-                await self._break(row, epoch, error)
-                return None
-        return OwnedInstance(row, epoch, provider, Pacing(provider.limits, time.monotonic), self._in_time, desired and desired.key_id)
+            if contained.error is not None:
+                await self._break(row, epoch, contained.error)
+        if provider is None:
+            return None
+        journal = Journal(self.data_dir(instance_id), epoch)
+        return OwnedInstance(row, epoch, provider, Pacing(provider.limits, time.monotonic), self._in_time, journal, desired and desired.key_id)
 
     async def _provider(self, row: InstanceRow) -> Provider:
         cls = await classes.load(row.provider)
@@ -270,9 +269,10 @@ class Supervisor:
         return runtime
 
     async def _break(self, row: InstanceRow, epoch: int, error: Exception) -> None:
-        """It is left alone until somebody changes or restarts it, and the others run on."""
+        """Leave it alone until somebody changes or restarts it; the store's trouble passes by itself, and it is taken again."""
+        if isinstance(error, StoreUnavailable):
+            return
         reason = error.detail if isinstance(error, MessengerError) else "The instance broke down; the log says why."
-        log.error("instance broke down", exc_info=error, extra={"instance_id": str(row.id)})
         await self._states.write(row.id, epoch, StateChanged(state=InstanceState.ERROR, reason=reason))
         now = await instances.get(self._database, row.id)
         if now is not None:
@@ -286,21 +286,16 @@ class Supervisor:
         if self._closing or self._leases.get(owned.row.id) != owned.epoch:
             return
         self._owned[owned.row.id] = owned
-        trouble: Exception | None = None
         try:
-            with owned.scope:
+            with self._worker.contained(instance_id=str(owned.row.id)) as contained, owned.scope:
                 await self._work(owned)
-        except (Conflict, StoreUnavailable) as error:
-            log.warning("instance interrupted: %s", error, extra={"instance_id": str(owned.row.id)})
-        except Exception as error:  # noqa: BLE001 - one instance that breaks must not take the others with it
-            trouble = error
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(self._stop_within):
                 await self._end(owned)
             del self._owned[owned.row.id]
             owned.stopped.set()
-        if trouble is not None:
-            await self._break(owned.row, owned.epoch, trouble)
+        if contained.error is not None and not isinstance(contained.error, Conflict):
+            await self._break(owned.row, owned.epoch, contained.error)
 
     async def _work(self, owned: OwnedInstance) -> None:
         async def deliver(events: Sequence[Event]) -> None:
@@ -308,27 +303,22 @@ class Supervisor:
 
         await owned.provider.start(deliver)
         async with anyio.create_task_group() as parts:
-            parts.start_soon(roster.keep, self._database, owned)
+            parts.start_soon(roster.keep, self._database, owned, self._workers.worker("roster", vital=False, instance_id=str(owned.row.id)))
             await self._outbox.run(owned)
             parts.cancel_scope.cancel()
 
     async def _end(self, owned: OwnedInstance) -> None:
-        try:
+        with self._worker.contained(instance_id=str(owned.row.id)):
             await owned.provider.stop()
-        except Exception:
-            log.exception("provider did not stop cleanly", extra={"instance_id": str(owned.row.id)})
-        with anyio.move_on_after(TELL_WITHIN if self._closing else self._stop_within):
+        with anyio.move_on_after(TELL_WITHIN if self._closing else self._stop_within), self._worker.contained(instance_id=str(owned.row.id)):
             await self._tell_end(owned)
 
     async def _tell_end(self, owned: OwnedInstance) -> None:
-        try:
-            row = await instances.get(self._database, owned.row.id)
-            if row is None or row.desired == "stopped":
-                await self._halt(owned.row)
-            if row is not None and row.desired == "stopped":
-                await self._states.write(row.id, owned.epoch, StateChanged(state=InstanceState.STOPPED))
-        except StoreUnavailable as error:
-            log.warning("state not written: %s", error, extra={"instance_id": str(owned.row.id)})
+        row = await instances.get(self._database, owned.row.id)
+        if row is None or row.desired == "stopped":
+            await self._halt(owned.row)
+        if row is not None and row.desired == "stopped":
+            await self._states.write(row.id, owned.epoch, StateChanged(state=InstanceState.STOPPED))
 
     async def _halt(self, row: InstanceRow) -> None:
         try:
@@ -344,7 +334,7 @@ class Supervisor:
             for owned in self._owned.values():
                 owned.stop(self._stop_within)
             while self._owned:
-                with anyio.move_on_after(RENEW_EVERY), suppress(StoreUnavailable):
+                with anyio.move_on_after(RENEW_EVERY), self._worker.contained():
                     await self._renew()
                 # Apart from the renewal: without the store that ends at once, and this loop would leave no time for anything to stop.
                 with anyio.move_on_after(RENEW_EVERY):
@@ -352,7 +342,7 @@ class Supervisor:
                         await owned.stopped.wait()
 
     async def _leave(self, owned: Sequence[UUID]) -> None:
-        with anyio.move_on_after(TELL_WITHIN), suppress(StoreUnavailable):
+        with anyio.move_on_after(TELL_WITHIN), self._worker.contained():
             await leases.leave(self._database, self.owner, held=owned)
 
     async def _deliver(self, owned: OwnedInstance, events: Sequence[Event]) -> None:

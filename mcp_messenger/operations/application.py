@@ -20,6 +20,7 @@ from mcp_messenger.instances.runtimes.docker import DockerRuntime
 from mcp_messenger.instances.supervisor import Supervisor
 from mcp_messenger.observability.logbook import Logbook
 from mcp_messenger.observability.metrics import Metrics
+from mcp_messenger.observability.workers import Workers
 from mcp_messenger.security.rate_limiter import RateLimiter
 from mcp_messenger.security.vault import Vault
 
@@ -39,6 +40,7 @@ class App:
     logbook: Logbook
     limiter: RateLimiter
     metrics: Metrics
+    workers: Workers
     docker: DockerRuntime | None
     """None where instances run in this process only."""
     vault: Callable[[], Vault]

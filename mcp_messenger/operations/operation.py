@@ -1,6 +1,6 @@
 """The definition of an operation. operations/table.py lists them all; REST and MCP are made from that table."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar, Protocol, cast
@@ -53,6 +53,10 @@ class Input(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True, coerce_numbers_to_str=True)
     quiet: ClassVar[frozenset[str]] = frozenset()
+
+    def concerns(self) -> Hashable | None:
+        """Return what a call must not overtake an earlier one about; None where the order does not show."""
+        return None
 
     @model_validator(mode="before")
     @classmethod

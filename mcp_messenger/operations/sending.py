@@ -1,5 +1,6 @@
 """Sends messages, and reacts to, edits, deletes and checks them."""
 
+from collections.abc import Hashable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from mcp_messenger.errors import InvalidInput, NotReady
 from mcp_messenger.instances import classes
 from mcp_messenger.net.network_policy import NetworkPolicy
 from mcp_messenger.net.uploads import MediaPolicy, load_upload
+from mcp_messenger.operations import turns
 from mcp_messenger.operations.addresses import Recipient, recipient
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.chats import known_chat
@@ -58,6 +60,9 @@ class Send(OfInstance):
     idempotency_key: str | None = Field(default=None, min_length=1, max_length=128, description="same key, same send: never sent twice")
     silent: bool = False
     extra: dict[str, Any] = Field(default={}, description="the platform's own fields, passed through")
+
+    def concerns(self) -> Hashable | None:
+        return self.instance_id, self.to
 
 
 class SendMessage(Send):
@@ -239,7 +244,12 @@ async def _send(
     (await checker(app, row)).check(draft)
     _require_sendable(app, row)
     async with app.feed.waiter(row.id, to.chat_id) as grown:
+        turn = turns.current.get()
+        if turn is not None:
+            await turn.comes()
         message_id = await app.outbox.queue(row.id, draft, kind=to.kind, idempotency_key=args.idempotency_key)
+        if turn is not None:
+            turn.end()
         await app.supervisor.wake_outbox(row.id)
         return answer(await app.outbox.wait_settled(row.id, message_id, app.config.timing.platform, since_queued=grown))
 

@@ -74,15 +74,10 @@ class RateLimiter:
                     await self._fill(bucket, key, rate)
         return _spend(bucket, rate, self._clock())
 
-    async def run(self) -> None:
-        """Forget callers who have not come for long, until cancelled."""
-        while True:
-            await anyio.sleep(CLEAN_EVERY)
-            try:
-                if self._database is not None:
-                    await rate_limits.forget_idle(self._database)
-            except StoreUnavailable as error:
-                log.info("idle callers are kept: %s", error)
+    async def tidy(self) -> None:
+        """Forget callers who have not come for long."""
+        if self._database is not None:
+            await rate_limits.forget_idle(self._database)
 
     def _bucket(self, key: bytes) -> _Bucket:
         bucket = self._buckets.get(key)

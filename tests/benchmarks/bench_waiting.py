@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound, Source
 from mcp_messenger.observability.metrics import Metrics
+from mcp_messenger.observability.workers import Workers
 from providers.models import Chat, ChatKind, Contact, Message, MessageReceived
 from tests.benchmarks.bench_mcp_http import MODERN, asked, headers
 from tests.benchmarks.figures import Figure, at_most, percentile
@@ -72,7 +73,7 @@ class Waiters:
 async def writing(store: Store) -> AsyncGenerator[Inbound]:
     """A process that stores messages, and is not the one that is waited in: this one."""
     async with opened(store.url) as database, anyio.create_task_group() as tasks:
-        inbound = Inbound(database, Feed(database), Metrics())
+        inbound = Inbound(database, Feed(database), Metrics(), Workers())
         tasks.start_soon(inbound.run)
         yield inbound
         tasks.cancel_scope.cancel()

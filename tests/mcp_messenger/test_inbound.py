@@ -20,6 +20,7 @@ from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound, Source
 from mcp_messenger.errors import Conflict
 from mcp_messenger.observability.metrics import Metrics
+from mcp_messenger.observability.workers import Workers
 from providers.models import Chat, ChatChanged, ChatKind, ChatMigrated, Event, MessageDeleted, MessageEdited, ReactionChanged
 from tests.postgres import execute
 from tests.stored import NOON, held_instance, one, opened, receipt, received, rows
@@ -87,7 +88,7 @@ class Desk:
 @asynccontextmanager
 async def desk_of(url: str, owner: UUID, source: Source | None = None) -> AsyncGenerator[Desk]:
     async with opened(url) as database:
-        inbound = Inbound(database, Feed(database), Metrics())
+        inbound = Inbound(database, Feed(database), Metrics(), Workers())
         if source is None:
             instance_id, epoch = await held_instance(database, owner)
             source = Source(instance_id, epoch)
@@ -421,7 +422,7 @@ async def test_a_backslash_before_u0000_stays(desk: Desk) -> None:
 async def test_a_store_that_goes_away_is_told_and_what_is_given_again_is_stored_once(desk: Desk) -> None:
     await desk.deliver(received("1"))
     execute(desk.url, "ALTER TABLE messages RENAME TO messages_away")
-    with pytest.raises(psycopg.errors.UndefinedTable):
+    with pytest.raises(StoreUnavailable, match="has not the tables"):
         await desk.deliver(received("2"))
     execute(desk.url, "ALTER TABLE messages_away RENAME TO messages")
 

@@ -12,6 +12,7 @@ import pytest
 from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound, Source
 from mcp_messenger.observability.metrics import Metrics
+from mcp_messenger.observability.workers import Workers
 from providers.models import Chat, ChatKind
 from tests.peer import peer
 from tests.postgres import execute
@@ -33,7 +34,7 @@ CHATS = 12
 async def messages_come_in(database_url: str, instance_id: str) -> None:
     """One in each chat, written by a process that posts nothing itself."""
     async with opened(database_url) as database, anyio.create_task_group() as tasks:
-        inbound = Inbound(database, Feed(database), Metrics())
+        inbound = Inbound(database, Feed(database), Metrics(), Workers())
         tasks.start_soon(inbound.run)
         events = [received(f"m{chat}", str(chat), chat=Chat(id=f"person {chat}", kind=ChatKind.PRIVATE)) for chat in range(CHATS)]
         await inbound.deliver(Source(UUID(instance_id), None), events)

@@ -1,7 +1,7 @@
 """MCP over streamable HTTP: /mcp for everything the caller may see, and /api/v1/instances/{id}/mcp for one instance alone."""
 
 import json
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Hashable
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -20,11 +20,13 @@ from mcp_messenger.api.middleware import MAX_BODY
 from mcp_messenger.api.problem import send_problem
 from mcp_messenger.api.rate_limits import counted
 from mcp_messenger.errors import NotAvailable
+from mcp_messenger.operations import turns
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Application
 from mcp_messenger.security.caller import Caller, instance_of
 from providers.errors import MessengerError, RateLimited
 
+TOOL_CALL = b"tools/call"
 Admit = Callable[[Scope], Awaitable[Caller]]
 
 
@@ -35,8 +37,17 @@ class Gate:
         self._app = app
         self._transport = transport
         self._admit = admit
+        self._turns = turns.Turns()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Before anything is awaited: that may take longer for the first of two calls than for the second.
+        turn = scope["turn"] = self._turns.take(_client_of(scope))
+        try:
+            await self._admitted(scope, _ending_others(receive, turn), send)
+        finally:
+            turn.end()
+
+    async def _admitted(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             caller, refusal = await counted(self._app, scope, lambda: self._admit(scope))
             if refusal is not None:
@@ -48,6 +59,30 @@ class Gate:
         # A session of the older era answers only to who opened it.
         scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=str(caller), scopes=[]))
         await self._transport(scope, receive, send)
+
+
+def _ending_others(receive: Receive, turn: turns.Turn) -> Receive:
+    """End the turn of what is no tool call: it may go on for ever, as a stream that the client listens to does."""
+    seen = b""
+
+    async def watched() -> Message:
+        nonlocal seen
+        message = await receive()
+        # What is looked for may be cut in two by the pieces.
+        found = TOOL_CALL in (seen := seen[-len(TOOL_CALL) :] + message.get("body", b""))
+        if found:
+            seen = TOOL_CALL
+        elif not message.get("more_body"):
+            turn.end()
+        return message
+
+    return watched
+
+
+def _client_of(scope: Scope) -> Hashable:
+    """Return whose calls keep their order: those of a session, or else those that come from one address with one key."""
+    headers = headers_of(scope)
+    return headers.get("mcp-session-id") or (headers.get("authorization"), peer_of(scope))
 
 
 def gate(app: Application, server: MessengerServer, admit: Admit) -> Gate:

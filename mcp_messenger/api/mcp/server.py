@@ -19,6 +19,7 @@ from mcp.types import CallToolResult, ContentBlock, Resource, TextContent, Tool,
 from mcp_messenger.api.mcp.schema import input_schema, output_schema
 from mcp_messenger.config import Config
 from mcp_messenger.errors import InvalidInput, ReadOnly
+from mcp_messenger.operations import turns
 from mcp_messenger.operations.operation import DEFAULT_TOOLSETS, Application, Effect, Operation, Output, Toolset, Transport
 from mcp_messenger.operations.table import OPERATIONS
 from mcp_messenger.operations.validation import validated
@@ -74,6 +75,7 @@ class MessengerServer(MCPServer[None]):
         self._table = rows
         self._authenticate = authenticate
         self._instance_id = instance_id
+        self._turns = turns.Turns()
         instructions = INSTRUCTIONS if instance_id else INSTRUCTIONS + FOR_MANY
         super().__init__("mcp-messenger", title="Messengers", instructions=instructions, version=__version__, subscriptions=False)
 
@@ -104,9 +106,18 @@ class MessengerServer(MCPServer[None]):
 
     async def call_tool(self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None = None) -> CallToolResult:
         """Raises ToolError whose text begins with the error's code, the same as in a problem of the REST face."""
+        turn = _turn_of(context) or self._turns.take(None)
+        turns.current.set(turn)
+        try:
+            return await self._called(name, arguments, context, turn)
+        finally:
+            turn.end()
+
+    async def _called(self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None, turn: turns.Turn) -> CallToolResult:
         try:
             row = self._row(name)
             args = self._arguments(row, arguments, context)
+            turn.name(args.concerns())
             caller = await self._authenticate(context)
             output = await _with_progress(
                 context if row.patient else None, self._app.config.timing.progress, lambda: row.carry_out(self._app, caller, args)
@@ -133,6 +144,12 @@ class MessengerServer(MCPServer[None]):
         if "instance_id" in arguments:
             raise InvalidInput("instance_id: this server is of one instance.", hint="Leave it out.")
         return validated(row, {**arguments, "instance_id": self._instance_id(context)})
+
+
+def _turn_of(context: Any) -> turns.Turn | None:
+    """Return the place that the request took when it came in over HTTP; None over stdio, whose calls come in here in their order."""
+    request = getattr(getattr(context, "request_context", None), "request", None)
+    return None if request is None else request.scope.get("turn")
 
 
 def error_text(error: MessengerError) -> str:

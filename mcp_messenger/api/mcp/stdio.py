@@ -1,23 +1,30 @@
 """MCP over stdio: for a client on this computer, which is its user's. Stdout belongs to the protocol."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import anyio
 from anyio import from_thread
 from anyio.lowlevel import EventLoopToken, current_token
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.server.stdio import stdio_server
+from mcp.shared.message import SessionMessage
+from mcp.types import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError, jsonrpc_message_adapter
+from pydantic import ValidationError
 
 from mcp_messenger.api.mcp.full_server import whole_server
 from mcp_messenger.operations.application import App
+from mcp_messenger.operations.plain import fault
 from mcp_messenger.security.caller import ADMIN, Caller
+
+BYTE_ORDER_MARK = "\ufeff"
 
 
 async def _local_user(context: Any) -> Caller:
@@ -30,10 +37,14 @@ async def serve_stdio(app: App) -> None:
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(changes.run)
         with _ended_by_signals(tasks.cancel_scope):
+            send, received = anyio.create_memory_object_stream[SessionMessage | Exception]()
+            # The SDK drops a line that it cannot read, and its client would wait for the answer for ever: we read the lines.
             async with (
                 _lines(_claimed_stdin()) as lines,
-                stdio_server(stdin=lines) as (received, sent),  # pyright: ignore[reportArgumentType] - all it does is iterate
+                stdio_server(stdin=_no_lines()) as (_, sent),  # pyright: ignore[reportArgumentType] - all it does is iterate
+                received,
             ):
+                tasks.start_soon(_read_messages, lines, send, sent.send)
                 await server.low.run(received, sent, server.low.create_initialization_options())
         tasks.cancel_scope.cancel()
 
@@ -61,6 +72,45 @@ def _claimed_stdin() -> TextIO:
     os.dup2(nothing, sys.stdin.fileno())
     os.close(nothing)
     return os.fdopen(own, encoding="utf-8", errors="replace", newline="\n")
+
+
+async def _no_lines() -> AsyncIterator[str]:
+    for line in ():
+        yield line
+
+
+async def _read_messages(
+    lines: MemoryObjectReceiveStream[str],
+    send: MemoryObjectSendStream[SessionMessage | Exception],
+    answer: Callable[[SessionMessage], Awaitable[None]],
+) -> None:
+    with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+        async with send:
+            async for line in lines:
+                try:
+                    message = jsonrpc_message_adapter.validate_json(line.removeprefix(BYTE_ORDER_MARK), by_name=False)
+                except ValidationError as error:
+                    await answer(SessionMessage(refusal_of(line, error)))
+                else:
+                    await send.send(SessionMessage(message))
+
+
+def refusal_of(line: str, error: ValidationError) -> JSONRPCError:
+    """Return the answer to a line that is no message of the protocol. Its id is None where none can be read."""
+    if error.errors(include_url=False)[0]["type"] != "json_invalid":
+        return _refusal(None, INVALID_REQUEST, "The line is no JSON-RPC message.")
+    try:
+        # It lets through what is JSON by its grammar and yet no text: a half of a surrogate pair.
+        found: Any = json.loads(line)
+    except (ValueError, RecursionError):
+        return _refusal(None, PARSE_ERROR, "The line is not JSON.")
+    id: Any = cast("dict[str, Any]", found).get("id") if isinstance(found, dict) else None
+    words = "A string holds half of a surrogate pair, such as half an emoji (\\ud83c), which is no text. Send whole characters."
+    return _refusal(id if isinstance(id, int | str) and fault(id) is None else None, INVALID_PARAMS, words)
+
+
+def _refusal(id: int | str | None, code: int, message: str) -> JSONRPCError:
+    return JSONRPCError(jsonrpc="2.0", id=id, error=ErrorData(code=code, message=message))
 
 
 def _lines(source: TextIO) -> MemoryObjectReceiveStream[str]:

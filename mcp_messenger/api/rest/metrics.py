@@ -1,5 +1,6 @@
 """GET /metrics, in Prometheus' text format, for the administrator. What is counted is of this process; what stands is of the store."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from uuid import UUID
@@ -15,6 +16,7 @@ from db.errors import StoreUnavailable
 from db.gauges import Gauge, gauges
 from mcp_messenger.api.rest.routes import CallerOf
 from mcp_messenger.observability.metrics import BUCKETS, Histogram, Metrics
+from mcp_messenger.observability.workers import Workers
 from mcp_messenger.operations.application import App
 
 PREFIX = "mcp_messenger_"
@@ -28,7 +30,7 @@ def add_metrics(router: APIRouter, app: App, caller_of: CallerOf) -> None:
     async def metrics(request: Request) -> Response:
         (await caller_of(request)).require_admin()
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(Figures(app.metrics, await _standing(app), owned=len(app.supervisor.owned)))
+        registry.register(Figures(app.metrics, app.workers, await _standing(app), owned=len(app.supervisor.owned)))
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -41,8 +43,9 @@ async def _standing(app: App) -> Sequence[Gauge] | None:
 
 
 class Figures(Collector):
-    def __init__(self, metrics: Metrics, standing: Sequence[Gauge] | None, *, owned: int) -> None:
+    def __init__(self, metrics: Metrics, workers: Workers, standing: Sequence[Gauge] | None, *, owned: int) -> None:
         self._metrics = metrics
+        self._workers = workers
         self._standing = standing or ()
         self._is_up = standing is not None
         self._owned = owned
@@ -69,6 +72,14 @@ class Figures(Collector):
         for (instance_id, target, outcome), histogram in self._metrics.deliveries.items():
             late.add_metric([*self._of(instance_id), target, outcome], _buckets(histogram), histogram.total)
         yield late
+        failures = CounterMetricFamily(PREFIX + "worker_failures", "Errors of background work, which is tried again.", labels=("worker", "kind"))
+        for labels, count in self._workers.failures.items():
+            failures.add_metric(labels, count)
+        yield failures
+        failing = GaugeMetricFamily(PREFIX + "workers_failing", "Background work that failed at its last try.", labels=("worker",))
+        for name, count in Counter(one.name for one in self._workers.failing()).items():
+            failing.add_metric([name], count)
+        yield failing
 
     def _stands(self) -> Iterator[Metric]:
         states = GaugeMetricFamily(PREFIX + "instance_state", "1 for the state in which an instance is.", labels=(*OF, "state"))

@@ -37,6 +37,8 @@ from providers.models import InstanceState
 FOLLOW_EVERY = 0.5
 LOG_LINES_MAX = 5000
 HEALTH_WITHIN = 5.0
+FAILING_SECONDS = 1.0
+"""A statement that was cancelled once is no reason to take this process out of service."""
 STREAM = "text/event-stream"
 WEBHOOK_METHODS = ["GET", "POST"]
 
@@ -179,13 +181,16 @@ def add_health(router: APIRouter, app: App) -> None:
 
 
 async def current_health(app: App) -> Health:
-    """Of this process: without the store nothing works, so it is unhealthy then."""
+    """Return how this process is: unhealthy without the store, while that refuses writes, and while some of its work fails at every try."""
     checks: dict[str, Any] = {"docker": _docker_check(app)}
     try:
         with anyio.fail_after(HEALTH_WITHIN):
             depth, age = await outbox.depth(app.database)
-        checks |= {"database": "ok", "queue": {"depth": depth, "oldest_seconds": round(age, 1)}}
-        status = "healthy"
+        failing = [one for one in app.workers.failing(seconds=FAILING_SECONDS) if one.vital]
+        refused = next((one.detail for one in failing if one.is_store), None)
+        checks |= {"database": refused or "ok", "queue": {"depth": depth, "oldest_seconds": round(age, 1)}}
+        checks |= {"failing": {one.name: one.detail for one in failing}} if failing else {}
+        status = "unhealthy" if failing else "healthy"
     except (StoreUnavailable, TimeoutError) as error:
         checks |= {"database": str(error) or f"does not answer within {HEALTH_WITHIN:g} s", "queue": "unknown"}
         status = "unhealthy"

@@ -16,7 +16,6 @@ from pydantic import SecretStr
 
 from db import installation, leases, secrets
 from db.database import Database
-from db.errors import StoreUnavailable
 from db.instances import InstanceRow
 from mcp_messenger.config import Config
 from mcp_messenger.config.modes import mode_of
@@ -31,6 +30,7 @@ from mcp_messenger.instances.runtimes.reconciler import ContainerReconciler, Sit
 from mcp_messenger.instances.runtimes.runtime import Runtime
 from mcp_messenger.instances.runtimes.spec import INSTALLATION, INSTANCE, Spec, name_of, spec_for
 from mcp_messenger.instances.runtimes.statistics import Statistics
+from mcp_messenger.observability.workers import Workers
 from mcp_messenger.security.vault import Vault
 from providers.base import Provider, ProviderContext, Settings
 
@@ -50,14 +50,15 @@ MOVES = frozenset({"create", "start", "die", "oom", "destroy", "rename", "pause"
 class DockerRuntime(Runtime):
     """`changed` is called when the engine has come or gone."""
 
-    def __init__(self, database: Database, config: Config, vault: Callable[[], Vault]) -> None:
+    def __init__(self, database: Database, config: Config, vault: Callable[[], Vault], workers: Workers) -> None:
         self._database = database
+        self._worker = workers.worker("docker", vital=False)
         self._config = config
         self._vault = vault
         self.engine = Engine(config.containers.engine)
         ports = config.containers.ports
         self.ports = None if ports is None else Ports(ports, is_here=config.containers.network is None)
-        self._images = Images(self.engine, config.containers, self._wake_all)
+        self._images = Images(self.engine, config.containers, self._wake_all, workers)
         self._site: Site | None = None
         self._away: str | None = "Docker has not answered yet."
         self._providers: dict[UUID, ContainedProvider] = {}
@@ -97,18 +98,15 @@ class DockerRuntime(Runtime):
             self.engine.close()
 
     async def _watch(self) -> None:
-        while True:
-            try:
-                await self._attend()
-                # The stream of events has ended: the engine was stopped, most likely.
-                await self.engine.call(lambda api: api.ping())
-            except (EngineAway, EngineRefused) as error:
-                self._note(error.detail)
-            except StoreUnavailable as error:
-                log.warning("containers not looked after: %s", error)
-            except Exception:
-                log.exception("containers cannot be looked after")
-            await anyio.sleep(RETRY_EVERY)
+        await self._worker.keep(self._watch_once, partial(anyio.sleep, RETRY_EVERY))
+
+    async def _watch_once(self) -> None:
+        try:
+            await self._attend()
+            # The stream of events has ended: the engine was stopped, most likely.
+            await self.engine.call(lambda api: api.ping())
+        except (EngineAway, EngineRefused) as error:
+            self._note(error.detail)
 
     def _note(self, away: str | None) -> None:
         if away == self._away:
@@ -132,6 +130,7 @@ class DockerRuntime(Runtime):
         async with self.engine.stream(lambda api: api.events(decode=True, filters=filters)) as events:
             await self._look(found)
             self._note(None)
+            self._worker.works()
             self._wake_all()
             looked = time.monotonic()
             while await self._news(events, until=looked + LOOK_EVERY):

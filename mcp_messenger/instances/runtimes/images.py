@@ -9,6 +9,7 @@ import anyio
 from mcp_messenger.config.containers import ContainerConfig
 from mcp_messenger.errors import EngineAway, EngineRefused, NoSuchThing, NotReady
 from mcp_messenger.instances.runtimes.engine import Engine
+from mcp_messenger.observability.workers import Workers
 from providers.models import InstanceState
 from providers.text import clean_line
 
@@ -30,11 +31,12 @@ class Preparing(NotReady):
 class Images:
     """One for each stage of the Dockerfile that some messenger needs."""
 
-    def __init__(self, engine: Engine, config: ContainerConfig, moved: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, config: ContainerConfig, moved: Callable[[], None], workers: Workers) -> None:
         """`moved` is called when there is something new to say."""
         self._engine = engine
         self._config = config
         self._moved = moved
+        self._workers = workers
         self._images: dict[str, _Image] = {}
         self._added = anyio.Event()
 
@@ -53,7 +55,7 @@ class Images:
             while True:
                 self._added = anyio.Event()
                 for stage in self._images.keys() - begun:
-                    group.start_soon(self._images[stage].run)
+                    group.start_soon(self._workers.worker("images", vital=False, stage=stage).keep, self._images[stage].fetch_wanted)
                     begun.add(stage)
                 await self._added.wait()
 
@@ -81,17 +83,18 @@ class _Image:
             self._wanted.set()
             raise Preparing(self._progress) from None
 
-    async def run(self) -> None:
-        while True:
-            await self._wanted.wait()
-            try:
-                await self._fetch()
-                log.info("image %s is there", self._name)
-                self._trouble, self._pause = None, FIRST_PAUSE
-            except (EngineAway, EngineRefused) as error:
-                log.warning("image %s cannot be had: %s", self._name, error.detail)
-                self._trouble, self._not_before = error, anyio.current_time() + self._pause
-                self._pause = min(LONGEST_PAUSE, 2 * self._pause)
+    async def fetch_wanted(self) -> None:
+        """Wait until somebody wants it, and fetch it."""
+        await self._wanted.wait()
+        try:
+            await self._fetch()
+            log.info("image %s is there", self._name)
+            self._trouble, self._pause = None, FIRST_PAUSE
+        except (EngineAway, EngineRefused) as error:
+            log.warning("image %s cannot be had: %s", self._name, error.detail)
+            self._trouble, self._not_before = error, anyio.current_time() + self._pause
+            self._pause = min(LONGEST_PAUSE, 2 * self._pause)
+        finally:
             self._progress = None
             self._wanted = anyio.Event()
             self._moved()
