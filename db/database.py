@@ -49,6 +49,10 @@ class Database:
         self._failure = None
         self._started.set()
 
+    def recovered(self) -> None:
+        """Take calls again, with the pool that was given before."""
+        self._failure = None
+
     def failed(self, reason: StoreUnavailable) -> None:
         """Give everybody who asks this reason until `ready` is called."""
         self._failure = reason

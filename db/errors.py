@@ -39,7 +39,7 @@ WORDS: Mapping[Reason, str] = MappingProxyType(
         Reason.CANCELLED: "PostgreSQL cancelled the statement: it took longer than the server allows, or an administrator ended it.",
         Reason.LOCKED: "PostgreSQL gave up waiting for a lock that something else holds.",
         Reason.CONFLICT: "PostgreSQL undid the statement, because another one was in its way.",
-        Reason.DISK_FULL: "The disk of PostgreSQL is full.",
+        Reason.DISK_FULL: "The disk is full: PostgreSQL cannot write.",
         Reason.TOO_MANY_CONNECTIONS: "PostgreSQL takes no more connections.",
         Reason.OVERLOADED: "PostgreSQL is out of memory or another resource.",
         Reason.RESTARTING: "PostgreSQL is starting or shutting down.",

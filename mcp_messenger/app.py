@@ -38,10 +38,6 @@ from mcp_messenger.security.vault import Vault
 from providers.base import ProviderContext
 
 if TYPE_CHECKING:
-    from psycopg import AsyncConnection
-    from psycopg.rows import TupleRow
-    from psycopg_pool import AsyncConnectionPool
-
     from db.embedded import EmbeddedPostgres
 
 log = logging.getLogger(__name__)
@@ -223,16 +219,16 @@ class _Store:
             self._app.database.ready(pool)
             self._app.workers.worker("store").works()
             listener = self._app.workers.worker("wake-ups", vital=False)
-            await listener.keep(partial(self._listen, pool, direct_url, listener), failed=self._no_wakeups)
+            await listener.keep(partial(self._listen, direct_url, listener), failed=self._no_wakeups)
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_STORE_WITHIN):
                 await pool.close()
 
-    async def _listen(self, pool: "AsyncConnectionPool[AsyncConnection[TupleRow]]", url: str, worker: Worker) -> None:
+    async def _listen(self, url: str, worker: Worker) -> None:
         if self._is_down and self._embedded is not None:
             # Its address stays the same, so the pool recovers by itself.
             await self._embedded.ensure()
-            self._app.database.ready(pool)
+            self._app.database.recovered()
         self._is_down = False
         await _pass_wakeups_on(self._app, url, worker)
 
