@@ -15,6 +15,7 @@ from db.database import Database
 from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound, Source
 from mcp_messenger.observability.metrics import Metrics
+from mcp_messenger.observability.workers import Workers
 from mcp_messenger.operations.instances import start_instance, stop_instance
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.security.caller import ADMIN
@@ -70,7 +71,7 @@ async def test_a_message_changes_its_status_as_drawn_and_not_otherwise(database:
     """Everything that may happen to a message happens to one in every status."""
     owner = uuid4()
     instance_id, epoch = await held_instance(database, owner)
-    inbound = Inbound(database, Feed(database), Metrics())
+    inbound = Inbound(database, Feed(database), Metrics(), Workers())
     source = Source(instance_id, None)
     seen: Arrows = set()
 
@@ -117,7 +118,7 @@ async def test_a_message_changes_its_status_as_drawn_and_not_otherwise(database:
 async def test_a_message_comes_into_being_as_drawn(database: Database, database_url: str) -> None:
     instance_id, _ = await held_instance(database, uuid4())
     await queued(database, instance_id)
-    inbound = Inbound(database, Feed(database), Metrics())
+    inbound = Inbound(database, Feed(database), Metrics(), Workers())
     async with anyio.create_task_group() as writing:
         writing.start_soon(inbound.run)
         await inbound.deliver(Source(instance_id, None), [received("from them"), received("from our phone", outgoing=True)])
