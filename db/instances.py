@@ -209,6 +209,7 @@ DELETE: LiteralString = """
         reveals AS (DELETE FROM public.reveals USING gone WHERE instance_id = gone.id),
         errors AS (DELETE FROM public.instance_errors USING gone WHERE instance_id = gone.id),
         identities AS (DELETE FROM public.identities USING gone WHERE instance_id = gone.id),
+        addresses AS (DELETE FROM public.instance_addresses USING gone WHERE instance_id = gone.id),
         told AS (SELECT pg_notify('mcp_messenger_instances', id::text) FROM gone)
     SELECT count(gone.id) FROM gone, told"""
 PURGE: LiteralString = """

@@ -19,7 +19,7 @@ ACQUIRE: LiteralString = """
     INSERT INTO public.leases (instance_id, owner, expires_at)
     SELECT free.id, %(owner)s, now() + make_interval(secs => %(ttl)s) FROM (
         SELECT i.id FROM public.message_instances i LEFT JOIN public.leases l ON l.instance_id = i.id
-        WHERE i.desired = 'running' AND i.runtime = ANY(%(runtimes)s) AND (%(only)s::uuid IS NULL OR i.id = %(only)s)
+        WHERE i.desired = 'running' AND i.runtime = ANY(%(runtimes)s)
           AND (l.expires_at IS NULL OR l.expires_at NOT BETWEEN now() AND now() + %(horizon)s::interval) AND i.id <> ALL(%(handed_over)s::uuid[])
           AND NOT EXISTS (
             SELECT FROM unnest(%(but)s::uuid[], %(as_of)s::timestamptz[]) AS but (id, as_of) WHERE but.id = i.id AND but.as_of = i.updated_at)
@@ -38,18 +38,17 @@ async def acquire(
     owner: UUID,
     runtimes: Sequence[str],
     *,
-    only: UUID | None = None,
     but: Mapping[UUID, datetime] | None = None,
     handed_over: Collection[UUID] = (),
     limit: int | None = None,
 ) -> dict[UUID, int]:
-    """Take every instance (or `only` one, or at most `limit`) that should run and has no holder; return its new epoch by instance.
+    """Take every instance (or at most `limit` of them) that should run and has no holder; return its new epoch by instance.
 
     `but` leaves instances out as long as they are as they were then (`updated_at`), `handed_over` in any case.
     """
     but = but or {}
     left_out = {"but": list(but), "as_of": list(but.values()), "handed_over": list(handed_over)}
-    params = {"owner": owner, "ttl": TTL, "runtimes": list(runtimes), "only": only, "limit": limit, "horizon": HORIZON, **left_out}
+    params = {"owner": owner, "ttl": TTL, "runtimes": list(runtimes), "limit": limit, "horizon": HORIZON, **left_out}
     return {row[0]: row[1] for row in await database.rows(ACQUIRE, params)}
 
 
@@ -152,13 +151,12 @@ async def desired_states(database: Database, instance_ids: Sequence[UUID]) -> di
 ORPHANED_INSTANCES: LiteralString = """
     SELECT i.id FROM public.message_instances i LEFT JOIN public.leases l ON l.instance_id = i.id
     WHERE i.desired = 'stopped' AND i.status IN ('starting', 'qr_ready', 'authenticated', 'ready', 'degraded')
-      AND (%(only)s::uuid IS NULL OR i.id = %(only)s)
       AND (l.expires_at IS NULL OR l.expires_at NOT BETWEEN now() AND now() + %(horizon)s::interval)"""
 
 
-async def orphaned_instances(database: Database, *, only: UUID | None = None) -> list[UUID]:
+async def orphaned_instances(database: Database) -> list[UUID]:
     """Return instances that should be stopped and do not run, though their status says they do: their owner died on the way."""
-    return [row[0] for row in await database.rows(ORPHANED_INSTANCES, {"only": only, "horizon": HORIZON})]
+    return [row[0] for row in await database.rows(ORPHANED_INSTANCES, {"horizon": HORIZON})]
 
 
 WAITING: LiteralString = """

@@ -23,6 +23,7 @@ from mcp_messenger.delivery.feed import POLL_WITH_WAKEUPS, POLL_WITHOUT_WAKEUPS,
 from mcp_messenger.delivery.inbound import Inbound
 from mcp_messenger.delivery.outbox import Outbox
 from mcp_messenger.delivery.webhooks import Webhooks
+from mcp_messenger.instances.addresses import Addresses
 from mcp_messenger.instances.calls import Calls
 from mcp_messenger.instances.memory import EVICT_EVERY, Memory
 from mcp_messenger.instances.runtimes.docker import DockerRuntime
@@ -77,12 +78,13 @@ def build(config: Config, *, shares: bool = False) -> App:
         context=context,
         runtimes={"process": ProcessRuntime()} | ({"docker": docker} if docker is not None else {}),
         workers=workers,
-        only=UUID(config.instance_id) if config.instance_id else None,
         shares=shares,
         stop_within=config.timing.stop,
     )
     if docker is not None:
         docker.changed = supervisor.wake
+    addresses = Addresses(database, owner, config.ports, workers)
+    supervisor.looked = addresses.wake
     calls = Calls(database, feed, supervisor, workers, claim_within=config.timing.claim)
     ways = Ways(database, outbox, inbound, supervisor)
     agents = Agents(ways, calls=calls, agent_os=_agent_os(config), quiet=config.quiet_hours, workers=workers)
@@ -98,6 +100,7 @@ def build(config: Config, *, shares: bool = False) -> App:
         webhooks=webhooks,
         agents=agents,
         supervisor=supervisor,
+        addresses=addresses,
         calls=calls,
         memory=memory,
         limiter=limiter,

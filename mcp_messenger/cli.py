@@ -28,7 +28,7 @@ def run(given: Sequence[str]) -> int:
     args = arguments.parser().parse_args(given)
     try:
         config = _config(args)
-        if args.command not in {*COMMANDS, "migrate"} and args.mode not in API_MODES:
+        if args.command not in {*COMMANDS, "migrate"} and not (args.mode in API_MODES and _is_managed()):
             config.check()
         logs.configure(config.log_level, json=config.log_json)
         tracing.configure()
@@ -73,12 +73,24 @@ def _command(args: argparse.Namespace, config: Config) -> int:
 
         return _run(serve, config)
     if args.mode in API_MODES:
-        from mcp_messenger.relay.settings import is_managed
-
-        if is_managed(os.environ):
-            return _relay(args, config)
-        return _alone(args, config)
+        return _relay(args, config) if _is_managed() else _single_instance(args, config)
     return _stdio(config)
+
+
+def _single_instance(args: argparse.Namespace, config: Config) -> int:
+    from mcp_messenger.commands.single_instance import serve_single_instance, settings_from
+
+    provider, options = API_MODES[args.mode], vars(args)
+    named = {"token": options.get("telegram_bot_token"), "base_url": options.get("telegram_base_url")} if provider == "telegram" else {}
+    given = {name: value for name, value in named.items() if value}
+    return _run(serve_single_instance, config, provider, settings_from(os.environ, provider, given=given, file=options.get("credentials_file")))
+
+
+def _is_managed() -> bool:
+    """Return whether a mode of one messenger is the relay in an instance's container."""
+    from mcp_messenger.relay.settings import is_managed
+
+    return is_managed(os.environ)
 
 
 def _relay(args: argparse.Namespace, config: Config) -> int:
@@ -86,16 +98,6 @@ def _relay(args: argparse.Namespace, config: Config) -> int:
     from mcp_messenger.relay.settings import from_environment as relay_settings
 
     return _run(serve_relay, config, relay_settings(os.environ), API_MODES[args.mode])
-
-
-def _alone(args: argparse.Namespace, config: Config) -> int:
-    from mcp_messenger.alone.serve import serve_alone
-    from mcp_messenger.alone.settings import alone_from
-
-    provider, told = API_MODES[args.mode], vars(args)
-    named = {"token": told.get("telegram_bot_token"), "base_url": told.get("telegram_base_url")} if provider == "telegram" else {}
-    given = {name: value for name, value in named.items() if value}
-    return _run(serve_alone, config, alone_from(os.environ, provider, given=given, file=told.get("credentials_file")), provider)
 
 
 def _ask(args: argparse.Namespace, config: Config) -> int:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
-from mcp_messenger.alone.settings import SETTINGS as ALONE
 from mcp_messenger.api.mcp.resources import ROOT as RESOURCES
 from mcp_messenger.api.rest.aliases import OF_INSTANCE, OF_MANAGER, SPELLED_OF_MANAGER, SPELLINGS
+from mcp_messenger.commands.single_instance import SETTINGS as OF_ONE
 from mcp_messenger.config import SETTINGS, Setting
 from mcp_messenger.operations.operation import DEFAULT_TOOLSETS, Effect, Input, Operation, Toolset, Transport
 from mcp_messenger.operations.table import BY_NAME, OPERATIONS
@@ -234,7 +234,7 @@ PARTS: dict[str, Callable[[str], str]] = {
     "messenger": messenger,
     "credentials": credentials,
     "settings": lambda _: settings(SETTINGS),
-    "alone": lambda _: settings((*ALONE, *OF_RELAY)),
+    "alone": lambda _: settings((*OF_ONE, *OF_RELAY)),
     "tools": lambda _: tools(),
     "arguments": lambda _: arguments(),
     "operations": lambda _: operations(),

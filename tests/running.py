@@ -3,8 +3,10 @@
 import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import anyio
 import uvicorn
@@ -15,11 +17,12 @@ from db import instances
 from mcp_messenger.api.http import HttpApi
 from mcp_messenger.app import running
 from mcp_messenger.config import Config
+from mcp_messenger.net.server import run_server
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, create_instance
 from mcp_messenger.security.caller import ADMIN, Caller, parse_instance_id
 from providers.part_server import PartServer
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
 
 
 @asynccontextmanager
@@ -49,6 +52,25 @@ async def serving_asgi(asgi: ASGIApp, listener: socket.socket | None = None, **o
                 yield f"http://127.0.0.1:{listener.getsockname()[1]}"
             finally:
                 server.should_exit = True
+
+
+@asynccontextmanager
+async def serving_addresses(app: App) -> AsyncGenerator[str]:
+    """As `mcp-messenger serve` does: on its own port, whose address is given, and at the addresses of instances."""
+    asgi, servers = HttpApi(app), list[uvicorn.Server]()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(partial(run_server, asgi, listener, begins=servers.append, ends=asgi.end_streams, beside=app.addresses.run))
+            try:
+                yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            finally:
+                servers[0].should_exit = True
+
+
+async def listened_for(app: App, instance_id: str) -> str:
+    """The instance's own address, as soon as the application listens there."""
+    await until(lambda: UUID(instance_id) in app.addresses.listening)
+    return f"http://127.0.0.1:{app.addresses.listening[UUID(instance_id)]}"
 
 
 async def ready_sandbox(app: App, caller: Caller = ADMIN, *, type_instance: tuple[str, ...] = ("api",), **credentials: Any) -> str:

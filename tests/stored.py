@@ -39,7 +39,7 @@ async def new_instance(database: Database) -> UUID:
 async def held_instance(database: Database, owner: UUID) -> tuple[UUID, int]:
     """A new instance whose lease is `owner`'s, and the epoch."""
     instance_id = await new_instance(database)
-    return instance_id, (await leases.acquire(database, owner, ["process"], only=instance_id))[instance_id]
+    return instance_id, (await leases.acquire(database, owner, ["process"]))[instance_id]
 
 
 def rows(url: str, statement: str, *params: object) -> list[tuple[Any, ...]]:

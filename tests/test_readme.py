@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_messenger.alone.settings import SETTINGS as ALONE
+from mcp_messenger.commands.single_instance import SETTINGS as OF_ONE
 from mcp_messenger.config import SETTINGS
 from mcp_messenger.relay.settings import SETTINGS as OF_RELAY
 from providers import REGISTRY
@@ -45,10 +45,10 @@ def test_the_readme_is_short() -> None:
 
 
 def test_every_variable_that_is_read_is_documented() -> None:
-    documented = {setting.name for setting in (*SETTINGS, *ALONE, *OF_RELAY)}
+    documented = {setting.name for setting in (*SETTINGS, *OF_ONE, *OF_RELAY)}
     source = "\n".join(path.read_text(encoding="utf-8") for path in (README.parent / "mcp_messenger").rglob("*.py"))
     mentioned = set(re.findall(r"\bMCP_MESSENGER_[A-Z_]+[A-Z]\b", source))
-    files = ("config/__init__.py", "alone/settings.py", "relay/settings.py")
+    files = ("config/__init__.py", "commands/single_instance.py", "relay/settings.py")
     settings = "\n".join((README.parent / "mcp_messenger" / file).read_text(encoding="utf-8") for file in files)
     assert mentioned <= documented
     assert {f"MCP_MESSENGER_{name}" for name in re.findall(r'(?<!environ\.)get\("([A-Z_]+)"', settings)} <= documented

@@ -2,16 +2,24 @@
 
 import hmac
 from collections.abc import Mapping
+from uuid import UUID
 
-from db import secrets
+from starlette.types import Scope
+
+from db import instances, secrets
+from mcp_messenger.api.instance_address import address_of, is_open
 from mcp_messenger.errors import NotAuthenticated
 from mcp_messenger.net.gateways import gateways
 from mcp_messenger.operations.application import App
+from mcp_messenger.security import credentials
 from mcp_messenger.security.caller import ADMIN, Caller
+
+BOT_TOKEN = "token"  # noqa: S105 - the name of a field
+"""The secret of an instance that opens its address, as its key does: who has it could do as much without us."""
 
 
 def bearer_token(headers: Mapping[str, str]) -> str | None:
-    """The token, or None without a header. `headers` has its names in lower case. Raises NotAuthenticated for another scheme."""
+    """Return the token, or None without a header. `headers` has its names in lower case. Raises NotAuthenticated for another scheme."""
     header = headers.get("authorization")
     if header is None:
         return None
@@ -21,24 +29,59 @@ def bearer_token(headers: Mapping[str, str]) -> str | None:
     return token.strip()
 
 
-async def authenticate(app: App, headers: Mapping[str, str], peer: str | None = None) -> Caller:
-    """Who sends these headers from the address `peer`.
+def headers_of(scope: Scope) -> dict[str, str]:
+    """Return the headers with their names in lower case."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+
+
+def peer_of(scope: Scope) -> str | None:
+    """Return the address that the connection comes from; None where the server does not tell."""
+    client = scope.get("client")
+    return client[0] if client else None
+
+
+async def authenticate(app: App, scope: Scope) -> Caller:
+    """Return who makes an HTTP request.
 
     On 127.0.0.1 without an admin token set, whoever is on this computer and sends no token is the administrator; in a container that
-    trusts its gateway, so is who comes through a published port.
+    trusts its gateway, so is who comes through a published port. That is the same at instances' addresses. There the key of another
+    instance opens nothing, the bot's own token makes its owner, and the health needs no token.
     Raises NotAuthenticated for a token that is nobody's, and for none where one is needed.
     """
-    token = bearer_token(headers)
+    here = address_of(scope)
+    if here is not None and is_open(scope):
+        return Caller(user_id="", instance_id=here)
+    token = bearer_token(headers_of(scope))
     admin = app.config.admin_token
     if token is None:
-        if admin is None and (app.config.is_loopback or (app.config.trust_gateway and peer in gateways())):
+        if admin is None and (app.config.is_loopback or (app.config.trust_gateway and peer_of(scope) in gateways())):
             return ADMIN
         raise NotAuthenticated
     if admin is not None and hmac.compare_digest(token.encode(), admin.get_secret_value().encode()):
         return ADMIN
     await app.database.started()
+    caller = await _known(app, token)
+    if caller is None and here is not None:
+        caller = await _bot_owner(app, token, here)
+    if caller is None:
+        raise NotAuthenticated("This token is not valid (any more).")
+    if here is not None and caller.instance_id not in {None, here}:
+        raise NotAuthenticated("This key is not that of the instance at this address.")
+    return caller
+
+
+async def _known(app: App, token: str) -> Caller | None:
     for digest in app.vault().digests(token):
         known = await secrets.bearer(app.database, digest)
         if known is not None and hmac.compare_digest(known.digest, digest):
             return Caller(user_id=known.user_id, instance_id=known.instance_id, digest=known.digest)
-    raise NotAuthenticated("This token is not valid (any more).")
+    return None
+
+
+async def _bot_owner(app: App, token: str, instance_id: UUID) -> Caller | None:
+    """Return the instance's user for the bot token that it has."""
+    row = await instances.get(app.database, instance_id)
+    secret = (await credentials.revealed(app.database, app.vault(), instance_id)).get(BOT_TOKEN)
+    if row is None or secret is None or not hmac.compare_digest(token.encode(), secret.encode()):
+        return None
+    return Caller(user_id=row.user_id, digest=app.vault().digest(token))

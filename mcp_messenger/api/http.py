@@ -2,13 +2,14 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from functools import partial
+from uuid import UUID
 
 from fastapi import APIRouter, FastAPI
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mcp_messenger.api.instance_address import InstanceAddress
 from mcp_messenger.api.mcp.http import McpEndpoints
 from mcp_messenger.api.middleware import MAX_BODY, BodyLimit, HostGuard, SecurityHeaders
 from mcp_messenger.api.rate_limits import RateLimitFields
@@ -17,9 +18,8 @@ from mcp_messenger.api.rest.docs import add_docs
 from mcp_messenger.api.rest.event_webhooks import describe_webhooks
 from mcp_messenger.api.rest.metrics import add_metrics
 from mcp_messenger.api.rest.routes import Routes, add_problems, caller_of_request
-from mcp_messenger.api.rest.streams import add_events, add_health, add_logs, add_platform_webhooks, instance_log_events
+from mcp_messenger.api.rest.streams import add_events, add_health, add_logs, add_platform_webhooks
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.operation import Application
 from mcp_messenger.version import __version__
 
 SMALL_BODY = 4 * 1024 * 1024
@@ -28,13 +28,16 @@ WITH_FILES = {"/mcp": MAX_BODY, "/api/v1/instances/": MAX_BODY, "/api/v1/send/":
 
 
 class HttpApi:
-    """The ASGI application. `api` is what stands behind its guards; `end_streams` ends answers that would go on for ever."""
+    """The ASGI application. `api` is what is behind its guards; `end_streams` ends answers that would go on for ever.
 
-    def __init__(self, app: App) -> None:
+    `only`: all of it is the address of that instance.
+    """
+
+    def __init__(self, app: App, *, only: UUID | None = None) -> None:
         endpoints = McpEndpoints(app)
         self.end_streams = endpoints.end_streams
         self.api = unguarded(app, endpoints)
-        self._asgi = guarded(app, self.api)
+        self._asgi = guarded(app, self.api, only)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._asgi(scope, receive, send)
@@ -51,7 +54,7 @@ def unguarded(app: App, endpoints: McpEndpoints) -> FastAPI:
     api = FastAPI(title="mcp-messenger", version=__version__, lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None)
     routes = Routes(APIRouter(prefix="/api/v1"), app, caller_of_request(app))
     routes.add_all()
-    add_logs(routes, partial(instance_log_events, app))
+    add_logs(routes)
     add_events(routes, app)
     add_aliases(routes)
     # Not included as routers: FastAPI looks through all routes of an included one at every request.
@@ -73,7 +76,8 @@ def unguarded(app: App, endpoints: McpEndpoints) -> FastAPI:
     return api
 
 
-def guarded(app: Application, inner: ASGIApp) -> ASGIApp:
-    """The guards that stand before every route."""
-    limited = BodyLimit(inner, limit=SMALL_BODY, prefixes=WITH_FILES)
-    return HostGuard(SecurityHeaders(RateLimitFields(limited) if app.config.rate_limit else limited), allowed_hosts=app.config.own_hosts)
+def guarded(app: App, inner: ASGIApp, only: UUID | None) -> ASGIApp:
+    """Return the routes behind the guards that every request passes. Before the limits of bodies, an instance's address is resolved."""
+    limited: ASGIApp = BodyLimit(inner, limit=SMALL_BODY, prefixes=WITH_FILES)
+    addressed = InstanceAddress(RateLimitFields(limited) if app.config.rate_limit else limited, only)
+    return HostGuard(SecurityHeaders(addressed), allowed_hosts=app.config.own_hosts)

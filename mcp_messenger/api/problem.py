@@ -96,9 +96,9 @@ def problem_response(error: MessengerError, *, status: int | None = None) -> Pro
     return ProblemResponse(details["status"], headers, body)
 
 
-async def send_problem(send: Send, error: MessengerError) -> None:
-    """Answers an ASGI request with the error."""
-    response = problem_response(error)
+async def send_problem(send: Send, error: MessengerError, *, status: int | None = None) -> None:
+    """Answer an ASGI request with the error."""
+    response = problem_response(error, status=status)
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in response.headers.items()]
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})

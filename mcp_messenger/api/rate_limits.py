@@ -7,21 +7,20 @@ import ipaddress
 import math
 from collections.abc import Awaitable, Callable
 
+from mcp_messenger.api.instance_address import is_open
 from mcp_messenger.api.middleware import App as Asgi
 from mcp_messenger.api.middleware import Message, Receive, Scope, Send
 from mcp_messenger.errors import NotAuthenticated
-from mcp_messenger.operations.operation import Application
+from mcp_messenger.operations.application import App
 from mcp_messenger.security.caller import Caller
 from mcp_messenger.security.rate_limiter import Allowance
 from providers.errors import RateLimited
 
-NEVER_LIMITED = frozenset({"/health", "/api/v1/health"})
-"""Whoever watches the server must not be mistaken for somebody who overloads it."""
 _KEPT = "mcp_messenger.allowances"
 _POLICY = "caller"
 
 
-async def admitted(app: Application, scope: Scope, authenticate: Callable[[], Awaitable[Caller]]) -> Caller:
+async def admitted(app: App, scope: Scope, authenticate: Callable[[], Awaitable[Caller]]) -> Caller:
     """Who calls. Raises NotAuthenticated, and RateLimited for a caller who comes too often."""
     caller, refusal = await counted(app, scope, authenticate)
     if refusal is not None:
@@ -29,7 +28,7 @@ async def admitted(app: Application, scope: Scope, authenticate: Callable[[], Aw
     return caller
 
 
-async def counted(app: Application, scope: Scope, authenticate: Callable[[], Awaitable[Caller]]) -> tuple[Caller, RateLimited | None]:
+async def counted(app: App, scope: Scope, authenticate: Callable[[], Awaitable[Caller]]) -> tuple[Caller, RateLimited | None]:
     """Who calls, and the refusal if this is once too often. Who shows no valid token is counted by address: made-up tokens are no new callers."""
     try:
         caller = await authenticate()
@@ -41,8 +40,9 @@ async def counted(app: Application, scope: Scope, authenticate: Callable[[], Awa
     return caller, await _count(app, scope, _key(caller, scope))
 
 
-async def _count(app: Application, scope: Scope, key: bytes) -> RateLimited | None:
-    if scope["path"] in NEVER_LIMITED:
+async def _count(app: App, scope: Scope, key: bytes) -> RateLimited | None:
+    if is_open(scope):
+        # Whoever watches the instance must not be mistaken for somebody who overloads it.
         return None
     allowance = await app.limiter.take(key)
     if allowance is None:

@@ -20,7 +20,9 @@ def parser() -> argparse.ArgumentParser:
         epilog="'mcp-messenger COMMAND --help' tells what a command takes. ps, logs and qr ask a running server, with MCP_MESSENGER_ADMIN_TOKEN.",
     )
     top.add_argument("--version", action="version", version=__version__)
-    top.add_argument("--mode", choices=MODES, help="mcp (stdio, the default), instance-manager (as serve), or one messenger alone")
+    top.add_argument(
+        "--mode", choices=MODES, help="mcp (stdio, the default), instance-manager (as serve), or one instance's server, such as telegram-api"
+    )
     commands = top.add_subparsers(dest="command", title="commands", metavar="COMMAND")
     commands.add_parser("serve", parents=[settings], help="serve MCP and REST over HTTP")
     commands.add_parser("demo", parents=[settings], help="try it in this terminal")
@@ -38,10 +40,10 @@ def _settings() -> argparse.ArgumentParser:
     settings = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     settings.add_argument("--host")
     settings.add_argument("--port", type=_port)
-    settings.add_argument("--api-port", type=_port, help="port of a messenger alone")
+    settings.add_argument("--api-port", type=_port, help="port of one instance's server")
     settings.add_argument("--telegram-bot-token", help="for telegram-api; better set TELEGRAM_BOT_TOKEN, which other users cannot see")
     settings.add_argument("--telegram-base-url", help="for telegram-api with a Bot API server of one's own; or set TELEGRAM_BASE_URL")
-    settings.add_argument("--credentials-file", type=Path, help="for a messenger alone: its settings as JSON; or set MCP_MESSENGER_CREDENTIALS")
+    settings.add_argument("--credentials-file", type=Path, help="for one instance's server: its settings as JSON; or set MCP_MESSENGER_CREDENTIALS")
     settings.add_argument("--data-dir", type=Path)
     settings.add_argument("--toolsets", help="default, all, or names separated by commas")
     settings.add_argument("--read-only", action="store_true", help="only tools that change nothing; always wins")

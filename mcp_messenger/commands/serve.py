@@ -1,4 +1,4 @@
-"""The HTTP server, until it is told to stop."""
+"""The HTTP server, until a signal stops it."""
 
 import logging
 from dataclasses import replace
@@ -38,7 +38,8 @@ async def serve(config: Config) -> None:
     if config.containers.enabled is None:
         config = replace(config, containers=replace(config.containers, enabled=True))
     listener, config = bind(config)
-    async with running(config, shares=config.instance_id is None) as app:
+    async with running(config, shares=True) as app:
+        asgi = HttpApi(app)
         print(  # noqa: T201 - a person reads it; this mode has no protocol on stdout
             WELCOME.format(
                 url=config.own_url,
@@ -48,12 +49,11 @@ async def serve(config: Config) -> None:
             ),
             flush=True,
         )
-        asgi = HttpApi(app)
-        await run_server(asgi, listener, ends=asgi.end_streams)
+        await run_server(asgi, listener, ends=asgi.end_streams, beside=app.addresses.run)
 
 
 async def print_token(config: Config, user: str) -> None:
-    """Make a token for a user and print it; it is not kept in the clear."""
+    """Make a token for a user and print it; it is not stored in the clear. Raises InvalidInput without a user."""
     if not user:
         raise InvalidInput("Whose token?", hint="mcp-messenger token USER")
     async with stored(config) as app:

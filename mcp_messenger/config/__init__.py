@@ -19,6 +19,9 @@ from mcp_messenger.errors import InvalidInput
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PREFIX = "MCP_MESSENGER_"
 RATE_LIMIT = Rate(6000, 60)
+PORTS = range(4000, 6000)
+LEAST_PORT = 1024
+"""Those below need rights that a server does not have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +50,10 @@ class Config:
     environment: str = "development"
     trust_gateway: bool = False
     """In a container: who comes through a published port is the administrator, as on 127.0.0.1. Neighbours on its networks are not."""
+    ports: range | None = PORTS
+    """On which a server listens for instances' own addresses, one each; None: on none."""
     containers: ContainerConfig = field(default_factory=ContainerConfig)
     timing: Timing = field(default_factory=Timing)
-    instance_id: str | None = field(default=None)
-    """Set in the one-provider modes: the instance that is served."""
 
     @property
     def is_loopback(self) -> bool:
@@ -60,6 +63,11 @@ class Config:
     def own_url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url or f"http://{host}:{self.port}"
+
+    def address(self, port: int) -> str:
+        """Return how this computer reaches what this server listens for on a port."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - to compare with
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     @property
     def own_hosts(self) -> tuple[str, ...]:
@@ -107,6 +115,7 @@ SETTINGS = (
     ),
     Setting(PREFIX + "HOST", "address to listen on (127.0.0.1)"),
     Setting(PREFIX + "PORT", "port to listen on (3000)"),
+    Setting(PREFIX + "PORTS", "ports to listen on for instances' own addresses, one each (4000-5999); 0: none"),
     Setting(PREFIX + "PUBLIC_URL", "where platforms reach this server for webhooks, such as https://bot.example"),
     Setting(PREFIX + "ALLOWED_HOSTS", "further Host names to answer to, separated by commas"),
     Setting(PREFIX + "ALLOW_NETWORKS", "private networks that URLs given by users may lead to, such as 10.1.0.0/16"),
@@ -130,7 +139,6 @@ SETTINGS = (
     Setting(PREFIX + "DOCKER_TARGET", "stage of the Dockerfile that is built (runtime)"),
     Setting(PREFIX + "DOCKER_BUILD_ARGS", "build arguments, NAME=value separated by commas, such as PYTHON_IMAGE=…"),
     Setting(PREFIX + "DOCKER_NETWORK", "network on which instances are reached by name, for a server that is in a container itself"),
-    Setting(PREFIX + "PORTS", "ports of instance containers, on 127.0.0.1 (4000-5999; with DOCKER_NETWORK: none)"),
     Setting(PREFIX + "CONTAINER_MEMORY", "memory limit of an instance container (1g)"),
     Setting(PREFIX + "CONTAINER_CPUS", "processor limit of an instance container (1)"),
     Setting(PREFIX + "CONTAINER_PIDS", "process limit of an instance container (512)"),
@@ -173,6 +181,7 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         log_json=_flag("LOG_JSON", get("LOG_JSON")),
         environment=get("ENVIRONMENT", "development"),
         trust_gateway=_flag("TRUST_GATEWAY", get("TRUST_GATEWAY")),
+        ports=_ports(get("PORTS")),
         containers=containers.from_environment(get, environ.get(containers.ENGINE, "").strip() or None, environ),
     )
 
@@ -213,6 +222,18 @@ def _port(value: str) -> int:
     if not value.isdecimal() or not 0 <= int(value) <= 65535:
         raise InvalidInput(f"{PREFIX}PORT is {value!r}, which is no port.", hint="Give a number from 0 to 65535.")
     return int(value)
+
+
+def _ports(value: str) -> range | None:
+    if not value:
+        return PORTS
+    if value == "0":
+        return None
+    found = re.fullmatch(r"(\d{1,5})-(\d{1,5})", value)
+    ports = range(int(found[1]), int(found[2]) + 1) if found else range(0)
+    if not ports or ports[0] < LEAST_PORT or ports[-1] > 65535:
+        raise InvalidInput(f"{PREFIX}PORTS is {value!r}.", hint="Give a range above 1023 such as 4000-5999, or 0 for none.")
+    return ports
 
 
 def _quiet(value: str) -> Quiet | None:

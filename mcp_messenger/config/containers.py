@@ -56,7 +56,7 @@ def from_environment(get: Callable[[str], str], engine: str | None, environ: Map
         target=get("DOCKER_TARGET") or ContainerConfig.target,
         build_args=_pairs(get("DOCKER_BUILD_ARGS")),
         network=network,
-        ports=_ports(get("PORTS"), needed=network is None),
+        ports=ContainerConfig.ports if network is None else None,
         memory=_memory(get("CONTAINER_MEMORY") or "1g"),
         cpus=_positive("CONTAINER_CPUS", get("CONTAINER_CPUS") or "1"),
         pids=int(_positive("CONTAINER_PIDS", get("CONTAINER_PIDS") or "512")),
@@ -89,16 +89,6 @@ def _pairs(value: str) -> dict[str, str]:
     if any(not sign for _, sign, _ in pairs):
         raise _wrong("DOCKER_BUILD_ARGS", value, "Give NAME=value, separated by commas.")
     return {name.strip(): rest.strip() for name, _, rest in pairs}
-
-
-def _ports(value: str, *, needed: bool) -> range | None:
-    if not value:
-        return ContainerConfig.ports if needed else None
-    found = re.fullmatch(r"(\d{1,5})-(\d{1,5})", value)
-    ports = range(int(found[1]), int(found[2]) + 1) if found else range(0)
-    if not ports or not 1 <= ports[0] <= ports[-1] <= 65535:
-        raise _wrong("PORTS", value, "Give a range such as 4000-5999.")
-    return ports
 
 
 def _memory(value: str) -> int:

@@ -57,6 +57,10 @@ def _is_movable(owned: OwnedInstance) -> bool:
     return works and owned.row.runtime == SHARED == owned.provider.default_runtime
 
 
+def _nothing() -> None:
+    pass
+
+
 class Supervisor:
     """Takes leases, starts and stops providers, and writes down their states."""
 
@@ -72,7 +76,6 @@ class Supervisor:
         context: Callable[[UUID], ProviderContext],
         runtimes: Mapping[str, Runtime],
         workers: Workers,
-        only: UUID | None = None,
         shares: bool = False,
         stop_within: float,
     ) -> None:
@@ -87,7 +90,6 @@ class Supervisor:
         self.owner = owner
         self._surroundings = context
         self._runtimes = runtimes
-        self._only = only
         self._shares = shares
         self._stop_within = stop_within
         self._leases: dict[UUID, int] = {}
@@ -99,6 +101,8 @@ class Supervisor:
         self._is_eager = True
         self._renewed = 0.0
         self._closing = False
+        self.looked: Callable[[], None] = _nothing
+        """Called after each look, when what is owned here may have changed."""
 
     def get(self, instance_id: UUID) -> OwnedInstance | None:
         return self._owned.get(instance_id)
@@ -140,14 +144,15 @@ class Supervisor:
         for instance_id, epoch in (await self._take()).items():
             self._leases[instance_id] = epoch
             running.start_soon(self._live, instance_id, epoch)
-        for instance_id in await leases.orphaned_instances(self._database, only=self._only):
+        for instance_id in await leases.orphaned_instances(self._database):
             await self._states.write(instance_id, None, StateChanged(state=InstanceState.STOPPED))
         await self._tell_who_waits()
+        self.looked()
 
     async def _take(self) -> dict[UUID, int]:
         able = [name for name, runtime in self._runtimes.items() if runtime.away is None]
         if not self._shares:
-            return await leases.acquire(self._database, self.owner, able, only=self._only, but=self._broken)
+            return await leases.acquire(self._database, self.owner, able, but=self._broken)
         # Which engine a container is on, the others may not reach: those are not shared out.
         apart = [name for name in able if name != SHARED]
         taken = await leases.acquire(self._database, self.owner, apart, but=self._broken) if apart else {}

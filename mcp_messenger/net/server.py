@@ -1,13 +1,17 @@
-"""Listens on a TCP port and serves an ASGI application until it is stopped."""
+"""Listens on TCP ports and serves an ASGI application until it is stopped."""
 
+import asyncio
+import errno
 import gc
 import signal
 import socket
 import sys
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from typing import Any
 
+import anyio
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -18,25 +22,55 @@ from providers.part_server import PartServer
 
 DRAIN_SECONDS = 5
 BACKLOG = 2048
+DESCRIPTORS = 65536
+"""Open files that a server asks for: each connection, bot and address is one."""
+
+
+def listening_socket(host: str, port: int) -> socket.socket:
+    """Return a socket that listens there. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # TCP by name, or asyncio leaves Nagle's algorithm on, and an answer in two writes takes 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if sys.platform != "win32":
+            # There it would let another program take the port over.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def bind(config: Config) -> tuple[socket.socket, Config]:
-    """A listening socket, before anything costly is started, and the settings with the port it really has. Raises Conflict."""
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    # TCP by name, or asyncio leaves Nagle's algorithm on, and an answer in two writes takes 40 ms.
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    if sys.platform != "win32":
-        # There it would let another program take the port over.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """Return a listening socket, before anything costly is started, and the settings with the port it really has. Raises Conflict."""
     try:
-        listener.bind((config.host, config.port))
-        listener.listen(BACKLOG)
+        listener = listening_socket(config.host, config.port)
     except OSError as error:
-        listener.close()
         raise Conflict(
             f"Port {config.port} of {config.host} cannot be used: {error.strerror}.", hint="Stop what uses it, or give another with --port."
         ) from error
     return listener, replace(config, port=listener.getsockname()[1])
+
+
+def descriptors() -> int:
+    """Raise this process's limit of open files as far as it may by itself, and return it."""
+    try:
+        import resource
+    except ImportError:  # Windows, which counts sockets apart
+        return DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(DESCRIPTORS, hard)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return DESCRIPTORS
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+Listen = Callable[[int, Mapping[str, Any]], Awaitable[Callable[[], None]]]
+"""Serves the same application on one more port, with values for the state of each of its requests; returns how to stop. Raises OSError."""
 
 
 def _nothing() -> None:
@@ -44,9 +78,42 @@ def _nothing() -> None:
 
 
 class _Server(PartServer):
-    def __init__(self, config: uvicorn.Config, ends: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ends: Callable[[], None], host: str) -> None:
         super().__init__(config)
         self._ends = ends
+        self._host = host
+        self._up = anyio.Event()
+        self._most = descriptors() // 2
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._up.set()
+
+    async def listen(self, port: int, state: Mapping[str, Any]) -> Callable[[], None]:
+        """Serve on one more port, from when the server is up until the returned function is called. Connections outlive that call.
+
+        Raises OSError where the port cannot be had, and where half of the files that this process may open are listening sockets.
+        """
+        await self._up.wait()
+        if len(self.servers) >= self._most:
+            raise OSError(errno.EMFILE, f"This process may open {2 * self._most} files; raise the limit (ulimit -n)")
+        app_state = {**self.lifespan.state, **state}
+
+        def protocol() -> asyncio.Protocol:
+            return PromptHeads(config=self.config, server_state=self.server_state, app_state=app_state)
+
+        listener = listening_socket(self._host, port)
+        listening = await asyncio.get_running_loop().create_server(protocol, sock=listener, backlog=BACKLOG)
+        self.servers.append(listening)
+        if self.should_exit:
+            # It may have closed the others already.
+            listening.close()
+
+        def close() -> None:
+            self.servers.remove(listening)
+            listening.close()
+
+        return close
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._ends()
@@ -54,22 +121,32 @@ class _Server(PartServer):
 
 
 async def run_server(
-    asgi: ASGIApp, listener: socket.socket, *, begins: Callable[[uvicorn.Server], None] | None = None, ends: Callable[[], None] = _nothing
+    asgi: ASGIApp,
+    listener: socket.socket,
+    *,
+    begins: Callable[[uvicorn.Server], None] | None = None,
+    ends: Callable[[], None] = _nothing,
+    beside: Callable[[Listen], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
-    """Serve until SIGINT or SIGTERM; what is under way gets a few seconds to end.
+    """Serve until SIGINT or SIGTERM; what is in flight gets a few seconds to end.
 
-    `begins` is told who serves; `ends` is called first of all when it stops, for answers that would go on for ever.
+    `begins` is given the server; `ends` is called first of all when it stops, for answers that would go on for ever. `beside` runs as long
+    as it serves, and may have it listen on more sockets.
     """
     # The routes and their models stay too: the collector need not walk them again and again while it serves.
     gc.freeze()
     config = uvicorn.Config(
         asgi, http=PromptHeads, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS, server_header=False, ws="none"
     )
-    server = _Server(config, ends)
+    server = _Server(config, ends, listener.getsockname()[0])
     if begins is not None:
         begins(server)
-    with _stopped_by_signals(server):
-        await server.serve(sockets=[listener])
+    async with anyio.create_task_group() as tasks:
+        if beside is not None:
+            tasks.start_soon(beside, server.listen)
+        with _stopped_by_signals(server):
+            await server.serve(sockets=[listener])
+        tasks.cancel_scope.cancel()
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound
 from mcp_messenger.delivery.outbox import Outbox
 from mcp_messenger.delivery.webhooks import Webhooks
+from mcp_messenger.instances.addresses import Addresses
 from mcp_messenger.instances.calls import Calls
 from mcp_messenger.instances.memory import Memory
 from mcp_messenger.instances.runtimes.containers import Listed
@@ -35,6 +36,7 @@ class App:
     webhooks: Webhooks
     agents: Agents
     supervisor: Supervisor
+    addresses: Addresses
     calls: Calls
     memory: Memory
     logbook: Logbook

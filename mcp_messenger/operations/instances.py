@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import anyio.to_thread
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from db import batches, deliveries, instances, secrets
+from db import addresses, batches, deliveries, instances, secrets
 from db.instances import InstanceRow
 from mcp_messenger.config.quiet_hours import parse_quiet
 from mcp_messenger.delivery.webhook_config import WebhookConfig
@@ -97,7 +97,12 @@ class CreateInstance(Input):
 
 
 class InstanceAnswer(Output):
+    """`address` is the instance's own: its API is under /api/v1 there, without its id."""
+
+    hidden = frozenset({"address"})
+
     instance_id: str
+    address: str | None = None
     status: str
     instance: InstanceView
     capabilities: list[str] = []
@@ -107,13 +112,13 @@ class InstanceAnswer(Output):
 class UpdatedInstance(InstanceAnswer):
     """`webhook_secret` is there when it was made by this call, and never again."""
 
-    hidden = frozenset({"webhook_secret"})
+    hidden = InstanceAnswer.hidden | {"webhook_secret"}
 
     webhook_secret: str | None = Field(default=None, repr=False)
 
 
 class CreatedInstance(UpdatedInstance):
-    hidden = frozenset({"api_key", "webhook_secret"})
+    hidden = UpdatedInstance.hidden | {"api_key"}
 
     api_key: str | None = Field(default=None, repr=False)
 
@@ -186,11 +191,13 @@ def sealed_key(vault: Vault, instance_id: UUID, api_key: str) -> secrets.NewKey:
 
 async def _answer(app: App, row: InstanceRow) -> InstanceAnswer:
     app.memory.load(row)
+    own = (await addresses.of_instances(app.database, [row.id])).get(row.id)
     cls = await classes.load(row.provider) if row.provider in REGISTRY else None
     return InstanceAnswer(
         instance_id=str(row.id),
         status=row.status,
-        instance=instance_view(row, app.container(row.id)),
+        instance=instance_view(row, app.container(row.id), own),
+        address=None if own is None or own.tcp_port is None else app.config.address(own.tcp_port),
         capabilities=sorted(cls.capabilities) if cls else [],
         limits=cls.limits if cls else None,
     )
@@ -230,8 +237,9 @@ async def list_instances(app: App, caller: Caller, args: ListInstances) -> Insta
     )
     page = rows[: args.limit]
     more = len(rows) > args.limit
+    known = await addresses.of_instances(app.database, [row.id for row in page])
     return InstanceList(
-        instances=[instance_view(row, app.container(row.id)) for row in page],
+        instances=[instance_view(row, app.container(row.id), known.get(row.id)) for row in page],
         next_cursor=cursors.encode(page[-1].created_at, page[-1].id) if more else None,
     )
 

@@ -3,17 +3,18 @@
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Any, ClassVar, Protocol, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
 
 import anyio
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from mcp_messenger.config import Config
 from mcp_messenger.errors import TookTooLong
 from mcp_messenger.observability.tracing import span
 from mcp_messenger.operations.plain import fault
 from mcp_messenger.security.caller import Caller
-from mcp_messenger.security.rate_limiter import RateLimiter
+
+if TYPE_CHECKING:
+    from mcp_messenger.operations.application import App
 
 """Seconds; what an operation waits for (the store, another process, a messenger) has a shorter limit with better words."""
 
@@ -108,30 +109,16 @@ class Nothing(Output):
     """Done."""
 
 
-class Application(Protocol):
-    """What the faces themselves need of what they serve."""
-
-    @property
-    def config(self) -> Config: ...
-
-    @property
-    def limiter(self) -> RateLimiter: ...
-
-
 @dataclass(frozen=True)
 class Operation:
-    """One thing that can be done, for every face.
-
-    `path` is under /api/v1; names in braces are fields of `input`. What is under INSTANCE_PATH is also on an instance's own API.
-    `run` takes the application that serves it first: App, or the Program of one messenger alone, which carries it out in its own way.
-    """
+    """One thing that can be done, over MCP and REST. `path` is under /api/v1; names in braces are fields of `input`."""
 
     name: str
     method: str
     path: str
     input: type[Input]
     output: type[Output]
-    run: Callable[[Any, Caller, Any], Awaitable[Output]]
+    run: Callable[["App", Caller, Any], Awaitable[Output]]
     summary: str
     toolset: Toolset
     effect: Effect = Effect.READ
@@ -142,7 +129,7 @@ class Operation:
     patient: bool = False
     """It may take long and keeps its own time limit: clients receive progress meanwhile."""
 
-    async def carry_out(self, app: Application, caller: Caller, args: Any) -> Output:
+    async def carry_out(self, app: "App", caller: Caller, args: Any) -> Output:
         """Run the operation, for at most WITHIN seconds unless it is patient. Raises TookTooLong."""
         with span(self.name, instance_id=getattr(args, "instance_id", None), caller=caller):
             if self.patient:
@@ -154,6 +141,3 @@ class Operation:
     @property
     def of_instance(self) -> bool:
         return issubclass(self.input, OfInstance)
-
-
-INSTANCE_PATH = "/instances/{instance_id}"

@@ -7,7 +7,8 @@ from uuid import UUID
 
 import anyio.to_thread
 
-from db import instances
+from db import addresses, instances
+from db.addresses import AddressRow
 from mcp_messenger.instances.runtimes.containers import Listed
 from mcp_messenger.instances.runtimes.docker import DockerRuntime
 from mcp_messenger.instances.runtimes.statistics import Usage
@@ -56,7 +57,7 @@ class Resources(Performance):
 
 
 class Ports(Output):
-    """Ports given to instance containers; first and last of the range. None are, where instances are reached by name or in this process."""
+    """Ports of instances' own addresses; first and last of the range, which is empty where instances have none."""
 
     used_ports: list[int]
     range: list[int]
@@ -89,11 +90,12 @@ async def _containers(app: App, docker: DockerRuntime, caller: Caller) -> list[C
     """The caller's own."""
     usage: Mapping[UUID, Usage] = await docker.statistics.usage() if docker.away is None else {}
     rows = await instances.listing(app.database, user_id=caller.user_id, id=caller.instance_id, limit=INSTANCES_MAX)
-    return [_figures(one, usage.get(row.id)) for row in rows if (one := docker.containers.get(row.id)) is not None]
+    own = await addresses.of_instances(app.database, [row.id for row in rows])
+    return [_figures(one, own.get(row.id), usage.get(row.id)) for row in rows if (one := docker.containers.get(row.id)) is not None]
 
 
-def _figures(one: Listed, usage: Usage | None) -> ContainerFigures:
-    plain = ContainerFigures(instance_id=str(one.instance_id), state=one.state, port=one.port)
+def _figures(one: Listed, address: AddressRow | None, usage: Usage | None) -> ContainerFigures:
+    plain = ContainerFigures(instance_id=str(one.instance_id), state=one.state, port=address and address.tcp_port)
     if usage is None:
         return plain
     figures = {"cpu": usage.cpu, "memory_mb": usage.memory, "memory_limit_mb": usage.memory_limit, "processes": usage.processes}
@@ -124,18 +126,16 @@ def _disk(app: App) -> dict[str, float]:
 
 
 async def get_ports(app: App, caller: Caller, args: Input) -> Ports:
-    if app.docker is None or app.docker.ports is None:
+    ports = app.addresses.ports
+    if ports is None:
         return Ports(used_ports=[], range=[], free=0)
-    ports = app.docker.ports.range
-    used = sorted(one.port for one in app.docker.containers.values() if one.port is not None)
+    used = await addresses.used_ports(app.database)
     return Ports(used_ports=used, range=[ports[0], ports[-1]], free=len(ports) - len(set(used) & set(ports)))
 
 
 async def clear_port_cache(app: App, caller: Caller, args: Input) -> Nothing:
     caller.require_admin()
-    if app.docker is not None and app.docker.ports is not None:
-        app.docker.ports.clear()
-        app.docker.look_again()
+    app.addresses.clear()
     return Nothing()
 
 

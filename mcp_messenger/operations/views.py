@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
+from db.addresses import AddressRow
 from db.chats import ChatRow, ContactRow
 from db.instances import InstanceRow
 from db.messages import MessageRow
@@ -28,7 +29,9 @@ class InstanceView(Output):
     container: str | None = None
     """The engine's word for how its container is."""
     port: int | None = None
-    """Of the container, on 127.0.0.1."""
+    """Of the instance's own address, on which a server that is running listens."""
+    address_trouble: str | None = None
+    """Why no server can listen for it."""
     needs: str = "nothing"
     account: dict[str, Any] | None = None
     settings: dict[str, Any] = {}
@@ -42,7 +45,7 @@ class InstanceView(Output):
     updated_at: datetime
 
 
-def instance_view(row: InstanceRow, container: Listed | None = None) -> InstanceView:
+def instance_view(row: InstanceRow, container: Listed | None, address: AddressRow | None) -> InstanceView:
     return InstanceView(
         id=str(row.id),
         provider=row.provider,
@@ -52,7 +55,8 @@ def instance_view(row: InstanceRow, container: Listed | None = None) -> Instance
         type_instance=row.type_instance,
         runtime=row.runtime,
         container=container and container.state,
-        port=container and container.port,
+        port=address and address.tcp_port,
+        address_trouble=address and address.trouble,
         needs=row.needs,
         account=row.account,
         settings=row.settings,

@@ -114,7 +114,7 @@ async def test_this_version_works_beside_a_column_of_a_later_one(newer_url: str,
     assert await instances.listing(database, limit=10) == [row]
     assert await instances.set_desired(database, row.id, "running") is not None
     assert await instances.update(database, row.id, api_webhook_schema={"enabled": True}) is not None
-    epoch = (await leases.acquire(database, owner, ["process"], only=row.id))[row.id]
+    epoch = (await leases.acquire(database, owner, ["process"]))[row.id]
     assert row.id in await leases.desired_states(database, [row.id])
 
     appended = await inbound.append_messages(database, [incoming(row.id)])

@@ -15,7 +15,6 @@ import pytest
 
 from mcp_messenger.version import __version__
 from tests.program import PATIENCE, ROOT, environment, program
-from tests.waiting import until_blocking
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such signals")
 SCRIPT = Path(sys.executable).with_name("mcp-messenger.exe" if sys.platform == "win32" else "mcp-messenger")
@@ -185,22 +184,3 @@ def test_the_console_script_does_not_look_into_the_folder(hostile: Path, tmp_pat
     command = [sys.executable, str(script), "--version"]
     done = subprocess.run(command, cwd=hostile, env={**env, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, __version__)
-
-
-def test_a_messenger_alone_is_opened_by_its_key(env: dict[str, str]) -> None:
-    """Without a database of others, and without a bot's token: the key is in a file that only its user may read."""
-    with program(["--mode", "sandbox-api", "--api-port", "0"], env) as running, httpx.Client(base_url=running.url, trust_env=False) as client:
-        named = re.search(r"Its API key is in (.+)\. Press", running.said)
-        assert named is not None
-        key_file = Path(named[1])
-        assert sys.platform == "win32" or key_file.stat().st_mode & 0o077 == 0
-        key = key_file.read_text().strip()
-        assert key not in running.said + running.log.read_text()
-        assert client.get("/api/v1/status").status_code == 401
-        client.headers["Authorization"] = f"Bearer {key}"
-        until_blocking(lambda: client.get("/api/v1/status").json()["state"] == "qr_ready")
-        assert client.get("/api/v1/qr.png").headers["content-type"] == "image/png"
-        assert client.get("/api/v1/logs").headers["content-type"].startswith("text/plain")
-        assert client.get("/api/v1/current-api-key").status_code == 403
-        assert client.get("/api/v1/instances").status_code == 404
-        assert client.get("/docs").status_code == 200

@@ -90,6 +90,8 @@ def compose(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Generator[
         "MCP_MESSENGER_DOCKER_IMAGE": IMAGE,
         "MCP_MESSENGER_DOCKER_NETWORK": f"{PROJECT}-instances",
         "MANAGER_PORT": str(port),
+        # One port for an instance's own address: the default range may be in use on this machine.
+        "MCP_MESSENGER_PORTS": f"{(own := free_port())}-{own}",
         **base_arguments(engine),
         **_postgres(engine),
     }

@@ -11,10 +11,10 @@ import pytest
 
 from db import instances
 from mcp_messenger.config.containers import ContainerConfig
-from mcp_messenger.operations import diagnostics, resources
+from mcp_messenger.operations import diagnostics
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, DeleteInstance, create_instance, delete_instance, start_instance, stop_instance
-from mcp_messenger.operations.operation import Input, OfInstance
+from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.security.caller import ADMIN, parse_instance_id
 from tests.docker_engine import CODE, EngineProxy, Site, contained, exec_in, site
 from tests.running import ready_sandbox, running_app, until_status
@@ -118,12 +118,13 @@ async def test_ports_that_run_out_and_become_free(database_url: str, tmp_path: P
     with taken:
         async with site(database_url, tmp_path, engine, image=image, ports=range(port, port + 2)) as here:
             first = await contained(here)
-            ports = await resources.get_ports(here.app, ADMIN, Input())
-            assert (ports.used_ports, ports.range, ports.free) == ([port + 1], [port, port + 1], 1)
+            assert [one.port for one in here.docker.containers.values()] == [port + 1]
             second = await begun(here.app)
             assert await until_reason(here.app, second, f"No port from {port} to {port + 1} is free.") == "error"
             await delete_instance(here.app, ADMIN, DeleteInstance(instance_id=first))
-            await resources.clear_port_cache(here.app, ADMIN, Input())
+            assert here.docker.ports is not None
+            here.docker.ports.clear()
+            here.docker.look_again()
             await until_status(here.app, second, "ready")
 
 

@@ -32,7 +32,7 @@ from mcp_messenger.relay import protocol
 from mcp_messenger.security.caller import ADMIN
 from tests.docker_engine import CODE, contained, exec_in, site
 from tests.mcp_messenger.relay.messengers import SETTINGS
-from tests.running import running_app, serving, until_status
+from tests.running import listened_for, running_app, serving, serving_addresses, until_status
 from tests.waiting import until, until_answer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
@@ -51,7 +51,19 @@ async def test_an_instance_in_a_container_sends_and_gets_answers(database_url: s
         assert "hello in there" in replies.replies[0].text
         view = (await get_instance(here.app, ADMIN, OfInstance(instance_id=instance_id))).instance
         assert (view.runtime, view.container) == ("docker", "running")
-        assert view.port in range(4000, 6000)
+
+
+async def test_an_instance_in_a_container_has_its_address_at_the_server(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:
+    async with site(database_url, tmp_path, engine, image=image) as here, serving_addresses(here.app):
+        instance_id = await contained(here)
+        key = (await get_current_api_key(here.app, ADMIN, OfInstance(instance_id=instance_id))).api_key
+        address = await listened_for(here.app, instance_id)
+        assert (await get_instance(here.app, ADMIN, OfInstance(instance_id=instance_id))).address == address
+        async with httpx.AsyncClient(base_url=address, headers={"Authorization": f"Bearer {key}"}, trust_env=False, timeout=30) as client:
+            assert (await client.get("/health")).json()["running_here"] is True
+            sent = (await client.post("/api/v1/send", json={"to": "ann", "message": "over its address"})).json()
+            assert sent["status"] in {"sent", "delivered", "read"}
+            assert "over its address" in (await client.get("/api/v1/messages/ann")).text
 
 
 async def test_a_container_is_shut_in_and_holds_no_secret(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:
@@ -184,8 +196,6 @@ async def test_resources_are_those_of_the_engine(database_url: str, tmp_path: Pa
         assert one.memory_mb is not None
         assert 5 < one.memory_mb < 512
         assert one.processes
-        ports = await resources.get_ports(here.app, ADMIN, Input())
-        assert (ports.used_ports, ports.range, ports.free) == ([one.port], [4000, 5999], 1999)
 
 
 async def test_where_there_is_no_docker_runtime_it_is_refused(database_url: str, tmp_path: Path) -> None:

@@ -300,7 +300,7 @@ def test_monitoring(guide: Guide) -> None:
     for answer in (resources, performance):
         assert 0 <= answer.json["cpu_usage"] <= 100
         assert 0 < answer.json["memory_usage"] <= 100
-    assert ports.json["used_ports"] == []
+    assert guide.curl("curl http://localhost:3000/api/v1/instances/{INSTANCE_ID}").json["instance"]["port"] in ports.json["used_ports"]
     assert memory.json["stats"]["total_instances"] >= 1
 
 

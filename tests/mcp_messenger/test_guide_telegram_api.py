@@ -6,15 +6,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
+import httpx
 import pytest
 
 from tests.curl import Guide, commands, needs_curl
-from tests.program import Program, TelegramProcess, environment, program, telegram_process
+from tests.program import TelegramProcess, environment, program, telegram_process
 from tests.waiting import until_blocking
 
 pytestmark = needs_curl
 
 TOKEN = "123456789:TELEGRAM_BOT_TOKEN_EXAMPLE"
+ADMIN_TOKEN = "fake-admin-token-of-a-test"
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes.fromhex(
     "0000000d4948445200000001000000010806000000" + "1f15c4890000000d49444154789c6360606060000000050001a5f645400000000049454e44ae426082"
 )
@@ -172,18 +174,34 @@ def picture() -> Generator[str]:
         server.shutdown()
 
 
-@pytest.fixture(scope="module")
-def api(telegram: TelegramProcess, tmp_path_factory: pytest.TempPathFactory) -> Generator[Program]:
-    more = {"MCP_MESSENGER_ALLOW_NETWORKS": "127.0.0.0/8", "TELEGRAM_BASE_URL": telegram.url}
+@pytest.fixture(scope="module", params=["one instance's server", "a manager"])
+def port(request: pytest.FixtureRequest, telegram: TelegramProcess, tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+    """The port of the bot's own address: of `--mode telegram-api`, and of an instance that a manager has."""
+    more = {"MCP_MESSENGER_ALLOW_NETWORKS": "127.0.0.0/8", "TELEGRAM_BASE_URL": telegram.url, "MCP_MESSENGER_ADMIN_TOKEN": ADMIN_TOKEN}
     env = environment(tmp_path_factory.mktemp("telegram"), **more)
+    if request.param == "a manager":
+        with program(["serve", "--port", "0"], env) as running:
+            yield port_of_new_instance(running.url, telegram)
+        return
     with program(["--mode", "telegram-api", "--api-port", "0", "--telegram-bot-token", TOKEN], env) as running:
-        yield running
+        yield running.url.rpartition(":")[2]
+
+
+def port_of_new_instance(url: str, telegram: TelegramProcess) -> str:
+    with httpx.Client(base_url=f"{url}/api/v1", headers={"Authorization": f"Bearer {ADMIN_TOKEN}"}, trust_env=False, timeout=30) as manager:
+        create = {"provider": "telegram", "token": TOKEN, "credentials": {"base_url": telegram.url}, "type_instance": ["api"]}
+        made = manager.post("/instances", json=create).json()["instance_id"]
+
+        def port() -> int | None:
+            return manager.get(f"/instances/{made}").json()["instance"]["port"]
+
+        return str(until_blocking(port))
 
 
 @pytest.fixture
-def guide(api: Program, telegram: TelegramProcess, picture: str) -> Guide:
+def guide(port: str, telegram: TelegramProcess, picture: str) -> Guide:
     """The API when it is connected, and a person who has written to the bot."""
-    chat, port = telegram.person(TOKEN), api.url.rpartition(":")[2]
+    chat = telegram.person(TOKEN)
     variables = {"TELEGRAM_API_PORT": port, "TELEGRAM_BOT_TOKEN": TOKEN, "TELEGRAM_CHAT_ID": chat}
     bot = Guide({}, variables)
     until_blocking(lambda: bot.curl(HEALTH).json["connected"])
@@ -243,9 +261,8 @@ def test_webhook(guide: Guide) -> None:
     before, changed = guide.each(WEBHOOK)
     assert before.status == 200
     assert changed.status == 200
-    # A messenger alone posts nothing, so it has nothing to sign with.
-    assert changed.json["secret"] is None
-    assert changed.json == guide.each(WEBHOOK)[0].json
+    assert changed.json["secret"], "it is told once"
+    assert guide.each(WEBHOOK)[0].json == changed.json | {"secret": None}
     assert (changed.json["enabled"], changed.json["url"]) == (True, "https://your-webhook-url.com/telegram")
     assert changed.json["events"] == ["message", "callback_query"]
     off = """curl -X PUT http://localhost:$TELEGRAM_API_PORT/api/v1/webhook -H "Authorization: Bearer $TELEGRAM_BOT_TOKEN" \
@@ -282,8 +299,7 @@ def test_the_next_start_finds_its_account_among_others(telegram: TelegramProcess
     first, second, again = seen
     assert first == again != second
     kept = [path.name for path in (tmp_path / "data").rglob("*")]
-    assert "spool.sqlite3" in kept
-    assert "postgres" not in kept
+    assert kept.count("postgres") == 2
 
 
 def texts(bot: Guide) -> list[str]:

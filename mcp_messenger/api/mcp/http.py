@@ -13,7 +13,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
-from mcp_messenger.api.authentication import authenticate
+from mcp_messenger.api.authentication import authenticate, headers_of, peer_of
 from mcp_messenger.api.mcp.full_server import whole_server
 from mcp_messenger.api.mcp.server import MessengerServer
 from mcp_messenger.api.middleware import MAX_BODY
@@ -22,7 +22,6 @@ from mcp_messenger.api.rate_limits import counted
 from mcp_messenger.errors import NotAvailable
 from mcp_messenger.operations import turns
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.operation import Application
 from mcp_messenger.security.caller import Caller, instance_of
 from providers.errors import MessengerError, RateLimited
 
@@ -33,7 +32,7 @@ Admit = Callable[[Scope], Awaitable[Caller]]
 class Gate:
     """Lets a request through to the MCP transport when its caller may come in. Every call is a request of its own, in both eras."""
 
-    def __init__(self, app: Application, transport: StreamableHTTPASGIApp, admit: Admit) -> None:
+    def __init__(self, app: App, transport: StreamableHTTPASGIApp, admit: Admit) -> None:
         self._app = app
         self._transport = transport
         self._admit = admit
@@ -85,7 +84,7 @@ def _client_of(scope: Scope) -> Hashable:
     return headers.get("mcp-session-id") or (headers.get("authorization"), peer_of(scope))
 
 
-def gate(app: Application, server: MessengerServer, admit: Admit) -> Gate:
+def gate(app: App, server: MessengerServer, admit: Admit) -> Gate:
     # Host and Origin are checked for every route by our own guard.
     server.streamable_http_app(max_request_body_size=MAX_BODY, transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False))
     return Gate(app, StreamableHTTPASGIApp(server.session_manager), admit)
@@ -103,7 +102,7 @@ class McpEndpoints:
         self.end_streams = self._changes.end
 
     async def _admit(self, scope: Scope) -> Caller:
-        return await authenticate(self._app, headers_of(scope), peer_of(scope))
+        return await authenticate(self._app, scope)
 
     async def _admit_to_instance(self, scope: Scope) -> Caller:
         caller = await self._admit(scope)
@@ -148,14 +147,3 @@ async def _for_a_model(receive: Receive, refusal: RateLimited) -> Receive:
 def request_of(context: Any) -> Request:
     """The HTTP request behind a context of either kind that the SDK hands out."""
     return getattr(context, "request_context", context).request
-
-
-def headers_of(scope: Scope) -> dict[str, str]:
-    """Header names in lower case."""
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-
-
-def peer_of(scope: Scope) -> str | None:
-    """The address that the request comes from."""
-    client = scope.get("client")
-    return client[0] if client else None

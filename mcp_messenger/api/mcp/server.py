@@ -6,7 +6,7 @@ so its two public methods `list_tools` and `call_tool` are answered from the tab
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import Any
 
@@ -20,8 +20,9 @@ from mcp_messenger.api.mcp.schema import input_schema, output_schema
 from mcp_messenger.config import Config
 from mcp_messenger.errors import InvalidInput, ReadOnly
 from mcp_messenger.operations import turns
-from mcp_messenger.operations.operation import DEFAULT_TOOLSETS, Application, Effect, Operation, Output, Toolset, Transport
-from mcp_messenger.operations.table import OPERATIONS
+from mcp_messenger.operations.application import App
+from mcp_messenger.operations.operation import DEFAULT_TOOLSETS, Effect, Operation, Output, Toolset, Transport
+from mcp_messenger.operations.table import BY_NAME, OPERATIONS
 from mcp_messenger.operations.validation import validated
 from mcp_messenger.security.caller import Caller
 from mcp_messenger.version import __version__
@@ -38,7 +39,7 @@ FOR_MANY = " Start with list_instances; create_instance with provider sandbox re
 Authenticate = Callable[[Any], Awaitable[Caller]]
 
 
-def selected(config: Config, *, one_instance: bool = False, rows: Sequence[Operation] = OPERATIONS) -> tuple[Operation, ...]:
+def selected(config: Config, *, one_instance: bool = False) -> tuple[Operation, ...]:
     """The rows that are tools here, by toolsets and read-only. Raises InvalidInput for a toolset that does not exist."""
     wanted: set[str] = set()
     for name in config.toolsets:
@@ -52,7 +53,7 @@ def selected(config: Config, *, one_instance: bool = False, rows: Sequence[Opera
             raise InvalidInput(f"There is no toolset {name!r}.", hint=f"Toolsets: default, all, {', '.join(Toolset)}.")
     return tuple(
         row
-        for row in rows
+        for row in OPERATIONS
         if Transport.MCP in row.transports
         and row.toolset in wanted
         and not (config.read_only and row.effect is not Effect.READ)
@@ -65,14 +66,12 @@ class MessengerServer(MCPServer[None]):
 
     def __init__(
         self,
-        app: Application,
+        app: App,
         authenticate: Authenticate,
         *,
         instance_id: Callable[[Any], str] | None = None,
-        rows: Sequence[Operation] = OPERATIONS,
     ) -> None:
         self._app = app
-        self._table = rows
         self._authenticate = authenticate
         self._instance_id = instance_id
         self._turns = turns.Turns()
@@ -86,7 +85,7 @@ class MessengerServer(MCPServer[None]):
 
     @cached_property
     def _rows(self) -> dict[str, Operation]:
-        return {row.name: row for row in selected(self._app.config, one_instance=self._instance_id is not None, rows=self._table)}
+        return {row.name: row for row in selected(self._app.config, one_instance=self._instance_id is not None)}
 
     @cached_property
     def _listed(self) -> list[Tool]:
@@ -134,7 +133,7 @@ class MessengerServer(MCPServer[None]):
         row = self._rows.get(name)
         if row is not None:
             return row
-        if self._app.config.read_only and any(known.name == name for known in self._table):
+        if self._app.config.read_only and name in BY_NAME:
             raise ReadOnly(f"The tool {name} is not available: this server is read-only.")
         raise InvalidInput(f"There is no tool {name[:64]!r}.", hint=f"Tools: {', '.join(self._rows)}.")
 

@@ -183,16 +183,11 @@ SPELLED_OF_MANAGER = (
 
 
 def add_aliases(routes: Routes) -> None:
-    """For what the application has; an instance's own API leaves out what is of no instance."""
+    """Make routes of all other paths and spellings."""
     for alias in (*OF_INSTANCE, *OF_MANAGER):
-        row = routes.row(alias.operation)
-        if row is not None:
-            answer = SHOWN[alias.media](routes, row) if alias.media in SHOWN else None
-            media = (alias.media,) if alias.media else ()
-            routes.add(row, alias.path, name=alias.name, answer=answer, as_picture=alias.media == PICTURE, media=media)
-    for spelling in SPELLINGS:
-        row = routes.row(spelling.operation)
-        if row is not None:
-            routes.add(spelling.row(row))
-    for row in SPELLED_OF_MANAGER:
+        row = BY_NAME[alias.operation]
+        answer = SHOWN[alias.media](routes, row) if alias.media in SHOWN else None
+        media = (alias.media,) if alias.media else ()
+        routes.add(row, alias.path, name=alias.name, answer=answer, as_picture=alias.media == PICTURE, media=media)
+    for row in (*SPELLED_OF_INSTANCE, *SPELLED_OF_MANAGER):
         routes.add(row)

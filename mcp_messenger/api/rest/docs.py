@@ -2,12 +2,13 @@
 
 import base64
 import hashlib
+from collections.abc import Iterator
 from html import escape
 from typing import Any
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, JSONResponse
 from starlette.routing import Route
 
 Json = dict[str, Any]
@@ -24,13 +25,39 @@ details > p { margin: .3rem 0 0 1.2rem }
 """
 STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 POLICY = f"default-src 'none'; style-src 'sha256-{STYLE_HASH}'; base-uri 'none'; form-action 'none'"
+HEADERS = {"content-security-policy": POLICY}
+API = "/api/v1/"
+INSTANCE = "/api/v1/instances/{instance_id}/"
 
 
 def add_docs(api: FastAPI) -> None:
-    async def docs(request: Request) -> HTMLResponse:
-        return HTMLResponse(page(api.openapi()), headers={"content-security-policy": POLICY})
+    """Serve the page of all calls, and document and page of those of one instance, which its own address shows as its own."""
 
-    api.router.routes.append(Route("/docs", docs))
+    async def docs(request: Request) -> HTMLResponse:
+        return HTMLResponse(page(api.openapi()), headers=HEADERS)
+
+    async def docs_of_instance(request: Request) -> HTMLResponse:
+        return HTMLResponse(page(of_instance(api.openapi())), headers=HEADERS)
+
+    async def openapi_of_instance(request: Request) -> JSONResponse:
+        return JSONResponse(of_instance(api.openapi()))
+
+    api.router.routes += [Route("/docs", docs), Route(f"{INSTANCE}docs", docs_of_instance), Route(f"{INSTANCE}openapi.json", openapi_of_instance)]
+
+
+def of_instance(openapi: Json) -> Json:
+    """Return the part of the OpenAPI document that one instance's address serves, with the paths that it has there."""
+    return {**openapi, "webhooks": {}, "paths": {path.replace(INSTANCE, API): calls for path, calls in _of_instance(openapi["paths"])}}
+
+
+def _of_instance(paths: Json) -> Iterator[tuple[str, Json]]:
+    for path, calls in paths.items():
+        if path.startswith(INSTANCE):
+            yield path, {method: {**call, "parameters": _others(call.get("parameters", []))} for method, call in calls.items()}
+
+
+def _others(parameters: list[Json]) -> list[Json]:
+    return [one for one in parameters if (one["in"], one["name"]) != ("path", "instance_id")]
 
 
 def page(openapi: Json) -> str:

@@ -15,6 +15,7 @@ from mcp_messenger.api.rest.routes import Answer, Routes
 from mcp_messenger.errors import NotReady
 from mcp_messenger.operations.login import AuthStatus, QrAnswer, svg
 from mcp_messenger.operations.operation import Operation
+from mcp_messenger.operations.table import BY_NAME
 from mcp_messenger.security.caller import Caller
 
 SVG = "image/svg+xml"
@@ -44,7 +45,7 @@ def drawing(routes: Routes, row: Operation) -> Answer:
 
 def login_page(routes: Routes, row: Operation) -> Answer:
     """Of the state of `row`, which is get_auth_status, with the QR code where there is one."""
-    get_qr = routes.row("get_qr")
+    get_qr = BY_NAME["get_qr"]
 
     async def answer(request: Request, caller: Caller, args: Any) -> Response:
         status = await row.carry_out(routes.app, caller, args)
@@ -53,8 +54,6 @@ def login_page(routes: Routes, row: Operation) -> Answer:
         return HTMLResponse(page(status, code), headers={"content-security-policy": POLICY})
 
     async def _code(caller: Caller, args: Any) -> QrAnswer | None:
-        if get_qr is None:
-            return None
         try:
             output = await get_qr.carry_out(routes.app, caller, args)
         except NotReady:

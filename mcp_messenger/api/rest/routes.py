@@ -15,12 +15,11 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from mcp_messenger.api.authentication import authenticate
-from mcp_messenger.api.mcp.http import headers_of, peer_of
 from mcp_messenger.api.problem import problem_response
 from mcp_messenger.api.rate_limits import admitted
 from mcp_messenger.errors import InternalError, InvalidInput, ReadOnly, quoted
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.operation import INSTANCE_PATH, Application, Effect, Input, Operation, Output, Transport
+from mcp_messenger.operations.operation import Effect, Input, Operation, Output, Transport
 from mcp_messenger.operations.table import OPERATIONS
 from mcp_messenger.operations.validation import validated
 from mcp_messenger.security.caller import Caller
@@ -60,20 +59,15 @@ Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 
 @dataclass(frozen=True)
 class Routes:
-    """Makes routes of rows. With `instance_id` on an instance's own API: without it in the path, and without rows that are of no instance."""
+    """Makes routes of rows."""
 
     router: APIRouter
-    app: Application
+    app: App
     caller_of: CallerOf
-    instance_id: str | None = None
-    rows: Sequence[Operation] = OPERATIONS
-
-    def row(self, name: str) -> Operation | None:
-        """What is served under that name; an application need not have all of the table."""
-        return next((row for row in self.rows if row.name == name), None)
 
     def add_all(self) -> None:
-        for row in self.rows:
+        """Make the routes of the table, but for those whose answer is not one JSON object."""
+        for row in OPERATIONS:
             if Transport.REST in row.transports and row.name not in OWN_ROUTES:
                 self.add(row)
 
@@ -91,10 +85,6 @@ class Routes:
         nobody needs to ask for the picture; `media` are the types of the answer, where it is not JSON alone.
         """
         path, answer = path or row.path, answer or _answer_of(self.app, row, as_picture=as_picture)
-        if self.instance_id is not None:
-            if not path.startswith(f"{INSTANCE_PATH}/"):
-                return
-            path = path.removeprefix(INSTANCE_PATH)
         types = media or (("application/json", PICTURE) if row.output.pictures is not Output.pictures else ())
         content: dict[str, Any] = {type: {} for type in types if type != "application/json"}
         has_model = row.status != HTTPStatus.NO_CONTENT and (not types or "application/json" in types)
@@ -123,30 +113,28 @@ class Routes:
 
     def _without_body(self, row: Operation, path: str, answer: Answer) -> Handle:
         """For what is all in the path and the query: FastAPI would read it twice as slowly, and its endpoint is for the document alone then."""
-        given = {"instance_id": self.instance_id} if self.instance_id is not None else {}
-        fixed = {name for name in row.input.model_fields if f"{{{name}}}" in path} | given.keys()
+        fixed = {name for name in row.input.model_fields if f"{{{name}}}" in path}
 
         async def handle(request: Request) -> Response:
             query = dict(request.query_params)
             twice = fixed & query.keys()
             if twice:
                 raise InvalidInput(f"{quoted(', '.join(sorted(twice)))}: the path says it already.", hint="/docs shows what this call takes.")
-            return await answer(request, request.state.caller, validated(row, {**query, **request.path_params, **given}))
+            return await answer(request, request.state.caller, validated(row, {**query, **request.path_params}))
 
         return handle
 
     def _endpoint(self, row: Operation, path: str, answer: Answer) -> Callable[..., Awaitable[Response]]:
         """A function that FastAPI can read."""
-        given = {"instance_id": self.instance_id} if self.instance_id is not None else {}
         in_path = {name for name in row.input.model_fields if f"{{{name}}}" in path}
-        rest = _without(row.input, in_path | given.keys(), row.name)
+        rest = _without(row.input, in_path, row.name)
 
         async def run(request: Request, **arguments: Any) -> Response:
             if request.query_params:
                 names = quoted(", ".join(request.query_params))
                 raise InvalidInput(f"{names}: this call takes nothing in the query.", hint="/docs shows what it takes.")
             body: BaseModel | None = arguments.pop("arguments", None)
-            values = {**arguments, **(body.model_dump(exclude_unset=True) if body is not None else {}), **given}
+            values = {**arguments, **(body.model_dump(exclude_unset=True) if body is not None else {})}
             return await answer(request, request.state.caller, validated(row, values))
 
         parameters = [inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)]
@@ -160,7 +148,7 @@ class Routes:
 
 def caller_of_request(app: App) -> CallerOf:
     async def caller_of(request: Request) -> Caller:
-        return await authenticate(app, headers_of(request.scope), peer_of(request.scope))
+        return await authenticate(app, request.scope)
 
     return caller_of
 
@@ -181,7 +169,7 @@ def _admitting(admit: CallerOf, handle: Handle | None) -> type[APIRoute]:
     return Admitting
 
 
-def _answer_of(app: Application, row: Operation, *, as_picture: bool) -> Answer:
+def _answer_of(app: App, row: Operation, *, as_picture: bool) -> Answer:
     async def answer(request: Request, caller: Caller, args: Any) -> Response:
         output: Output = await row.carry_out(app, caller, args)
         return respond(output, row.status, picture=as_picture or PICTURE in accepted(request))
@@ -204,7 +192,7 @@ def _rest_parameter(rest: type[Input], with_body: bool) -> inspect.Parameter:
 
 
 def _without(shape: type[Input], taken: set[str], name: str) -> type[Input] | None:
-    """The part of an input that is neither in the path nor fixed; itself, where that is all of it."""
+    """Return the part of an input that is not in the path; itself, where that is all of it."""
     if not taken:
         return shape if shape.model_fields else None
     fields: dict[str, Any] = {field: (info.annotation, info) for field, info in shape.model_fields.items() if field not in taken}

@@ -3,10 +3,9 @@
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import anyio
@@ -62,47 +61,21 @@ EVENTS = replace(
 )
 
 
-LinesOf = Callable[[Caller, diagnostics.GetLogs], Awaitable[Sequence[str]]]
-Follow = Callable[[Request, CallerOf, ReadLogs], AsyncIterator[dict[str, Any]]]
-
-
-def add_logs(routes: Routes, follow: Follow | None = None) -> None:
-    """In the place of the table's own route: lines as text, or as JSON for who asks for it, or as a stream.
-
-    `follow` gives the stream; without it the lines are read again and again.
-    """
-    row = routes.row(LOGS.name)
-    assert row is not None
-
-    async def lines_of(caller: Caller, args: diagnostics.GetLogs) -> Sequence[str]:
-        found = await row.run(routes.app, caller, args)
-        assert isinstance(found, diagnostics.LogLines)
-        return found.lines
+def add_logs(routes: Routes) -> None:
+    """Make the route of get_logs: lines as text, as JSON for who asks for it, or as a stream."""
 
     async def answer(request: Request, caller: Caller, args: ReadLogs) -> Response:
-        lines = await lines_of(caller, args)
+        found = await diagnostics.get_logs(routes.app, caller, args)
         if args.follow:
-            return _streamed((follow or partial(_log_events, lines_of))(request, routes.caller_of, args))
+            return _streamed(_log_events(routes.app, request, routes.caller_of, args))
         if "application/json" in accepted(request):
-            return respond(diagnostics.LogLines(lines=list(lines)))
-        return PlainTextResponse("".join(f"{line}\n" for line in lines))
+            return respond(found)
+        return PlainTextResponse("".join(f"{line}\n" for line in found.lines))
 
     routes.add(LOGS, answer=answer, media=("text/plain", "application/json", STREAM))
 
 
-async def _log_events(lines_of: LinesOf, request: Request, caller_of: CallerOf, args: ReadLogs) -> AsyncIterator[dict[str, Any]]:
-    whole = diagnostics.GetLogs(instance_id=args.instance_id, tail=LOG_LINES_MAX)
-    seen: Sequence[str] | None = None
-    while True:
-        lines = await lines_of(await caller_of(request), whole)
-        for line in lines[-args.tail :] if seen is None else lines[_overlap(seen, lines) :]:
-            yield {"data": line}
-        seen = lines
-        await anyio.sleep(FOLLOW_EVERY)
-
-
-async def instance_log_events(app: App, request: Request, caller_of: CallerOf, args: ReadLogs) -> AsyncIterator[dict[str, Any]]:
-    """Of an instance of this application, in a container or not."""
+async def _log_events(app: App, request: Request, caller_of: CallerOf, args: ReadLogs) -> AsyncIterator[dict[str, Any]]:
     row = await instance_of(app.database, await caller_of(request), args.instance_id)
     async with app.supervisor.following(row) as theirs:
         seen = app.logbook.tail(str(row.id), LOG_LINES_MAX)

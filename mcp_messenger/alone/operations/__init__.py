@@ -1,1 +1,0 @@
-"""The table's operations as one messenger alone carries them out."""

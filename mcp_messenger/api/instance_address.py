@@ -1,0 +1,64 @@
+"""An instance's own address: `/api/v1/…`, `/mcp`, `/health` and `/docs` of one instance, on a port that knows which.
+
+The paths are rewritten to those under /api/v1/instances/{id}: there is no second set of routes, and nothing else can be reached.
+"""
+
+from urllib.parse import quote
+from uuid import UUID
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mcp_messenger.api.problem import send_problem
+from mcp_messenger.errors import InvalidInput, quoted
+from mcp_messenger.instances.addresses import INSTANCE
+
+API = "/api/v1"
+OPEN = "address_health"
+"""Set in the state of a request that whoever watches the instance may make without a key."""
+ROOTS = {"/mcp": "/mcp", "/": "/docs", "/docs": "/docs", "/openapi.json": "/openapi.json", "/health": "/health"}
+
+
+class InstanceAddress:
+    """Passes requests at an instance's address on to the routes of that instance, and all others as they are.
+
+    `fixed`: everything that comes is at the address of that instance.
+    """
+
+    def __init__(self, inner: ASGIApp, fixed: UUID | None = None) -> None:
+        self._inner = inner
+        self._fixed = fixed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        instance_id = self._fixed or address_of(scope)
+        if scope["type"] != "http" or instance_id is None:
+            await self._inner(scope, receive, send)
+            return
+        path = _path_of_instance(scope["path"], instance_id)
+        if path is None:
+            refused = InvalidInput(f"{scope['method']} {quoted(scope['path'])}: Not Found.", hint="This is one instance's address: see /docs.")
+            await send_problem(send, refused, status=404)
+            return
+        is_open = scope["path"] in {"/health", f"{API}/health"}
+        state = {**scope.get("state", {}), INSTANCE: instance_id, OPEN: is_open}
+        await self._inner({**scope, "path": path, "raw_path": quote(path).encode(), "state": state}, receive, send)
+
+
+def address_of(scope: Scope) -> UUID | None:
+    """Return the instance whose address is called; None on the server's own port."""
+    return scope.get("state", {}).get(INSTANCE)
+
+
+def is_open(scope: Scope) -> bool:
+    """Return whether the request asks an instance's address for its health."""
+    return scope.get("state", {}).get(OPEN, False)
+
+
+def _path_of_instance(path: str, instance_id: UUID) -> str | None:
+    """Return the path on the server's own port; None for what is of no instance."""
+    base = f"{API}/instances/{instance_id}"
+    if path in ROOTS:
+        return base + ROOTS[path]
+    if path.startswith(f"{API}/"):
+        return base + path.removeprefix(API)
+    # A platform posts to it at the server's path.
+    return path if path.startswith("/webhooks/") and path.endswith(f"/{instance_id}") else None
