@@ -132,13 +132,10 @@ class DesiredState:
     id: UUID
     desired: str
     has_queued_sends: bool
-    key_id: UUID | None
-    """Of the API key that it is spoken to with; None where it needs none, in this process."""
 
 
 DESIRED_STATES: LiteralString = """
     SELECT i.id, i.desired,
-        CASE WHEN i.runtime <> 'process' THEN (SELECT k.id FROM public.api_keys k WHERE k.instance_id = i.id AND k.revoked_at IS NULL) END AS key_id,
         EXISTS (SELECT FROM public.outbox WHERE instance_id = i.id AND claimed_epoch IS NULL AND not_before <= now()) AS has_queued_sends
     FROM public.message_instances i WHERE i.id = ANY(%(ids)s)"""
 

@@ -28,8 +28,6 @@ class ContainerConfig:
     build_args: Mapping[str, str] = field(default_factory=dict[str, str])
     network: str | None = None
     """Instances are reached by name on it: for a manager that is in a container itself."""
-    ports: range | None = range(4000, 6000)
-    """Instances are published there, on 127.0.0.1; None: not at all, which needs a network."""
     memory: int = 2**30
     cpus: float = 1.0
     pids: int = 512
@@ -47,7 +45,6 @@ class ContainerConfig:
 
 def from_environment(get: Callable[[str], str], engine: str | None, environ: Mapping[str, str]) -> ContainerConfig:
     """`get` gives a variable by its name without the prefix, "" where it is not set. Raises InvalidInput naming the variable."""
-    network = get("DOCKER_NETWORK") or None
     return ContainerConfig(
         enabled=_switch(get("DOCKER")),
         engine=engine,
@@ -55,8 +52,7 @@ def from_environment(get: Callable[[str], str], engine: str | None, environ: Map
         build_from=_source(get("DOCKER_BUILD_FROM")),
         target=get("DOCKER_TARGET") or ContainerConfig.target,
         build_args=_pairs(get("DOCKER_BUILD_ARGS")),
-        network=network,
-        ports=ContainerConfig.ports if network is None else None,
+        network=get("DOCKER_NETWORK") or None,
         memory=_memory(get("CONTAINER_MEMORY") or "1g"),
         cpus=_positive("CONTAINER_CPUS", get("CONTAINER_CPUS") or "1"),
         pids=int(_positive("CONTAINER_PIDS", get("CONTAINER_PIDS") or "512")),

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from uuid import UUID
 
 import anyio
 
@@ -32,8 +31,6 @@ class OwnedInstance:
     in_time: Callable[[], bool]
     """Whether the lease is surely ours in this moment: a process that was frozen, and has just woken up, may have been replaced."""
     journal: Journal
-    key_id: UUID | None = None
-    """Of the API key that the provider was made with; None where it needs none."""
     scope: anyio.CancelScope = field(default_factory=_shielded)
     stopping: bool = False
     in_flight: set[int] = field(default_factory=set[int])

@@ -217,7 +217,7 @@ class Supervisor:
         desired_states = await leases.desired_states(self._database, list(self._owned)) if self._owned else {}
         for instance_id, owned in self._owned.items():
             desired = desired_states.get(instance_id)
-            if desired is None or desired.desired != "running" or desired.key_id != owned.key_id:
+            if desired is None or desired.desired != "running":
                 owned.stop(self._stop_within)
             elif desired.has_queued_sends:
                 owned.wake_outbox()
@@ -246,8 +246,6 @@ class Supervisor:
             row = await instances.get(self._database, instance_id)
             if row is None:
                 return None
-            # Before the provider is made: a key that is changed meanwhile is noticed.
-            desired = (await leases.desired_states(self._database, [instance_id])).get(instance_id)
             provider: Provider | None = None
             # One that cannot be built must not take the others with it.
             with self._worker.contained(instance_id=str(instance_id)) as contained:
@@ -257,7 +255,7 @@ class Supervisor:
         if provider is None:
             return None
         journal = Journal(self.data_dir(instance_id), epoch)
-        return OwnedInstance(row, epoch, provider, Pacing(provider.limits, time.monotonic), self._in_time, journal, desired and desired.key_id)
+        return OwnedInstance(row, epoch, provider, Pacing(provider.limits, time.monotonic), self._in_time, journal)
 
     async def _provider(self, row: InstanceRow) -> Provider:
         cls = await classes.load(row.provider)

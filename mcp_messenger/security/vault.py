@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from pydantic import SecretStr
 
@@ -95,6 +96,11 @@ class Vault:
             raise VaultError(
                 f"The stored secret {field!r} of {row} was altered, or belongs to another row or field.", hint="Set the secret again."
             ) from None
+
+    def relay_key(self, instance_id: UUID) -> SecretStr:
+        """Return the key by which the relay of an instance knows its manager: always the same under the vault's current key, stored nowhere."""
+        derived = _derive(self._master[0], b"relay " + instance_id.bytes, _KEY_BYTES)
+        return SecretStr("mr_" + base64.urlsafe_b64encode(derived).decode().rstrip("="))
 
     def is_stale(self, blob: bytes) -> bool:
         """Whether a sealed value is not under the current key, and so should be sealed anew before the former key is dropped."""

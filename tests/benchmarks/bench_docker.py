@@ -15,6 +15,7 @@ import anyio.to_thread
 import docker
 import docker.errors
 import psutil
+from pydantic import SecretStr
 
 from mcp_messenger.instances.runtimes.reconciler import answers
 from mcp_messenger.instances.runtimes.spec import INSTALLATION, labels_of, spec_for
@@ -84,7 +85,6 @@ def _run(here: Site, engine: Any) -> tuple[str, str]:
         "MCP_MESSENGER_MANAGED": "1",
         "MCP_MESSENGER_INSTANCE_ID": str(uuid4()),
         "MCP_MESSENGER_API_KEY_SHA256": hashlib.sha256(b"fake key of a benchmark").hexdigest(),
-        "MCP_MESSENGER_INSTANCE_TYPES": "api",
         "MCP_MESSENGER_PORT": "8080",
     }
     host = engine.create_host_config(port_bindings={8080: ("127.0.0.1", None)})
@@ -136,6 +136,6 @@ def _make(here: Site, engine: Any, instance_id: UUID) -> None:
     image_id = engine.inspect_image(config.image)["Id"]
     installation = UUID(here.installation)
     of: dict[str, Any] = {"installation": installation, "instance_id": instance_id, "image_id": image_id}
-    spec = spec_for(config, **of, mode="sandbox-api", api_key="fake", types=["api"], passed_on={})
+    spec = spec_for(config, **of, mode="sandbox-api", relay_key=SecretStr("fake"), passed_on={})
     engine.create_volume(spec.name, labels=labels_of(spec.installation, instance_id))
-    engine.create_container(**spec.arguments(engine, None))
+    engine.create_container(**spec.arguments(engine))

@@ -1,6 +1,5 @@
-"""Settings of containers, the choice of ports, and who comes through the gateway: what needs no engine."""
+"""Settings of containers, and who comes through the gateway: what needs no engine."""
 
-import socket
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,8 @@ from mcp_messenger.config import Config, from_environment
 from mcp_messenger.config.containers import ContainerConfig
 from mcp_messenger.errors import InvalidInput, NotAuthenticated
 from mcp_messenger.instances.runtimes.containers import readable
-from mcp_messenger.instances.runtimes.ports import NoPortFree, Ports
 from mcp_messenger.net.gateways import gateways
 from mcp_messenger.security.caller import ADMIN
-from tests.system_postgres import free_port
 
 PREFIX = "MCP_MESSENGER_"
 
@@ -31,7 +28,6 @@ def test_what_is_read_from_the_environment() -> None:
         enabled=True, memory=512 * 2**20, cpus=0.5, pids=64, build_from=read().build_from
     )
     assert read(DOCKER="0").enabled is False
-    assert (read().ports, read(DOCKER_NETWORK="n").ports) == (range(4000, 6000), None)
     assert read(DOCKER_BUILD_ARGS="PYTHON_IMAGE=python:3.12-slim, X=a=b").build_args == {"PYTHON_IMAGE": "python:3.12-slim", "X": "a=b"}
 
 
@@ -51,32 +47,6 @@ def test_what_is_read_from_the_environment() -> None:
 def test_what_cannot_be_meant_is_refused_by_its_name(name: str, value: str) -> None:
     with pytest.raises(InvalidInput, match=f"{PREFIX}{name}"):
         read(**{name: value})
-
-
-def test_a_port_that_somebody_has_is_left_out_until_a_minute_has_passed_or_the_cache_is_cleared() -> None:
-    now = 0.0
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        ports = Ports(range(port, port + 1), is_here=True, clock=lambda: now)
-        with pytest.raises(NoPortFree, match=f"No port from {port} to {port} is free"):
-            ports.choose(set())
-    with pytest.raises(NoPortFree):
-        ports.choose(set())
-    now = 61.0
-    assert ports.choose(set()) == port
-    with pytest.raises(NoPortFree):
-        ports.choose(set())
-    ports.clear()
-    assert ports.choose(set()) == port
-    ports.clear()
-    with pytest.raises(NoPortFree):
-        ports.choose({port})
-
-
-def test_two_that_choose_at_once_get_two_ports() -> None:
-    first = free_port()
-    ports = Ports(range(first, first + 2), is_here=False)
-    assert {ports.choose(set()), ports.choose(set())} == {first, first + 1}
 
 
 ROUTES = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT

@@ -1,10 +1,9 @@
 """What goes wrong around containers: killed, out of memory, crashing, without a port, an image, a volume or an engine; and neighbours."""
 
 import io
-import socket
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import anyio
 import pytest
@@ -15,6 +14,7 @@ from mcp_messenger.operations import diagnostics
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, DeleteInstance, create_instance, delete_instance, start_instance, stop_instance
 from mcp_messenger.operations.operation import OfInstance
+from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.security.caller import ADMIN, parse_instance_id
 from tests.docker_engine import CODE, EngineProxy, Site, contained, exec_in, site
 from tests.running import ready_sandbox, running_app, until_status
@@ -45,19 +45,31 @@ async def until_reason(app: App, instance_id: str, words: str) -> str:
                 await grown.wait()
 
 
+async def sends(app: App, instance_id: str, text: str) -> bool:
+    args = SendMessage.model_validate({"instance_id": instance_id, "to": "ann", "message": text})
+    return (await send_message(app, ADMIN, args)).status in {"sent", "delivered", "read"}
+
+
 async def errors_of(app: App, instance_id: str) -> str:
     return str((await diagnostics.get_errors(app, ADMIN, diagnostics.History(instance_id=instance_id))).errors)
 
 
-@pytest.mark.parametrize("how", ["kill", "remove_container"])
+@pytest.mark.parametrize("how", ["kill", "remove_container", "kill the relay"])
 async def test_a_container_that_is_killed_or_removed_comes_back(database_url: str, tmp_path: Path, engine: Any, image: str, how: str) -> None:
     async with site(database_url, tmp_path, engine, image=image) as here:
         instance_id = await contained(here)
         await exec_in(here, instance_id, ["touch", "/data/of-the-login"])
         before = rows(database_url, "SELECT count(*) FROM status_history WHERE status = 'ready'")
-        await here.ask(how, here.name(instance_id), **({"force": True} if how == "remove_container" else {}))
+        port = here.docker.containers[UUID(instance_id)].port
+        if how == "kill the relay":
+            # The engine starts it again by itself.
+            await exec_in(here, instance_id, ["sh", "-c", "kill -9 -1"])
+        else:
+            await here.ask(how, here.name(instance_id), **({"force": True} if how == "remove_container" else {}))
         await until(lambda: rows(database_url, "SELECT count(*) FROM status_history WHERE status = 'ready'") > before)
         assert "exit code 137 (killed)" in await errors_of(here.app, instance_id)
+        assert here.docker.containers[UUID(instance_id)].port != port, "the engine chooses a port at each start"
+        assert await sends(here.app, instance_id, "are you there again?")
         assert (await exec_in(here, instance_id, ["ls", "/data/of-the-login"]))[1] == 0
 
 
@@ -99,33 +111,6 @@ async def test_a_volume_that_was_deleted_is_missed(database_url: str, tmp_path: 
 
 async def until_reason_was(database_url: str, words: str) -> None:
     await until(lambda: bool(rows(database_url, "SELECT 1 FROM status_history WHERE position(%s in reason) > 0", words)))
-
-
-def two_ports() -> tuple[socket.socket, int]:
-    """A port that somebody listens on, and the next one, which is free."""
-    while True:
-        taken = socket.create_server(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-        try:
-            with socket.create_server(("127.0.0.1", port + 1)):
-                return taken, port
-        except OSError:
-            taken.close()
-
-
-async def test_ports_that_run_out_and_become_free(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:
-    taken, port = two_ports()
-    with taken:
-        async with site(database_url, tmp_path, engine, image=image, ports=range(port, port + 2)) as here:
-            first = await contained(here)
-            assert [one.port for one in here.docker.containers.values()] == [port + 1]
-            second = await begun(here.app)
-            assert await until_reason(here.app, second, f"No port from {port} to {port + 1} is free.") == "error"
-            await delete_instance(here.app, ADMIN, DeleteInstance(instance_id=first))
-            assert here.docker.ports is not None
-            here.docker.ports.clear()
-            here.docker.look_again()
-            await until_status(here.app, second, "ready")
 
 
 async def test_a_missing_image_is_built_while_the_state_tells_the_steps(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import secrets
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from mcp_messenger.operations.instances import (
     delete_instance,
     get_instance,
     process_instance,
+    restart_instance,
     start_instance,
     stop_instance,
 )
@@ -33,6 +35,7 @@ from mcp_messenger.security.caller import ADMIN
 from tests.docker_engine import CODE, contained, exec_in, site
 from tests.mcp_messenger.relay.messengers import SETTINGS
 from tests.running import listened_for, running_app, serving, serving_addresses, until_status
+from tests.stored import rows
 from tests.waiting import until, until_answer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
@@ -86,29 +89,68 @@ async def test_a_container_is_shut_in_and_holds_no_secret(database_url: str, tmp
             assert secret not in files
 
 
-async def test_the_instances_own_port_takes_its_key_and_no_other(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:
+async def test_the_relay_is_published_to_its_manager_alone_and_takes_no_other_key(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:
     async with site(database_url, tmp_path, engine, image=image) as here:
         instance_id = await contained(here)
         of = OfInstance(instance_id=instance_id)
-        former = (await get_current_api_key(here.app, ADMIN, of)).api_key
-        container = (await here.inspect(instance_id))["Id"]
+        api_key = (await get_current_api_key(here.app, ADMIN, of)).api_key
+        found = await here.inspect(instance_id)
+        assert [(port["HostIp"], port["HostPort"] or "0") for port in found["HostConfig"]["PortBindings"]["8080/tcp"]] == [("127.0.0.1", "0")]
+        (published,) = found["NetworkSettings"]["Ports"]["8080/tcp"]
+        relay_key = here.app.vault().relay_key(UUID(instance_id)).get_secret_value()
 
         async def status(path: str, key: str | None) -> int:
-            port = here.docker.containers[next(iter(here.docker.containers))].port
             headers = {} if key is None else {"Authorization": f"Bearer {key}"}
             async with httpx.AsyncClient(trust_env=False) as client:
-                return (await client.get(f"http://127.0.0.1:{port}{path}", headers=headers)).status_code
+                return (await client.get(f"http://127.0.0.1:{published['HostPort']}{path}", headers=headers)).status_code
 
         assert await status("/health", None) == 200
-        for path in (protocol.EVENTS, "/api/v1/chats"):
-            assert await status(path, "mm_not-the-key-of-this-instance-000000000000") == 401
-            assert await status(path, None) == 401
-        assert await status("/api/v1/account", former) == 200
-        current = (await rotate_api_key(here.app, ADMIN, of)).api_key
-        await until(lambda: [one.id for one in here.docker.containers.values() if one.state == "running"] not in ([], [container]))
+        for key in (None, api_key, "mm_not-the-key-of-this-relay-000000000000"):
+            assert await status(protocol.EVENTS, key) == 401
+        assert await status(protocol.EVENTS, relay_key) == 200
+        assert await status("/api/v1/account", relay_key) == 404
+        await rotate_api_key(here.app, ADMIN, of)
+        assert (await send_message(here.app, ADMIN, send_to_ann(instance_id, "with another API key"))).status in {"sent", "delivered", "read"}
+        again = await here.inspect(instance_id)
+        assert (again["Id"], again["State"]["StartedAt"]) == (found["Id"], found["State"]["StartedAt"]), "an API key is none of the relay's business"
+
+
+async def test_an_instance_without_an_api_key_runs_in_a_container(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:
+    async with site(database_url, tmp_path, engine, image=image) as here:
+        instance_id = await contained(here)
+        rows(database_url, "DELETE FROM api_keys")
+        await restart_instance(here.app, ADMIN, OfInstance(instance_id=instance_id))
         await until_status(here.app, instance_id, "ready")
-        assert await status("/api/v1/account", current) == 200
-        assert await status("/api/v1/account", former) == 401
+        assert (await send_message(here.app, ADMIN, send_to_ann(instance_id, "without a key"))).status in {"sent", "delivered", "read"}
+
+
+async def test_another_first_secret_key_makes_the_container_again_with_the_same_login(
+    database_url: str, tmp_path: Path, engine: Any, image: str
+) -> None:
+    async with site(database_url, tmp_path, engine, image=image, keep=True) as here:
+        instance_id = await contained(here)
+        first = (await here.inspect(instance_id))["Id"]
+        await exec_in(here, instance_id, ["touch", "/data/of-the-login"])
+    # Both keys are in the file, the new one first, as in the variable.
+    file = tmp_path / "secret.key"
+    file.write_text(f"{secrets.token_hex(32)},{file.read_text().strip()}")
+    async with site(database_url, tmp_path, engine, image=image) as here:
+        await until(lambda: [one.id for one in here.docker.containers.values() if one.state == "running"] not in ([], [first]))
+        await until_status(here.app, instance_id, "ready")
+        assert (await here.inspect(instance_id))["Id"] != first
+        assert (await exec_in(here, instance_id, ["ls", "/data/of-the-login"]))[1] == 0
+        assert (await send_message(here.app, ADMIN, send_to_ann(instance_id, "still there?"))).status in {"sent", "delivered", "read"}
+
+
+async def test_on_a_network_nothing_is_published(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:
+    async with site(database_url, tmp_path, engine, image=image, network="bridge") as here:
+        await until(lambda: here.docker.away is None)
+        settings = {"access_code": CODE, "page": False}
+        made = await create_instance(here.app, ADMIN, CreateInstance(provider="sandbox", runtime="docker", credentials=settings))
+        await until(lambda: [one.state for one in here.docker.containers.values()] == ["running"])
+        found = await here.inspect(made.instance_id)
+        assert not found["HostConfig"]["PortBindings"]
+        assert not any(found["NetworkSettings"]["Ports"].values())
 
 
 async def test_stop_start_recreate_and_delete(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:

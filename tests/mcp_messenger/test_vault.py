@@ -4,6 +4,7 @@ import subprocess
 import sys
 from base64 import b64encode, urlsafe_b64encode
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -187,3 +188,11 @@ def test_neither_the_vault_nor_its_errors_show_a_key(tmp_path: Path) -> None:
 
 def test_importing_the_vault_is_cheap() -> None:
     subprocess.run([sys.executable, "-c", "import sys, mcp_messenger.security.vault; sys.exit('cryptography' in sys.modules)"], check=True)
+
+
+def test_each_relay_has_its_own_key_which_changes_with_the_first_key_alone() -> None:
+    one, other = uuid4(), uuid4()
+    key = Vault([CURRENT]).relay_key(one).get_secret_value()
+    assert key == Vault([CURRENT, FORMER]).relay_key(one).get_secret_value()
+    assert len({key, Vault([CURRENT]).relay_key(other).get_secret_value(), Vault([FORMER, CURRENT]).relay_key(one).get_secret_value()}) == 3
+    assert len(key) > 40

@@ -1,4 +1,4 @@
-"""The provider of an instance that is in a container: a RemoteProvider, and a reconciler of what it talks to."""
+"""The provider of an instance in a container: a RemoteProvider, and a reconciler of the container."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from providers.models import Event, StateChanged
 
 
 class ContainedProvider(RemoteProvider):
-    """While something is the matter with the container, that is the state; else the state is the instance's own."""
+    """Shows the container's trouble as its state while there is any, and else the instance's own state."""
 
     def __init__(
         self,
@@ -27,20 +27,20 @@ class ContainedProvider(RemoteProvider):
         self.reconciler = reconciler_of(self)
         super().__init__(cls, settings, context, endpoint=self.reconciler.address, key=key)
         self._on_stop = on_stop
-        self._keeping: asyncio.Task[None] | None = None
+        self._reconciling: asyncio.Task[None] | None = None
         self._to: Deliver | None = None
 
     async def start(self, deliver: Deliver) -> None:
         self._to = deliver
-        self._keeping = asyncio.create_task(self.reconciler.run())
+        self._reconciling = asyncio.create_task(self.reconciler.run())
 
     async def stop(self) -> None:
-        """The container goes on running, and so does the messenger in it: it keeps what comes for whoever starts next."""
+        """Leave the container running: its relay stays connected and keeps the events for the next manager."""
         self._on_stop(self)
-        keeping, self._keeping = self._keeping, None
-        if keeping is not None:
+        reconciling, self._reconciling = self._reconciling, None
+        if reconciling is not None:
             self.reconciler.close()
-            await asyncio.wait([keeping])
+            await asyncio.wait([reconciling])
         await self.detach()
         await self._client.close()
 
@@ -49,7 +49,7 @@ class ContainedProvider(RemoteProvider):
         return self.reconciler.trouble or super().state
 
     async def trouble_changed(self, trouble: StateChanged | None) -> None:
-        """The instance's program is spoken to only while its container is up; each time it comes up, from the beginning."""
+        """Attach to the relay when the container is up, and detach when it is not."""
         if self._to is None:
             return
         if trouble is None:

@@ -26,6 +26,7 @@ class Listed:
     state: str
     """The engine's word: created, running, restarting, exited, dead, …"""
     port: int | None
+    """On 127.0.0.1; None while it does not run, and on a network."""
     spec: str
     image_id: str
 
@@ -59,12 +60,6 @@ def _listed(labels: Mapping[str, str], id: str, name: str, state: str, ports: An
     return Listed(instance_id, id, name.lstrip("/"), state, published[0] if published else None, labels.get(SPEC, ""), image_id)
 
 
-async def published_ports(engine: Engine) -> set[int]:
-    """Of all containers, ours or not."""
-    found: Any = await engine.call(lambda api: api.containers())
-    return {port["PublicPort"] for one in found for port in one.get("Ports", ()) if port.get("PublicPort")}
-
-
 async def find(engine: Engine, installation: UUID, instance_id: UUID) -> Found | None:
     """Raises Conflict when its name belongs to a container that is not ours."""
     name = name_of(installation, instance_id)
@@ -74,8 +69,9 @@ async def find(engine: Engine, installation: UUID, instance_id: UUID) -> Found |
         return None
     labels: Mapping[str, str] = found["Config"]["Labels"] or {}
     _check_owner(labels, installation, f"container {name}")
-    published: Mapping[str, Sequence[Mapping[str, str]]] = found["HostConfig"]["PortBindings"] or {}
-    bindings = published.get(f"{PORT}/tcp", ())
+    # The ports as they are now: the engine chooses another one at each start.
+    published: Mapping[str, Sequence[Mapping[str, str]] | None] = found["NetworkSettings"]["Ports"] or {}
+    bindings = published.get(f"{PORT}/tcp") or ()
     ports = [{"PrivatePort": PORT, "PublicPort": int(one["HostPort"])} for one in bindings if one.get("HostPort")]
     state = found["State"]
     listed = _listed(labels, found["Id"], found["Name"], state["Status"], ports, found["Image"])
@@ -110,8 +106,8 @@ async def ensure_volume(engine: Engine, installation: UUID, instance_id: UUID) -
     return False
 
 
-async def create(engine: Engine, spec: Spec, port: int | None) -> None:
-    await engine.call(lambda api: api.create_container(**spec.arguments(api, port)))
+async def create(engine: Engine, spec: Spec) -> None:
+    await engine.call(lambda api: api.create_container(**spec.arguments(api)))
 
 
 async def start(engine: Engine, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Instances in containers of their own, one each, run by a Docker engine."""
+"""Instances in one container each, run by a Docker engine."""
 
 import asyncio
 import logging
@@ -12,20 +12,18 @@ from uuid import UUID
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
-from pydantic import SecretStr
 
-from db import installation, leases, secrets
+from db import installation, leases
 from db.database import Database
 from db.instances import InstanceRow
 from mcp_messenger.config import Config
 from mcp_messenger.config.modes import mode_of
-from mcp_messenger.errors import Conflict, EngineAway, EngineRefused
+from mcp_messenger.errors import EngineAway, EngineRefused
 from mcp_messenger.instances.runtimes import containers
 from mcp_messenger.instances.runtimes.contained import ContainedProvider
 from mcp_messenger.instances.runtimes.containers import Listed
 from mcp_messenger.instances.runtimes.engine import Engine
 from mcp_messenger.instances.runtimes.images import Images
-from mcp_messenger.instances.runtimes.ports import Ports
 from mcp_messenger.instances.runtimes.reconciler import ContainerReconciler, Site
 from mcp_messenger.instances.runtimes.runtime import Runtime
 from mcp_messenger.instances.runtimes.spec import INSTALLATION, INSTANCE, Spec, name_of, spec_for
@@ -44,7 +42,7 @@ RETRY_EVERY = 2.0
 FOLLOW_AGAIN = 0.5
 FOLLOWED_LINES = 5000
 MOVES = frozenset({"create", "start", "die", "oom", "destroy", "rename", "pause", "unpause"})
-"""Events that change what is to be seen; the others are those of health checks, by the thousand."""
+"""Events that change a container's state; the others come from health checks, by the thousand."""
 
 
 class DockerRuntime(Runtime):
@@ -56,8 +54,6 @@ class DockerRuntime(Runtime):
         self._config = config
         self._vault = vault
         self.engine = Engine(config.containers.engine)
-        ports = config.containers.ports
-        self.ports = None if ports is None else Ports(ports, is_here=config.containers.network is None)
         self._images = Images(self.engine, config.containers, self._wake_all, workers)
         self._site: Site | None = None
         self._away: str | None = "Docker has not answered yet."
@@ -122,10 +118,10 @@ class DockerRuntime(Runtime):
             self._wake_all()
 
     async def _attend(self) -> None:
-        """A look at everything, then at what the engine says has changed. The engine forgets events: each time anew from the whole."""
+        """Look at everything, then at what the engine says has changed. The engine forgets events, so each stream begins with the whole."""
         self.version = (await self.engine.call(lambda api: api.version()))["Version"]
         found = await installation.identify(self._database)
-        self._site = Site(self.engine, self._config.containers, self._images, self.ports, found)
+        self._site = Site(self.engine, self._config.containers, self._images, found)
         filters = {"type": "container", "label": f"{INSTALLATION}={found}"}
         async with self.engine.stream(lambda api: api.events(decode=True, filters=filters)) as events:
             await self._look(found)
@@ -142,7 +138,7 @@ class DockerRuntime(Runtime):
                     self.containers = await containers.listing(self.engine, found)
 
     async def _news(self, events: MemoryObjectReceiveStream[Any], *, until: float) -> bool:
-        """Wait for something that changes what is to be seen, and tell the keepers; False when the stream has ended."""
+        """Wait for an event that changes something, and pass it to the reconcilers; return False when the stream has ended."""
         try:
             with anyio.move_on_after(max(0.0, until - time.monotonic())):
                 while not self._due.is_set() and not self._tell(await events.receive()):
@@ -194,12 +190,9 @@ class DockerRuntime(Runtime):
         return self._site
 
     async def provider(self, row: InstanceRow, cls: type[Provider], settings: Settings, context: ProviderContext) -> Provider:
-        """Raises EngineAway, and Conflict without a key to speak to the instance with."""
+        """Raises EngineAway, and VaultError."""
         site, mode = self._here(), mode_of(row.provider)
-        key = await secrets.sealed_key(self._database, row.id)
-        if key is None or key.sealed is None:
-            raise Conflict("This instance has no API key, so nobody could speak to its container.", hint="POST …/api-key/rotate makes one.")
-        api_key = self._vault().unseal(key.sealed, row=str(row.id), field=f"api_key/{key.id}")
+        key = self._vault().relay_key(row.id)
 
         def spec_of(image_id: str) -> Spec:
             return spec_for(
@@ -208,8 +201,7 @@ class DockerRuntime(Runtime):
                 instance_id=row.id,
                 image_id=image_id,
                 mode=mode,
-                api_key=api_key,
-                types=row.type_instance,
+                relay_key=key,
                 passed_on={name: value for name, value in site.config.environ.items() if name in cls.passed_on},
             )
 
@@ -221,7 +213,7 @@ class DockerRuntime(Runtime):
             context,
             reconciler_of=lambda provider: ContainerReconciler(site, row.id, cls.image_stage, spec_of, provider.trouble_changed, had_login=had_login),
             on_stop=self._forget,
-            key=SecretStr(api_key),
+            key=key,
         )
         self._providers[row.id] = made
         return made

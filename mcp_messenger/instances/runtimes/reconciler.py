@@ -1,4 +1,4 @@
-"""Keeps one instance's container as it is to be: there, of the newest specification, running."""
+"""Makes one instance's container what is wanted: existing, of the newest specification, running."""
 
 import asyncio
 import logging
@@ -18,16 +18,15 @@ from mcp_messenger.instances.runtimes import containers
 from mcp_messenger.instances.runtimes.containers import Found
 from mcp_messenger.instances.runtimes.engine import Engine
 from mcp_messenger.instances.runtimes.images import Images, Preparing
-from mcp_messenger.instances.runtimes.ports import Ports
 from mcp_messenger.instances.runtimes.spec import PORT, RESTARTS, Spec
 from providers.errors import Unreachable
 from providers.models import InstanceState, StateChanged
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 30.0
-LOOK_AGAIN = 2.0
-"""Seconds, while something moves."""
+PASS_EVERY = 30.0
+PASS_AGAIN = 2.0
+"""Seconds, while something changes."""
 TRY_AGAIN = 5.0
 """Seconds, after a refusal."""
 STEADY = 60.0
@@ -35,14 +34,13 @@ STEADY = 60.0
 STARTS = 5
 """In STARTS_WITHIN seconds, after it had ended by itself: then it is left alone."""
 STARTS_WITHIN = 300.0
-PORTS_TRIED = 20
 ANSWER_WITHIN = 20.0
 """Seconds, until something is said of it."""
 ANSWER_PAUSE = 0.03
 KILLED = 137
 """The exit code of SIGKILL."""
 GOING = frozenset({"removing", "dead"})
-"""Words of the engine's for a container that is on its way out."""
+"""The engine's words for a container that is being removed."""
 
 
 class CrashLoop(EngineRefused):
@@ -55,17 +53,16 @@ class Restarting(Preparing):
 
 @dataclass(frozen=True)
 class Site:
-    """What all containers of this installation share."""
+    """What all containers of one installation have in common."""
 
     engine: Engine
     config: ContainerConfig
     images: Images
-    ports: Ports | None
     installation: UUID
 
 
 class ContainerReconciler:
-    """`trouble` is the state to show instead of the provider's own; `told` is awaited whenever it changes."""
+    """Makes reconcile passes. `trouble` is the state to show instead of the provider's own; `told` is awaited whenever it changes."""
 
     def __init__(
         self,
@@ -77,7 +74,7 @@ class ContainerReconciler:
         *,
         had_login: bool,
     ) -> None:
-        """`stage` is of the Dockerfile. `had_login`: a volume that is missing is a login lost, and not one that never was."""
+        """`stage` is of the Dockerfile. With `had_login` a missing volume means that a login was lost."""
         self._site = site
         self._instance_id = instance_id
         self._stage = stage
@@ -99,66 +96,68 @@ class ContainerReconciler:
         self._changed.set()
 
     def happened(self, action: str, container: str, attributes: Mapping[str, str]) -> None:
-        """An event of the engine's. What it says of a container that we have replaced is no news."""
+        """Take an event of the engine's. An event of a container that was replaced is no news."""
         if container == self._container and action in {"oom", "start"}:
             self._is_oom = action == "oom"
         if container == self._container and action == "die":
+            # Its port may be another program's from now on.
+            self._down()
             self._news.append(self._cause(int(attributes.get("exitCode", "0") or 0), is_oom=self._is_oom))
             self._is_oom = False
             self._is_end_known = True
         self.wake()
 
     async def address(self) -> str:
-        """Raises Unreachable while the container is not up: what is asked for then has surely not been done."""
+        """Return the relay's address. Raises Unreachable(maybe_sent=False) while the container is not up."""
         if self._url is None:
             raise Unreachable("The instance's container is not up.", maybe_sent=False, hint="get_instance says what is the matter with it.")
         return self._url
 
     def close(self) -> None:
-        """End `run`. What the engine was asked to do is waited for: a container must not be started after it was stopped."""
+        """End `run`, after the engine's present call: a container must not be started after it was stopped."""
         self._scope.cancel()
 
     async def run(self) -> None:
         """Until closed."""
         with self._scope:
-            await self._keep()
+            await self._passes()
 
-    async def _keep(self) -> None:
+    async def _passes(self) -> None:
         while True:
             self._changed = anyio.Event()
             try:
-                pause = await self._attend()
+                pause = await self._pass()
             except Exception:
-                # The store that the state is written to is away, or the like: the next look may succeed.
-                log.exception("container not looked after", extra=self._extra)
-                pause = LOOK_AGAIN
+                # Such as a store that is away, to which the state is written: the next pass may succeed.
+                log.exception("reconcile pass failed", extra=self._extra)
+                pause = PASS_AGAIN
             with anyio.move_on_after(pause):
                 await self._changed.wait()
 
-    async def _attend(self) -> float:
-        """Look, and say what is the matter; the seconds until the next look."""
+    async def _pass(self) -> float:
+        """Make one pass and report the container's trouble; return the seconds until the next pass."""
         if not self._is_told:
             await self._show(self.trouble)
         try:
             await self._say_news()
-            await self._look()
+            await self._reconcile()
         except Preparing as error:
             await self._tell(InstanceState.PROCESSING, error.detail)
-            return LOOK_AGAIN
+            return PASS_AGAIN
         except EngineAway as error:
-            # What runs goes on without the engine.
+            # A running container goes on without the engine.
             if self._url is None or self.trouble is not None:
                 await self._tell(InstanceState.PROCESSING, error.detail)
             return TRY_AGAIN
         except CrashLoop as error:
             await self._tell(InstanceState.ERROR, error.detail)
-            return LOOK_EVERY
+            return PASS_EVERY
         except (EngineRefused, Conflict) as error:
             await self._tell(InstanceState.ERROR, f"{error.detail} {error.hint or ''}".strip())
             return TRY_AGAIN
         if self.trouble is not None:
             await self._show(None)
-        return LOOK_EVERY
+        return PASS_EVERY
 
     async def _say_news(self) -> None:
         news, self._news = self._news, []
@@ -176,7 +175,7 @@ class ContainerReconciler:
         await self._told(trouble)
         self._is_told = True
 
-    async def _look(self) -> None:
+    async def _reconcile(self) -> None:
         site = self._site
         spec = self._spec_of(await site.images.id(self._stage))
         found = await self._find()
@@ -188,14 +187,16 @@ class ContainerReconciler:
             self._down()
             found = await self._set_going(found, spec)
         self._container, self._is_end_known = found.listed.id, False
-        if self._url is None:
-            await self._rise(found)
+        url = self._url_of(found)
+        if url != self._url:
+            self._down()
+            await self._rise(url)
 
     async def _find(self) -> Found | None:
         return await containers.find(self._site.engine, self._site.installation, self._instance_id)
 
     async def _set_going(self, found: Found | None, spec: Spec) -> Found:
-        """Raises Restarting while there is nothing to do but wait, and CrashLoop."""
+        """Create or start the container. Raises Restarting while there is nothing to do but wait, and CrashLoop."""
         if found is None:
             await self._create(spec)
         elif found.listed.state in GOING:
@@ -214,20 +215,15 @@ class ContainerReconciler:
         if await containers.ensure_volume(site.engine, site.installation, self._instance_id) and self._had_login:
             await self._tell(InstanceState.DEGRADED, "The volume with the login was gone. A new one was made: the account has to be logged in again.")
         self._had_login = True
-        for _ in range(PORTS_TRIED):
-            port = None if site.ports is None else site.ports.choose(await containers.published_ports(site.engine))
-            await containers.create(site.engine, spec, port)
-            try:
-                await containers.start(site.engine, spec.name)
-                return
-            except EngineRefused as error:
-                await containers.remove(site.engine, spec.name)
-                if not _is_port_taken(error):
-                    raise
-        raise Conflict("Docker refused every port that was tried.", hint="Give another range in MCP_MESSENGER_PORTS.")
+        await containers.create(site.engine, spec)
+        try:
+            await containers.start(site.engine, spec.name)
+        except EngineRefused:
+            await containers.remove(site.engine, spec.name)
+            raise
 
     async def _revive(self, found: Found, spec: Spec) -> None:
-        """Start one that has ended. A reconciler that is new, as after restart_instance, begins without a past."""
+        """Start a container that has ended. A new reconciler, as after restart_instance, counts its starts from zero."""
         site = self._site
         if self._starts and found.restarts >= RESTARTS and found.ran_for < STEADY:
             raise CrashLoop(await self._last_words(found))
@@ -242,10 +238,7 @@ class ContainerReconciler:
         except EngineRefused as error:
             if "marked for removal" in error.detail:
                 raise Restarting("The container is being removed; another follows.") from error
-            if not _is_port_taken(error):
-                raise
-            await self._remove(spec)
-            await self._create(spec)
+            raise
 
     async def _remove(self, spec: Spec) -> None:
         self._down()
@@ -265,12 +258,18 @@ class ContainerReconciler:
         killed = " (killed)" if exit_code == KILLED else ""
         return f"The container ended with exit code {exit_code}{killed}."
 
-    async def _rise(self, found: Found) -> None:
-        """Wait until the program in it answers, or until something happens to it."""
+    def _url_of(self, found: Found) -> str:
+        """Return the relay's address as it is now. The engine chooses a published port at each start, also when it restarts the container."""
+        if self._site.config.network is not None:
+            return f"http://{found.listed.name}:{PORT}"
+        if found.listed.port is None:
+            raise Restarting("The container is up, and the engine has not published its port yet.")
+        return f"http://127.0.0.1:{found.listed.port}"
+
+    async def _rise(self, url: str) -> None:
+        """Wait until the relay answers. Raises Restarting if something happens to the container, or it takes too long."""
         if not self._starts:
             self._starts.append(time.monotonic())
-        name, port = found.listed.name, found.listed.port
-        url = f"http://{name}:{PORT}" if self._site.config.network is not None else f"http://127.0.0.1:{port}"
         began, pause = time.monotonic(), ANSWER_PAUSE
         while not await answers(url):
             if self._news or time.monotonic() - began > ANSWER_WITHIN:
@@ -287,12 +286,8 @@ class ContainerReconciler:
         return {"instance_id": str(self._instance_id)}
 
 
-def _is_port_taken(error: EngineRefused) -> bool:
-    return any(words in error.detail for words in ("port is already allocated", "address already in use"))
-
-
 async def answers(url: str) -> bool:
-    """Whether an HTTP server is there."""
+    """Return whether an HTTP server is there."""
     address = urlsplit(url)
     try:
         with anyio.fail_after(2):

@@ -1,4 +1,4 @@
-"""What an instance's container is made of. Its digest tells one that is outdated."""
+"""The specification of an instance's container. Its digest tells whether a container is outdated."""
 
 import hashlib
 import json
@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import UUID
 
+from pydantic import SecretStr
+
 from mcp_messenger.config.containers import ContainerConfig
 
 INSTALLATION = "mcp-messenger.installation"
@@ -14,17 +16,17 @@ INSTANCE = "mcp-messenger.instance"
 SPEC = "mcp-messenger.spec"
 
 PORT = 8080
-"""Within the container."""
+"""The relay's, within the container."""
 DATA = "/data"
 USER = "10001:10001"
 RESTARTS = 3
-"""By the engine itself, after a crash; then it is up to us."""
+"""By the engine itself after a crash; then it is the reconciler's turn."""
 SECOND = 1_000_000_000
 """The engine counts in nanoseconds."""
 
 
 def name_of(installation: UUID, instance_id: UUID) -> str:
-    """Of the container, of its volume, and on the network: at most 63 characters."""
+    """Return the name of the container and its volume, and its name on the network: at most 63 characters."""
     return f"mcp-messenger-{installation.hex[:8]}-{instance_id}"
 
 
@@ -40,7 +42,6 @@ class Spec:
     command: Sequence[str]
     environment: dict[str, str]
     network: str | None
-    is_published: bool
     memory: int
     cpus: float
     pids: int
@@ -53,9 +54,12 @@ class Spec:
     def digest(self) -> str:
         return hashlib.sha256(json.dumps(asdict(self), default=str, sort_keys=True).encode()).hexdigest()[:16]
 
-    def arguments(self, api: Any, port: int | None) -> dict[str, Any]:
-        """Of the SDK's create_container. `port` is the one published on 127.0.0.1."""
-        bindings = {PORT: ("127.0.0.1", port)} if port is not None else {}
+    def arguments(self, api: Any) -> dict[str, Any]:
+        """Return the arguments of the SDK's create_container.
+
+        Without a network the relay is published on 127.0.0.1, on a port that the engine chooses at each start. It is for the manager alone.
+        """
+        bindings = {} if self.network is not None else {PORT: ("127.0.0.1",)}
         host = api.create_host_config(
             binds={self.name: {"bind": DATA, "mode": "rw"}},
             port_bindings=bindings,
@@ -92,16 +96,14 @@ def spec_for(
     instance_id: UUID,
     image_id: str,
     mode: str,
-    api_key: str,
-    types: Sequence[str],
+    relay_key: SecretStr,
     passed_on: Mapping[str, str],
 ) -> Spec:
-    """No secret is in it: the key is there as its digest, and everything else is told to the instance once it runs."""
+    """Return the specification. It holds no secret: the key only as its digest, and the settings follow once the relay runs."""
     environment = {
         "MCP_MESSENGER_MANAGED": "1",
         "MCP_MESSENGER_INSTANCE_ID": str(instance_id),
-        "MCP_MESSENGER_API_KEY_SHA256": hashlib.sha256(api_key.encode()).hexdigest(),
-        "MCP_MESSENGER_INSTANCE_TYPES": ",".join(types),
+        "MCP_MESSENGER_API_KEY_SHA256": hashlib.sha256(relay_key.get_secret_value().encode()).hexdigest(),
         "MCP_MESSENGER_DATA_DIR": DATA,
         "MCP_MESSENGER_PORT": str(PORT),
     }
@@ -112,7 +114,6 @@ def spec_for(
         command=["--mode", mode, "--host", "0.0.0.0", "--api-port", str(PORT)],  # noqa: S104 - within the container
         environment={**passed_on, **environment},
         network=config.network,
-        is_published=config.ports is not None,
         memory=config.memory,
         cpus=config.cpus,
         pids=config.pids,
