@@ -27,7 +27,9 @@ def test_they_go_over_midnight() -> None:
     assert quiet.wait(datetime(2026, 5, 4, 23, tzinfo=UTC)) == 7 * 3600
     assert quiet.wait(datetime(2026, 5, 4, 5, 30, tzinfo=UTC)) == 1800
     assert quiet.wait(datetime(2026, 5, 4, 6, tzinfo=UTC)) == 0
+    assert quiet.wait(datetime(2026, 5, 4, 22, tzinfo=UTC)) == 8 * 3600
     assert Quiet(time(12), time(14)).wait(datetime(2026, 5, 4, 13, tzinfo=UTC)) == 3600
+    assert Quiet(time(12), time(14)).wait(datetime(2026, 5, 4, 12, tzinfo=UTC)) == 2 * 3600
 
 
 def test_they_go_by_the_clocks_of_their_zone() -> None:
