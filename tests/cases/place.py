@@ -44,6 +44,8 @@ class Place:
     database_url: str
     folder: Path
     agents: AgentOsStandIn
+    config: Json
+    """Of Config's fields."""
     app: App = None  # pyright: ignore[reportAssignmentType] - there once it has started
     url: str = ""
 
@@ -51,7 +53,7 @@ class Place:
         self._running = AsyncExitStack()
 
     async def start(self) -> None:
-        self.app = await self._running.enter_async_context(running_app(self.database_url, self.folder, agno_url=self.agents.url))
+        self.app = await self._running.enter_async_context(running_app(self.database_url, self.folder, agno_url=self.agents.url, **self.config))
         self.url = await self._running.enter_async_context(serving(self.app))
 
     async def stop(self) -> None:
@@ -127,9 +129,9 @@ def _text(value: Any) -> str:
 
 
 @asynccontextmanager
-async def placed(database_url: str, folder: Path) -> AsyncGenerator[Place]:
+async def placed(database_url: str, folder: Path, **config: Any) -> AsyncGenerator[Place]:
     async with agent_os() as agents:
-        place = Place(database_url, folder, agents)
+        place = Place(database_url, folder, agents, config)
         await place.start()
         try:
             yield place
