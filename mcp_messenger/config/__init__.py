@@ -196,6 +196,8 @@ def folder_of(setting: str, value: str) -> Path:
         raise InvalidInput(
             f"{setting} has {variable[0]} in it, which nothing has replaced.", hint="Write the whole path of the folder, or begin with ~/."
         )
+    if any(ord(character) < 32 for character in value):
+        raise InvalidInput(f"{setting} has a line break or another control character in it.", hint="Choose a folder without one.")
     try:
         return Path(value).expanduser()
     except RuntimeError:

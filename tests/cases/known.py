@@ -22,7 +22,6 @@ KNOWN: dict[str, dict[str, tuple[str, ...]]] = {
         "an edit that changes the file is left out": ("tg-talk-edited-media",),
     },
     "telegram-notices.json": {
-        "service messages start the agent": ("tg-notice-pin", "tg-notice-write-access", "tg-notice-background"),
         "being blocked is not noticed": ("tg-notice-blocked",),
     },
     "telegram-unknown-content.json": {
@@ -168,7 +167,6 @@ KNOWN: dict[str, dict[str, tuple[str, ...]]] = {
         "numbers and scoped ids that were seen together are forgotten": ("wa-who-scoped-after-restart",),
     },
     "whatsapp-official-notices.json": {
-        "notices start the agent": ("wa-notice-number-changed",),
         "calls, preferences and people of groups are not told": (
             "wa-notice-missed-call",
             "wa-notice-marketing-stop",
@@ -183,9 +181,6 @@ KNOWN: dict[str, dict[str, tuple[str, ...]]] = {
             "wa-notice-value-error-limit",
             "wa-notice-quality-downgrade",
         ),
-    },
-    "whatsapp-official-reading.json": {
-        "mark_read names our own message": ("wa-read-after-our-answer",),
     },
     "meta-messaging.json": {
         "stickers of the present form are unknown": (
@@ -204,9 +199,7 @@ KNOWN: dict[str, dict[str, tuple[str, ...]]] = {
         "a thread that another app holds is answered": ("meta-notice-standby",),
         "notices open the window": (
             "meta-notice-take-control",
-            "meta-notice-account-linking",
             "meta-notice-request-control",
-            "meta-notice-account-unlinked",
         ),
         "a warning without a sender is left out": ("meta-notice-policy",),
         "a referral leaves out its ref": ("meta-notice-referral",),
@@ -225,37 +218,15 @@ KNOWN: dict[str, dict[str, tuple[str, ...]]] = {
             "identity-private-remark",
         ),
     },
-    "event-references.json": {
-        "events, the stream and catch_up have no reply_to": (
-            "reference-events",
-            "reference-catch-up",
-            "reference-stream",
-        ),
-    },
     "refusal-hints.json": {
-        "a refused send has no next step": (
-            "refusal-wa-window",
-            "refusal-slack-not-in",
-            "refusal-tg-blocked",
-            "refusal-tg-entities",
-            "refusal-discord-dm",
-            "refusal-wa-stopped",
-            "refusal-discord-permission",
-        ),
+        "a refused send has no next step": ("refusal-wa-stopped",),
     },
     "bad-input.json": {
         "a field that is null loses the message": (
             "bad-wa-null-caption",
             "bad-tg-null-caption",
         ),
-        "a body that is nested too deeply is a fault of the server": ("bad-deep-meta",),
-        "lines that cannot be read are not answered, and an unknown prompt is a fault of the server": (
-            "bad-half-emoji",
-            "bad-garbage",
-            "bad-unknown-prompt",
-            "bad-cut-off",
-            "bad-mark-first",
-        ),
+        "lines that cannot be read are not answered, and an unknown prompt is a fault of the server": ("bad-unknown-prompt",),
     },
     "search-words.json": {
         "words are not found in scripts without spaces, or with vowel signs": (
