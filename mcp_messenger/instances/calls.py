@@ -83,7 +83,7 @@ class Calls(Listener):
         codec = codec_of(call.method)
         arguments = dict(codec.arguments.model_validate_json(call.args))
         answer = await method_of(owned.provider, call.method)(**arguments)
-        return codec.answer.dump_python(answer, mode="json")
+        return codec.answer.dump_python(answer, mode="json", exclude_defaults=True)
 
     def asker(self, instance_id: UUID) -> "Ask":
         return partial(self.ask, instance_id)
@@ -107,7 +107,7 @@ class Calls(Listener):
             raise errors.Unreachable(detail, maybe_sent=begun, hint=hint)
         if outcome.error is not None:
             raise deserialize_error(outcome.error)
-        return codec.answer.validate_json(outcome.result or "null")
+        return codec.answer.validate_json(outcome.result or "null", extra="ignore")
 
     async def _wait(self, call_id: UUID) -> calls.Outcome | None:
         began = anyio.current_time()

@@ -14,6 +14,7 @@ from mcp_messenger.instances.relay_client import Lost, Refused, RelayClient
 from mcp_messenger.relay import protocol
 from mcp_messenger.relay.port import RemotePort, codec_of
 from mcp_messenger.relay.protocol import Attached, Pull, Pulled
+from mcp_messenger.relay.versions import TYPES, readable
 from providers.base import Deliver, Provider, ProviderContext, Settings, WebhookReply, WebhookRequest
 from providers.errors import MessengerError, Unreachable
 from providers.models import Chat, Contact, Draft, Event, InstanceState, SentMessage, StateChanged
@@ -116,7 +117,7 @@ class RemoteProvider(RemotePort, Provider):
         await self._client.ask("POST", protocol.FORGET, params={"manager": self._manager})
 
     async def send(self, draft: Draft) -> SentMessage:
-        body = draft.model_dump_json().encode()
+        body = draft.model_dump_json(exclude_defaults=True).encode()
         lost: Lost | None = None
         for pause in (0.0, *self._timing.ask_again):
             await asyncio.sleep(pause)
@@ -152,7 +153,7 @@ class RemoteProvider(RemotePort, Provider):
         body = codec.arguments(**arguments).model_dump_json().encode()
         answer = await self._client.ask("POST", protocol.METHOD.format(method=method), body=body)
         try:
-            return codec.answer.validate_json(json.dumps(answer))
+            return codec.answer.validate_json(json.dumps(answer), extra="ignore")
         except ValidationError as error:
             raise _garbage() from error
 
@@ -191,7 +192,7 @@ class RemoteProvider(RemotePort, Provider):
         return StateChanged(state=InstanceState.DEGRADED, reason=reason, account=self._state.account)
 
     async def _attach(self) -> None:
-        params = {"manager": self._manager}
+        params = {"manager": self._manager, "events": ",".join(sorted(TYPES))}
         if self.context.public_url is not None:
             params["public_url"] = self.context.public_url
         answer = await self._client.ask("PUT", protocol.SETTINGS, params=params, body=_revealed(self._settings))
@@ -204,6 +205,10 @@ class RemoteProvider(RemotePort, Provider):
             answer = await self._client.ask("GET", protocol.EVENTS, params=pull.model_dump(exclude_none=True), seconds=wait + 15)
         except Refused as error:
             raise Replaced from error
+        try:
+            answer["events"] = readable(answer["events"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise _garbage() from error
         return _read(Pulled, answer)
 
     def _note(self, spool: str) -> None:
@@ -259,7 +264,7 @@ def _revealed(settings: Settings) -> bytes:
 
 def _read(model: type[M], answer: Any) -> M:
     try:
-        return model.model_validate_json(json.dumps(answer))
+        return model.model_validate_json(json.dumps(answer), extra="ignore")
     except ValidationError as error:
         raise _garbage() from error
 

@@ -22,6 +22,7 @@ from mcp_messenger.relay.protocol import Attached, Health, Pull, Pulled
 from mcp_messenger.relay.runner import Runner
 from mcp_messenger.relay.sends import Sends
 from mcp_messenger.relay.spool import Spool
+from mcp_messenger.relay.versions import event_for, is_read_by, slim
 from mcp_messenger.validation import describe, validated_settings
 from mcp_messenger.version import __version__
 from providers.base import Provider
@@ -53,6 +54,8 @@ class RelayHttp:
         self._runner = runner
         self._sends = sends
         self._attached: str | None = None
+        self._types: frozenset[str] | None = None
+        """Of the events that the attached manager reads; None for one of the first version."""
         self._server: uvicorn.Server | None = None
 
     def served_by(self, server: uvicorn.Server) -> None:
@@ -84,7 +87,7 @@ class RelayHttp:
                 return _failed(InternalError())
             if isinstance(answer, BaseModel):
                 return Response(answer.model_dump_json(), media_type="application/json")
-            return JSONResponse({"result": answer})
+            return JSONResponse(answer if handler == self._events else {"result": answer})
 
         return Route(path, handle, methods=[method])
 
@@ -100,7 +103,7 @@ class RelayHttp:
         health = Health(status="healthy", state=state.state, reason=state.reason if self._spool.file.trouble else None, version=__version__)
         return Response(health.model_dump_json(), media_type="application/json")
 
-    async def _events(self, request: Request) -> Pulled:
+    async def _events(self, request: Request) -> dict[str, Any]:
         try:
             pull = Pull.model_validate(dict(request.query_params))
         except ValidationError as error:
@@ -108,7 +111,14 @@ class RelayHttp:
         self._require_not_replaced(pull.manager)
         pulled = await self._page(request, pull)
         self._require_not_replaced(pull.manager)
-        return pulled
+        return self._shown(pulled)
+
+    def _shown(self, pulled: Pulled) -> dict[str, Any]:
+        """Return the events that the attached manager can read. It confirms the others with the next one that it reads."""
+        shown = [{"seq": one.seq, "event": event_for(one.event, self._types)} for one in pulled.events if is_read_by(one.event, self._types)]
+        if len(shown) < len(pulled.events):
+            log.warning("%d events are of types that the manager does not know: they are not passed on", len(pulled.events) - len(shown))
+        return {**pulled.model_dump(mode="json", exclude={"events", "state"}), "events": shown, "state": slim(pulled.state)}
 
     def _require_not_replaced(self, manager: str | None) -> None:
         if manager is not None and self._attached not in {None, manager}:
@@ -124,6 +134,11 @@ class RelayHttp:
             state = runner.spooled_state
             page = await self._spool.page(after=after, spool=pull.spool, limit=pull.limit)
             after = None
+            if page.events and not any(is_read_by(one.event, self._types) for one in page.events):
+                # Confirmed for the manager, which would never learn of their numbers.
+                log.warning("%d events are of types that the manager does not know: they are dropped", len(page.events))
+                after = page.events[-1].seq
+                continue
             left = deadline - anyio.current_time()
             if page.events or state != first or left <= 0 or self._is_ending() or await request.is_disconnected():
                 attached = pull.manager is None or pull.manager == self._attached
@@ -138,6 +153,8 @@ class RelayHttp:
         values = await _json_object(request)
         settings = validated_settings(self._cls.settings_type, self._cls.name, values)
         self._attached = request.query_params.get("manager")
+        types = request.query_params.get("events")
+        self._types = None if types is None else frozenset(types.split(","))
         await self._runner.configure(settings, request.query_params.get("public_url"))
         return await self._present()
 
@@ -164,7 +181,7 @@ class RelayHttp:
         except ValidationError as error:
             raise InvalidInput(describe(error), hint="The body is a draft.") from None
         sent = await self._sends.send(draft, spool=request.query_params.get("spool"))
-        return sent.model_dump(mode="json")
+        return slim(sent)
 
     async def _method(self, request: Request) -> Any:
         method = request.path_params["method"]
@@ -179,7 +196,7 @@ class RelayHttp:
         if state not in states_for(method):
             raise NotReady(str(self._instance_id), state)
         answer = await method_of(self._runner.provider(), method)(**arguments)
-        return codec.answer.dump_python(answer, mode="json")
+        return codec.answer.dump_python(answer, mode="json", exclude_defaults=True)
 
 
 async def _body(request: Request) -> bytes:

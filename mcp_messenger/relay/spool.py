@@ -1,5 +1,6 @@
 """The provider's events in order, until the manager has confirmed them."""
 
+import json
 import logging
 import sqlite3
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from pydantic import TypeAdapter
 from mcp_messenger.relay import send_ledger
 from mcp_messenger.relay.protocol import Numbered
 from mcp_messenger.relay.spool_file import SpoolFile, SpoolUnavailable, fact, set_fact, time_text
+from mcp_messenger.relay.versions import slim
 from providers.models import Event, InstanceState, MessageReceived, StateChanged
 
 log = logging.getLogger(__name__)
@@ -98,7 +100,7 @@ class Spool:
             is_state = isinstance(event, StateChanged)
             # A login code on a disk outlives the login: it stays in memory.
             shown = event.model_copy(update={"qr": None, "pairing_code": None}) if isinstance(event, StateChanged) else event
-            added = db.execute("INSERT INTO events (at, is_state, event) VALUES (?, ?, ?)", (now, is_state, EVENT.dump_json(shown).decode()))
+            added = db.execute("INSERT INTO events (at, is_state, event) VALUES (?, ?, ?)", (now, is_state, json.dumps(slim(shown))))
             if isinstance(event, StateChanged) and added.lastrowid is not None:
                 states[added.lastrowid] = event
         return states
@@ -111,7 +113,7 @@ class Spool:
 
     def _page(self, db: sqlite3.Connection, limit: int) -> Page:
         rows = db.execute("SELECT seq, event FROM events ORDER BY seq LIMIT ?", (limit,)).fetchall()
-        events = [Numbered(seq=row["seq"], event=self._states.get(row["seq"]) or EVENT.validate_json(row["event"])) for row in rows]
+        events = [Numbered(seq=row["seq"], event=self._states.get(row["seq"]) or EVENT.validate_json(row["event"], extra="ignore")) for row in rows]
         return Page(_identity(db), events, int(fact(db, LOST) or 0))
 
     async def identity(self) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from mcp_messenger.relay import protocol, send_ledger
-from mcp_messenger.relay.spool import Bounds, Spool
+from mcp_messenger.relay.spool import EVENT, Bounds, Spool
 from mcp_messenger.relay.spool_file import FORMER_TABLES
+from mcp_messenger.relay.versions import TYPES, event_for, is_read_by, readable
 from providers.drafts import fingerprint_of, stored_draft
-from providers.models import Chat, ChatKind, Draft, Event, Message, MessageReceived
+from providers.models import Chat, ChatKind, Draft, Event, Forwarded, Message, MessageReceived, PollVoted
 from tests.mcp_messenger.relay.process import KEY, running_relay
 from tests.mcp_messenger.relay.test_spool import NOW, said, texts, waiting
 
@@ -135,3 +136,50 @@ async def test_an_earlier_manager_reads_a_relay_of_this_version(tmp_path: Path) 
             assert (await stranger.get("/events")).json()["error"]["code"] == "unauthenticated"
     assert protocol.EVENTS == "/events"
     assert hashlib.sha256(KEY.encode()).hexdigest() not in relay.log()
+
+
+def voted() -> PollVoted:
+    return PollVoted(chat_id="ann", message_id="1", sender_id="bob", options=("Tea",), at=NOW)
+
+
+def forwarded(text: str, id: str) -> MessageReceived:
+    message = Message(id=id, chat_id="ann", at=NOW, text=text, forwarded=Forwarded(name="Bob"), standby=True)
+    return MessageReceived(message=message, chat=Chat(id="ann", aliases=("hidden",)))
+
+
+FIRST_MESSAGE = {"id", "chat_id", "at", "outgoing", "sender_id", "sender_name", "kind", "text", "reply_to", "thread_id", "media", "location"}
+
+
+def test_an_earlier_manager_is_shown_no_field_that_it_would_refuse() -> None:
+    shown = event_for(forwarded("hello", "1"), None)
+    assert set(shown["message"]) <= FIRST_MESSAGE
+    assert shown["chat"] == {"id": "ann"}
+    assert not is_read_by(voted(), None)
+
+
+def test_a_manager_of_this_version_reads_everything() -> None:
+    event = forwarded("hello", "1")
+    assert EVENT.validate_python(event_for(event, TYPES)) == event
+    assert is_read_by(voted(), TYPES)
+
+
+def test_what_a_later_version_adds_is_passed_over() -> None:
+    later = {"seq": 2, "event": {"type": "hologram", "chat_id": "ann"}}
+    known = {"seq": 1, "event": {**event_for(forwarded("hello", "1"), TYPES), "mood": "good"}}
+    assert readable([known, later]) == [known]
+    read = EVENT.validate_json(json.dumps(known["event"]), extra="ignore")
+    assert isinstance(read, MessageReceived)
+    assert read.message.text == "hello"
+
+
+async def test_events_that_an_earlier_manager_cannot_read_do_not_hold_up_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "data" / "spool.sqlite3"
+    path.parent.mkdir(parents=True)
+    spool = Spool(path, Bounds())
+    await spool.append([voted() for _ in range(150)])
+    await spool.append([said("after the votes", "9")])
+    await spool.file.close()
+    async with running_relay("sandbox", tmp_path, MCP_MESSENGER_PORT="8080") as relay, relay.http() as http:
+        await http.put("/port/settings", params={"manager": "a"}, json={"auto_scan": True, "page": False})
+        pulled = (await http.get("/events", params={"limit": 100, "wait": 5.0, "manager": "a"})).json()
+        assert [one["event"]["message"]["text"] for one in pulled["events"] if one["event"]["type"] == "message"] == ["after the votes"]
