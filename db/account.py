@@ -62,7 +62,7 @@ class Account:
         window = subprocess.CREATE_NO_WINDOW if sys.platform == "win32" else 0
         with log.open("ab") as output:
             self.give(log)
-            begun = output.tell()
+            written = output.tell()
             try:
                 subprocess.run(  # noqa: S603  the commands are built here
                     [*self.prefix, *command],
@@ -70,7 +70,7 @@ class Account:
                     env=environment, cwd=log.parent, check=True, timeout=TIMEOUT, creationflags=window, **identity,
                 )  # fmt: skip
             except (OSError, subprocess.SubprocessError) as error:
-                raise EmbeddedFailed(f"{Path(command[0]).name} failed: {_complaint(log, begun) or _words(error)} (see {log})") from error
+                raise EmbeddedFailed(f"{Path(command[0]).name} failed: {_complaint(log, written) or _words(error)} (see {log})") from error
 
 
 def _words(error: OSError | subprocess.SubprocessError) -> str:
@@ -80,8 +80,8 @@ def _words(error: OSError | subprocess.SubprocessError) -> str:
     return f"it did not end within {TIMEOUT:g} s" if isinstance(error, subprocess.TimeoutExpired) else str(error)
 
 
-def _complaint(log: Path, begun: int) -> str:
-    lines = log.read_bytes()[begun:].decode(errors="replace").splitlines()
+def _complaint(log: Path, written: int) -> str:
+    lines = log.read_bytes()[written:].decode(errors="replace").splitlines()
     return next((line.strip() for line in reversed(lines) if "FATAL" in line or "error:" in line), "")
 
 
@@ -92,7 +92,7 @@ def account_for(data: Path) -> Account:
     if data.exists() and (owner := data.stat()).st_uid != 0:
         return Account(uid=owner.st_uid, gid=owner.st_gid)
     if unshare := shutil.which("unshare"):
-        # In a user namespace of its own root is nobody, and what it writes is still root's.
+        # In its own user namespace root is nobody, and its files are still root's.
         prefix = (unshare, "-U")
         if subprocess.run([*prefix, "true"], stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=TIMEOUT).returncode == 0:  # noqa: S603
             return Account(prefix)

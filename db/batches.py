@@ -1,4 +1,4 @@
-"""What agents are to answer: the deliveries of a chat that one run answers together. The first of them, the head, stands for all.
+"""Debounced batches: the deliveries of a chat that one agent run answers together. The first of them, the head, represents all.
 
 Who has taken a batch holds it until its `lease_until`; what is written with another one changes nothing.
 """
@@ -18,7 +18,7 @@ TARGET = "agno"
 class AnswerProgress:
     """What is there of a batch's answer. `message_id` is of its first message, once that is queued.
 
-    `shown` is there while the message grows: what stands in it, or is about to. `answer` is the whole of it, once it is known.
+    `shown` is there while the message grows: its text so far, or the next one. `answer` is the whole of it, once it is known.
     """
 
     message_id: int | None
@@ -69,7 +69,7 @@ TAKE: LiteralString = """
         UPDATE public.deliveries SET batch = %(head)s, lease_until = now() + make_interval(secs => %(lease)s)
         WHERE status = 'pending' AND target = 'agno' AND instance_id = %(instance_id)s AND coalesce(chat_id, '') = %(chat_id)s
           AND (id = %(head)s AND lease_until = %(held)s OR id <> %(head)s AND (lease_until IS NULL OR lease_until <= now())
-              AND (batch = %(head)s OR NOT %(begun)s))
+              AND (batch = %(head)s OR NOT %(has_answer)s))
           AND EXISTS (SELECT FROM public.deliveries WHERE id = %(head)s AND lease_until = %(held)s)
         RETURNING id, event_id, instance_id, chat_id, created_at, lease_until
     )
@@ -83,12 +83,14 @@ TAKE: LiteralString = """
     ORDER BY taken.event_id, taken.id"""
 
 
-async def take(database: Database, instance_id: UUID, chat_id: str, *, head: int, held: datetime, begun: bool, lease: float) -> list[BatchedMessage]:
+async def take(
+    database: Database, instance_id: UUID, chat_id: str, *, head: int, held: datetime, has_answer: bool, lease: float
+) -> list[BatchedMessage]:
     """Take all that waits in the chat as one batch; return nothing when `head` is not held until `held` any more.
 
-    `begun`: its answer stands there in part, so nothing may be added to the question.
+    `has_answer`: its answer is in the chat in part, so nothing may be added to the question.
     """
-    params = {"instance_id": instance_id, "chat_id": chat_id, "head": head, "held": held, "begun": begun, "lease": lease}
+    params = {"instance_id": instance_id, "chat_id": chat_id, "head": head, "held": held, "has_answer": has_answer, "lease": lease}
     return await database.all(BatchedMessage, TAKE, params)
 
 
@@ -99,7 +101,7 @@ EXTEND: LiteralString = """
 SHOW: LiteralString = """
     UPDATE public.deliveries SET shown = %(shown)s, answer = coalesce(%(answer)s, answer)
     WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(held)s"""
-# Of what has died it is told why it failed before, and what it has shown is remembered: a person may have it begin anew.
+# Of what has died it is told why it failed before, and what it has shown is remembered: a person may restart it.
 END: LiteralString = """
     UPDATE public.deliveries SET status = %(status)s, lease_until = NULL, done_at = now(), answer = NULL,
         shown = CASE %(status)s WHEN 'dead' THEN shown END,

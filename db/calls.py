@@ -10,7 +10,7 @@ from db.json import jsonb
 from db.leases import HORIZON
 
 CLAIM_WITHIN = 20.0
-"""Seconds after which a call is not begun any more: nobody waits for it. A holder that dies is replaced sooner."""
+"""Seconds after which nobody starts a call: the asker has stopped waiting. A holder that dies is replaced sooner."""
 
 ASK: LiteralString = """
     WITH asked AS (

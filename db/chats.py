@@ -1,4 +1,4 @@
-"""Chats and contacts, as recorded from what came in and what the platforms told."""
+"""Chats and contacts, as recorded from messages and from the platforms' lists."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -102,7 +102,7 @@ class Database:
             await self._pool.drain()
 
     async def _statement(self, row: type[Row] | None, use: Callable[["AsyncCursor[Any]"], Awaitable[T]]) -> T:
-        """Run one statement, and again where it was undone because of another one, or refused for what only its session was told at its login."""
+        """Run one statement, and again where it was undone because of another one, or refused because of a setting that its session got at login."""
         from psycopg.rows import class_row, tuple_row
 
         conflicts, is_renewed = 0, False

@@ -1,4 +1,4 @@
-"""What is to be told to others of the event log. The row is the job: claimed for a while, and settled.
+"""Deliveries of events to webhooks and agents. The row is the job: claimed for a while, and settled.
 
 The rows are written with their events, in the same statements (db/inbound.py, db/outbox.py).
 """
@@ -197,7 +197,7 @@ async def pause(database: Database, instance_id: UUID, target: str, seconds: flo
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An instance as its events are told to others, with the secrets that begin with the prefix asked for."""
+    """An instance as deliveries need it, with the secrets that begin with the prefix asked for."""
 
     id: UUID
     provider: str

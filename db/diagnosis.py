@@ -38,7 +38,7 @@ class KnownInstance:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """`version` is as PostgreSQL writes it; `pending` and `unknown` are migrations; `pooled`: a pooler stands between, in whatever mode."""
+    """`version` is as PostgreSQL writes it; `pending` and `unknown` are migrations; `pooled`: connections go through a pooler, in whatever mode."""
 
     major: int
     version: str
@@ -92,7 +92,7 @@ async def diagnose(url: str) -> Diagnosis:
                 version=version,
                 is_local=(connection.info.host or "/").startswith(("/", "127.", "localhost", "::1")),
                 tls=connection.pgconn.ssl_in_use,
-                # A pooler answers with a process number of its own.
+                # A pooler answers with its own process number.
                 pooled=connection.info.backend_pid != pid,
                 applied=sorted(applied),
                 pending=[version for version in known if version not in applied],

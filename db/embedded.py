@@ -218,7 +218,7 @@ def _is_of(cluster: Cluster, session: "Connection[Any]") -> bool:
     served = Path(session.execute(DATA_FOLDER).fetchall()[0][0])
     if cluster.server_lives() or not cluster.is_copied_from(served):
         return True
-    logger.warning("%s is a copy of %s, which another server uses; it gets a server of its own, with the same accounts in it.", cluster.data, served)
+    logger.warning("%s is a copy of %s, which another server uses; it gets its own server, with the same accounts in it.", cluster.data, served)
     return False
 
 

@@ -1,4 +1,4 @@
-"""What the messengers told us, written with its event and its deliveries in one statement.
+"""Stores what the messengers report, each with its event and its deliveries in one statement.
 
 Every statement that changes messages takes the log's lock first and holds it until its own commit, so events are numbered in the
 order of their commits (see the migration) and two writers never wait for one another crosswise.
@@ -116,7 +116,7 @@ APPEND_MESSAGES: LiteralString = """
         WHERE fresh.may_wake AND i.agno_enable AND i.agent_id <> '' ORDER BY logged.id
     )
     SELECT input.position, fresh.message_id, (SELECT max(id) FROM logged) AS event_id,
-        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
     FROM input LEFT JOIN fresh USING (position)"""
 
 
@@ -148,7 +148,7 @@ EDIT: LiteralString = """
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
-        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
     FROM guard"""
 DELETE: LiteralString = """
     WITH guard AS MATERIALIZED (
@@ -168,7 +168,7 @@ DELETE: LiteralString = """
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
-        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
     FROM guard"""
 REACT: LiteralString = """
     WITH guard AS MATERIALIZED (
@@ -190,7 +190,7 @@ REACT: LiteralString = """
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
-        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
     FROM guard"""
 # Receipts come late and out of order: a message never goes back from read to delivered, and what was delivered has not failed.
 RECEIPT: LiteralString = """
@@ -213,7 +213,7 @@ RECEIPT: LiteralString = """
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
-        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
     FROM guard"""
 VOTE: LiteralString = """
     WITH guard AS MATERIALIZED (
@@ -235,7 +235,7 @@ VOTE: LiteralString = """
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
-        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
     FROM guard"""
 CHAT: LiteralString = """
     WITH guard AS MATERIALIZED (
@@ -263,7 +263,7 @@ CHAT: LiteralString = """
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
-        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
     FROM guard"""
 CHAT_CLOSED: LiteralString = """
     WITH guard AS MATERIALIZED (
@@ -286,7 +286,7 @@ CHAT_CLOSED: LiteralString = """
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
-        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
     FROM guard"""
 CHAT_OPENED: LiteralString = """
     WITH guard AS MATERIALIZED (
@@ -306,7 +306,7 @@ CHAT_OPENED: LiteralString = """
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
-        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
     FROM guard"""
 NOTICE: LiteralString = """
     WITH guard AS MATERIALIZED (
@@ -328,7 +328,7 @@ NOTICE: LiteralString = """
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
-        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
     FROM guard"""
 # Told again, a state is no news: neither an event nor a line of history. A QR code is, each time.
 STATE: LiteralString = """
@@ -368,7 +368,7 @@ STATE: LiteralString = """
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
-        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
     FROM guard"""
 
 
@@ -411,7 +411,7 @@ MIGRATED: LiteralString = """
         WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
     )
     SELECT (SELECT max(id) FROM logged) AS event_id,
-        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
     FROM guard"""
 MOVE_CHAT: LiteralString = """
     INSERT INTO public.chats (instance_id, id, kind, title, username, phone, unread, last_message_id, last_at, last_incoming_at)

@@ -185,7 +185,7 @@ SET_DESIRED: LiteralString = """
     )
     SELECT id, user_id, provider, type_instance, runtime, desired, status, status_reason, needs, account, settings, agent_id, agno_enable, stream,
         quiet_hours, api_webhook_schema, last_activity_at, created_at, updated_at
-    FROM changed, (SELECT pg_notify('mcp_messenger_instances', %(id)s::text)) AS told"""
+    FROM changed, (SELECT pg_notify('mcp_messenger_instances', %(id)s::text)) AS notified"""
 
 
 async def set_desired(database: Database, instance_id: UUID, desired: str) -> InstanceRow | None:
@@ -210,8 +210,8 @@ DELETE: LiteralString = """
         errors AS (DELETE FROM public.instance_errors USING gone WHERE instance_id = gone.id),
         identities AS (DELETE FROM public.identities USING gone WHERE instance_id = gone.id),
         addresses AS (DELETE FROM public.instance_addresses USING gone WHERE instance_id = gone.id),
-        told AS (SELECT pg_notify('mcp_messenger_instances', id::text) FROM gone)
-    SELECT count(gone.id) FROM gone, told"""
+        notified AS (SELECT pg_notify('mcp_messenger_instances', id::text) FROM gone)
+    SELECT count(gone.id) FROM gone, notified"""
 PURGE: LiteralString = """
     WITH messages AS (DELETE FROM public.messages WHERE instance_id = %(id)s),
         chats AS (DELETE FROM public.chats WHERE instance_id = %(id)s),

@@ -45,7 +45,7 @@ def packaged() -> list[str]:
 
 
 def resolve(name: str, versions: Traversable | None = None) -> str:
-    """Return the version that a number such as 8 or 008, or the whole name, stands for. Raises MigrationFailed where there is none."""
+    """Return the version that a number such as 8 or 008, or the whole name, means. Raises MigrationFailed where there is none."""
     known = _Files(versions or packaged_versions()).versions
     number = int(name) if name.isascii() and name.isdecimal() else None
     found = next((version for version in known if version == name or int(version[:3]) == number), None)

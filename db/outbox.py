@@ -156,7 +156,7 @@ SENT: LiteralString = """
     )
     SELECT id, EXISTS (
         SELECT FROM public.outbox WHERE outbox.instance_id = logged.instance_id AND claimed_epoch IS NULL AND message_id <> %(id)s) AS more,
-        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified,
         (SELECT chat_id FROM asked) AS asked
     FROM logged"""
 # The platform's echo was first; its answer to us may know more of the message, such as what its file is called there.
@@ -183,7 +183,7 @@ ENDED: LiteralString = """
     )
     SELECT id, EXISTS (
         SELECT FROM public.outbox WHERE outbox.instance_id = logged.instance_id AND claimed_epoch IS NULL AND message_id <> %(id)s) AS more,
-        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS told
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
     FROM logged"""
 # The platform's echo of our own message came in before its answer to us: the two rows are one message.
 ABSORB_ECHO: LiteralString = """

@@ -17,7 +17,7 @@ POOL_TIMEOUT = 15.0
 """Seconds that a caller waits for a free connection, and the start for the first one."""
 
 RECONNECT_TIMEOUT = 4.0
-"""Seconds until the pool begins anew with its attempts: it pauses twice as long after each, so the end of a long outage would go unnoticed."""
+"""Seconds until the pool restarts its attempts: it pauses twice as long after each, so the end of a long outage would go unnoticed."""
 
 MAX_IDLE = 300.0
 MAX_LIFETIME = 1800.0

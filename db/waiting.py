@@ -1,4 +1,4 @@
-"""What waits for an answer, over all instances, and what stands around a message."""
+"""Finds chats that wait for an answer, over all instances, and the messages around one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ async def last_words(database: Database, chats: Sequence[WaitingChat], *, each: 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
     of: int
-    """The message it stands beside."""
+    """The message it is shown beside."""
     id: int
     outgoing: bool
     sender_name: str

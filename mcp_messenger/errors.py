@@ -150,7 +150,7 @@ _NEXT_STEP = {
     InstanceState.DEGRADED: "Call get_instance_health.",
     InstanceState.STOPPED: "Call start_instance.",
     InstanceState.ERROR: "Call get_errors, then restart_instance.",
-    InstanceState.LOGGED_OUT: "Call process_instance with force_recreate to log in anew.",
+    InstanceState.LOGGED_OUT: "Call process_instance with force_recreate to log in again.",
 }
 
 

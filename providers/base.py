@@ -160,7 +160,7 @@ class Provider(ABC):
             what = "text" if draft.upload is None else "caption"
             raise InvalidRequest(
                 f"The {what} has {length} {self.limits.text_unit}; {self.title} takes {limit}.",
-                hint=SPLIT_HINT if draft.upload is None else "Send the text as a message of its own.",
+                hint=SPLIT_HINT if draft.upload is None else "Send the text as a separate message.",
             )
         if draft.upload is not None:
             self._check_size(draft.upload.kind, len(draft.upload.content))

@@ -222,7 +222,7 @@ class SendingBudget(Noun):
     locked_until: datetime | None = None
     """The platform refused new chats, and is not asked again until then."""
     next_at: datetime | None = None
-    """When another chat may be begun; None: now, or never where none are allowed."""
+    """When another chat may be opened; None: now, or never where none are allowed."""
 
 
 class TemplateUse(Noun):
@@ -488,7 +488,7 @@ class NoticeReceived(Noun):
 
 
 class StateChanged(Noun):
-    """Where the connection stands, with the platform's own words in `reason`."""
+    """The state of the connection, with the platform's own words in `reason`."""
 
     type: Literal["state"] = "state"
     state: InstanceState

@@ -116,7 +116,7 @@ class Agents:
             await batches.ended(self._database, claimed.id)
             return
         asked = await batches.take(
-            self._database, row.id, claimed.chat_id or "", head=claimed.id, held=claimed.lease_until, begun=progress.is_growing, lease=LEASE
+            self._database, row.id, claimed.chat_id or "", head=claimed.id, held=claimed.lease_until, has_answer=progress.is_growing, lease=LEASE
         )
         if asked:
             hold = Hold(self._database, [one.id for one in asked], asked[0].lease_until, lease=LEASE)

@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _settings() -> argparse.ArgumentParser:
-    """What may stand before and behind a command; without defaults, or that of the command would take back what stands before it."""
+    """Options that may precede and follow a command; without defaults, or that of the command would override a preceding one."""
     settings = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     settings.add_argument("--host")
     settings.add_argument("--port", type=_port)

@@ -80,7 +80,7 @@ async def _scan(url: str) -> None:
 
 
 async def _until_ready(client: Client, instance_id: str) -> None:
-    """A client that subscribes is told; for a demo it is enough to ask."""
+    """Ask again and again: a client could subscribe, but for a demo this is enough."""
     while True:
         if (await _call(client, "get_auth_status", instance_id=instance_id))["state"] == "ready":
             return

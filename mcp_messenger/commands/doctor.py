@@ -31,9 +31,9 @@ async def doctor(config: Config, url: str | None, as_json: bool) -> int:
 
 
 async def examined(config: Config, url: str | None) -> list[Finding]:
-    findings, health, told = await _server(config, url)
+    findings, health, reported = await _server(config, url)
     store, diagnosis = await check_store(config)
-    patients = told if told is not None else _patients(diagnosis)
+    patients = reported if reported is not None else _patients(diagnosis)
     # The port of the settings says nothing of a server that is elsewhere.
     port = check_port(config, health) if url is None else []
     return [

@@ -1,4 +1,4 @@
-"""mcp-messenger qr ID: the QR code to log in with, shown anew until somebody has scanned it."""
+"""mcp-messenger qr ID: the QR code to log in with, renewed until somebody has scanned it."""
 
 import sys
 from typing import Any

@@ -1,4 +1,4 @@
-"""The application with one instance and a store of its own: the modes of one messenger, such as telegram-api."""
+"""The application with one instance and its own store: the modes of one messenger, such as telegram-api."""
 
 import hashlib
 import json

@@ -38,8 +38,8 @@ class Feed:
             return
         self._heard = event_id or self._heard
         self._grown.set()
-        for told in self.growth:
-            told()
+        for notify in self.growth:
+            notify()
 
     async def read(self) -> None:
         """Read what is new, and wake who waits for it."""
@@ -86,7 +86,7 @@ class Feed:
 
 
 class Listener:
-    """Is told of new events in this process, in order."""
+    """Receives new events in this process, in order."""
 
     def instance_changed(self, instance_id: UUID, rows: list[events.EventRow]) -> None:
         raise NotImplementedError

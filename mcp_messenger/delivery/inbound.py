@@ -124,7 +124,7 @@ class Inbound:
             await self._write(self._take())
 
     def _take(self) -> list[_Waiting]:
-        """A batch in which no message stands twice."""
+        """Return a batch that holds no message twice."""
         taken: list[_Waiting] = []
         seen: set[tuple[str, str]] = set()
         size = 0

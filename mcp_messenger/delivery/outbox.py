@@ -39,7 +39,7 @@ PATIENCE = 1.0
 """A wait up to this long is sat out; a longer one goes back to the queue, so that a crash meanwhile leaves it surely unsent."""
 LOOK_EVERY = 1.0
 REFUSALS = 4
-"""How often the store may refuse an outcome for a reason of its own until it is settled without what the platform said besides."""
+"""How often the store may refuse an outcome for its own reasons until it is settled without what the platform said besides."""
 SLOW = 1.0
 """Seconds that the store may take for an outcome until that is written to the disk: a lock may hold it up, and the process may be killed."""
 IN_CONTENT = {"location", "poll", "contact", "choices", "template"}
@@ -148,11 +148,11 @@ class Outbox:
     async def _claim_and_send(self, owned: OwnedInstance, worker: Worker, sends: anyio.abc.TaskGroup) -> float:
         """Return the seconds until there may be more to send."""
         owned.look_again = owned.look_again or bool(owned.in_flight)
-        begun = await outbox.claim(self._database, owned.row.id, epoch=owned.epoch, in_flight=owned.in_flight)
-        for claimed in begun:
+        claims = await outbox.claim(self._database, owned.row.id, epoch=owned.epoch, in_flight=owned.in_flight)
+        for claimed in claims:
             owned.in_flight.add(claimed.message_id)
             sends.start_soon(self._send, owned, worker, claimed)
-        if begun:
+        if claims:
             # The end of each wakes us; what comes due meanwhile waits no longer than this.
             return PATIENCE
         due = await outbox.next_due(self._database, owned.row.id)
@@ -265,7 +265,7 @@ class Outbox:
         await self._inbound.settled(owned.row.id, sent.id)
 
     def _settled(self, owned: OwnedInstance, settled: outbox.SettledSend | None) -> None:
-        """Who waits for it is told, and the next of the chat may go."""
+        """Wake whoever waits for it, and let the next send of the chat go."""
         if settled is not None:
             self._feed.grew(settled.event_id)
         if settled is None or settled.more or owned.look_again:

@@ -225,7 +225,7 @@ class Webhooks:
         return QrPart(sequence=sequence, expires_at=code.expires_at, content=current and current.qr)
 
     async def _settle(self) -> None:
-        """What has ended is written down before more is begun; it is kept for the next time while the store is away."""
+        """Record outcomes before new attempts start; while the store is away they are kept for the next time."""
         ended = list(self._ended)
         if not ended:
             return

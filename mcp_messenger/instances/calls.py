@@ -95,16 +95,18 @@ class Calls(Listener):
         """
         codec, call_id = codec_of(method), uuid4()
         await calls.ask(self._database, call_id, instance_id, method, codec.arguments(**arguments).model_dump(mode="json"))
-        begun = True
+        may_be_done = True
         try:
             outcome = await self._wait(call_id)
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(WITHDRAW_WITHIN):
-                begun = await calls.withdraw(self._database, call_id)
+                may_be_done = await calls.withdraw(self._database, call_id)
         if outcome is None:
-            detail = "The process that runs the instance did not answer." if begun else "No process took this on: the instance runs nowhere now."
-            hint = "It may have been done; look before doing it again." if begun else "Nothing was done; try again in a moment."
-            raise errors.Unreachable(detail, maybe_sent=begun, hint=hint)
+            detail = (
+                "The process that runs the instance did not answer." if may_be_done else "No process took this on: the instance runs nowhere now."
+            )
+            hint = "It may have been done; look before doing it again." if may_be_done else "Nothing was done; try again in a moment."
+            raise errors.Unreachable(detail, maybe_sent=may_be_done, hint=hint)
         if outcome.error is not None:
             raise deserialize_error(outcome.error)
         return codec.answer.validate_json(outcome.result or "null", extra="ignore")

@@ -1,4 +1,4 @@
-"""The idempotency ledger: the outcome of each send by its client_id, begun before the platform is called, settled after its answer."""
+"""The idempotency ledger: the outcome of each send by its client_id, recorded before the platform is called, settled after its answer."""
 
 import json
 import sqlite3

@@ -54,7 +54,7 @@ class Sends:
         """Return the outcome of the draft's client_id, now or from before. The send goes on when the caller goes away.
 
         `spool` names the spool that was asked before: another one does not know that one's sends.
-        Raises Unreachable(maybe_sent=True) for a send that was begun and whose outcome is unknown; InvalidRequest if the client_id
+        Raises Unreachable(maybe_sent=True) for a send that was tried and whose outcome is unknown; InvalidRequest if the client_id
         was used for another message.
         """
         if spool is not None and spool != await self._identity():

@@ -50,7 +50,7 @@ class SpoolUnavailable(ApplicationError):
 class SpoolFile:
     """Opens the file when it is first used, and again after a failure.
 
-    Every commit is synced (synchronous=FULL): a platform's message is confirmed, and a send is begun, only after the commit, so neither
+    Every commit is synced (synchronous=FULL): a platform's message is confirmed, and a send is tried, only after the commit, so neither
     may be gone when the machine loses its power. The lock is exclusive: two relays never share a folder.
     """
 

@@ -9,7 +9,7 @@ _CLUSTER_MAX = 64
 
 
 def is_boundary(text: str, at: int) -> bool:
-    """Return whether no visible character stands on both sides of the position."""
+    """Return whether no visible character lies on both sides of the position."""
     if not 0 < at < len(text):
         return True
     before, after = text[at - 1], text[at]

@@ -41,16 +41,16 @@ def _inside(value: object) -> list[object]:
     return [one for one in held if isinstance(one, (dict, list))]
 
 
-def part(told: Json, *path: str) -> Json:
+def part(data: Json, *path: str) -> Json:
     """Return the object at a path of names; an empty one where there is none."""
-    found: Any = told
+    found: Any = data
     for name in path:
         found = cast("Json", found).get(name) if isinstance(found, dict) else None
     return cast("Json", found) if isinstance(found, dict) else {}
 
 
-def parts(told: Json, *path: str) -> list[Json]:
+def parts(data: Json, *path: str) -> list[Json]:
     """Return the objects in the list at a path of names; none where there is no list."""
     *before, last = path
-    found: Any = part(told, *before).get(last)
+    found: Any = part(data, *before).get(last)
     return [cast("Json", one) for one in cast("list[Any]", found) if isinstance(one, dict)] if isinstance(found, list) else []

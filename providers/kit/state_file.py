@@ -34,7 +34,7 @@ class StateFile:
 
     def unreadable(self, error: Exception) -> None:
         """Log that the content is not of the expected form."""
-        logger.warning("%s cannot be read and is begun again: %s", self._what, type(error).__name__)
+        logger.warning("%s cannot be read and is replaced by a new one: %s", self._what, type(error).__name__)
 
     def save(self, held: Json) -> None:
         """Replace the object, and return when it is on the disk. Raises OSError, and the old one stays then."""

@@ -150,7 +150,7 @@ class Phone:
 
 
 def new_id() -> str:
-    """Random, so that a world begun anew does not give out the ids of the one before."""
+    """Random, so that a new world does not give out the ids of the one before."""
     return secrets.token_hex(8)
 
 

@@ -25,7 +25,7 @@ STATES: Mapping[str, tuple[Verdict, str | None]] = {
     "degraded": (Verdict.WARNING, "'mcp-messenger logs {id}' says what is wrong; it goes on trying by itself."),
     "stopped": (Verdict.OK, None),
     "error": (Verdict.PROBLEM, "Remove the cause ('mcp-messenger logs {id}' may say more), then POST /api/v1/instances/{id}/restart."),
-    "logged_out": (Verdict.PROBLEM, 'Log in anew: POST /api/v1/instances/{id}/process with {{"force_recreate": true}}, then mcp-messenger qr {id}.'),
+    "logged_out": (Verdict.PROBLEM, 'Log in again: POST /api/v1/instances/{id}/process with {{"force_recreate": true}}, then mcp-messenger qr {id}.'),
 }
 _UNKNOWN = (Verdict.WARNING, "Upgrade mcp-messenger: this version does not know that state.")
 

@@ -51,7 +51,7 @@ async def _pooler(config: Config, found: Diagnosis, url: str) -> list[Finding]:
             return [ok(DATABASE, "DIRECT_DATABASE_URL answers, and wake-ups arrive through it.")]
         return [warning(DATABASE, "No wake-ups arrive through DIRECT_DATABASE_URL.", "Let it lead to PostgreSQL itself, not to a pooler.")]
     if found.pooled and not await wakes(url):
-        detail = "A pooler in transaction mode stands before the database: the server has to look for news itself, which is slower."
+        detail = "The connection goes through a pooler in transaction mode: the server has to look for news itself, which is slower."
         return [warning(DATABASE, detail, "Set DIRECT_DATABASE_URL to the same database without the pooler.")]
     return [ok(DATABASE, "The pooler before it lets wake-ups through.")] if found.pooled else []
 

@@ -1,1 +1,1 @@
-"""Where an instance runs: in this process, or in a container of its own."""
+"""Runtimes: where an instance runs, in this process or in its own container."""

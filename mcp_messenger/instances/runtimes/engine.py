@@ -47,7 +47,7 @@ class Engine:
 
     @asynccontextmanager
     async def stream(self, begin: Callable[[Any], Iterable[T]]) -> AsyncGenerator[MemoryObjectReceiveStream[T]]:
-        """Items of a call that goes on, read in a thread of its own; they end when the engine ends them, or goes away."""
+        """Items of a call that goes on, read in a separate thread; they end when the engine ends them, or goes away."""
         send, receive = anyio.create_memory_object_stream[T](WAITING_ITEMS)
         source = await anyio.to_thread.run_sync(lambda: self._begun(begin), limiter=self._limiter)
         # A task of asyncio's: a task group would wrap the errors of the one who reads.

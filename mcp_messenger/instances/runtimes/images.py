@@ -50,13 +50,13 @@ class Images:
 
     async def run(self) -> None:
         """Fetch them whenever they are wanted, until cancelled."""
-        begun: set[str] = set()
+        started: set[str] = set()
         async with anyio.create_task_group() as group:
             while True:
                 self._added = anyio.Event()
-                for stage in self._images.keys() - begun:
+                for stage in self._images.keys() - started:
                     group.start_soon(self._workers.worker("images", vital=False, stage=stage).keep, self._images[stage].fetch_wanted)
-                    begun.add(stage)
+                    started.add(stage)
                 await self._added.wait()
 
 

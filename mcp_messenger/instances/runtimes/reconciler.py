@@ -62,7 +62,7 @@ class Site:
 
 
 class ContainerReconciler:
-    """Makes reconcile passes. `trouble` is the state to show instead of the provider's own; `told` is awaited whenever it changes."""
+    """Makes reconcile passes. `trouble` is the state to show instead of the provider's own; `on_trouble` is awaited whenever it changes."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class ContainerReconciler:
         instance_id: UUID,
         stage: str,
         spec_of: Callable[[str], Spec],
-        told: Callable[[StateChanged | None], Awaitable[None]],
+        on_trouble: Callable[[StateChanged | None], Awaitable[None]],
         *,
         had_login: bool,
     ) -> None:
@@ -79,7 +79,7 @@ class ContainerReconciler:
         self._instance_id = instance_id
         self._stage = stage
         self._spec_of = spec_of
-        self._told = told
+        self._on_trouble = on_trouble
         self._had_login = had_login
         self.trouble: StateChanged | None = StateChanged(state=InstanceState.PROCESSING)
         self._scope = anyio.CancelScope()
@@ -172,7 +172,7 @@ class ContainerReconciler:
 
     async def _show(self, trouble: StateChanged | None) -> None:
         self.trouble, self._is_told = trouble, False
-        await self._told(trouble)
+        await self._on_trouble(trouble)
         self._is_told = True
 
     async def _reconcile(self) -> None:
