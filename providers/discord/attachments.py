@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from providers.discord.content import holders
+from providers.discord.fields import many
 from providers.discord.ids import MessageRef, message_ref
 from providers.errors import NotFound
 from providers.models import Media, MediaKind
@@ -13,12 +15,12 @@ _KINDS = {"image": MediaKind.IMAGE, "video": MediaKind.VIDEO, "audio": MediaKind
 
 
 def attachments_of(message: Json) -> list[Json]:
-    """Those of the message itself, and of a message that it forwards."""
-    forwarded = [snapshot["message"] for snapshot in message.get("message_snapshots", [])]
-    return [attachment for holder in [message, *forwarded] for attachment in holder.get("attachments", [])]
+    """Return those of the message itself, and of a message that it forwards."""
+    return [attachment for holder in holders(message) for attachment in many(holder, "attachments")]
 
 
 def media_of(message: Json) -> tuple[Media, ...]:
+    """Return the files of a message."""
     is_voice = bool(message.get("flags", 0) & _VOICE_MESSAGE)
     return tuple(_media(message, attachment, is_voice=is_voice) for attachment in attachments_of(message))
 
@@ -37,7 +39,7 @@ def _media(message: Json, attachment: Json, *, is_voice: bool) -> Media:
 
 
 def file_ref(media: Media) -> tuple[MessageRef, str]:
-    """The message a file is in, and the file's own id. Raises NotFound for a ref of another shape."""
+    """Return the message that a file is in, and the file's own id. Raises NotFound for a ref of another shape."""
     message, _, attachment = media.ref.rpartition(":")
     if message.count(":") != 1:
         raise NotFound("This is no file of a Discord message.", hint="get_message shows the files of a message.")

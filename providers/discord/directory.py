@@ -6,18 +6,35 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from providers.discord.client import DiscordClient
-from providers.discord.ids import ChatRef, chat_ref, message_ref, private_chat
-from providers.errors import NotFound
+from providers.discord.fields import many, one, texts
+from providers.discord.ids import ChatRef, chat_ref, is_person, message_ref, private_chat
+from providers.errors import InvalidRequest, NotFound
 from providers.kit.bounded import BoundedMap
-from providers.models import Chat, ChatKind, Contact
+from providers.models import Address, Chat, ChatKind, Contact
 
 Json = dict[str, Any]
 
 TEXT, DIRECT, VOICE, NEWS, NEWS_THREAD, THREAD, PRIVATE_THREAD, STAGE, FORUM, MEDIA_FORUM = 0, 1, 2, 5, 10, 11, 12, 13, 15, 16
 _THREADS = frozenset({NEWS_THREAD, THREAD, PRIVATE_THREAD})
-_WITH_TEXT = frozenset({TEXT, VOICE, NEWS, STAGE, FORUM, MEDIA_FORUM}) | _THREADS
+FORUMS = frozenset({FORUM, MEDIA_FORUM})
+_WITH_TEXT = frozenset({TEXT, VOICE, NEWS, STAGE}) | FORUMS | _THREADS
 
 _PEOPLE_MAX = 1000
+
+_NEEDS_TAG = 1 << 4
+
+_MIB = 2**20
+# Of one file, by the level of the server's boosts; private chats have the first (https://docs.discord.com/developers/reference#uploading-files).
+_UPLOADS = (10 * _MIB, 10 * _MIB, 50 * _MIB, 100 * _MIB)
+UPLOAD_MAX = max(_UPLOADS)
+
+
+class Role(NamedTuple):
+    """A role of a server. `bot` is the bot that Discord made it for, if it is one's own."""
+
+    name: str
+    guild: str
+    bot: str | None
 
 
 class Place(NamedTuple):
@@ -28,10 +45,32 @@ class Place(NamedTuple):
     guild: str | None
     parent: str | None
     """The channel that a thread is in."""
+    tags: tuple[str, ...] = ()
+    """Of a post: the ids of its tags."""
+    offered: tuple[tuple[str, str], ...] = ()
+    """Of a forum: id and name of the tags that it has."""
+    needs_tag: bool = False
 
     @property
     def is_thread(self) -> bool:
         return self.type in _THREADS
+
+    @property
+    def is_forum(self) -> bool:
+        """Whether it holds nothing but posts, each a thread with a title."""
+        return self.type in FORUMS
+
+    @property
+    def holds_text(self) -> bool:
+        return self.type in _WITH_TEXT or self.type == DIRECT
+
+
+class Spot(NamedTuple):
+    """Where a message lies: its chat, and the thread in it with its title where it is in one."""
+
+    chat: Chat
+    thread: str | None = None
+    title: str | None = None
 
 
 class Directory:
@@ -46,6 +85,9 @@ class Directory:
         self._client = client
         self._only = only
         self._places: dict[str, Place] = {}
+        self._roles: dict[str, Role] = {}
+        self._levels: dict[str, int] = {}
+        """Of the boosts, by server."""
         self._expected: set[str] = set()
         self._all_told = asyncio.Event()
         self._all_told.set()
@@ -72,18 +114,62 @@ class Directory:
 
     def add_guild(self, guild: Json) -> list[Json]:
         """A server as GUILD_CREATE tells of it. Returns its channels and open threads that hold text."""
-        self.guilds[guild["id"]] = guild["name"]
+        self.update_guild(guild)
+        for role in many(guild, "roles"):
+            self.add_role(guild["id"], role)
         self._told_of(guild["id"])
         spoken = [channel for channel in [*guild.get("channels", []), *guild.get("threads", [])] if channel["type"] in _WITH_TEXT]
         for channel in spoken:
             self.add(channel, guild["id"])
         return spoken
 
-    def rename_guild(self, guild: Json) -> None:
+    def update_guild(self, guild: Json) -> None:
+        """Note the name and the level of a server."""
         self.guilds[guild["id"]] = guild["name"]
+        self._levels[guild["id"]] = guild.get("premium_tier") or 0
+
+    def add_role(self, guild: str, role: Json) -> None:
+        """Note a role that is new or changed."""
+        self._roles[role["id"]] = Role(role["name"], guild, one(role, "tags").get("bot_id"))
+
+    def remove_role(self, role: str) -> None:
+        """Forget a role."""
+        self._roles.pop(role, None)
+
+    def is_role_of(self, role: str, bot: str) -> bool:
+        """Whether Discord made this role for the bot: a mention of it means the bot."""
+        return role in self._roles and self._roles[role].bot == bot
+
+    def role_name(self, role: str) -> str | None:
+        """Return the name of a role that is known."""
+        return self._roles[role].name if role in self._roles else None
+
+    def channel_name(self, channel: str) -> str | None:
+        """Return the name of a channel or thread that is known."""
+        place = self._places.get(channel)
+        return place.name if place is not None else None
+
+    def person_name(self, person: str) -> str | None:
+        """Return the name of a person who wrote."""
+        known = self.people.get(person)
+        return known.name if known is not None else None
+
+    def known(self, chat_id: str) -> Place | None:
+        """Return the channel or thread of a chat where it is known, without asking Discord."""
+        return self._places.get(chat_id)
+
+    def largest_upload(self, chat_id: str) -> int:
+        """Return how many bytes a file in this chat may have; where its server is not known, those that any server takes."""
+        if is_person(chat_id):
+            return _UPLOADS[0]
+        place = self._places.get(chat_id)
+        level = None if place is None or place.guild is None else self._levels.get(place.guild)
+        return UPLOAD_MAX if level is None or level >= len(_UPLOADS) else _UPLOADS[level]
 
     def remove_guild(self, guild: str) -> None:
         self.guilds.pop(guild, None)
+        self._levels.pop(guild, None)
+        self._roles = {id: role for id, role in self._roles.items() if role.guild != guild}
         self._told_of(guild)
         self._places = {id: place for id, place in self._places.items() if place.guild != guild}
 
@@ -92,7 +178,15 @@ class Directory:
         if channel["type"] == DIRECT:
             self.meet(channel["id"], person_of(channel["recipients"][0]))
             return Place(DIRECT, "", None, None)
-        place = Place(channel["type"], channel.get("name") or "", channel.get("guild_id", guild), channel.get("parent_id"))
+        place = Place(
+            channel["type"],
+            channel.get("name") or "",
+            channel.get("guild_id", guild),
+            channel.get("parent_id"),
+            tuple(texts(channel, "applied_tags")),
+            tuple((tag["id"], tag["name"]) for tag in many(channel, "available_tags")),
+            bool((channel.get("flags") or 0) & _NEEDS_TAG),
+        )
         if place.type in _WITH_TEXT:
             self._places[channel["id"]] = place
         return place
@@ -113,15 +207,66 @@ class Directory:
             return Place(DIRECT, "", None, None)
         return self._places.get(channel) or self.add(await self._client.call("GET", "/channels/{channel_id}", channel_id=channel))
 
-    async def chat(self, channel: str) -> tuple[Chat, str | None]:
-        """The chat a channel belongs to, and the thread where it is one."""
+    async def spot(self, channel: str) -> Spot:
+        """Return the chat that a channel belongs to, and the thread where it is one."""
         place = await self.place(channel)
         if channel in self.partners:
             person = self.partners[channel]
-            return Chat(id=private_chat(person.id), kind=ChatKind.PRIVATE, title=person.name, username=person.username), None
+            return Spot(Chat(id=private_chat(person.id), kind=ChatKind.PRIVATE, title=person.name, username=person.username))
         if place.is_thread and place.parent is not None:
-            return self._chat(place.parent, await self.place(place.parent)), channel
-        return self._chat(channel, place), None
+            parent = await self.place(place.parent)
+            return Spot(self._chat(place.parent, parent), channel, _title(place, parent))
+        return Spot(self._chat(channel, place))
+
+    async def chat(self, channel: str) -> Chat:
+        """Return the chat that a channel or thread belongs to."""
+        return (await self.spot(channel)).chat
+
+    async def address(self, to: str) -> Address:
+        """Return the place that an address means: a number of a channel, a thread or a person, `#` and a channel's name, `@` and a user name.
+
+        Raises NotFound, and InvalidRequest for a name that several have or a channel that takes no texts.
+        """
+        number = self._named(to)
+        if number.startswith("@"):
+            raise NotFound(f"No person {number[:64]!r} is known.", hint="list_contacts shows the people the bot knows.")
+        if is_person(number):
+            return Address(chat_id=number, kind=ChatKind.PRIVATE)
+        channel = chat_ref(number).number
+        if channel in self.people:
+            return Address(chat_id=private_chat(channel), kind=ChatKind.PRIVATE, title=self.people[channel].name)
+        place = await self.place(await self._channel_of(chat_ref(channel)))
+        if not place.holds_text:
+            raise InvalidRequest("This channel takes no texts.", hint="list_chats shows the channels that do.")
+        spot = await self.spot(channel)
+        return Address(chat_id=spot.chat.id, thread_id=spot.thread, kind=spot.chat.kind, title=spot.chat.title)
+
+    async def person_address(self, person: str) -> Address:
+        """Return the private chat of a person by their id. Raises what Discord answers where there is no such person."""
+        known = person_of(await self._client.call("GET", "/users/{user_id}", user_id=person))
+        return Address(chat_id=private_chat(known.id), kind=ChatKind.PRIVATE, title=known.name)
+
+    def _named(self, to: str) -> str:
+        """Return the id that a name stands for; what is no name as it is."""
+        if to.startswith("@"):
+            same = [person for person in self.people.values() if (person.username or "").casefold() == to[1:].casefold()]
+            return private_chat(same[0].id) if same else to
+        if not to.startswith("#"):
+            return to
+        found = [id for id, place in self._places.items() if not place.is_thread and place.name.casefold() == to[1:].casefold()]
+        if not found:
+            raise NotFound(f"No channel {to[:64]!r} is known.", hint="list_chats shows the channels.")
+        if len(found) > 1:
+            raise InvalidRequest(f"Several channels are called {to[:64]!r}: {', '.join(found[:10])}.", hint="Use one of these ids.")
+        return found[0]
+
+    def threads_of(self, channel: str) -> list[str]:
+        """Return the known threads of a channel, the newest first."""
+        return sorted((id for id, place in self._places.items() if place.is_thread and place.parent == channel), key=int, reverse=True)
+
+    async def fetch_message(self, channel: str, message: str) -> Json:
+        """Ask Discord for a message."""
+        return await self._client.call("GET", "/channels/{channel_id}/messages/{message_id}", channel_id=channel, message_id=message)
 
     def _chat(self, channel: str, place: Place) -> Chat:
         kind = ChatKind.CHANNEL if place.type == NEWS else ChatKind.GROUP
@@ -162,6 +307,12 @@ class Directory:
             for person in reversed(self.partners.values())
         ]
         return private + [self._chat(id, place) for id, place in self._places.items() if not place.is_thread]
+
+
+def _title(thread: Place, parent: Place) -> str:
+    """Return the title of a thread, with the names of a post's tags."""
+    names = [name for id, name in parent.offered if id in thread.tags]
+    return f"{thread.name} [{', '.join(names)}]" if names else thread.name
 
 
 def person_of(user: Json) -> Contact:

@@ -19,8 +19,8 @@ Json = dict[str, Any]
 
 GUILDS = 1 << 0
 MESSAGE_CONTENT = 1 << 15
-# Messages and reactions of servers and of private chats. None of these is privileged.
-INTENTS = GUILDS | 1 << 9 | 1 << 10 | 1 << 12 | 1 << 13
+# Messages, reactions and votes in polls, of servers and of private chats. None of these is privileged.
+INTENTS = GUILDS | 1 << 9 | 1 << 10 | 1 << 12 | 1 << 13 | 1 << 24 | 1 << 25
 
 SESSION_ENDS = 1000
 SESSION_STAYS = 4000

@@ -8,7 +8,10 @@ from providers.errors import NotFound
 
 _MESSAGE = re.compile(r"(?P<channel>\d{1,20}):(?P<message>\d{1,20})(?::\d{1,20})?")
 _MENTION = re.compile(r"<#(?P<channel>\d{1,20})>|<@!?(?P<person>\d{1,20})>")
+_LINK = re.compile(r"https://(?:\w+\.)?discord(?:app)?\.com/channels/(?:\d{1,20}|@me)/(?P<channel>\d{1,20})(?:/\d{1,20})*/?")
 _CHAT = re.compile(r"(?P<private>user:)?(?P<number>\d{1,20})")
+
+NO_MESSAGE = "0"
 
 # Milliseconds, of the first second of 2015: Discord counts from there.
 _EPOCH = 1_420_070_400_000
@@ -36,11 +39,25 @@ def private_chat(person: str) -> str:
 
 
 def chat_meant(to: str) -> str:
-    """Discord's own way to name a channel (`<#1>`) or a person (`<@2>`) in a text; anything else as it is."""
-    found = _MENTION.fullmatch(to.strip())
+    """Return the chat of Discord's own ways to name one: `<#1>` and `<@2>` in a text, and a link; anything else as it is."""
+    to = to.strip()
+    if link := _LINK.fullmatch(to):
+        return link["channel"]
+    found = _MENTION.fullmatch(to)
     if found is None:
         return to
     return found["channel"] or private_chat(found["person"])
+
+
+def is_person(chat_id: str) -> bool:
+    """Return whether this is the id of a private chat."""
+    found = _CHAT.fullmatch(chat_id)
+    return found is not None and found["private"] is not None
+
+
+def command_id(channel: str, interaction: str) -> str:
+    """Return the id of a command, which is no message on Discord: it has the message number 0, and none can be answered or reacted to."""
+    return f"{channel}:{NO_MESSAGE}:{interaction}"
 
 
 def chat_ref(chat_id: str) -> ChatRef:

@@ -5,18 +5,20 @@ from datetime import UTC, datetime
 from typing import Any
 
 from providers.discord.attachments import media_of
-from providers.discord.choices import chosen
-from providers.discord.directory import DIRECT, Directory, person_of
+from providers.discord.content import LOADING, forwarded_of, poll_of, quoted_of, words_of
+from providers.discord.directory import DIRECT, Directory, Spot, person_of
 from providers.discord.edits import OwnEdits
-from providers.discord.ids import message_id, time_of
+from providers.discord.fields import many, one, texts
+from providers.discord.ids import command_id, message_id, time_of
+from providers.discord.interactions import picked
 from providers.discord.nonce import Nonces
+from providers.discord.polls import Votes
 from providers.discord.reactions import Reactions
-from providers.discord.system import sentence
-from providers.kit.bounded import bounded_raw
+from providers.discord.system import POINTING, sentence
+from providers.kit.bounded import BoundedMap, BoundedSet, bounded_raw
 from providers.kit.parts import is_part
 from providers.models import (
     Account,
-    Chat,
     ChatChanged,
     Contact,
     Event,
@@ -25,7 +27,7 @@ from providers.models import (
     MessageEdited,
     MessageKind,
     MessageReceived,
-    Poll,
+    PollVoted,
     ReactionChanged,
     TextFormat,
 )
@@ -33,6 +35,7 @@ from providers.models import (
 Json = dict[str, Any]
 
 _REPLY = 19
+_EDITS_REMEMBERED = 1000
 
 READ_BACK = "a message of the history"
 """Our own name, beside Discord's names of events."""
@@ -47,9 +50,14 @@ class Translator:
         self._nonces = nonces
         self._own_edits = own_edits
         self._reactions = Reactions()
+        self._votes = Votes(directory.fetch_message)
+        self._edits: BoundedMap[str, str] = BoundedMap(_EDITS_REMEMBERED)
+        """By message, the time of its last edit that was reported."""
+        self._loading: BoundedSet[str] = BoundedSet(_EDITS_REMEMBERED)
+        """Messages that were announced and are yet to be written."""
 
     async def events_of(self, kind: str, data: Json) -> list[Event]:
-        """What an event says. Raises KeyError, TypeError or ValueError for one that is not of Discord's form, and what a call raises."""
+        """Return what an event says. Raises KeyError, TypeError or ValueError for one that is not of Discord's form, and what a call raises."""
         return await _TRANSLATIONS[kind](self, data)
 
     async def received(self, message: Json) -> list[Event]:
@@ -58,68 +66,129 @@ class Translator:
             return []
         if "guild_id" not in message and sender.id != self._me.id:
             self._directory.meet(message["channel_id"], sender)
-        chat, thread = await self._directory.chat(message["channel_id"])
-        self._directory.saw(sender)
-        told = self.message(message, chat, thread)
-        return [MessageReceived(message=told, chat=chat, sender=sender, client_id=self._nonces.read(message) if told.outgoing else None)]
+        spot = await self._directory.spot(message["channel_id"])
+        if "webhook_id" not in message:
+            self._directory.saw(sender)
+        told = self.message(message, spot)
+        return [MessageReceived(message=told, chat=spot.chat, sender=sender, client_id=self._nonces.read(message) if told.outgoing else None)]
 
-    def message(self, message: Json, chat: Chat, thread: str | None) -> Message:
+    def message(self, message: Json, spot: Spot) -> Message:
+        """Return a message of Discord as ours."""
         sender = _sender(message)
-        told, media, poll = sentence(message, sender.name), media_of(message), _poll(message)
-        kind = MessageKind.SYSTEM if told else MessageKind.MEDIA if media else MessageKind.POLL if poll else MessageKind.TEXT
+        self._remember(message)
+        notice, media, poll = sentence(message, sender.name, self._directory), media_of(message), poll_of(message)
+        kind = MessageKind.SYSTEM if notice else MessageKind.MEDIA if media else MessageKind.POLL if poll else MessageKind.TEXT
         return Message(
             id=message_id(message["channel_id"], message["id"]),
-            chat_id=chat.id,
+            chat_id=spot.chat.id,
             at=_time(message["timestamp"]),
             outgoing=sender.id == self._me.id,
             sender_id=sender.id,
             sender_name=sender.name,
             kind=kind,
-            text=told or _text(message),
-            format=TextFormat.PLAIN if told else TextFormat.MARKDOWN,
+            text=notice or words_of(message, self._directory),
+            format=TextFormat.PLAIN if notice else TextFormat.MARKDOWN,
             reply_to=_reply_to(message),
-            thread_id=thread,
+            thread_id=spot.thread,
+            thread_title=spot.title,
             media=media,
             poll=poll,
-            mentions_me=any(user["id"] == self._me.id for user in message.get("mentions", [])),
+            mentions_me=self._mentions_me(message),
+            forwarded=forwarded_of(message, self._directory),
+            quoted=quoted_of(message),
             raw=bounded_raw(message, "id"),
         )
 
-    async def pressed(self, press: Json) -> list[Event]:
-        """A pressed button is a message with what the button says, in reply to the message it hangs on."""
-        picked = chosen(press)
-        if picked is None:
+    def _mentions_me(self, message: Json) -> bool:
+        """Whether a message means the bot: by its id, or by the role that Discord made for it."""
+        people = any(user["id"] == self._me.id for user in many(message, "mentions"))
+        return people or any(self._directory.is_role_of(role, self._me.id) for role in texts(message, "mention_roles"))
+
+    def _remember(self, message: Json) -> None:
+        """Keep what later events about the message do not repeat."""
+        self._votes.saw(message)
+        if message.get("edited_timestamp"):
+            self._edits[message["id"]] = message["edited_timestamp"]
+        if message.get("flags", 0) & LOADING:
+            self._loading.add(message["id"])
+
+    async def interacted(self, interaction: Json) -> list[Event]:
+        """Return a pressed button, a pick, a command or a dialog as a message: with what it says, in reply to the message it hangs on."""
+        told = picked(interaction, self._directory)
+        if told is None:
             return []
-        under = press["message"]
-        sender = person_of({**(press.get("user") or press["member"]["user"]), "nick": press.get("member", {}).get("nick")})
-        if "guild_id" not in press:
-            self._directory.meet(press["channel_id"], sender)
-        chat, thread = await self._directory.chat(press["channel_id"])
-        button = message_id(press["channel_id"], under["id"])
+        member: Json = one(interaction, "member")
+        sender = person_of({**(interaction.get("user") or member["user"]), "nick": member.get("nick")})
+        where, channel = interaction["channel_id"], one(interaction, "channel")
+        if "guild_id" not in interaction:
+            self._directory.meet(where, sender)
+        elif self._directory.known(where) is None and channel.get("name"):
+            self._directory.add(channel, interaction["guild_id"])
+        spot = await self._directory.spot(where)
+        under = None if told.under is None else message_id(where, told.under["id"])
         message = Message(
-            id=f"{button}:{press['id']}",
-            chat_id=chat.id,
-            at=time_of(int(press["id"])),
+            id=command_id(where, interaction["id"]) if under is None else f"{under}:{interaction['id']}",
+            chat_id=spot.chat.id,
+            at=time_of(int(interaction["id"])),
             sender_id=sender.id,
             sender_name=sender.name,
-            text=picked[1] or picked[0],
-            chosen=picked[0],
-            reply_to=button,
-            thread_id=thread,
+            text=told.text,
+            chosen=told.chosen,
+            reply_to=under,
+            thread_id=spot.thread,
+            thread_title=spot.title,
             mentions_me=True,
+            quoted=told.quoted,
+            raw=bounded_raw({name: interaction[name] for name in ("id", "type", "data")}, "id"),
         )
-        return [MessageReceived(message=message, chat=chat, sender=sender)]
+        return [MessageReceived(message=message, chat=spot.chat, sender=sender)]
 
     async def edited(self, message: Json) -> list[Event]:
-        """Discord also tells when it added the preview of a link; then nobody edited."""
-        if not message.get("edited_timestamp") or "content" not in message or self._own_edits.is_echo(message):
+        """Return an edit. Discord reports the added preview of a link and a pin alike; then the time of the last edit is the old one."""
+        at = self._written_at(message)
+        if at is None or "content" not in message or self._own_edits.is_echo(message):
             return []
-        chat, _ = await self._directory.chat(message["channel_id"])
-        id = message_id(message["channel_id"], message["id"])
-        return [MessageEdited(chat_id=chat.id, message_id=id, text=_text(message), at=_time(message["edited_timestamp"]))]
+        chat = await self._directory.chat(message["channel_id"])
+        self._remember(message)
+        return [
+            MessageEdited(
+                chat_id=chat.id,
+                message_id=message_id(message["channel_id"], message["id"]),
+                text=words_of(message, self._directory),
+                at=at,
+                media=media_of(message) or None,
+            )
+        ]
+
+    def _written_at(self, message: Json) -> datetime | None:
+        """Return when a message got the words that an update shows; None where they are not new."""
+        if message["id"] in self._loading and not message.get("flags", 0) & LOADING:
+            self._loading.discard(message["id"])
+            return datetime.now(UTC)
+        edited = message.get("edited_timestamp")
+        return None if not edited or self._edits.get(message["id"]) == edited else _time(edited)
+
+    async def voted(self, data: Json) -> list[Event]:
+        """Return a person's votes after one more."""
+        return [await self._vote(data, is_added=True)]
+
+    async def unvoted(self, data: Json) -> list[Event]:
+        """Return a person's votes after one was taken back."""
+        return [await self._vote(data, is_added=False)]
+
+    async def _vote(self, data: Json, *, is_added: bool) -> Event:
+        chat = await self._directory.chat(data["channel_id"])
+        return PollVoted(
+            chat_id=chat.id,
+            message_id=message_id(data["channel_id"], data["message_id"]),
+            sender_id=data["user_id"],
+            sender_name=self._directory.person_name(data["user_id"]) or "",
+            options=await self._votes.changed(data, is_added=is_added),
+            at=datetime.now(UTC),
+        )
 
     async def deleted(self, data: Json) -> list[Event]:
-        chat, _ = await self._directory.chat(data["channel_id"])
+        chat = await self._directory.chat(data["channel_id"])
         ids = data.get("ids") or [data["id"]]
         return [MessageDeleted(chat_id=chat.id, message_id=message_id(data["channel_id"], id), at=datetime.now(UTC)) for id in ids]
 
@@ -136,7 +205,7 @@ class Translator:
         return [await self._reaction({**data, "user_id": user}, emojis) for user, emojis in self._reactions.cleared(data).items()]
 
     async def _reaction(self, data: Json, emojis: tuple[str, ...]) -> Event:
-        chat, _ = await self._directory.chat(data["channel_id"])
+        chat = await self._directory.chat(data["channel_id"])
         id = message_id(data["channel_id"], data["message_id"])
         return ReactionChanged(chat_id=chat.id, message_id=id, sender_id=data["user_id"], emojis=emojis, at=datetime.now(UTC))
 
@@ -144,7 +213,7 @@ class Translator:
         place = self._directory.add(channel)
         if place.is_thread or place.type == DIRECT:
             return []
-        chat, _ = await self._directory.chat(channel["id"])
+        chat = await self._directory.chat(channel["id"])
         return [ChatChanged(chat=chat)]
 
     async def channel_gone(self, channel: Json) -> list[Event]:
@@ -152,7 +221,23 @@ class Translator:
         return []
 
     async def guild(self, guild: Json) -> list[Event]:
-        self._directory.rename_guild(guild)
+        self._directory.update_guild(guild)
+        return []
+
+    async def role(self, data: Json) -> list[Event]:
+        """Note a role that is new or changed."""
+        self._directory.add_role(data["guild_id"], data["role"])
+        return []
+
+    async def role_gone(self, data: Json) -> list[Event]:
+        """Forget a role."""
+        self._directory.remove_role(data["role_id"])
+        return []
+
+    async def threads(self, data: Json) -> list[Event]:
+        """Note the threads of a channel that the bot may see from now on."""
+        for thread in data["threads"]:
+            self._directory.add(thread, data["guild_id"])
         return []
 
     async def guild_gone(self, guild: Json) -> list[Event]:
@@ -165,7 +250,9 @@ class Translator:
 _TRANSLATIONS: dict[str, Callable[[Translator, Json], Awaitable[list[Event]]]] = {
     "MESSAGE_CREATE": Translator.received,
     READ_BACK: Translator.received,
-    "INTERACTION_CREATE": Translator.pressed,
+    "INTERACTION_CREATE": Translator.interacted,
+    "MESSAGE_POLL_VOTE_ADD": Translator.voted,
+    "MESSAGE_POLL_VOTE_REMOVE": Translator.unvoted,
     "MESSAGE_UPDATE": Translator.edited,
     "MESSAGE_DELETE": Translator.deleted,
     "MESSAGE_DELETE_BULK": Translator.deleted,
@@ -179,6 +266,10 @@ _TRANSLATIONS: dict[str, Callable[[Translator, Json], Awaitable[list[Event]]]] =
     "THREAD_CREATE": Translator.channel,
     "THREAD_UPDATE": Translator.channel,
     "THREAD_DELETE": Translator.channel_gone,
+    "THREAD_LIST_SYNC": Translator.threads,
+    "GUILD_ROLE_CREATE": Translator.role,
+    "GUILD_ROLE_UPDATE": Translator.role,
+    "GUILD_ROLE_DELETE": Translator.role_gone,
     "GUILD_UPDATE": Translator.guild,
     "GUILD_DELETE": Translator.guild_gone,
 }
@@ -189,38 +280,16 @@ TRANSLATED = frozenset(_TRANSLATIONS)
 def _sender(message: Json) -> Contact:
     """A webhook writes under any name; it counts as a bot."""
     author = message["author"]
-    member: Json = message.get("member") or {}
+    member: Json = one(message, "member")
     return person_of({**author, "nick": member.get("nick"), "bot": author.get("bot", False) or "webhook_id" in message})
 
 
-def _text(message: Json) -> str:
-    """What was written; of a message that only forwards or shows something, what it shows."""
-    forwarded = [snapshot["message"].get("content", "") for snapshot in message.get("message_snapshots", [])]
-    cards = [line for embed in message.get("embeds", []) for line in (embed.get("title"), embed.get("description"))]
-    stickers = [sticker["name"] for sticker in message.get("sticker_items", [])]
-    choices = (message["content"], *("\n".join(filter(None, lines)) for lines in (forwarded, cards, stickers)))
-    question = message["poll"]["question"].get("text", "") if message.get("poll") else ""
-    return next(filter(None, (*choices, question)), "")
-
-
 def _reply_to(message: Json) -> str | None:
+    """Return the message that is answered, or that a notice is about."""
     replied = message.get("message_reference")
-    if message["type"] != _REPLY or replied is None or "message_id" not in replied:
+    if message["type"] not in POINTING | {_REPLY} or not replied or not replied.get("message_id"):
         return None
     return message_id(replied.get("channel_id", message["channel_id"]), replied["message_id"])
-
-
-def _poll(message: Json) -> Poll | None:
-    poll = message.get("poll")
-    if poll is None or len(poll["answers"]) < 2:
-        return None
-    options = tuple(_label(answer["poll_media"]) for answer in poll["answers"])
-    return Poll(question=poll["question"].get("text", ""), options=options, multiple=poll.get("allow_multiselect", False))
-
-
-def _label(media: Json) -> str:
-    emoji: Json = media.get("emoji") or {}
-    return media.get("text") or emoji.get("name") or ""
 
 
 def _time(text: str) -> datetime:

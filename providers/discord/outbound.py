@@ -11,7 +11,7 @@ from providers.discord.attachments import media_of
 from providers.discord.choices import components_of
 from providers.discord.client import DiscordClient
 from providers.discord.errors import no_answer
-from providers.discord.ids import message_id, message_ref
+from providers.discord.ids import NO_MESSAGE, message_id, message_ref
 from providers.errors import InvalidRequest
 from providers.kit.markdown import FENCE, end_of_block
 from providers.kit.parts import parts_of, texts_of
@@ -22,7 +22,8 @@ Json = dict[str, Any]
 MESSAGES = "/channels/{channel_id}/messages"
 
 NOBODY: Json = {"parse": []}
-"""What a model writes must not call a whole server; `extra` may allow it."""
+"""Nobody is notified by a mention in the text: a model must not call a whole server by accident."""
+EVERYBODY: Json = {"parse": ["everyone", "roles", "users"]}
 
 TEXT_MAX = 2000
 
@@ -32,7 +33,10 @@ _SILENT = 1 << 12
 
 SAID_BY_DRAFT = frozenset({"content", "nonce", "enforce_nonce", "message_reference", "attachments", "poll"})
 """Fields that the draft itself has."""
-KNOWN_EXTRA = frozenset({"allowed_mentions", "flags", "embeds", "components", "sticker_ids", "tts"})
+TITLE = "thread_name"
+OF_POST = frozenset({TITLE, "applied_tags", "auto_archive_duration"})
+"""Fields of a new post in a forum."""
+KNOWN_EXTRA = frozenset({"allowed_mentions", "flags", "embeds", "components", "sticker_ids", "tts"}) | OF_POST
 _EVERYWHERE = frozenset({"allowed_mentions", "flags"})
 
 _BACKTICKS = re.compile("`(?=``)|(?<=`)`(?=`)")
@@ -75,29 +79,56 @@ def drafts_of(draft: Draft, limits: Limits) -> list[Draft]:
     return parts_of(draft, texts, everywhere=_EVERYWHERE)
 
 
-async def send_draft(client: DiscordClient, channel: str, draft: Draft, nonce: str) -> SentMessage:
-    """The same draft with the same nonce is one message, for a few minutes, however often this is called."""
-    payload, upload = _payload(draft, nonce), draft.upload
+async def send_draft(client: DiscordClient, channel: str, draft: Draft, nonce: str) -> Json:
+    """Return the message that the draft became. With the same nonce it is one message, for a few minutes, however often this is called."""
+    payload = {**_payload(draft), "nonce": nonce, "enforce_nonce": True}
+    replied = NO_MESSAGE if draft.reply_to is None else message_ref(draft.reply_to).message
+    if replied != NO_MESSAGE:
+        payload["message_reference"] = {"message_id": replied, "fail_if_not_exists": True}
+    return await _post(client, MESSAGES, channel, draft, payload, payload)
+
+
+async def create_post(client: DiscordClient, forum: str, draft: Draft, post: Json) -> Json:
+    """Return the new post with its first message in `message`. Discord takes no nonce here: call it once. `post` holds title and tags."""
+    message = {name: value for name, value in _payload(draft).items() if name != "tts"}
+    return await _post(client, "/channels/{channel_id}/threads", forum, draft, {**post, "message": message}, message)
+
+
+async def _post(client: DiscordClient, path: str, channel: str, draft: Draft, body: Json, message: Json) -> Json:
+    """Post `body`, of which `message` is the part that names its file."""
+    upload = draft.upload
     if upload is None:
-        message: Json | str = await client.call("POST", MESSAGES, channel_id=channel, json=payload)
+        answer: Json | str = await client.call("POST", path, channel_id=channel, json=body)
     else:
-        payload["attachments"] = [{"id": "0", "filename": upload.name}]
+        message["attachments"] = [{"id": "0", "filename": upload.name}]
         form = [
-            {"name": "payload_json", "value": json.dumps(payload), "content_type": "application/json"},
+            {"name": "payload_json", "value": json.dumps(body), "content_type": "application/json"},
             {"name": "files[0]", "value": upload.content, "filename": upload.name, "content_type": upload.mime},
         ]
-        message = await client.call("POST", MESSAGES, channel_id=channel, form=form)
-    if isinstance(message, str):
+        answer = await client.call("POST", path, channel_id=channel, form=form)
+    if isinstance(answer, str):
         raise no_answer("something that is not JSON.")
-    return _sent(draft, message)
+    return answer
 
 
-def _payload(draft: Draft, nonce: str) -> Json:
-    payload: Json = {"allowed_mentions": NOBODY, **draft.extra, "nonce": nonce, "enforce_nonce": True}
+def permission_for(draft: Draft, *, in_thread: bool, is_post: bool = False) -> str:
+    """Return the names of the permissions that a send needs, as Discord's settings call them."""
+    needed = ["View Channel", "Create Posts" if is_post else "Send Messages in Threads" if in_thread else "Send Messages"]
+    needed += ["Attach Files"] if draft.upload is not None else []
+    needed += ["Create Polls"] if draft.poll is not None else []
+    needed += ["Read Message History"] if draft.reply_to is not None else []
+    needed += ["Embed Links"] if draft.extra.get("embeds") else []
+    return ", ".join(needed)
+
+
+def _payload(draft: Draft) -> Json:
+    """Return the message itself. A reply notifies the person who is answered, as a person's reply does."""
+    allowed = EVERYBODY if draft.mass_mentions else NOBODY
+    if draft.reply_to is not None:
+        allowed = {**allowed, "replied_user": True}
+    payload: Json = {"allowed_mentions": allowed, **draft.extra}
     if draft.text:
         payload["content"] = rendered(draft.text, draft.format)
-    if draft.reply_to is not None:
-        payload["message_reference"] = {"message_id": message_ref(draft.reply_to).message, "fail_if_not_exists": True}
     if draft.choices:
         payload["components"] = [*components_of(draft.choices), *payload.get("components", [])]
     if draft.poll is not None:
@@ -116,11 +147,13 @@ def _poll(poll: Poll) -> Json:
     }
 
 
-def _sent(draft: Draft, message: Json) -> SentMessage:
+def sent_message(message: Json, chat_id: str, thread_id: str | None) -> SentMessage:
+    """Return a message that Discord made, as a send of ours."""
     return SentMessage(
         id=message_id(message["channel_id"], message["id"]),
         at=datetime.fromisoformat(message["timestamp"]),
-        chat_id=draft.chat_id,
+        chat_id=chat_id,
+        thread_id=thread_id,
         media=media_of(message),
         raw=message,
     )

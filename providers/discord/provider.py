@@ -7,29 +7,37 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+from discord.errors import HTTPException
+
 from providers.base import Deliver, ProviderContext, Settings
 from providers.discord.attachments import attachments_of, file_ref
 from providers.discord.choices import check_choices
 from providers.discord.client import DiscordClient, WrongCalls
 from providers.discord.connection import Connection, Timing
-from providers.discord.directory import Directory, by_id, person_of
+from providers.discord.directory import UPLOAD_MAX, Directory, Place, by_id, person_of
 from providers.discord.edits import OwnEdits
 from providers.discord.errors import discord_errors
-from providers.discord.ids import chat_meant, message_ref
+from providers.discord.fields import texts
+from providers.discord.ids import chat_meant, is_person, message_ref
 from providers.discord.inbound import Translator
 from providers.discord.nonce import Nonces
 from providers.discord.outbound import (
     KNOWN_EXTRA,
     MESSAGES,
     NOBODY,
+    OF_POST,
     POLL_OPTION,
     POLL_OPTIONS,
     POLL_QUESTION,
     SAID_BY_DRAFT,
     TEXT_MAX,
+    TITLE,
+    create_post,
     drafts_of,
+    permission_for,
     rendered,
     send_draft,
+    sent_message,
 )
 from providers.discord.position import Position
 from providers.discord.reactions import emoji_for_path, emoji_text
@@ -41,6 +49,7 @@ from providers.kit.extra import check_extra
 from providers.kit.parts import check_parts, is_split, send_parts
 from providers.models import (
     Account,
+    Address,
     Capability,
     Chat,
     Contact,
@@ -62,6 +71,10 @@ Json = dict[str, Any]
 _PARTS_MAX = 20
 
 _PAGE = 100
+# Of a forum, whose messages are read post by post.
+_POSTS_READ = 10
+_TITLE_MAX = 100
+_UNKNOWN_CHANNEL = 10003
 # Of each server; whoever needs more asks Discord itself.
 _MEMBERS_MAX = 1000
 
@@ -97,7 +110,7 @@ class DiscordProvider(ConnectedProvider[Connection]):
     limits = Limits(
         max_text=TEXT_MAX,
         max_caption=TEXT_MAX,
-        max_upload=25 * 2**20,
+        max_upload=UPLOAD_MAX,
         max_download=100 * 2**20,
         overall_rate=Rate(count=50, seconds=1),
         chat_rate=Rate(count=5, seconds=5),
@@ -141,15 +154,37 @@ class DiscordProvider(ConnectedProvider[Connection]):
     def address(cls, to: str) -> str:
         return chat_meant(to)
 
+    @classmethod
+    def must_resolve(cls, to: str) -> bool:
+        """Whether it may be a thread, a person or a name: a number alone does not say what it is of."""
+        return not is_person(to)
+
+    async def resolve(self, to: str) -> Address:
+        """Return the chat, and the thread, that an address means."""
+        directory = self._open()[1]
+        with discord_errors():
+            try:
+                return await directory.address(chat_meant(to))
+            except HTTPException as error:
+                if error.code != _UNKNOWN_CHANNEL or not to.isdecimal():
+                    raise
+                return await directory.person_address(to)
+
     def check(self, draft: Draft) -> None:
+        """Raise Unsupported or InvalidRequest for a draft that Discord is known to refuse; of a forum, where it is known as one."""
         super().check(draft)
         check_extra(draft, self.title, reserved=SAID_BY_DRAFT, known=KNOWN_EXTRA)
         if draft.poll is not None:
             _check_poll(draft.poll)
         check_choices(draft.choices)
+        place = None if self._held is None else self._held[1].known(draft.chat_id)
+        if place is not None and draft.thread_id is None and draft.reply_to is None:
+            _check_post(place, draft)
 
     def check_lengths(self, draft: Draft) -> None:
-        """Counted as it goes out: in a plain text each character that is Markdown gets a backslash."""
+        """Raise InvalidRequest for what is too long as it goes out: in a plain text each character that is Markdown gets a backslash."""
+        if draft.upload is not None and self._held is not None:
+            _check_upload(len(draft.upload.content), self._held[1].largest_upload(draft.chat_id))
         if is_split(draft):
             check_parts([part.text for part in drafts_of(draft, self.limits)], _PARTS_MAX)
             return
@@ -161,19 +196,34 @@ class DiscordProvider(ConnectedProvider[Connection]):
         with _nothing_sent(), discord_errors():
             await client.me()
             channel = await directory.channel(draft.chat_id, message_id=draft.reply_to, thread_id=draft.thread_id)
-        parts = drafts_of(draft, self.limits)
+            place = await directory.place(channel)
+            _check_post(place, draft)
+            if draft.upload is not None:
+                _check_upload(len(draft.upload.content), directory.largest_upload(channel if not is_person(draft.chat_id) else draft.chat_id))
+            spot = await directory.spot(channel)
+        of_post = {name: value for name, value in draft.extra.items() if name in OF_POST}
+        parts = drafts_of(draft.model_copy(update={"extra": {name: draft.extra[name] for name in draft.extra.keys() - OF_POST}}), self.limits)
+        thread = channel if place.is_thread else None
 
         async def send(part: Draft, number: int) -> SentMessage:
-            return await self._send_once(client, channel, part, self._nonces.write(draft.client_id, number, len(parts)))
+            nonlocal thread
+            if place.is_forum and thread is None:
+                with discord_errors(permission_for(part, in_thread=False, is_post=True)):
+                    post = await create_post(client, channel, part, _post_of(place, of_post))
+                thread = post["id"]
+                directory.add(post, place.guild)
+                return sent_message(post["message"], spot.chat.id, thread)
+            message = await self._send_once(client, thread or channel, part, self._nonces.write(draft.client_id, number, len(parts)), place)
+            return sent_message(message, spot.chat.id, thread)
 
         return await send_parts(parts, send)
 
-    async def _send_once(self, client: DiscordClient, channel: str, draft: Draft, nonce: str) -> SentMessage:
-        """Tried again where it may have gone out: the nonce makes one message of all tries."""
+    async def _send_once(self, client: DiscordClient, channel: str, draft: Draft, nonce: str, place: Place) -> Json:
+        """Send again where it may have gone out: the nonce makes one message of all tries."""
         doubt: Unreachable | None = None
         for pause in (*self._timing.resend_pauses, None):
             try:
-                with discord_errors():
+                with discord_errors(permission_for(draft, in_thread=place.is_thread or place.is_forum)):
                     return await send_draft(client, channel, draft, nonce)
             except MessengerError as error:
                 if isinstance(error, Unreachable) and error.maybe_sent:
@@ -204,22 +254,17 @@ class DiscordProvider(ConnectedProvider[Connection]):
         return list(people.values())
 
     async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
+        """Return messages of a channel, of a thread by its own id, or, of a forum, of its newest posts."""
         client, directory = self._open()
-        found: list[Json] = []
         with discord_errors():
             channel = await directory.channel(chat_id, message_id=before)
-            chat, thread = await directory.chat(channel)
             last = None if before is None else message_ref(before).message
-            while len(found) < limit:
-                size = min(_PAGE, limit - len(found))
-                params = {"limit": str(size)} | ({"before": last} if last else {})
-                page: list[Json] = await client.call("GET", MESSAGES, channel_id=channel, params=params)
-                found += page
-                if len(page) < size:
-                    break
-                last = page[-1]["id"]
             translator = Translator(await self._me(client), directory, self._nonces, self._own_edits)
-        return [translator.message(message, chat, thread) for message in found]
+            places = directory.threads_of(channel)[:_POSTS_READ] if (await directory.place(channel)).is_forum else [channel]
+            found = [
+                translator.message(message, await directory.spot(place)) for place in places for message in await _pages(client, place, last, limit)
+            ]
+        return sorted(found, key=lambda message: int(message_ref(message.id).message), reverse=True)[:limit]
 
     async def _me(self, client: DiscordClient) -> Account:
         me = person_of(await client.me())
@@ -228,20 +273,20 @@ class DiscordProvider(ConnectedProvider[Connection]):
     async def edit(self, chat_id: str, message_id: str, text: str, format: TextFormat) -> None:
         content = rendered(text, format)
         self._own_edits.note(message_ref(message_id).message, content)
-        await self._on_message("PATCH", _MESSAGE, chat_id, message_id, json={"content": content, "allowed_mentions": NOBODY})
+        await self._on_message("PATCH", _MESSAGE, chat_id, message_id, "Send Messages", json={"content": content, "allowed_mentions": NOBODY})
 
     async def delete(self, chat_id: str, message_id: str) -> None:
-        await self._on_message("DELETE", _MESSAGE, chat_id, message_id)
+        await self._on_message("DELETE", _MESSAGE, chat_id, message_id, "Manage Messages")
 
     async def react(self, chat_id: str, message_id: str, emoji: str | None) -> None:
         """Discord takes several reactions; the one we set is the one we have."""
         wanted = None if emoji is None else emoji_for_path(emoji)
         if wanted is not None:
-            await self._on_message("PUT", _MY_REACTION, chat_id, message_id, emoji=wanted)
-        message = await self._on_message("GET", _MESSAGE, chat_id, message_id)
+            await self._on_message("PUT", _MY_REACTION, chat_id, message_id, "Add Reactions, Read Message History", emoji=wanted)
+        message = await self._on_message("GET", _MESSAGE, chat_id, message_id, "Read Message History")
         for reaction in message.get("reactions", []):
             if reaction["me"] and emoji_text(reaction["emoji"]) != wanted:
-                await self._on_message("DELETE", _MY_REACTION, chat_id, message_id, emoji=emoji_text(reaction["emoji"]))
+                await self._on_message("DELETE", _MY_REACTION, chat_id, message_id, "Read Message History", emoji=emoji_text(reaction["emoji"]))
 
     async def set_typing(self, chat_id: str, typing: bool) -> None:
         """Shown for 10 s, or until the message arrives; it cannot be taken back."""
@@ -272,9 +317,9 @@ class DiscordProvider(ConnectedProvider[Connection]):
         if host not in _FILE_HOSTS and host != urlsplit(self._settings.base_url).hostname:
             raise InvalidRequest("The file is not on Discord's servers.", hint="Only Discord's own files are downloaded.")
 
-    async def _on_message(self, method: str, path: str, chat_id: str, message_id: str, **fields: Any) -> Any:
+    async def _on_message(self, method: str, path: str, chat_id: str, message_id: str, permission: str, **fields: Any) -> Any:
         client, directory = self._open()
-        with discord_errors():
+        with discord_errors(f"View Channel, {permission}"):
             channel = await directory.channel(chat_id, message_id=message_id)
             return await client.call(method, path, channel_id=channel, message_id=message_ref(message_id).message, **fields)
 
@@ -286,6 +331,56 @@ def _nothing_sent() -> Generator[None]:
         yield
     except Unreachable as error:
         raise Unreachable(error.detail, maybe_sent=False, hint="Nothing was sent; try again later.") from error
+
+
+async def _pages(client: DiscordClient, channel: str, before: str | None, limit: int) -> list[Json]:
+    """Return at most `limit` messages of a channel or thread, newest first, page by page."""
+    found: list[Json] = []
+    while len(found) < limit:
+        size = min(_PAGE, limit - len(found))
+        params = {"limit": str(size)} | ({"before": before} if before else {})
+        page: list[Json] = await client.call("GET", MESSAGES, channel_id=channel, params=params)
+        found += page
+        if len(page) < size:
+            break
+        before = page[-1]["id"]
+    return found
+
+
+def _check_post(place: Place, draft: Draft) -> None:
+    """Raise InvalidRequest for a message to a forum without a title or a tag that it wants, and for a title where there is no forum."""
+    title = draft.extra.get(TITLE)
+    if not place.is_forum:
+        if said := sorted(draft.extra.keys() & OF_POST):
+            raise InvalidRequest(f"Only a new post in a forum has {', '.join(said)}.", hint="Leave it out, or send to a forum.")
+        return
+    if not isinstance(title, str) or not 0 < len(title.strip()) <= _TITLE_MAX:
+        raise InvalidRequest(
+            f"“{place.name}” is a forum: it takes new posts with a title of at most {_TITLE_MAX} characters, and answers in a post.",
+            hint=f'Give a title with extra {{"{TITLE}": "..."}}, or answer in a post by its thread_id.',
+        )
+    if draft.poll is not None:
+        raise InvalidRequest("A post in a forum does not begin with a poll.", hint="Create the post with a text, then send the poll in it.")
+    _post_of(place, draft.extra)
+
+
+def _post_of(place: Place, fields: Json) -> Json:
+    """Return the fields of a new post, its tags by their ids. Raises InvalidRequest for a tag that the forum does not have."""
+    offered = ", ".join(name for _, name in place.offered)
+    ids = {name.casefold(): id for id, name in place.offered} | {id: id for id, _ in place.offered}
+    tags = [str(tag) for tag in texts(fields, "applied_tags")]
+    if place.needs_tag and not tags:
+        raise InvalidRequest(f"“{place.name}” takes posts with a tag.", hint=f'Give one with extra {{"applied_tags": ["..."]}}: {offered}.')
+    if place.offered and (unknown := [tag for tag in tags if tag.casefold() not in ids]):
+        raise InvalidRequest(f"“{place.name}” has no tag {', '.join(unknown)[:100]}.", hint=f"It has: {offered}.")
+    post = {"name": fields[TITLE], **{name: fields[name] for name in ("auto_archive_duration",) if name in fields}}
+    return post | ({"applied_tags": [ids.get(tag.casefold(), tag) for tag in tags]} if tags else {})
+
+
+def _check_upload(size: int, limit: int) -> None:
+    """Raise InvalidRequest for a file that is larger than the server's level of boosts allows."""
+    if size > limit:
+        raise InvalidRequest(f"The file has {size} bytes; this chat takes {limit}.", hint="Send a smaller file, or a link to it.")
 
 
 def _check_poll(poll: Poll) -> None:

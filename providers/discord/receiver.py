@@ -3,18 +3,18 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from providers.base import Deliver
-from providers.discord.choices import chosen
 from providers.discord.client import DiscordClient
-from providers.discord.directory import Directory
+from providers.discord.directory import FORUMS, Directory
 from providers.discord.errors import TROUBLE, from_discord, words_of
 from providers.discord.ids import message_ref
 from providers.discord.inbound import READ_BACK, Translator
+from providers.discord.interactions import answer_to
 from providers.discord.position import Position
 from providers.errors import MessengerError, RateLimited, Rejected
 from providers.kit.bounded import BoundedSet
@@ -30,7 +30,9 @@ Told = tuple[str, Json]
 T = TypeVar("T")
 
 _CALLBACK = "/interactions/{interaction}/{token}/callback"
-_ACKNOWLEDGED = 6
+
+# Discord shows the person a failure after 3 s; until then an interaction is answered when it is stored, afterwards all the same.
+_ANSWER_SECONDS = 2.0
 
 _PAGE = 100
 _BATCH = 100
@@ -67,11 +69,18 @@ class Receiver:
         self._caught_up: BoundedSet[str] = BoundedSet(_WAITING_MAX + catching.messages)
         """Messages that were read back, and may still come as events that waited meanwhile."""
         self._saved_at = 0.0
+        self._stored: dict[str, asyncio.Event] = {}
+        """Set when the interaction of this id was taken."""
+        self._answering: set[asyncio.Task[None]] = set()
         for channel, person in self._position.partners.items():
             directory.meet(channel, person)
 
     async def put(self, told: StateChanged | Told) -> None:
-        """Waits while too much is waiting: then Discord waits as well, and repeats the rest."""
+        """Wait while too much is waiting: then Discord waits as well, and repeats the rest."""
+        if not isinstance(told, StateChanged) and told[0] == "INTERACTION_CREATE" and self._directory.sees(told[1].get("guild_id")):
+            answering = asyncio.create_task(self._answer(told[1]))
+            self._answering.add(answering)
+            answering.add_done_callback(self._answering.discard)
         await self._waiting.put(told)
 
     async def deliver_states(self, states: Sequence[Event]) -> None:
@@ -85,6 +94,14 @@ class Receiver:
         await self._waiting.join()
 
     async def run(self) -> None:
+        """Hand events over until cancelled."""
+        try:
+            await self._run()
+        finally:
+            for answering in self._answering:
+                answering.cancel()
+
+    async def _run(self) -> None:
         while True:
             batch = [await self._waiting.get()]
             while len(batch) < _BATCH and not self._waiting.empty():
@@ -102,8 +119,8 @@ class Receiver:
                     events += await self._read(*told)
             await self._hand_over(events)
             for told in batch:
-                if not isinstance(told, StateChanged) and told[0] == "INTERACTION_CREATE":
-                    await self._stop_spinner(told[1])
+                if not isinstance(told, StateChanged) and (stored := self._stored.get(str(told[1].get("id")))) is not None:
+                    stored.set()
                 self._waiting.task_done()
 
     async def save(self) -> None:
@@ -136,14 +153,22 @@ class Receiver:
             events = await self._surely(lambda: translator.events_of(kind, data))
         return events or []
 
-    async def _stop_spinner(self, press: Json) -> None:
-        """Who pressed a button is told within 3 s that it worked, or that it failed."""
-        if chosen(press) is None or not self._directory.sees(press.get("guild_id")):
-            return
-        try:
-            await self._client.call("POST", _CALLBACK, interaction=press["id"], token=press["token"], json={"type": _ACKNOWLEDGED})
-        except (MessengerError, *TROUBLE) as error:
-            logger.info("A pressed button was not answered: %s", words_of(error))
+    async def _answer(self, interaction: Json) -> None:
+        """Answer an interaction in time, if possible when it is stored: without an answer Discord tells the person that it failed."""
+        with _readable("INTERACTION_CREATE"):
+            id, answer = interaction["id"], answer_to(interaction)
+            if answer is None:
+                return
+            stored = self._stored[id] = asyncio.Event()
+            try:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_ANSWER_SECONDS):
+                        await stored.wait()
+                await self._client.call("POST", _CALLBACK, interaction=id, token=interaction["token"], json=answer)
+            except (MessengerError, *TROUBLE) as error:
+                logger.info("An interaction was not answered: %s", words_of(error))
+            finally:
+                self._stored.pop(id, None)
 
     async def _catch_up(self, kind: str, data: Json) -> None:
         """READY: private chats. GUILD_CREATE: the channels and threads of a server, where Discord tells the newest message of each."""
@@ -153,7 +178,8 @@ class Receiver:
         elif self._directory.sees(data.get("id")) and not data.get("unavailable"):
             for channel in self._directory.add_guild(data):
                 self._position.begin(channel["id"], datetime.fromisoformat(data["joined_at"]))
-                if int(channel.get("last_message_id") or 0) > self._position.after(channel["id"]):
+                # The newest message of a forum is a post, which is a thread.
+                if channel["type"] not in FORUMS and int(channel.get("last_message_id") or 0) > self._position.after(channel["id"]):
                     await self._read_back(channel["id"])
 
     async def _read_back(self, channel: str) -> None:
