@@ -78,18 +78,22 @@ OF_CHAT: LiteralString = """
     SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
         content, sent_at, edited_at, deleted_at, error
     FROM public.messages WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s
+      AND (%(thread_id)s::text IS NULL OR thread_id = %(thread_id)s)
       AND (%(before)s::timestamptz IS NULL OR (sent_at, id) < (%(before)s, %(before_id)s))
     ORDER BY sent_at DESC, id DESC LIMIT %(limit)s"""
 
 
-async def of_chat(database: Database, instance_id: UUID, chat_id: str, *, before: Position | None, limit: int) -> list[MessageRow]:
-    """Return messages of a chat, newest first; `before` is the (sent_at, id) of the last row of the page before."""
+async def of_chat(
+    database: Database, instance_id: UUID, chat_id: str, *, thread_id: str | None = None, before: Position | None, limit: int
+) -> list[MessageRow]:
+    """Return messages of a chat, or of a thread in it, newest first; `before` is the (sent_at, id) of the last row of the page before."""
     return await database.read(
         MessageRow,
         OF_CHAT,
         {
             "instance_id": instance_id,
             "chat_id": chat_id,
+            "thread_id": thread_id,
             "before": before and before[0],
             "before_id": before and before[1],
             "limit": limit,

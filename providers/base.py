@@ -210,7 +210,8 @@ class Provider(ABC):
     async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
         """Return at most `limit` messages of a chat from the platform, newest first: those before the message `before`, or the newest.
 
-        Raises NotFound where the platform does not know the chat or the message.
+        `chat_id` may be a thread's id, where `resolve` takes one: then those of the thread. Raises NotFound where the platform does not
+        know the chat or the message.
         """
         self._unsupported(Capability.HISTORY)
 

@@ -9,15 +9,15 @@ import anyio
 import anyio.to_thread
 from pydantic import Field
 
-from db import messages, waiting
+from db import chats, messages, waiting
 from db.instances import InstanceRow
 from db.messages import MessageRow
 from mcp_messenger.delivery.inbound import Source
-from mcp_messenger.errors import InvalidInput, NoSuchMessage
+from mcp_messenger.errors import InvalidInput, NoSuchChat, NoSuchMessage
 from mcp_messenger.net.mime import safe_name
 from mcp_messenger.operations import cursor as cursors
+from mcp_messenger.operations.addresses import recipient
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.chats import known_chat
 from mcp_messenger.operations.operation import Cursor, FromOthers, Limit, OfInstance, PlatformId
 from mcp_messenger.operations.port import port
 from mcp_messenger.operations.views import MessageView, context_line, message_view
@@ -53,21 +53,28 @@ class GetMessages(OfInstance):
 async def get_messages(app: App, caller: Caller, args: GetMessages) -> MessageList:
     """Return a page of a chat, newest first; older ones are fetched from the platform where it gives them. Raises NoSuchChat."""
     row = await instance_of(app.database, caller, args.instance_id)
-    chat = await known_chat(app, row, args.chat_id)
+    to = await recipient(app, row, args.chat_id)
+    stored = await chats.get(app.database, row.id, to.chat_id)
+    if stored is None:
+        raise NoSuchChat(args.chat_id)
+    chat = Chat(id=stored.id, kind=ChatKind(stored.kind), title=stored.title)
     before = cursors.decode_message(args.cursor)
-    found = await messages.of_chat(app.database, row.id, chat.id, before=before, limit=args.limit + 1)
-    if len(found) <= args.limit and await _read_back(app, row, Chat(id=chat.id, kind=ChatKind(chat.kind), title=chat.title), found, args.limit):
-        found = await messages.of_chat(app.database, row.id, chat.id, before=before, limit=args.limit + 1)
+    found = await messages.of_chat(app.database, row.id, chat.id, thread_id=to.thread_id, before=before, limit=args.limit + 1)
+    if len(found) <= args.limit and await _read_back(app, row, chat, to.thread_id or chat.id, found, args.limit):
+        found = await messages.of_chat(app.database, row.id, chat.id, thread_id=to.thread_id, before=before, limit=args.limit + 1)
     return await page(app, found, args.limit, chat_id=chat.id)
 
 
-async def _read_back(app: App, row: InstanceRow, chat: Chat, found: Sequence[MessageRow], limit: int) -> bool:
-    """Fetch older history from the platform into the store, where it gives any soon; whether it gave something."""
+async def _read_back(app: App, row: InstanceRow, chat: Chat, of: str, found: Sequence[MessageRow], limit: int) -> bool:
+    """Fetch older history of the chat, or of the thread of it that `of` names, into the store, where the platform gives any soon.
+
+    Returns whether it gave something.
+    """
     oldest = next((message.platform_id for message in reversed(found) if message.platform_id), None)
     older: Sequence[Message] = ()
     try:
         with anyio.move_on_after(HISTORY_WITHIN):
-            older = await (await port(app, row, Capability.HISTORY)).history(chat.id, before=oldest, limit=limit + 1)
+            older = await (await port(app, row, Capability.HISTORY)).history(of, before=oldest, limit=limit + 1)
     except MessengerError:
         # What is in the store is answered all the same.
         return False

@@ -105,46 +105,6 @@ KNOWN: dict[str, dict[str, tuple[str, ...]]] = {
         "people who are named get no names where some are unknown": ("slack-people-many",),
         "a person of another workspace has no name": ("slack-people-connect",),
     },
-    "discord-bot-content.json": {
-        "embeds, components, stickers and forwards beside a text, and their parts, are not read": (
-            "discord-content-text-and-embed",
-            "discord-content-fields-only",
-            "discord-content-components",
-            "discord-content-forward-and-comment",
-            "discord-content-forward-embed",
-            "discord-content-sticker-and-text",
-            "discord-content-two-embeds",
-            "discord-content-forward-components",
-        ),
-        "system messages leave out what they are about": (
-            "discord-content-poll-result",
-            "discord-content-renamed",
-        ),
-    },
-    "discord-interactions.json": {
-        "picks of other menus, and labels inside of containers, are not read": (
-            "discord-pick-multi",
-            "discord-pick-user",
-            "discord-pick-nested-button",
-            "discord-pick-role",
-        ),
-        "commands are not taken": ("discord-pick-command",),
-    },
-    "discord-mentions.json": {
-        "the bot's own role is not the bot": ("discord-mention-own-role",),
-        "mentions are shown as numbers": ("discord-mention-named",),
-    },
-    "discord-threads.json": {
-        "a thread that is addressed by its id is a chat apart": (
-            "discord-thread-by-id",
-            "discord-thread-read-thread",
-        ),
-        "forums take no posts": (
-            "discord-thread-forum-post",
-            "discord-thread-forum-no-title",
-        ),
-        "the title of a post is not shown": ("discord-thread-post-title",),
-    },
     "whatsapp-official-content.json": {
         "what a message says beside its words is not shown": (
             "wa-content-forwarded",

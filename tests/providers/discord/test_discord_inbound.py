@@ -8,6 +8,7 @@ from providers.errors import NotFound
 from providers.models import (
     ChatChanged,
     ChatKind,
+    Draft,
     InstanceState,
     Media,
     MediaKind,
@@ -16,6 +17,7 @@ from providers.models import (
     MessageKind,
     MessageReceived,
     Poll,
+    PollVoted,
     ReactionChanged,
     TextFormat,
 )
@@ -109,7 +111,8 @@ async def test_only_the_named_server_and_private_chats_are_seen(station: Station
 
 async def test_mentions_of_the_bot_are_told(station: Station) -> None:
     await station.ready()
-    assert (await received(station, f"<@{station.bot.id}> hi")).message.mentions_me
+    station.world.write(station.general, station.ann, f"<@{station.bot.id}> hi")
+    assert (await station.inbox.message("@robo hi")).message.mentions_me
     assert not (await received(station, "<@1> hi")).message.mentions_me
 
 
@@ -151,7 +154,7 @@ async def test_what_has_no_text_shows_what_it_has(station: Station) -> None:
     station.world.write(station.general, station.ann, "", embeds=[{"title": "Build failed", "description": "main is red"}])
     await station.inbox.message("Build failed\nmain is red")
     station.world.write(station.general, station.ann, "", sticker_items=[{"id": "1", "name": "Wave", "format_type": 1}])
-    await station.inbox.message("Wave")
+    await station.inbox.message("[Sticker: Wave]")
 
 
 async def test_reports_of_discord_are_sentences(station: Station) -> None:
@@ -160,7 +163,7 @@ async def test_reports_of_discord_are_sentences(station: Station) -> None:
     event = await station.inbox.message("Ann joined the server.")
     assert event.message.kind is MessageKind.SYSTEM
     station.world.post(station.general, station.ann, type=99)
-    await station.inbox.message("Something happened in the channel.")
+    await station.inbox.message("A message of the type 99.")
 
 
 async def test_webhooks_and_other_bots_are_bots(station: Station) -> None:
@@ -173,11 +176,11 @@ async def test_webhooks_and_other_bots_are_bots(station: Station) -> None:
 async def test_an_added_preview_is_no_edit(station: Station) -> None:
     await station.ready()
     message = station.world.write(station.general, station.ann, "https://example.org")
-    message["embeds"] = [{"title": "Example"}]
+    message["embeds"] = [{"type": "link", "url": "https://example.org", "title": "Example"}]
     station.world.tell("MESSAGE_UPDATE", message, 0, station.general)
     station.world.rewrite(station.general, message["id"], content="edited")
     event = await station.inbox.wait(MessageEdited)
-    assert event.text == "edited"
+    assert event.text == "edited\n[Preview of https://example.org: Example]"
     assert len([event for event in station.inbox.events if isinstance(event, MessageEdited)]) == 1
 
 
@@ -305,7 +308,8 @@ async def test_a_press_that_cannot_be_answered_any_more_stops_nothing(station: S
 
 async def test_a_huge_message_is_kept_without_its_raw_form(station: Station) -> None:
     await station.ready()
-    event = await received(station, "big", embeds=[{"description": "x" * 70_000}])
+    station.world.write(station.general, station.ann, "big", embeds=[{"description": "x" * 70_000}])
+    event = await station.inbox.wait(MessageReceived)
     assert set(event.message.raw) == {"id", "left_out"}
 
 
@@ -323,3 +327,149 @@ async def test_events_before_ready_do_not_hurt(station: Station) -> None:
     hold.let_go.set()
     await station.inbox.state(InstanceState.READY)
     await received(station, "late")
+
+
+async def test_a_forward_names_its_channel_and_keeps_its_embeds_and_stickers(station: Station) -> None:
+    other = station.world.channel(station.works, "news")
+    await station.ready()
+    inner = {
+        "content": "", "attachments": [], "timestamp": "2026-09-20T10:00:00+00:00",
+        "embeds": [{"type": "rich", "title": "Frost", "fields": [{"name": "Tonight", "value": "-4"}]}],
+        "sticker_items": [{"id": "1", "name": "Brr", "format_type": 1}],
+    }  # fmt: skip
+    fields = {"message_snapshots": [{"message": inner}], "message_reference": {"type": 1, "channel_id": other, "message_id": "1"}}
+    station.world.post(station.general, station.ann, content="Look", **fields)
+    event = await station.inbox.message("Look\nForwarded:\nFrost\nTonight: -4\n[Sticker: Brr]")
+    assert event.message.forwarded is not None
+    assert (event.message.forwarded.name, event.message.forwarded.id) == ("#news", other)
+
+
+async def test_components_of_every_kind_are_read(station: Station) -> None:
+    await station.ready()
+    components = [
+        {"type": 17, "components": [
+            {"type": 9, "components": [{"type": 10, "content": "# Order 55"}],
+             "accessory": {"type": 11, "media": {"url": "x"}, "description": "a crate"}},
+            {"type": 14},
+            {"type": 12, "items": [{"media": {"url": "https://img.example.com/1.png"}}]},
+            {"type": 13, "file": {"url": "attachment://list.pdf"}, "name": "list.pdf"},
+            {"type": 1, "components": [{"type": 2, "style": 1, "label": "Ship", "custom_id": "s"}, {"type": 2, "style": 5, "label": "Site", "url": "https://x"}]},
+            {"type": 1, "components": [{"type": 3, "custom_id": "m", "placeholder": "Which?", "options": [{"label": "Saw", "value": "s"}]}]},
+        ]},
+        {"type": 99, "content": "something new"},
+    ]  # fmt: skip
+    station.world.write(station.general, station.ann, "", components=components, flags=1 << 15)
+    await station.inbox.message(
+        "# Order 55\n[Picture: a crate]\n[Picture: https://img.example.com/1.png]\n[File: list.pdf]\n"
+        "[Button: Ship]\n[Button: Site https://x]\n[Menu: Which?: Saw]\nsomething new"
+    )
+
+
+async def test_what_an_app_writes_later_replaces_what_it_announced(station: Station) -> None:
+    await station.ready()
+    message = station.world.post(
+        station.general, station.ann, type=20, flags=1 << 7, interaction_metadata={"name": "ask", "user": station.world.users[station.ann]}
+    )
+    event = await station.inbox.message("The app is working on its answer.")
+    assert event.message.quoted is not None
+    assert event.message.quoted.text == "/ask"
+    message |= {"content": "Nine to five.", "flags": 0}
+    station.world.tell("MESSAGE_UPDATE", message, 0, station.general)
+    assert (await station.inbox.wait(MessageEdited)).text == "Nine to five."
+
+
+async def test_a_preview_added_to_an_edited_message_is_no_second_edit(station: Station) -> None:
+    await station.ready()
+    message = station.world.write(station.general, station.ann, "see")
+    station.world.rewrite(station.general, message["id"], content="see https://example.org")
+    await station.inbox.wait(MessageEdited)
+    message["embeds"] = [{"type": "article", "url": "https://example.org", "title": "Example"}]
+    station.world.tell("MESSAGE_UPDATE", message, 0, station.general)
+    await received(station, "afterwards")
+    assert len([event for event in station.inbox.events if isinstance(event, MessageEdited)]) == 1
+
+
+async def test_marks_are_read_as_discord_shows_them(station: Station) -> None:
+    await station.ready()
+    bob = station.world.person("Bob", station.works)
+    station.world.write(station.general, station.ann, f"<@{bob}> in <#{station.general}> </ask:1> <:fire:2> <t:1790000000:R> <#9> `<@{bob}>`")
+    await station.inbox.message(f"@Bob in #general /ask :fire: 2026-09-21 14:13 UTC <#9> `<@{bob}>`")
+
+
+async def test_a_role_that_discord_made_for_the_bot_means_the_bot(station: Station) -> None:
+    own = {"id": "81", "name": "Robo", "tags": {"bot_id": station.bot.id}}
+    station.world.guilds[station.works]["roles"] = [own, {"id": "82", "name": "Gardeners"}]
+    await station.ready()
+    station.world.write(station.general, station.ann, "<@&81> one", mention_roles=["81"])
+    assert (await station.inbox.message("@Robo one")).message.mentions_me
+    station.world.write(station.general, station.ann, "<@&82> two", mention_roles=["82"])
+    assert not (await station.inbox.message("@Gardeners two")).message.mentions_me
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "text", "chosen"),
+    [
+        (2, {"name": "mill", "type": 1, "options": [{"name": "set", "type": 1, "options": [{"name": "hours", "type": 4, "value": 9}]}]},
+         "/mill set hours: 9", None),
+        (2, {"name": "Report", "type": 2, "target_id": "7", "resolved": {"users": {"7": {"id": "7", "username": "bob"}}}}, "Report: bob", None),
+        (5, {"custom_id": "form", "components": [{"type": 18, "component": {"type": 4, "custom_id": "name", "value": "Ann"}}]}, "name: Ann", "form"),
+    ],
+)  # fmt: skip
+async def test_commands_and_dialogs_are_messages_and_are_answered(
+    station: Station, kind: int, data: dict[str, Any], text: str, chosen: str | None
+) -> None:
+    await station.ready()
+    id = station.world.interact(station.general, station.ann, kind, data)
+    event = await station.inbox.message(text)
+    assert (event.message.chosen, event.message.mentions_me, event.message.sender_name) == (chosen, True, "Ann")
+    await station.discord.until(lambda: id in station.world.answered)
+
+
+async def test_the_typing_of_a_command_is_answered_and_is_no_message(station: Station) -> None:
+    await station.ready()
+    id = station.world.interact(station.general, station.ann, 4, {"name": "ask", "options": []})
+    await station.discord.until(lambda: id in station.world.answered)
+    await received(station, "afterwards")
+    assert len([event for event in station.inbox.events if isinstance(event, MessageReceived)]) == 1
+
+
+async def test_an_answer_to_a_command_goes_out_without_a_reply(station: Station) -> None:
+    provider = await station.ready()
+    station.world.interact(station.general, station.ann, 2, {"name": "ask", "type": 1})
+    event = await station.inbox.message("/ask")
+    await provider.send(Draft(client_id="1", chat_id=station.general, text="yes", reply_to=event.message.id))
+    assert "message_reference" not in station.discord.calls_of("create_message")[-1].body
+
+
+async def test_an_interaction_is_answered_in_time_though_the_store_is_away(station: Station) -> None:
+    await station.ready()
+    station.inbox.refuse(1_000)
+    id = station.world.interact(station.general, station.ann, 2, {"name": "ask", "type": 1})
+    await station.discord.until(lambda: id in station.world.answered)
+    station.inbox.refuse(0)
+    await station.inbox.message("/ask")
+
+
+async def test_votes_of_a_person_are_told_together(station: Station) -> None:
+    await station.ready()
+    answers = [{"answer_id": 1, "poll_media": {"text": "tea"}}, {"answer_id": 2, "poll_media": {"text": "milk"}}]
+    poll = {"question": {"text": "What?"}, "answers": answers, "allow_multiselect": True}
+    message = station.world.write(station.general, station.ann, "", poll=poll)["id"]
+    for answer in (1, 2):
+        station.world.vote(station.general, message, station.ann, answer)
+    both = await station.inbox.wait(PollVoted, lambda event: event.options == ("tea", "milk"))
+    assert (both.message_id, both.sender_id, both.sender_name) == (f"{station.general}:{message}", station.ann, "Ann")
+    station.world.vote(station.general, message, station.ann, 1, taken_back=True)
+    await station.inbox.wait(PollVoted, lambda event: event.options == ("milk",))
+
+
+async def test_a_pin_names_the_message_and_the_end_of_a_poll_its_result(station: Station) -> None:
+    await station.ready()
+    message = station.world.write(station.general, station.ann, "rules")["id"]
+    reference = {"type": 0, "channel_id": station.general, "message_id": message}
+    station.world.post(station.general, station.ann, type=6, message_reference=reference)
+    assert (await station.inbox.message("Ann pinned a message.")).message.reply_to == f"{station.general}:{message}"
+    fields = {"poll_question_text": "Colour?", "total_votes": "4"}
+    embeds = [{"type": "poll_result", "fields": [{"name": name, "value": value} for name, value in fields.items()]}]
+    station.world.post(station.general, station.ann, type=46, embeds=embeds)
+    await station.inbox.message("The poll “Colour?” has ended without a winner; votes: 4.")

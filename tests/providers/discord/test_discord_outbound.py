@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from providers.errors import Forbidden, InvalidRequest, NotFound, Unreachable
+from providers.errors import Forbidden, InvalidRequest, NotFound, RateLimited, Unreachable
 from providers.models import Choice, Draft, MediaKind, MessageEdited, MessageReceived, Poll, ReactionChanged, TextFormat, Upload
 from tests.providers.discord.conftest import Station
 from tests.providers.harness import PICTURE, PNG
@@ -165,17 +165,157 @@ async def test_a_file_goes_out_whole_with_its_caption(station: Station) -> None:
     assert call.body["content"] == "a dot"
 
 
-async def test_a_file_too_large_for_any_server_is_refused_beforehand(station: Station) -> None:
-    upload = Upload(kind=MediaKind.DOCUMENT, content=bytes(25 * 2**20 + 1), mime="application/zip", name="a.zip")
-    with pytest.raises(InvalidRequest, match="26214400"):
-        station.make().check(draft(station, upload=upload))
+@pytest.mark.parametrize(("level", "mebibytes"), [(0, 10), (1, 10), (2, 50), (3, 100)])
+async def test_a_file_may_be_as_large_as_the_boosts_of_the_server_allow(station: Station, level: int, mebibytes: int) -> None:
+    station.world.guilds[station.works]["premium_tier"] = level
+    provider = await station.ready()
+    await provider.list_chats()
+    just, more = (
+        draft(station, upload=Upload(kind=MediaKind.DOCUMENT, content=bytes(mebibytes * 2**20 + surplus), mime="application/zip", name="a.zip"))
+        for surplus in (0, 1)
+    )
+    provider.check(just)
+    with pytest.raises(InvalidRequest, match=f"takes {mebibytes * 2**20}"):
+        provider.check(more)
 
 
-async def test_a_file_too_large_for_this_server_is_refused_in_discords_words(station: Station) -> None:
+async def test_a_file_too_large_for_a_server_that_is_not_known_is_refused_in_discords_words(station: Station) -> None:
     upload = Upload(kind=MediaKind.DOCUMENT, content=bytes(10 * 2**20 + 1), mime="application/zip", name="a.zip")
     with pytest.raises(InvalidRequest, match="Request entity too large") as caught:
         await station.make().send(draft(station, upload=upload))
     assert "10 MB" in (caught.value.hint or "")
+
+
+async def test_a_reply_notifies_the_person_who_is_answered_and_nobody_else(station: Station) -> None:
+    question = station.world.write(station.general, station.ann, "who?")
+    call = await sent(station, "@everyone me", reply_to=f"{station.general}:{question['id']}")
+    assert call.body["allowed_mentions"] == {"parse": [], "replied_user": True}
+
+
+async def test_everybody_is_called_where_the_draft_says_so(station: Station) -> None:
+    assert "everyone" in (await sent(station, "@everyone look", mass_mentions=True)).body["allowed_mentions"]["parse"]
+
+
+def forum(station: Station, **fields: Any) -> str:
+    tags = [{"id": "71", "name": "Bug", "moderated": False}, {"id": "72", "name": "Idea", "moderated": False}]
+    return station.world.channel(station.works, "questions", kind=15, available_tags=tags, **fields)
+
+
+async def test_a_message_with_a_title_is_a_new_post_and_answers_to_it_are_in_its_thread(station: Station) -> None:
+    questions = forum(station)
+    provider = await station.ready()
+    await provider.list_chats()
+    wanted = draft(station, "It leans.", chat_id=questions, extra={"thread_name": "Fence", "applied_tags": ["bug"]})
+    provider.check(wanted)
+    made = await provider.send(wanted)
+    (call,) = station.discord.calls_of("create_thread")
+    assert (call.body["name"], call.body["applied_tags"], call.body["message"]["content"]) == ("Fence", ["71"], "It leans.")
+    assert call.body["message"]["allowed_mentions"] == {"parse": []}
+    assert (made.chat_id, made.id.split(":")[0]) == (questions, made.thread_id)
+    station.world.write(made.thread_id or "", station.ann, "Straighten it")
+    answer = await station.inbox.message("Straighten it")
+    assert (answer.chat.id, answer.message.thread_id, answer.message.thread_title) == (questions, made.thread_id, "Fence [Bug]")
+
+
+async def test_a_long_post_goes_on_in_its_own_thread(station: Station) -> None:
+    questions = forum(station)
+    text = "\n\n".join("word " * 300 for _ in range(3))
+    made = await station.make().send(draft(station, text, chat_id=questions, extra={"thread_name": "Long", "split": True}))
+    assert len(made.parts) > 1
+    assert {part.split(":")[0] for part in made.parts} == {made.thread_id}
+
+
+async def test_a_post_whose_answer_was_lost_is_not_created_again(station: Station) -> None:
+    questions = forum(station)
+    station.discord.faults.drop_next("create_thread", "after")
+    with pytest.raises(Unreachable) as caught:
+        await station.make().send(draft(station, chat_id=questions, extra={"thread_name": "Once"}))
+    assert caught.value.maybe_sent
+    assert len(station.discord.calls_of("create_thread")) == 1
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [({}, "forum"), ({"thread_name": " "}, "title"), ({"thread_name": "x" * 101}, "100"), ({"thread_name": "x"}, "a tag"),
+     ({"thread_name": "x", "applied_tags": ["Rumour"]}, "no tag Rumour")],
+)  # fmt: skip
+async def test_what_a_forum_would_refuse_is_refused_without_asking(station: Station, extra: dict[str, Any], words: str) -> None:
+    questions = forum(station, flags=1 << 4)
+    provider = await station.ready()
+    await provider.list_chats()
+    wanted = draft(station, chat_id=questions, extra=extra)
+    with pytest.raises(InvalidRequest, match=words):
+        provider.check(wanted)
+    with pytest.raises(InvalidRequest, match=words):
+        await station.make().send(wanted)
+    assert not station.discord.calls_of("create_message")
+    assert not station.discord.calls_of("create_thread")
+
+
+async def test_only_a_forum_takes_a_title(station: Station) -> None:
+    with pytest.raises(InvalidRequest, match="forum"):
+        await station.make().send(draft(station, extra={"thread_name": "Fence"}))
+
+
+async def test_a_missing_permission_is_named(station: Station) -> None:
+    station.world.denied.add((station.general, "create_message"))
+    with pytest.raises(Forbidden) as caught:
+        await station.make().send(draft(station, upload=PICTURE))
+    assert "Attach Files" in (caught.value.hint or "")
+
+
+async def test_slow_mode_says_so_and_how_long(station: Station) -> None:
+    words = {"message": "This action cannot be performed due to slowmode rate limit.", "code": 20016}
+    station.discord.faults.fail_next("create_message", 403, words, {"Retry-After": "7"})
+    with pytest.raises(RateLimited, match="slow mode") as caught:
+        await station.make().send(draft(station))
+    assert caught.value.retry_after == 7
+
+
+async def test_addresses_are_resolved_as_people_write_them(station: Station) -> None:
+    thread = station.world.thread(station.general, "aside")
+    bob = station.world.person("Bob", station.works)
+    provider = await station.ready()
+    station.world.write(station.general, station.ann, "here")
+    await station.inbox.message("here")
+    general, person = (station.general, None), (f"user:{station.ann}", None)
+    for to, place in {
+        station.general: general,
+        "#general": general,
+        f"<#{station.general}>": general,
+        f"https://discord.com/channels/{station.works}/{station.general}/1": general,
+        thread: (station.general, thread),
+        "@ann": person,
+        station.ann: person,
+        bob: (f"user:{bob}", None),
+    }.items():
+        found = await provider.resolve(to)
+        assert (found.chat_id, found.thread_id) == place
+    for to in ("#nowhere", "@nobody", "99", "general"):
+        with pytest.raises(NotFound) as caught:
+            await provider.resolve(to)
+        assert "list_c" in (caught.value.hint or "")
+
+
+async def test_a_thread_is_written_to_and_read_by_its_own_id(station: Station) -> None:
+    thread = station.world.thread(station.general, "aside")
+    station.world.write(thread, station.ann, "older words")
+    provider = station.make()
+    made = await provider.send(draft(station, chat_id=thread))
+    assert (made.chat_id, made.thread_id) == (station.general, thread)
+    found = await provider.history(thread, before=None, limit=5)
+    assert [(message.text, message.chat_id, message.thread_id) for message in found][-1] == ("older words", station.general, thread)
+
+
+async def test_the_history_of_a_forum_is_that_of_its_posts(station: Station) -> None:
+    questions = forum(station)
+    provider = await station.ready()
+    posts = [station.world.channel(station.works, title, kind=11, parent=questions) for title in ("one", "two")]
+    for post in posts:
+        station.world.write(post, station.ann, f"in {post}")
+        await station.inbox.message(f"in {post}")
+    found = await provider.history(questions, before=None, limit=5)
+    assert [(message.thread_id, message.thread_title) for message in found] == [(posts[1], "two"), (posts[0], "one")]
 
 
 async def test_a_reply_in_a_thread_stays_in_the_thread(station: Station) -> None:

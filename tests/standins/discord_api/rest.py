@@ -11,6 +11,10 @@ from tests.standins.discord_api.world import CONTENT_FLAG, MEMBERS_FLAG, StandIn
 Json = dict[str, Any]
 
 _TEXT_MAX = 2000
+_FORUMS = frozenset({15, 16})
+_NEEDS_TAG = 1 << 4
+# By the kind of interaction: the kinds of answers it takes.
+_ANSWERS = {2: {4, 5, 9}, 3: {4, 5, 6, 7, 9}, 4: {8}, 5: {4, 5, 6, 7}}
 _CUSTOM_EMOJI = re.compile(r"\w{2,32}:\d+")
 _NO_EMOJI = re.compile(r"[\w\s:<>]*")
 
@@ -42,6 +46,13 @@ def get_channel(world: World, bot: StandInBot, call: Call) -> Answer:
     return 200, {name: value for name, value in _channel(world, bot, call).items() if name != "bot"}
 
 
+def get_user(world: World, bot: StandInBot, call: Call) -> Answer:
+    person = world.users.get(call.path["user_id"])
+    if person is None:
+        raise unknown("User")
+    return 200, person
+
+
 def create_dm(world: World, bot: StandInBot, call: Call) -> Answer:
     person = world.users.get(str(call.body["recipient_id"]))
     if person is None or person["bot"]:
@@ -51,6 +62,7 @@ def create_dm(world: World, bot: StandInBot, call: Call) -> Answer:
 
 def list_messages(world: World, bot: StandInBot, call: Call) -> Answer:
     channel = _channel(world, bot, call)
+    _require_texts(channel)
     held = sorted(world.messages[channel["id"]].values(), key=lambda message: int(message["id"]))
     size = int(call.query.get("limit", 50))
     if "after" in call.query:
@@ -70,8 +82,7 @@ def create_message(world: World, bot: StandInBot, call: Call) -> Answer:
     _require_content(call)
     if channel["type"] == 1 and channel["recipients"][0]["id"] in world.closed:
         raise forbidden(50007, "Cannot send messages to this user")
-    if channel["type"] == 15:
-        raise Refusal(400, 50008, "Cannot send messages in a non-text channel")
+    _require_texts(channel)
     nonce = str(body.get("nonce") or "")
     if len(nonce) > 25:
         raise invalid_form("nonce", "BASE_TYPE_MAX_LENGTH", "Must be 25 or fewer in length.")
@@ -106,14 +117,22 @@ def create_message(world: World, bot: StandInBot, call: Call) -> Answer:
 def create_thread(world: World, bot: StandInBot, call: Call) -> Answer:
     """A post of a forum, with its first message. A thread without one is not made by any program here."""
     channel, body = _channel(world, bot, call), call.body
-    if channel["type"] != 15:
+    if channel["type"] not in _FORUMS:
         raise invalid_form("type", "BASE_TYPE_REQUIRED", "This field is required")
     if not 0 < len(body.get("name") or "") <= 100:
         raise invalid_form("name", "BASE_TYPE_BAD_LENGTH", "Must be between 1 and 100 in length.")
-    if not (body.get("message") or {}).get("content", "").strip():
+    offered = {tag["id"] for tag in channel.get("available_tags", [])}
+    tags = [str(tag) for tag in body.get("applied_tags") or []]
+    if not set(tags) <= offered:
+        raise Refusal(400, 10087, "Unknown tag")
+    if channel.get("flags", 0) & _NEEDS_TAG and not tags:
+        raise Refusal(400, 40067, "A tag is required to create a forum post in this channel")
+    first = body.get("message") or {}
+    if not (first.get("content") or "").strip() and not call.files and not first.get("embeds"):
         raise Refusal(400, 50006, "Cannot send an empty message")
-    id = world.channel(channel["guild_id"], body["name"], kind=11, parent=channel["id"])
-    message = world.post(id, bot.id, content=body["message"]["content"])
+    id = world.channel(channel["guild_id"], body["name"], kind=11, parent=channel["id"], applied_tags=tags)
+    files = [world.attach(file, name) for name, file in call.files.items()]
+    message = call.message = world.post(id, bot.id, content=first.get("content", ""), embeds=first.get("embeds"), attachments=files)
     return 201, {**world.channels[id], "message": message}
 
 
@@ -164,9 +183,17 @@ def create_interaction_response(world: World, bot: StandInBot, call: Call) -> An
     press = call.path["interaction_id"]
     if world.presses.get(press) != call.path["interaction_token"]:
         raise unknown("Interaction")
+    if call.body["type"] not in _ANSWERS[world.press_kinds.get(press, 3)]:
+        raise invalid_form("type", "INTERACTION_RESPONSE_TYPE_INVALID", "This is no answer to this interaction.")
     del world.presses[press]
     world.answered.append(press)
     return 204, None
+
+
+def _require_texts(channel: Json) -> None:
+    """Forums hold posts, and no messages of their own."""
+    if channel["type"] in _FORUMS:
+        raise Refusal(400, 50008, "Cannot send messages in a non-text channel")
 
 
 def _channel(world: World, bot: StandInBot, call: Call) -> Json:
@@ -215,6 +242,7 @@ CALLS: dict[str, tuple[str, str, Handler]] = {
     "get_my_user": ("GET", "/users/@me", get_my_user),
     "get_my_application": ("GET", "/applications/@me", get_my_application),
     "get_channel": ("GET", "/channels/{channel_id}", get_channel),
+    "get_user": ("GET", "/users/{user_id}", get_user),
     "create_dm": ("POST", "/users/@me/channels", create_dm),
     "list_messages": ("GET", _M, list_messages),
     "create_message": ("POST", _M, create_message),

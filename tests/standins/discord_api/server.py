@@ -18,8 +18,6 @@ from tests.standins.discord_api.world import StandInBot, StoredFile, World
 from tests.standins.faults import Answer, Drop, Hold, Script
 
 _API = "/api/v10"
-_UPLOAD_MAX = 25 * 2**20
-_FILE_MAX = 10 * 2**20
 # Answered with every call that no test limits: so many that nobody waits.
 _PLENTY = (1000, 1.0)
 
@@ -158,8 +156,8 @@ class DiscordStandIn(StandIn):
         found: list[str] = []
         if (described := spec.load()) is not None:
             found = described.faults(call.name, call.query, call.body)
-        large = [file for file in call.files.values() if len(file.content) > _FILE_MAX]
-        if large or sum(len(file.content) for file in call.files.values()) > _UPLOAD_MAX:
+        limit = self.world.upload_limit(call.path.get("channel_id", ""))
+        if any(len(file.content) > limit for file in call.files.values()):
             raise Refusal(413, 40005, "Request entity too large")
         # What people wrote may be wrong; only what the program itself puts together is its fault.
         found = [fault for fault in found if "$.content " not in fault and "$.embeds" not in fault]

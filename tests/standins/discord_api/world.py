@@ -11,6 +11,7 @@ from typing import Any
 Json = dict[str, Any]
 
 GUILDS, GUILD_MESSAGES, GUILD_REACTIONS, DIRECT_MESSAGES, DIRECT_REACTIONS, CONTENT = 1 << 0, 1 << 9, 1 << 10, 1 << 12, 1 << 13, 1 << 15
+GUILD_POLLS, DIRECT_POLLS = 1 << 24, 1 << 25
 CONTENT_FLAG, MEMBERS_FLAG = 1 << 19, 1 << 15
 _HIDDEN: Json = {"content": "", "embeds": [], "attachments": [], "components": [], "poll": None}
 _NOT_STORED = frozenset({"nonce"})
@@ -75,6 +76,8 @@ class World:
     """People who take no private messages."""
     presses: dict[str, str] = field(default_factory=dict[str, str])
     """The token of each interaction that is to be answered yet."""
+    press_kinds: dict[str, int] = field(default_factory=dict[str, int])
+    """The kind of each interaction; 3, a component, where none is noted."""
     answered: list[str] = field(default_factory=list[str])
 
     def __post_init__(self) -> None:
@@ -119,9 +122,9 @@ class World:
         for session in bot.sessions.values():
             session.dispatch("GUILD_CREATE", self.guild_told(guild))
 
-    def channel(self, guild: str, name: str, *, kind: int = 0, parent: str | None = None) -> str:
+    def channel(self, guild: str, name: str, *, kind: int = 0, parent: str | None = None, **fields: Any) -> str:
         id = self.snowflake()
-        self.channels[id] = {"id": id, "type": kind, "name": name, "guild_id": guild, "parent_id": parent, "last_message_id": None}
+        self.channels[id] = {"id": id, "type": kind, "name": name, "guild_id": guild, "parent_id": parent, "last_message_id": None, **fields}
         self.tell("THREAD_CREATE" if parent else "CHANNEL_CREATE", self.channels[id], GUILDS, id)
         return id
 
@@ -179,6 +182,23 @@ class World:
                     session.dispatch("INTERACTION_CREATE", press)
         return id
 
+    def interact(self, channel: str, by: str, kind: int, data: Json, *, under: str | None = None) -> str:
+        """A command (2), the typing of one (4) or a dialog (5): every bot here gets it."""
+        id = self.snowflake()
+        self.presses[id], self.press_kinds[id] = f"press-token-{id}", kind
+        told: Json = {"id": id, "type": kind, "token": self.presses[id], "data": data, **self._where(channel)}
+        told |= {"user": self.users[by]} if self.channels[channel]["type"] == 1 else {"member": {"user": self.users[by], "nick": None}}
+        told |= {"message": self.messages[channel][under]} if under is not None else {}
+        for bot in self.bots.values():
+            for session in bot.sessions.values():
+                session.dispatch("INTERACTION_CREATE", told)
+        return id
+
+    def vote(self, channel: str, message: str, by: str, answer: int, *, taken_back: bool = False) -> None:
+        kind = "MESSAGE_POLL_VOTE_REMOVE" if taken_back else "MESSAGE_POLL_VOTE_ADD"
+        intent = DIRECT_POLLS if self.channels[channel]["type"] == 1 else GUILD_POLLS
+        self.tell(kind, {"user_id": by, "message_id": message, "answer_id": answer, **self._where(channel)}, intent, channel)
+
     # What the server uses
 
     def attach(self, file: StoredFile, number: str) -> Json:
@@ -233,10 +253,16 @@ class World:
             "threads": threads,
             "members": [],
             "roles": held.get("roles", []),
+            "premium_tier": held.get("premium_tier", 0),
         }
 
     def members(self, guild: str) -> list[Json]:
         return [{"user": self.users[id], "nick": None, "roles": []} for id in self.guilds[guild]["people"]]
+
+    def upload_limit(self, channel: str) -> int:
+        """In bytes, of one file (https://docs.discord.com/developers/reference#uploading-files)."""
+        guild = self.guilds.get(self.channels.get(channel, {}).get("guild_id", ""), {})
+        return {2: 50, 3: 100}.get(guild.get("premium_tier", 0), 10) * 2**20
 
     def can_see(self, bot: StandInBot, channel: str) -> bool:
         held = self.channels.get(channel)
