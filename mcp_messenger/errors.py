@@ -19,6 +19,7 @@ ApplicationError
 +-- AgentFailed           an agent gave no answer
 +-- VaultError            a stored secret cannot be read
 +-- BodyTooSlow, TookTooLong      a request, or what it asks for, was given up
++-- ShuttingDown          the server ends
 +-- InternalError         what nobody foresaw
 """
 
@@ -251,6 +252,15 @@ class TookTooLong(ApplicationError):
     def __init__(self, name: str, seconds: float, *, changes: bool) -> None:
         hint = "It may have taken effect: look before trying again." if changes else "Try again in a moment."
         super().__init__(f"{name} was given up after {seconds:g} s.", hint=f"{hint} get_instance_health tells whether the messenger answers.")
+
+
+class ShuttingDown(ApplicationError):
+    """This server stops; what was asked may not have been carried out."""
+
+    code = "shutting_down"
+    retry_after = 5.0
+    """Seconds; by then it, or another one, is there again."""
+    next_step = "Ask again in a few seconds; repeat a send only with the same idempotency_key."
 
 
 class InternalError(ApplicationError):

@@ -7,11 +7,12 @@ import anyio
 
 from mcp_messenger.agents.agno import AgentOs, Hear
 from mcp_messenger.agents.batch import Batch, Stopped
+from mcp_messenger.agents.transcript import remark, transcript
 from mcp_messenger.errors import AgentFailed
 from mcp_messenger.relay.port import RemotePort
 from providers.base import Provider
 from providers.errors import MessengerError
-from providers.models import Capability, ChatKind, Download, Media
+from providers.models import Capability, Download, Media
 
 TYPING_EVERY = 4.0
 FILES_MAX, FILE_MAX = 5, 20_000_000
@@ -29,7 +30,7 @@ class Run:
     async def answered(self, hear: Hear) -> str:
         """What the agent says. Raises AgentFailed."""
         files, missing = await self._files()
-        return await self._ask("\n".join([*_lines(self._batch), *missing]), files, hear)
+        return await self._ask("\n".join([transcript(self._batch.messages, self._batch.chat_kind), *missing]), files, hear)
 
     async def _ask(self, text: str, files: Sequence[Download], hear: Hear) -> str:
         agent_id, session = self._batch.row.agent_id or "", self._batch.session
@@ -39,8 +40,7 @@ class Run:
             if error.status != 400 or not files:
                 raise
         # AgentOS refuses types of files that it does not know.
-        names = ", ".join(file.name for file in files)
-        text = f"{text}\n[files that could not be passed on: {names}]"
+        text = "\n".join([text, *(remark("a file that could not be passed on", file.name) for file in files)])
         return await self._agent_os.run(agent_id, message=text, session=session, hear=hear)
 
     async def _files(self) -> tuple[list[Download], list[str]]:
@@ -51,12 +51,12 @@ class Run:
             wanted = Media.model_validate(media)
             name = wanted.name or wanted.kind
             if Capability.DOWNLOAD not in self._cls.capabilities or len(files) == FILES_MAX or (wanted.size or 0) > FILE_MAX:
-                missing.append(f"[a file that could not be passed on: {name}]")
+                missing.append(remark("a file that could not be passed on", name))
                 continue
             try:
                 files.append(await self._port.download(wanted))
             except MessengerError as error:
-                missing.append(f"[a file that could not be fetched: {name}: {error.detail}]")
+                missing.append(remark("a file that could not be fetched", name, error.detail))
         return files, missing
 
 
@@ -83,10 +83,3 @@ async def _type(port: Port, chat_id: str) -> None:
         while True:
             await port.set_typing(chat_id, True)
             await anyio.sleep(TYPING_EVERY)
-
-
-def _lines(batch: Batch) -> list[str]:
-    """In a group, who said it."""
-    named = batch.chat_kind is not ChatKind.PRIVATE
-    texts = [(message.sender_name or message.sender_id or "?", message.body or f"[{message.kind}]") for message in batch.messages]
-    return [f"{name}: {text}" if named else text for name, text in texts]

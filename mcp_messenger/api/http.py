@@ -11,14 +11,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_messenger.api.instance_address import InstanceAddress
 from mcp_messenger.api.mcp.http import McpEndpoints
-from mcp_messenger.api.middleware import MAX_BODY, BodyLimit, HostGuard, SecurityHeaders
+from mcp_messenger.api.middleware import MAX_BODY, BodyLimit, CutOffAnswer, HostGuard, SecurityHeaders
 from mcp_messenger.api.rate_limits import RateLimitFields
 from mcp_messenger.api.rest.aliases import add_aliases
 from mcp_messenger.api.rest.docs import add_docs
 from mcp_messenger.api.rest.event_webhooks import describe_webhooks
 from mcp_messenger.api.rest.metrics import add_metrics
 from mcp_messenger.api.rest.routes import Routes, add_problems, caller_of_request
-from mcp_messenger.api.rest.streams import add_events, add_health, add_logs, add_platform_webhooks
+from mcp_messenger.api.rest.streams import add_events, add_health, add_logs, add_media, add_platform_webhooks
 from mcp_messenger.operations.application import App
 from mcp_messenger.version import __version__
 
@@ -28,16 +28,22 @@ WITH_FILES = {"/mcp": MAX_BODY, "/api/v1/instances/": MAX_BODY, "/api/v1/send/":
 
 
 class HttpApi:
-    """The ASGI application. `api` is what is behind its guards; `end_streams` ends answers that would go on for ever.
+    """The ASGI application. `api` is what is behind its guards.
 
     `only`: all of it is the address of that instance.
     """
 
     def __init__(self, app: App, *, only: UUID | None = None) -> None:
         endpoints = McpEndpoints(app)
-        self.end_streams = endpoints.end_streams
+        self._feed = app.feed
+        self._endpoints = endpoints
         self.api = unguarded(app, endpoints)
         self._asgi = guarded(app, self.api, only)
+
+    def end_streams(self) -> None:
+        """End what would go on for ever, or for longer than a server that stops has time."""
+        self._endpoints.end_streams()
+        self._feed.end_waits()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._asgi(scope, receive, send)
@@ -55,6 +61,7 @@ def unguarded(app: App, endpoints: McpEndpoints) -> FastAPI:
     routes = Routes(APIRouter(prefix="/api/v1"), app, caller_of_request(app))
     routes.add_all()
     add_logs(routes)
+    add_media(routes)
     add_events(routes, app)
     add_aliases(routes)
     # Not included as routers: FastAPI looks through all routes of an included one at every request.
@@ -80,4 +87,4 @@ def guarded(app: App, inner: ASGIApp, only: UUID | None) -> ASGIApp:
     """Return the routes behind the guards that every request passes. Before the limits of bodies, an instance's address is resolved."""
     limited: ASGIApp = BodyLimit(inner, limit=SMALL_BODY, prefixes=WITH_FILES)
     addressed = InstanceAddress(RateLimitFields(limited) if app.config.rate_limit else limited, only)
-    return HostGuard(SecurityHeaders(addressed), allowed_hosts=app.config.own_hosts)
+    return HostGuard(SecurityHeaders(CutOffAnswer(addressed)), allowed_hosts=app.config.own_hosts)

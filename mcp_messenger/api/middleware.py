@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 
 from mcp_messenger.api.problem import send_problem
-from mcp_messenger.errors import BodyTooSlow, PayloadTooLarge, WrongHost, WrongOrigin, quoted
+from mcp_messenger.errors import BodyTooSlow, PayloadTooLarge, ShuttingDown, WrongHost, WrongOrigin, quoted
 from providers.errors import MessengerError
 
 Scope = MutableMapping[str, Any]
@@ -118,6 +118,29 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+
+class CutOffAnswer:
+    """Answers a request that is cut off because the server stops: uvicorn cancels it, and would say that the server broke."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal is_begun
+            is_begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except anyio.get_cancelled_exc_class():
+            if is_begun or scope["type"] != "http":
+                raise
+            # The task ends with this answer, so the cancellation has its effect.
+            await send_problem(send, ShuttingDown())
 
 
 class _Refused(Exception):

@@ -8,6 +8,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any
 
+from mcp_messenger.errors import ShuttingDown
 from providers.errors import MessengerError, RateLimited
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -52,6 +53,7 @@ STATUS: Mapping[str, int] = MappingProxyType(
         "vault_error": 500,
         "body_too_slow": 408,
         "took_too_long": 504,
+        "shutting_down": 503,
         # db.errors
         "store_unavailable": 503,
     }
@@ -79,7 +81,7 @@ def problem(error: MessengerError, *, status: int | None = None) -> dict[str, An
     }
     if error.hint is not None:
         details["hint"] = error.hint
-    if isinstance(error, RateLimited):
+    if isinstance(error, RateLimited | ShuttingDown):
         details["retry_after"] = error.retry_after
     return details
 

@@ -2,11 +2,13 @@
 
 import logging
 from dataclasses import replace
+from functools import partial
 
 from mcp_messenger.api.http import HttpApi
 from mcp_messenger.api.mcp.server import selected
 from mcp_messenger.app import running, stored
 from mcp_messenger.commands.client_configuration import http_configuration, stdio_configuration
+from mcp_messenger.commands.terminal import say
 from mcp_messenger.config import Config
 from mcp_messenger.errors import InvalidInput
 from mcp_messenger.net.server import bind, run_server
@@ -40,16 +42,13 @@ async def serve(config: Config) -> None:
     listener, config = bind(config)
     async with running(config, shares=True) as app:
         asgi = HttpApi(app)
-        print(  # noqa: T201 - a person reads it; this mode has no protocol on stdout
-            WELCOME.format(
-                url=config.own_url,
-                http=http_configuration(config.own_url, with_token=config.admin_token is not None),
-                stdio=stdio_configuration(),
-                data=config.data_dir,
-            ),
-            flush=True,
+        welcome = WELCOME.format(
+            url=config.own_url,
+            http=http_configuration(config.own_url, with_token=config.admin_token is not None),
+            stdio=stdio_configuration(),
+            data=config.data_dir,
         )
-        await run_server(asgi, listener, ends=asgi.end_streams, beside=app.addresses.run)
+        await run_server(asgi, listener, ends=asgi.end_streams, welcome=partial(say, welcome), beside=app.addresses.run)
 
 
 async def print_token(config: Config, user: str) -> None:

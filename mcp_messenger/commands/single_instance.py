@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
@@ -11,6 +12,7 @@ from uuid import UUID
 from db import addresses
 from mcp_messenger.api.http import HttpApi
 from mcp_messenger.app import running
+from mcp_messenger.commands.terminal import say
 from mcp_messenger.config import PREFIX, Config, Setting
 from mcp_messenger.errors import InvalidInput
 from mcp_messenger.instances import classes
@@ -56,8 +58,8 @@ async def serve_single_instance(config: Config, provider: str, given: Mapping[st
         instance_id = await _instance(app, provider, settings)
         await addresses.claim(app.database, instance_id, config.port, former=await _former_port(app, instance_id))
         asgi = HttpApi(app, only=instance_id)
-        print(WELCOME.format(title=cls.title, url=config.own_url, id=instance_id, data=folder), flush=True)  # noqa: T201 - a person reads it
-        await run_server(asgi, listener, ends=asgi.end_streams)
+        welcome = WELCOME.format(title=cls.title, url=config.own_url, id=instance_id, data=folder)
+        await run_server(asgi, listener, ends=asgi.end_streams, welcome=partial(say, welcome))
 
 
 async def _former_port(app: App, instance_id: UUID) -> int | None:

@@ -26,6 +26,8 @@ class Feed:
         self._heard = 0
         self._grown = anyio.Event()
         self._waiting: defaultdict[Key, set[anyio.Event]] = defaultdict(set)
+        self.ends = anyio.Event()
+        """Is set when those who wait now should come to an end, for the server that they are answered by stops."""
         self.poll_every = POLL_WITHOUT_WAKEUPS
         self.listeners: list[Listener] = []
         self.growth: list[Callable[[], None]] = []
@@ -40,6 +42,13 @@ class Feed:
         self._grown.set()
         for notify in self.growth:
             notify()
+
+    def end_waits(self) -> None:
+        """Have those who wait now come to an end; who comes later waits as usual."""
+        ends, self.ends = self.ends, anyio.Event()
+        ends.set()
+        for key in list(self._waiting):
+            self._wake(key)
 
     async def read(self) -> None:
         """Read what is new, and wake who waits for it."""

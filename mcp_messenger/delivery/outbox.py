@@ -38,6 +38,8 @@ SOON = 0.05
 PATIENCE = 1.0
 """A wait up to this long is sat out; a longer one goes back to the queue, so that a crash meanwhile leaves it surely unsent."""
 LOOK_EVERY = 1.0
+STOPPED_WAIT = 2.0
+"""Seconds that a send is still waited for when the server stops; shorter than the server waits for its calls."""
 REFUSALS = 4
 """How often the store may refuse an outcome for its own reasons until it is settled without what the platform said besides."""
 SLOW = 1.0
@@ -102,6 +104,7 @@ class Outbox:
         `since_queued` is of a waiter from before it was queued: until that is set, there is nothing to see.
         """
         deadline = anyio.current_time() + seconds
+        ends, is_ending = self._feed.ends, False
         chat_id: str | None = None
         if since_queued is not None:
             with anyio.move_on_after(min(LOOK_EVERY, seconds)):
@@ -112,6 +115,9 @@ class Outbox:
                 if row is None:
                     raise NoSuchMessage(str(message_id))
                 chat_id = row.chat_id
+                if ends.is_set() and not is_ending:
+                    # Its caller gets its number, and may ask the next process what became of it.
+                    is_ending, deadline = True, min(deadline, anyio.current_time() + STOPPED_WAIT)
                 if row.status in SETTLED or anyio.current_time() >= deadline:
                     return row
                 # A message that goes back to the queue makes no event: look again now and then.

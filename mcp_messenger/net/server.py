@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import gc
+import logging
 import signal
 import socket
 import sys
@@ -20,8 +21,13 @@ from mcp_messenger.errors import Conflict
 from mcp_messenger.net.prompt_heads import PromptHeads
 from providers.part_server import PartServer
 
+log = logging.getLogger(__name__)
+
 DRAIN_SECONDS = 5
 BACKLOG = 2048
+ACCEPTS_AT_ONCE = 1
+"""What asyncio calls a server's backlog. It accepts as many connections at a time, and where the process has no descriptor left, it fails,
+logs and sets a timer as often."""
 DESCRIPTORS = 65536
 """Open files that a server asks for: each connection, bot and address is one."""
 
@@ -69,6 +75,9 @@ def descriptors() -> int:
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
+OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+ACCEPT_LOG_SECONDS = 60.0
+
 Listen = Callable[[int, Mapping[str, Any]], Awaitable[Callable[[], None]]]
 """Serves the same application on one more port, with values for the state of each of its requests; returns how to stop. Raises OSError."""
 
@@ -78,15 +87,20 @@ def _nothing() -> None:
 
 
 class _Server(PartServer):
-    def __init__(self, config: uvicorn.Config, ends: Callable[[], None], host: str) -> None:
+    def __init__(self, config: uvicorn.Config, ends: Callable[[], None], welcome: Callable[[], None], host: str) -> None:
         super().__init__(config)
         self._ends = ends
+        self._welcome = welcome
         self._host = host
         self._up = anyio.Event()
         self._most = descriptors() // 2
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        for listener in sockets or ():
+            listener.listen(BACKLOG)
+        if self.started:
+            self._welcome()
         self._up.set()
 
     async def listen(self, port: int, state: Mapping[str, Any]) -> Callable[[], None]:
@@ -103,7 +117,8 @@ class _Server(PartServer):
             return PromptHeads(config=self.config, server_state=self.server_state, app_state=app_state)
 
         listener = listening_socket(self._host, port)
-        listening = await asyncio.get_running_loop().create_server(protocol, sock=listener, backlog=BACKLOG)
+        listening = await asyncio.get_running_loop().create_server(protocol, sock=listener, backlog=ACCEPTS_AT_ONCE)
+        listener.listen(BACKLOG)
         self.servers.append(listening)
         if self.should_exit:
             # It may have closed the others already.
@@ -126,27 +141,63 @@ async def run_server(
     *,
     begins: Callable[[uvicorn.Server], None] | None = None,
     ends: Callable[[], None] = _nothing,
+    welcome: Callable[[], None] = _nothing,
     beside: Callable[[Listen], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
     """Serve until SIGINT or SIGTERM; what is in flight gets a few seconds to end.
 
-    `begins` is given the server; `ends` is called first of all when it stops, for answers that would go on for ever. `beside` runs as long
-    as it serves, and may have it listen on more sockets.
+    `begins` is given the server; `ends` is called first of all when it stops, for answers that would go on for ever; `welcome` once
+    it answers and a signal ends it in order. `beside` runs as long as it serves, and may have it listen on more sockets.
     """
     # The routes and their models stay too: the collector need not walk them again and again while it serves.
     gc.freeze()
     config = uvicorn.Config(
-        asgi, http=PromptHeads, log_config=None, access_log=False, timeout_graceful_shutdown=DRAIN_SECONDS, server_header=False, ws="none"
+        asgi,
+        http=PromptHeads,
+        log_config=None,
+        access_log=False,
+        backlog=ACCEPTS_AT_ONCE,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        server_header=False,
+        ws="none",
     )
-    server = _Server(config, ends, listener.getsockname()[0])
+    server = _Server(config, ends, welcome, listener.getsockname()[0])
     if begins is not None:
         begins(server)
     async with anyio.create_task_group() as tasks:
         if beside is not None:
             tasks.start_soon(beside, server.listen)
-        with _stopped_by_signals(server):
+        with _stopped_by_signals(server), _accept_errors_counted():
             await server.serve(sockets=[listener])
         tasks.cancel_scope.cancel()
+
+
+@contextmanager
+def _accept_errors_counted() -> Generator[None]:
+    """Log connections that the process has no descriptor for once in a while with their number: asyncio logs a traceback for each try."""
+    loop = asyncio.get_running_loop()
+    previous = loop.get_exception_handler()
+    failures, silent_until = 0, 0.0
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        nonlocal failures, silent_until
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and error.errno in OUT_OF_RESOURCES and "accept" in context.get("message", "")):
+            if previous is None:
+                loop.default_exception_handler(context)
+            else:
+                previous(loop, context)
+            return
+        failures += 1
+        if loop.time() >= silent_until:
+            log.error("%d times no connection could be accepted: %s; raise the limit of open files (ulimit -n)", failures, error.strerror)
+            failures, silent_until = 0, loop.time() + ACCEPT_LOG_SECONDS
+
+    loop.set_exception_handler(handle)
+    try:
+        yield
+    finally:
+        loop.set_exception_handler(previous)
 
 
 @contextmanager

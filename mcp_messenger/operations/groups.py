@@ -108,6 +108,8 @@ async def set_group_admin(app: App, caller: Caller, args: SetGroupAdmin) -> Grou
 
 
 class UpdateGroup(OfGroup):
+    takes_empty = frozenset({"description"})
+
     name: str | None = Field(default=None, min_length=1, max_length=200)
     description: str | None = Field(default=None, max_length=2048)
 

@@ -62,6 +62,7 @@ QuietHours = Annotated[
 
 class CreateInstance(Input):
     quiet = frozenset({"type_instance", "runtime", "agent_id", "agno_enable", "stream", "quiet_hours", "api_webhook_schema", "user_id"})
+    takes_empty = frozenset({"quiet_hours"})
 
     provider: str = Field(description="e.g. whatsappweb, telegram, slack; sandbox rehearses without an account", max_length=64)
     user_id: str = Field(default="local", min_length=1, max_length=128, description="whose it is")
@@ -257,6 +258,8 @@ async def get_instance(app: App, caller: Caller, args: OfInstance) -> InstanceAn
 
 
 class UpdateInstance(OfInstance):
+    takes_empty = frozenset({"agent_id", "quiet_hours"})
+
     credentials: dict[str, Any] | None = Field(default=None, repr=False, description="settings to change; applied at the next start")
     type_instance: list[Literal["api", "mcp"]] | None = Field(default=None, min_length=1, max_length=2)
     agent_id: str | None = Field(default=None, max_length=128)

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -23,7 +24,7 @@ from mcp_messenger.operations.port import port
 from mcp_messenger.operations.views import MessageView, context_line, message_view
 from mcp_messenger.security.caller import Caller, instance_of
 from providers.errors import MessengerError
-from providers.models import Capability, Chat, ChatKind, Media, Message, MessageReceived
+from providers.models import Capability, Chat, ChatKind, Download, Media, Message, MessageReceived
 
 MessageId = str
 WORD = re.compile(r"\w+")
@@ -181,8 +182,11 @@ def platform_id_of(message: MessageRow) -> str:
     return message.platform_id
 
 
-class DownloadMedia(OfMessage):
+class GetMedia(OfMessage):
     index: int = Field(default=0, ge=0, le=99, description="which file, where there are several")
+
+
+class DownloadMedia(GetMedia):
     inline: bool = Field(default=False, description="also answer small files in base64")
 
 
@@ -196,13 +200,7 @@ class Downloaded(FromOthers):
 
 async def download_media(app: App, caller: Caller, args: DownloadMedia) -> Downloaded:
     """Fetch a file of a message into the media folder. Raises NoSuchMessage, InvalidInput, Unsupported, NotReady."""
-    row = await instance_of(app.database, caller, args.instance_id)
-    message = await known_message(app, row, args.message_id)
-    media = message.content.get("media", [])
-    if args.index >= len(media) or not media[args.index].get("ref"):
-        raise InvalidInput(f"The message {message.id} has no file number {args.index}.", hint="get_message lists its media.")
-    provider = await port(app, row, Capability.DOWNLOAD)
-    download = await provider.download(Media.model_validate_json(json.dumps(media[args.index])))
+    row, message, download = await fetched_media(app, caller, args)
     name = safe_name(download.name, download.mime)
     folder = app.downloads_dir(row.id) / str(message.id)
 
@@ -220,3 +218,14 @@ async def download_media(app: App, caller: Caller, args: DownloadMedia) -> Downl
         size=size,
         base64=base64.b64encode(download.content).decode() if args.inline and size <= INLINE_MAX else None,
     )
+
+
+async def fetched_media(app: App, caller: Caller, args: GetMedia) -> tuple[InstanceRow, MessageRow, Download]:
+    """Fetch a file of a message from the messenger, which bounds its size. Raises NoSuchMessage, InvalidInput, Unsupported, NotReady."""
+    row = await instance_of(app.database, caller, args.instance_id)
+    message = await known_message(app, row, args.message_id)
+    media: list[dict[str, Any]] = [] if message.deleted_at else message.content.get("media", [])
+    if args.index >= len(media) or not media[args.index].get("ref"):
+        raise InvalidInput(f"The message {message.id} has no file number {args.index}.", hint="get_message lists its media.")
+    provider = await port(app, row, Capability.DOWNLOAD)
+    return row, message, await provider.download(Media.model_validate_json(json.dumps(media[args.index])))

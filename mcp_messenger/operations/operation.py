@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from mcp_messenger.errors import TookTooLong
 from mcp_messenger.observability.tracing import span
+from mcp_messenger.operations.arguments import argument_shapes
 from mcp_messenger.operations.plain import fault
 from mcp_messenger.security.caller import Caller
 
@@ -54,6 +55,8 @@ class Input(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True, coerce_numbers_to_str=True)
     quiet: ClassVar[frozenset[str]] = frozenset()
+    takes_empty: ClassVar[frozenset[str]] = frozenset()
+    """Optional arguments of which an empty text is a value, or a mistake; of the others it says as much as none."""
 
     def concerns(self) -> Hashable | None:
         """Return what a call must not overtake an earlier one about; None where the order does not show."""
@@ -61,13 +64,18 @@ class Input(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _can_be_kept(cls, data: Any) -> object:
-        if isinstance(data, dict):
-            faults = ((name, fault(value)) for name, value in cast("dict[str, Any]", data).items())
-            found = [f"{name!r} {words}" for name, words in faults if words]
-            if found:
-                raise ValueError("; ".join(found))
-        return cast("object", data)
+    def _as_meant(cls, data: Any) -> object:
+        """Return the arguments as models mean them; raise ValueError for a value that cannot be stored."""
+        if not isinstance(data, dict):
+            return cast("object", data)
+        shapes = argument_shapes(cls)
+        given = {name: shapes.read(name, value) for name, value in cast("dict[str, Any]", data).items()}
+        given = {name: value for name, value in given.items() if not shapes.is_absent(name, value)}
+        faults = ((name, fault(value)) for name, value in given.items())
+        found = [f"{name!r} {words}" for name, words in faults if words]
+        if found:
+            raise ValueError("; ".join(found))
+        return given
 
 
 InstanceId = Annotated[str, Field(description="from list_instances", max_length=64)]
@@ -102,7 +110,8 @@ class FromOthers(Output):
     untrusted: bool = True
 
     def shown(self) -> dict[str, Any]:
-        return {**super().shown(), "untrusted": True}
+        """Return the answer for a model, the mark before what it marks."""
+        return {"untrusted": True, **super().shown()}
 
 
 class Nothing(Output):

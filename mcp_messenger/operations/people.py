@@ -128,6 +128,8 @@ async def confirm_link(app: App, caller: Caller, args: OfPerson) -> Person:
 
 
 class Unlink(OfPerson):
+    takes_empty = frozenset({"instance_id", "contact_id"})  # refused: an empty one must not separate all
+
     instance_id: str | None = Field(default=None, max_length=64)
     contact_id: PlatformId | None = Field(default=None, description="left out: all of the person's")
 

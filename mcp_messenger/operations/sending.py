@@ -286,6 +286,16 @@ def answer(message: MessageRow) -> SendAnswer:
     )
 
 
+_NEXT_STEPS: dict[type[MessengerError], str] = {
+    provider_errors.NotFound: "list_chats has the chats that are known.",
+    provider_errors.Forbidden: "The account lacks the right to it: somebody has to give it on the messenger, or write to it first.",
+    provider_errors.InvalidRequest: "Change what the messenger names, and send it again; check_send tells what would be taken.",
+    provider_errors.WindowClosed: "Wait until the other side writes, or send a template where the messenger has them.",
+    provider_errors.LoggedOut: "get_auth_status tells what the account needs.",
+}
+_NEXT_STEP = "The messenger's words say why; change that before it is sent again."
+
+
 def refusal(code: str, detail: str, hint: str | None) -> MessengerError:
     """Return the error of a stored code, with the hint that the provider gave for it."""
     kinds: tuple[type[MessengerError], ...] = (
@@ -296,11 +306,7 @@ def refusal(code: str, detail: str, hint: str | None) -> MessengerError:
         provider_errors.LoggedOut,
     )
     cls = next((kind for kind in kinds if kind.code == code), provider_errors.Rejected)
-    if hint is None:
-        hint = "The message was not sent."
-        if cls is provider_errors.NotFound:
-            hint += " list_chats has the chats that are known."
-    return cls(detail, hint=hint)
+    return cls(detail, hint=hint or f"The message was not sent. {_NEXT_STEPS.get(cls, _NEXT_STEP)}")
 
 
 class CheckSend(OfInstance):

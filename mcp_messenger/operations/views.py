@@ -121,27 +121,32 @@ class MediaView(Output):
 
 
 class ContextLine(Output):
-    """A message beside another one. Its id tells which comes first."""
+    """A message beside another one; its id tells which comes first. `own` and `sender` are as in MessageView."""
 
     id: str
     at: datetime
-    sender: str = Field(serialization_alias="from", validation_alias="from")
+    own: bool = False
+    sender: str | None = Field(default=None, serialization_alias="from", validation_alias="from")
     text: str = ""
 
 
 def context_line(row: Neighbour) -> ContextLine:
     """Return a message beside another one as callers see it."""
-    sender = "me" if row.outgoing else row.sender_name or "?"
-    return ContextLine.model_validate({"id": str(row.id), "at": _seconds(row.sent_at), "from": sender, "text": row.body})
+    sender = None if row.outgoing else row.sender_name or "?"
+    return ContextLine.model_validate({"id": str(row.id), "at": _seconds(row.sent_at), "own": row.outgoing, "from": sender, "text": row.body})
 
 
 class MessageView(Output):
-    """`sender` is "me" for our own. `id` is ours and stays; `platform_id` is the messenger's, there once it went out."""
+    """`own`: the account wrote it, and it has no `sender`: a person may take any name, and no name makes a message ours.
+
+    `id` is ours and stays; `platform_id` is the messenger's, there once it went out.
+    """
 
     id: str
     chat_id: str | None = None
     at: datetime
-    sender: str = Field(serialization_alias="from", validation_alias="from")
+    own: bool = False
+    sender: str | None = Field(default=None, serialization_alias="from", validation_alias="from")
     sender_id: str | None = None
     text: str = ""
     truncated: bool = False
@@ -181,7 +186,8 @@ def message_view(row: MessageRow, *, reply_to: str | None = None, chat: bool = T
             "id": str(row.id),
             "chat_id": row.chat_id if chat else None,
             "at": _seconds(row.sent_at),
-            "from": "me" if row.outgoing else row.sender_name or row.sender_id or "?",
+            "own": row.outgoing,
+            "from": None if row.outgoing else row.sender_name or row.sender_id or "?",
             "sender_id": None if row.outgoing or (row.sender_id == row.chat_id and not full) else row.sender_id,
             "text": short,
             "truncated": len(short) < len(body),

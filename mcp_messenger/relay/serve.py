@@ -44,9 +44,9 @@ async def serve_relay(config: Config, settings: RelaySettings, provider: str) ->
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(runner.run)
             http = RelayHttp(cls, settings.instance_id, settings.key_digest, spool, runner, Sends(spool, runner.sender, tasks))
-            print(WELCOME.format(title=cls.title, id=settings.instance_id, url=config.own_url), flush=True)  # noqa: T201 - for a person
+            welcome = WELCOME.format(title=cls.title, id=settings.instance_id, url=config.own_url)
             try:
-                await run_server(http.app(), listener, begins=http.served_by)
+                await run_server(http.app(), listener, begins=http.served_by, welcome=functools.partial(print, welcome, flush=True))
             finally:
                 with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_WITHIN):
                     await runner.stop()

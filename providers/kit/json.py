@@ -11,14 +11,25 @@ DEPTH_MAX = 100
 
 
 def object_in(body: bytes | str) -> Json | None:
-    """Return the JSON object in a body; None where it is something else, or nested deeper than `DEPTH_MAX`."""
+    """Return the JSON object in a body, without_nulls; None where it is something else, or nested deeper than `DEPTH_MAX`."""
     try:
         found: object = json.loads(body)
     except (ValueError, RecursionError):
         return None
     if not isinstance(found, dict) or is_too_deep(cast("object", found)):
         return None
-    return cast("Json", found)
+    return without_nulls(cast("Json", found))
+
+
+def without_nulls(told: Json) -> Json:
+    """Return an object without the fields that are null, at any depth: to a platform they are the same as fields that are left out."""
+    return {name: _without_nulls(value) for name, value in told.items() if value is not None}
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return without_nulls(cast("Json", value))
+    return [_without_nulls(one) for one in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
 def is_too_deep(value: object) -> bool:

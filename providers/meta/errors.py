@@ -56,7 +56,7 @@ _HINTS = {
     131030: "A test number writes only to the numbers that are listed in the app's dashboard.",
     131042: "The business account has no valid way of paying: set one in Meta's Business Manager.",
     131049: "Meta limits marketing messages to each person; try another day.",
-    131050: "The person stopped marketing messages of this business.",
+    131050: "The person stopped marketing messages of this business: send none until they want them again; answers and other templates go out.",
     132001: "list_templates has the names and languages that are approved.",
     133010: "Register the number with the Cloud API first.",
     368: "Meta blocked the account for breaking its policies; its Business Support page says until when.",

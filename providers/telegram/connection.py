@@ -12,7 +12,7 @@ from telegram.error import BadRequest, Conflict, InvalidToken, RetryAfter, Teleg
 from providers.base import Deliver
 from providers.kit.backoff import PAUSES, Backoff
 from providers.kit.delivery import StateReporter
-from providers.kit.json import object_in
+from providers.kit.json import object_in, without_nulls
 from providers.models import Account, Event, InstanceState, Need, StateChanged
 from providers.telegram.client import BotClient
 from providers.telegram.errors import seconds_of
@@ -99,7 +99,8 @@ class Connection(StateReporter):
         assert self._account is not None
         # After an outage a quick look tells that it is over; in a conflict only a long one tells that the other side is gone.
         wait = 0 if self._backoff.failures and not self._in_conflict else self._timing.poll_seconds
-        updates = await self._bot.get_raw_updates(offset=self._offset, wait_seconds=wait, allowed_updates=ALLOWED_UPDATES)
+        fetched = await self._bot.get_raw_updates(offset=self._offset, wait_seconds=wait, allowed_updates=ALLOWED_UPDATES)
+        updates = [without_nulls(update) for update in fetched]
         if updates:
             await self._take(updates, self._account)
             self._offset = updates[-1]["update_id"] + 1

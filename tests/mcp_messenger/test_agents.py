@@ -51,7 +51,7 @@ async def test_a_file_goes_along(desk: Desk) -> None:
     missing = Media(kind=MediaKind.DOCUMENT, ref="nowhere", name="plan.pdf")
     await desk.write("look", media=(missing,), kind="media")
     await until(lambda: desk.agents.runs)
-    assert desk.agents.runs[0].message.startswith("look\n[a file that could not be fetched: plan.pdf")
+    assert desk.agents.runs[0].message.startswith('look\n[a file that could not be fetched: "plan.pdf"')
 
 
 async def test_an_agent_that_is_down_is_an_error_of_the_instance_and_is_tried_again(desk: Desk) -> None:
@@ -168,7 +168,7 @@ async def test_in_a_group_only_who_mentions_it_is_answered(desk: Desk) -> None:
     assert desk.agents.runs == []
     await desk.write("@robo hello", chat=TEAM, mentions_me=True)
     await until(lambda: desk.agents.runs)
-    assert desk.agents.runs[0].message == "Ann: @robo hello"
+    assert desk.agents.runs[0].message == '"Ann" (ann): @robo hello'
 
 
 async def test_two_bots_do_not_talk_for_ever(desk: Desk) -> None:

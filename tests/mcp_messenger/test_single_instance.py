@@ -60,7 +60,7 @@ def test_the_next_start_finds_the_instance_and_what_it_had(tmp_path: Path) -> No
             seen.append((re.findall(r"instance ([0-9a-f-]{36})", running.said)[0], key))
             assert (client.get("/api/v1/account").json()["account"]["name"] == "Changed") == (start > 0)
             client.post("/api/v1/send", json={"to": "ann", "message": f"at start {start}"})
-            texts = [message["text"] for message in client.get("/api/v1/messages/ann").json()["messages"] if message["from"] == "me"]
+            texts = [message["text"] for message in client.get("/api/v1/messages/ann").json()["messages"] if message["own"]]
             assert texts == [f"at start {number}" for number in reversed(range(start + 1))]
             # The next start runs it all the same.
             assert client.post("/api/v1/stop").json()["status"] == "stopped"

@@ -70,7 +70,7 @@ async def test_a_conversation_over_socket_mode(app: App, client: httpx.AsyncClie
     assert answer.json()["status"] == "sent", answer.text
     await slack.until(lambda: not slack.sockets.unacknowledged)
     found = await until_recent(client, instance_id, ["Robo", "**Who** are you?"])
-    assert [message["from"] for message in found] == ["me", "Ann"]
+    assert [(message["own"], message["from"]) for message in found] == [(True, None), (False, "Ann")]
     assert slack.channels[slack.direct(ann)].messages[-1]["thread_ts"] == question["ts"]
 
 

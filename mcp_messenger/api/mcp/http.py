@@ -133,7 +133,7 @@ async def _for_a_model(receive: Receive, refusal: RateLimited) -> Receive:
         messages.append(await receive())
     try:
         asked = json.loads(b"".join(message.get("body", b"") for message in messages))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise refusal from None
     if not isinstance(asked, dict) or cast("dict[str, Any]", asked).get("method") != "tools/call":
         raise refusal

@@ -43,20 +43,30 @@ def _object(properties: Schema, required: list[str]) -> Schema:
     return {"type": "object", "properties": properties, **({"required": required} if required else {})}
 
 
-def _lean(spec: Schema, definitions: Schema) -> Schema:
+def _lean(spec: Schema, definitions: Schema, inside: frozenset[str] = frozenset()) -> Schema:
+    """Return a schema with its references replaced by their targets: nothing else of the full schema is shown, where they would point to.
+
+    `inside`: the definitions that lead here; one that holds itself again is any object there.
+    """
     if "$ref" in spec:
-        target = definitions[spec["$ref"].rpartition("/")[2]]
+        name = spec["$ref"].rpartition("/")[2]
+        target = {"type": "object"} if name in inside else definitions[name]
+        inside |= {name}
         spec = {**target, **{key: value for key, value in spec.items() if key != "$ref"}}
     choices = [choice for choice in spec.get("anyOf", []) if choice.get("type") != "null"]
     if len(choices) == 1:
         spec = {**spec, **choices[0]}
         del spec["anyOf"]
-        return _lean(spec, definitions)
+        return _lean(spec, definitions, inside)
     says_nothing: set[str] = {"default"} if spec.get("default", "") in (None, "", False) else set()
     dropped = {"title", "additionalProperties", "maxLength", "minLength"} | says_nothing
     lean = {key: value for key, value in spec.items() if key not in dropped}
     if "items" in lean:
-        lean["items"] = _lean(lean["items"], definitions)
+        lean["items"] = _lean(lean["items"], definitions, inside)
+    if "properties" in lean:
+        lean["properties"] = {name: _lean(part, definitions, inside) for name, part in lean["properties"].items()}
+    if choices:
+        lean["anyOf"] = [_lean(choice, definitions, inside) for choice in choices]
     return lean
 
 

@@ -14,11 +14,12 @@ import anyio
 from mcp.server import MCPServer, Server
 from mcp.server.mcpserver import Context, Image
 from mcp.server.mcpserver.exceptions import ToolError
-from mcp.types import CallToolResult, ContentBlock, Resource, TextContent, Tool, ToolAnnotations
+from mcp.shared.exceptions import MCPError
+from mcp.types import INVALID_PARAMS, CallToolResult, ContentBlock, GetPromptResult, InputRequiredResult, Resource, TextContent, Tool, ToolAnnotations
 
 from mcp_messenger.api.mcp.schema import input_schema, output_schema
 from mcp_messenger.config import Config
-from mcp_messenger.errors import InvalidInput, ReadOnly
+from mcp_messenger.errors import InvalidInput, ReadOnly, quoted
 from mcp_messenger.operations import turns
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import DEFAULT_TOOLSETS, Effect, Operation, Output, Toolset, Transport
@@ -103,8 +104,23 @@ class MessengerServer(MCPServer[None]):
             if "{" not in uri
         ]
 
+    async def get_prompt(
+        self, name: str, arguments: dict[str, Any] | None = None, context: Context[None, Any] | None = None
+    ) -> GetPromptResult | InputRequiredResult:
+        """Raises MCPError for a prompt, or arguments of one, that do not exist: the SDK takes those for a fault of the server."""
+        prompts = {prompt.name: prompt for prompt in await self.list_prompts()}
+        if name not in prompts:
+            raise unknown(f"There is no prompt {quoted(name[:64])}.", f"Prompts: {', '.join(prompts) or 'none'}.")
+        known = {argument.name: argument.required for argument in prompts[name].arguments or ()}
+        given = arguments or {}
+        missing = [argument for argument, is_required in known.items() if is_required and not given.get(argument)]
+        if missing or given.keys() - known.keys():
+            wrong = f"{', '.join(missing)} is missing" if missing else f"{quoted(', '.join(given.keys() - known.keys())[:64])} is not known"
+            raise unknown(f"{name}: {wrong}.", f"It takes: {', '.join(known) or 'nothing'}.")
+        return await super().get_prompt(name, arguments, context)
+
     async def call_tool(self, name: str, arguments: dict[str, Any], context: Context[None, Any] | None = None) -> CallToolResult:
-        """Raises ToolError whose text begins with the error's code, the same as in a problem of the REST face."""
+        """Raises MCPError for a tool that does not exist, and ToolError whose text begins with the error's code, the same as in a problem of REST."""
         turn = _turn_of(context) or self._turns.take(None)
         turns.current.set(turn)
         try:
@@ -123,6 +139,8 @@ class MessengerServer(MCPServer[None]):
             )
         except MessengerError as error:
             raise ToolError(error_text(error)) from error
+        except MCPError:
+            raise
         except Exception as error:
             # What broke is for the log; a model could do nothing with it.
             log.exception("tool %s broke", name)
@@ -135,7 +153,7 @@ class MessengerServer(MCPServer[None]):
             return row
         if self._app.config.read_only and name in BY_NAME:
             raise ReadOnly(f"The tool {name} is not available: this server is read-only.")
-        raise InvalidInput(f"There is no tool {name[:64]!r}.", hint=f"Tools: {', '.join(self._rows)}.")
+        raise unknown(f"There is no tool {quoted(name[:64])}.", f"Tools: {', '.join(self._rows)}.")
 
     def _arguments(self, row: Operation, arguments: dict[str, Any], context: Any) -> Any:
         if self._instance_id is None:
@@ -149,6 +167,11 @@ def _turn_of(context: Any) -> turns.Turn | None:
     """Return the place that the request took when it came in over HTTP; None over stdio, whose calls come in here in their order."""
     request = getattr(getattr(context, "request_context", None), "request", None)
     return None if request is None else request.scope.get("turn")
+
+
+def unknown(detail: str, hint: str) -> MCPError:
+    """Return the protocol's own error for a name that the client was never given."""
+    return MCPError(code=INVALID_PARAMS, message=error_text(InvalidInput(detail, hint=hint)))
 
 
 def error_text(error: MessengerError) -> str:

@@ -196,7 +196,11 @@ def _without(shape: type[Input], taken: set[str], name: str) -> type[Input] | No
     if not taken:
         return shape if shape.model_fields else None
     fields: dict[str, Any] = {field: (info.annotation, info) for field, info in shape.model_fields.items() if field not in taken}
-    return create_model(f"{name}_arguments", __base__=Input, **fields) if fields else None
+    if not fields:
+        return None
+    part = create_model(f"{name}_arguments", __base__=Input, **fields)
+    part.takes_empty = shape.takes_empty
+    return part
 
 
 def accepted(request: Request) -> set[str]:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 from fastapi import APIRouter, Request, Response
@@ -19,12 +20,13 @@ from db.errors import StoreUnavailable
 from mcp_messenger.api.problem import problem
 from mcp_messenger.api.rest.routes import CallerOf, Routes, accepted, respond
 from mcp_messenger.errors import NotAvailable, NotReady
-from mcp_messenger.operations import diagnostics, events
+from mcp_messenger.net.mime import mime_of, safe_name
+from mcp_messenger.operations import diagnostics, events, messages
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.events import GetEvents
-from mcp_messenger.operations.operation import Input
+from mcp_messenger.operations.operation import Effect, Input
 from mcp_messenger.operations.resources import Health
-from mcp_messenger.operations.table import BY_NAME
+from mcp_messenger.operations.table import BY_NAME, I
 from mcp_messenger.operations.validation import validated
 from mcp_messenger.operations.waiting import parse_cursor
 from mcp_messenger.security.caller import Caller, instance_of, parse_instance_id
@@ -52,6 +54,15 @@ class StreamEvents(Input):
 
 
 LOGS = replace(BY_NAME["get_logs"], input=ReadLogs)
+MEDIA = replace(
+    BY_NAME["download_media"],
+    name="get_media",
+    method="GET",
+    path=f"{I}/messages/{{message_id}}/media",
+    input=messages.GetMedia,
+    effect=Effect.READ,
+    summary="A message's file, as it is.",
+)
 EVENTS = replace(
     BY_NAME["get_events"],
     name="stream_events",
@@ -103,6 +114,19 @@ def _taken(lines: deque[str]) -> list[str]:
 def _overlap(seen: Sequence[str], lines: Sequence[str]) -> int:
     """How many of the lines were seen: the ring buffer has moved on by some."""
     return next((size for size in range(len(lines), 0, -1) if seen[-size:] == lines[:size]), 0)
+
+
+def add_media(routes: Routes) -> None:
+    """Make the route of a message's file as it is: to be kept, never to be shown as a page of this server."""
+
+    async def answer(request: Request, caller: Caller, args: messages.GetMedia) -> Response:
+        _, _, download = await messages.fetched_media(routes.app, caller, args)
+        mime = mime_of(download.content, download.mime, download.name)
+        name = safe_name(download.name, mime)
+        headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}", "content-security-policy": "sandbox"}
+        return Response(download.content, headers=headers, media_type=mime)
+
+    routes.add(MEDIA, answer=answer, media=("application/octet-stream",))
 
 
 def add_events(routes: Routes, app: App) -> None:

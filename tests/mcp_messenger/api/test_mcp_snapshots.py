@@ -84,7 +84,8 @@ def page_of_messages() -> Output:
                 {
                     "id": str(48211 + number),
                     "at": NOON - timedelta(minutes=3 * number),
-                    "from": "me" if number % 4 == 0 else NAMES[number % 5],
+                    "own": number % 4 == 0,
+                    "from": None if number % 4 == 0 else NAMES[number % 5],
                     "sender_id": None if number % 4 == 0 else f"{4917012345670 + number % 5}",
                     "text": TEXT[:80],
                     "status": "read" if number % 4 == 0 else None,

@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 from mcp import Client
+from mcp.shared.exceptions import MCPError
+from mcp.types import INVALID_PARAMS
 
 from mcp_messenger.api.mcp.server import MessengerServer
 from mcp_messenger.operations.application import App
@@ -23,7 +25,7 @@ async def test_the_way_of_a_message(app: App, era: str) -> None:
         (reply,) = answer["replies"]
         assert (reply["from"], reply["text"], answer["untrusted"]) == ("Ann Lee", "echo: Is the room free?", True)
         page = await call(client, "get_messages", instance_id=instance, chat_id="ann")
-        assert [message["from"] for message in page["messages"]] == ["Ann Lee", "me"]
+        assert [(message.get("from"), message.get("own")) for message in page["messages"]] == [("Ann Lee", None), (None, True)]
         found = await call(client, "search_messages", instance_id=instance, query="room")
         assert {message["id"] for message in found["messages"]} == {sent["message_id"], reply["id"]}
         chats = await call(client, "list_chats", instance_id=instance, unread=True)
@@ -40,10 +42,15 @@ async def test_the_text_of_an_answer_is_its_structure(app: App, era: str) -> Non
 async def test_unknown_arguments_are_refused_with_those_there_are(app: App, era: str) -> None:
     async with in_memory(app, era) as client:
         text = await refused(client, "send_message", instance_id="x", to="ann", message="x", priority="high")
-        unknown = await refused(client, "send_massage")
     assert "priority" in text
     assert "send_message takes: instance_id, to, reply_to, idempotency_key, message, format, split." in text
-    assert "send_message" in unknown
+
+
+async def test_a_tool_that_does_not_exist_is_no_tool_call(app: App, era: str) -> None:
+    async with in_memory(app, era) as client:
+        with pytest.raises(MCPError, match="send_message") as caught:
+            await client.call_tool("send_massage", {})
+    assert caught.value.code == INVALID_PARAMS
 
 
 async def test_wrong_arguments_are_named_without_their_values(app: App, era: str) -> None:

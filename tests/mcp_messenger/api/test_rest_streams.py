@@ -105,7 +105,7 @@ async def test_events_come_as_they_happen(app: App, client: httpx.AsyncClient) -
     async with stream(client, f"/events/stream?after={newest}") as events:
         await send(app, instance_id, "hello")
         event = await events.next()
-        while event.type != "message" or event.json["message"]["from"] == "me":
+        while event.type != "message" or event.json["message"].get("own"):
             event = await events.next()
     assert event.json["instance_id"] == instance_id
     assert "hello" in event.json["message"]["text"]
