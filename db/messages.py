@@ -228,3 +228,26 @@ NUMBERS: LiteralString = """
 async def answered_by(database: Database, ids: Sequence[int]) -> dict[int, int]:
     """Return, for each of these messages that answers one in the store, the number of that one."""
     return {row[0]: row[1] for row in await database.rows(NUMBERS, {"ids": list(ids)})}
+
+
+# Names are the same to a reader also in full-width letters, in capitals, and in Cyrillic or Greek letters that look like Latin ones.
+FIRST: LiteralString = """
+    SELECT first.id, (
+        SELECT c.id FROM public.contacts c
+        WHERE c.instance_id = first.instance_id AND c.id <> first.sender_id
+          AND translate(lower(normalize(c.name, NFKC)), 'аеорсухіјѕһοαενκρτυ', 'aeopcyxijshoaevkptu')
+            = translate(lower(normalize(first.sender_name, NFKC)), 'аеорсухіјѕһοαενκρτυ', 'aeopcyxijshoaevkptu')
+        ORDER BY c.id LIMIT 1
+    ) AS namesake
+    FROM (
+        SELECT m.id, m.instance_id, m.sender_id, m.sender_name FROM public.messages m
+        JOIN public.chats c ON c.instance_id = m.instance_id AND c.id = m.chat_id
+        WHERE m.id = ANY(%(ids)s::bigint[]) AND NOT m.outgoing AND m.kind <> 'system' AND c.kind = 'private' AND NOT EXISTS (
+            SELECT FROM public.messages e WHERE e.instance_id = m.instance_id AND e.chat_id = m.chat_id AND e.kind <> 'system'
+              AND (e.sent_at, e.id) < (m.sent_at, m.id))
+    ) AS first"""
+
+
+async def first_of_chats(database: Database, ids: Sequence[int]) -> dict[int, str | None]:
+    """Return which of these messages begin a private chat, as far as is known; each with the id of another contact whose name looks the same."""
+    return {row[0]: row[1] for row in await database.rows(FIRST, {"ids": list(ids)})}

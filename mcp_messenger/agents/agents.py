@@ -186,7 +186,7 @@ class Agents:
             elif (self._now() - batch.messages[-1].sent_at).total_seconds() > hours * 3600:
                 await self._give_up(batch, answer, f"It was not answered within {hours} h.")
             else:
-                run = Run(agent_os, batch, cls, port)
+                run = Run(self._database, agent_os, batch, cls, port)
                 await answer.finish(await typing(port, cls, batch.chat_id, partial(answer.grown, run.answered)))
         except TakenOver:
             await batch.hold.end("done", "A person took over.")

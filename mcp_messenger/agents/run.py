@@ -5,6 +5,8 @@ from contextlib import suppress
 
 import anyio
 
+from db import messages
+from db.database import Database
 from mcp_messenger.agents.agno import AgentOs, Hear
 from mcp_messenger.agents.batch import Batch, Stopped
 from mcp_messenger.agents.transcript import remark, transcript
@@ -21,7 +23,8 @@ Port = Provider | RemotePort
 
 
 class Run:
-    def __init__(self, agent_os: AgentOs, batch: Batch, cls: type[Provider], port: Port) -> None:
+    def __init__(self, database: Database, agent_os: AgentOs, batch: Batch, cls: type[Provider], port: Port) -> None:
+        self._database = database
         self._agent_os = agent_os
         self._batch = batch
         self._cls = cls
@@ -30,7 +33,12 @@ class Run:
     async def answered(self, hear: Hear) -> str:
         """What the agent says. Raises AgentFailed."""
         files, missing = await self._files()
-        return await self._ask("\n".join([transcript(self._batch.messages, self._batch.chat_kind), *missing]), files, hear)
+        asked = transcript(self._batch.messages, self._batch.chat_kind)
+        return await self._ask("\n".join([asked, *missing, *await self._namesakes()]), files, hear)
+
+    async def _namesakes(self) -> list[str]:
+        first = await messages.first_of_chats(self._database, [message.id for message in self._batch.messages])
+        return [remark("somebody new; another contact has a name that looks the same", id) for id in first.values() if id is not None]
 
     async def _ask(self, text: str, files: Sequence[Download], hear: Hear) -> str:
         agent_id, session = self._batch.row.agent_id or "", self._batch.session

@@ -3,7 +3,7 @@
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -14,9 +14,9 @@ from db.messages import MessageRow
 from db.waiting import WaitingChat
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.events import visible
-from mcp_messenger.operations.messages import references
+from mcp_messenger.operations.messages import known_beside
 from mcp_messenger.operations.operation import FromOthers, Input, Output
-from mcp_messenger.operations.views import MessageView, message_view
+from mcp_messenger.operations.views import Beside, MessageView, message_view
 from mcp_messenger.security.caller import Caller
 
 CHATS = 100
@@ -68,13 +68,13 @@ async def catch_up(app: App, caller: Caller, args: CatchUp) -> CaughtUp:
     words: defaultdict[tuple[UUID, str], list[MessageRow]] = defaultdict(list)
     for message in await waiting.last_words(app.database, chats, each=EACH) if chats else ():
         words[message.instance_id, message.chat_id].append(message)
-    answered = await references(app, [message for of_chat in words.values() for message in of_chat])
+    beside = await known_beside(app, [message for of_chat in words.values() for message in of_chat])
     shown: defaultdict[tuple[str, str], list[ChatToAnswer]] = defaultdict(list)
     room = args.max_tokens - ENVELOPE
     for chat in chats:
         of = str(chat.instance_id), chat.provider
         head = 0 if of in shown else OF_INSTANCE
-        view, cost = _within(chat, words[chat.instance_id, chat.id], answered, room - head)
+        view, cost = _within(chat, words[chat.instance_id, chat.id], beside, room - head)
         if view is not None:
             shown[of].append(view)
             room -= head + cost
@@ -84,17 +84,17 @@ async def catch_up(app: App, caller: Caller, args: CatchUp) -> CaughtUp:
     )
 
 
-def _within(chat: WaitingChat, messages: Sequence[MessageRow], answered: Mapping[int, str], room: float) -> tuple[ChatToAnswer | None, float]:
+def _within(chat: WaitingChat, messages: Sequence[MessageRow], beside: Beside, room: float) -> tuple[ChatToAnswer | None, float]:
     """The chat with as many of its newest messages as there is room for, and what it costs; None where not even one fits."""
     for first in range(len(messages)):
-        view = _view(chat, messages[first:], answered)
+        view = _view(chat, messages[first:], beside)
         cost = tokens_at_most(json.dumps(view.shown(), ensure_ascii=False))
         if cost <= room:
             return view, cost
     return None, 0
 
 
-def _view(chat: WaitingChat, messages: Sequence[MessageRow], answered: Mapping[int, str]) -> ChatToAnswer:
+def _view(chat: WaitingChat, messages: Sequence[MessageRow], beside: Beside) -> ChatToAnswer:
     return ChatToAnswer(
         chat_id=chat.id,
         title=chat.title,
@@ -102,7 +102,7 @@ def _view(chat: WaitingChat, messages: Sequence[MessageRow], answered: Mapping[i
         unread=chat.unread,
         mentions=chat.mentions,
         unanswered=chat.unanswered,
-        messages=[message_view(message, reply_to=answered.get(message.id), chat=False, text_max=TEXT) for message in messages],
+        messages=[message_view(message, beside, chat=False, text_max=TEXT) for message in messages],
     )
 
 

@@ -12,7 +12,7 @@ from db import events as log
 from db import instances, messages
 from db.events import EventRow
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.messages import references
+from mcp_messenger.operations.messages import known_beside
 from mcp_messenger.operations.operation import Input, Output
 from mcp_messenger.operations.views import MessageView, message_view
 from mcp_messenger.operations.waiting import parse_cursor
@@ -68,7 +68,7 @@ async def event_views(app: App, rows: Sequence[EventRow]) -> list[EventView]:
     """Return these rows as callers see them, each with its message where it has one."""
     wanted = [row.message_id for row in rows if row.message_id is not None]
     found = {message.id: message for message in await messages.by_ids(app.database, wanted)} if wanted else {}
-    answered = await references(app, list(found.values()))
+    beside = await known_beside(app, list(found.values()))
     return [
         EventView(
             id=str(row.id),
@@ -77,7 +77,7 @@ async def event_views(app: App, rows: Sequence[EventRow]) -> list[EventView]:
             at=row.at,
             chat_id=row.chat_id,
             message_id=None if row.message_id is None else str(row.message_id),
-            message=message_view(found[row.message_id], reply_to=answered.get(row.message_id), full=True) if row.message_id in found else None,
+            message=message_view(found[row.message_id], beside, full=True) if row.message_id in found else None,
             data={key: value for key, value in row.data.items() if value is not None and key != log.TRACE},
         )
         for row in rows

@@ -21,7 +21,7 @@ from mcp_messenger.operations.addresses import recipient
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Cursor, FromOthers, Limit, OfInstance, PlatformId
 from mcp_messenger.operations.port import port
-from mcp_messenger.operations.views import MessageView, context_line, message_view
+from mcp_messenger.operations.views import Beside, MessageView, context_line, message_view
 from mcp_messenger.security.caller import Caller, instance_of
 from providers.errors import MessengerError
 from providers.models import Capability, Chat, ChatKind, Download, Media, Message, MessageReceived
@@ -86,18 +86,22 @@ async def _read_back(app: App, row: InstanceRow, chat: Chat, of: str, found: Seq
 async def page(app: App, found: Sequence[MessageRow], limit: int, *, chat_id: str | None = None) -> MessageList:
     """One page of rows, of which there may be one more than `limit`."""
     shown = found[:limit]
-    replies = await references(app, shown)
+    beside = await known_beside(app, shown)
     return MessageList(
         chat_id=chat_id,
-        messages=[message_view(message, reply_to=replies.get(message.id), chat=chat_id is None) for message in shown],
+        messages=[message_view(message, beside, chat=chat_id is None) for message in shown],
         next_cursor=cursors.encode(shown[-1].sent_at, shown[-1].id) if len(found) > limit else None,
     )
 
 
-async def references(app: App, shown: Sequence[MessageRow]) -> dict[int, str]:
-    """Return, by the number of each message that answers another one, our number of that one."""
+async def known_beside(app: App, shown: Sequence[MessageRow]) -> Beside:
+    """Return what the store knows of these messages besides their rows: which message each answers, and which begins a chat."""
     answers = [message.id for message in shown if message.reply_to]
-    return {id: str(answered) for id, answered in (await messages.answered_by(app.database, answers)).items()} if answers else {}
+    incoming = [message.id for message in shown if not message.outgoing]
+    return Beside(
+        answered=await messages.answered_by(app.database, answers) if answers else {},
+        first=await messages.first_of_chats(app.database, incoming) if incoming else {},
+    )
 
 
 class GetRecentMessages(OfInstance):
@@ -157,10 +161,10 @@ async def get_message(app: App, caller: Caller, args: GetMessage) -> MessageAnsw
     """Return one message whole. Raises NoSuchMessage."""
     row = await instance_of(app.database, caller, args.instance_id)
     message = await known_message(app, row, args.message_id)
-    replies = await references(app, [message])
+    beside = await known_beside(app, [message])
     original = await messages.raw(app.database, row.id, message.id) if args.raw else None
     return MessageAnswer(
-        message=message_view(message, reply_to=replies.get(message.id), full=True),
+        message=message_view(message, beside, full=True),
         raw=None if original is None else json.dumps(original, ensure_ascii=False)[:RAW_MAX],
     )
 

@@ -1,5 +1,7 @@
 """Rows as callers see them. Texts, names and titles were written by others: they have separate fields and are data."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -139,6 +141,7 @@ def context_line(row: Neighbour) -> ContextLine:
 class MessageView(Output):
     """`own`: the account wrote it, and it has no `sender`: a person may take any name, and no name makes a message ours.
 
+    `first`: nobody is known to have written in this private chat before; `namesake` is another contact then, whose name looks the same.
     `id` is ours and stays; `platform_id` is the messenger's, there once it went out.
     """
 
@@ -148,6 +151,8 @@ class MessageView(Output):
     own: bool = False
     sender: str | None = Field(default=None, serialization_alias="from", validation_alias="from")
     sender_id: str | None = None
+    first: bool = False
+    namesake: str | None = None
     text: str = ""
     truncated: bool = False
     kind: str = "text"
@@ -176,7 +181,15 @@ class MessageView(Output):
     """The messages around a search hit, oldest first."""
 
 
-def message_view(row: MessageRow, *, reply_to: str | None = None, chat: bool = True, full: bool = False, text_max: int = SHORT) -> MessageView:
+@dataclass(frozen=True)
+class Beside:
+    """What the store knows of messages besides their rows: the number that each answers, and those that begin a private chat, with a namesake."""
+
+    answered: Mapping[int, int] = field(default_factory=dict[int, int])
+    first: Mapping[int, str | None] = field(default_factory=dict[int, str | None])
+
+
+def message_view(row: MessageRow, beside: Beside, *, chat: bool = True, full: bool = False, text_max: int = SHORT) -> MessageView:
     """`full`: with the whole text and the platform's ids; `chat`: with the chat, unless the page names it once."""
     content = row.content
     body = "" if row.deleted_at else row.body
@@ -189,11 +202,13 @@ def message_view(row: MessageRow, *, reply_to: str | None = None, chat: bool = T
             "own": row.outgoing,
             "from": None if row.outgoing else row.sender_name or row.sender_id or "?",
             "sender_id": None if row.outgoing or (row.sender_id == row.chat_id and not full) else row.sender_id,
+            "first": row.id in beside.first,
+            "namesake": beside.first.get(row.id),
             "text": short,
             "truncated": len(short) < len(body),
             "kind": row.kind,
             "status": row.status if row.outgoing else None,
-            "reply_to": reply_to,
+            "reply_to": str(beside.answered[row.id]) if row.id in beside.answered else None,
             "thread_id": row.thread_id,
             "mentions_me": content.get("mentions_me", False),
             "media": [] if row.deleted_at else [MediaView.model_validate(media) for media in content.get("media", [])],

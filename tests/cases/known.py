@@ -164,30 +164,6 @@ KNOWN: dict[str, dict[str, tuple[str, ...]]] = {
         "a warning without a sender is left out": ("meta-notice-policy",),
         "a referral leaves out its ref": ("meta-notice-referral",),
     },
-    "identity-marks.json": {
-        "the account's own messages are marked by a name that anybody can take": (
-            "identity-me",
-            "identity-me-invisible",
-            "identity-me-capitals",
-            "identity-me-wide",
-            "identity-discord-nick",
-        ),
-        "a line for the agent can be forged": (
-            "identity-group-line",
-            "identity-name-colon",
-            "identity-private-remark",
-        ),
-    },
-    "refusal-hints.json": {
-        "a refused send has no next step": ("refusal-wa-stopped",),
-    },
-    "bad-input.json": {
-        "a field that is null loses the message": (
-            "bad-wa-null-caption",
-            "bad-tg-null-caption",
-        ),
-        "lines that cannot be read are not answered, and an unknown prompt is a fault of the server": ("bad-unknown-prompt",),
-    },
     "search-words.json": {
         "words are not found in scripts without spaces, or with vowel signs": (
             "search-zh-inside",
@@ -246,17 +222,5 @@ KNOWN: dict[str, dict[str, tuple[str, ...]]] = {
             "search-cpp",
             "search-not",
         ),
-    },
-    "tool-schemas.json": {
-        "a reference of update_instance's schema points to nothing": (
-            "tools-refs-all",
-            "tools-refs-each",
-            "tools-webhook-filters",
-        ),
-        "lists and objects that come as JSON texts are refused": (
-            "tools-json-object",
-            "tools-json-list",
-        ),
-        "an optional text that is empty is refused": ("tools-empty-optional",),
     },
 }

@@ -1,16 +1,24 @@
 """What holds on every messenger: whose words a message shows, references, refusals, and deliveries that are not as they should be."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from tests.cases.expectations import check, heard, plain
 from tests.cases.loading import cases, content, unknown_ids
-from tests.cases.place import Place
+from tests.cases.place import Place, placed
 from tests.cases.steps import Run, fed
 from tests.mcp_clients import call, in_memory, refused
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module")
+async def place(cases_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
+    """With every tool: what is refused over REST is asked over MCP too, templates among it."""
+    async with placed(cases_database_url, tmp_path_factory.mktemp("cases"), toolsets=("all",)) as place:
+        yield place
 
 
 async def _all_of_bobs_words_are_heard(run: Run) -> None:

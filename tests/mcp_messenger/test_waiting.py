@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,7 +17,7 @@ from mcp_messenger.operations.instances import stop_instance
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.operations.waiting import NewMessages, Replies, WaitForMessages, WaitForReply
 from mcp_messenger.security.caller import ADMIN
-from providers.models import Chat, ChatKind, Event
+from providers.models import Chat, ChatKind, Event, ReactionChanged
 from tests.postgres import execute
 from tests.running import ready_sandbox, running_app
 from tests.stored import one, received
@@ -217,3 +218,43 @@ async def test_who_waits_in_a_chat_is_not_woken_by_another(database_url: str, tm
             with anyio.fail_after(PATIENCE):
                 # What is of no chat is of all.
                 await there.wait()
+
+
+def reaction(message_id: str, *emojis: str, by: str = "ann") -> ReactionChanged:
+    return ReactionChanged(chat_id="ann", message_id=message_id, sender_id=by, emojis=emojis, at=datetime.now(UTC))
+
+
+async def test_a_reaction_answers_a_message(database_url: str, tmp_path: Path) -> None:
+    async with line_of(database_url, tmp_path) as line:
+        message_id = await line.send()
+        platform_id = one(database_url, "SELECT platform_id FROM messages WHERE id = %s", int(message_id))
+        cursor = (await line.wait(timeout=0)).cursor
+        answers: list[Replies | NewMessages] = []
+
+        async def reply() -> None:
+            answers.append(await line.reply(message_id, timeout=30))
+
+        async def wait() -> None:
+            answers.append(await line.wait(cursor=cursor, timeout=30))
+
+        with anyio.fail_after(10):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(reply)
+                tasks.start_soon(wait)
+                await until(lambda: sum(map(len, line.app.feed._waiting.values())) >= 2)
+                await line.deliver(reaction(platform_id, "\N{THUMBS UP SIGN}"))
+        assert [bool(answer.reactions) for answer in answers] == [True, True]
+
+
+async def test_only_what_others_think_of_our_words_wakes(database_url: str, tmp_path: Path) -> None:
+    async with line_of(database_url, tmp_path) as line:
+        message_id = await line.send()
+        platform_id = one(database_url, "SELECT platform_id FROM messages WHERE id = %s", int(message_id))
+        await line.deliver(received("1", "theirs"))
+        cursor = (await line.wait(cursor="0", timeout=0)).cursor
+        await line.deliver(reaction("1", "\N{THUMBS UP SIGN}"), reaction(platform_id, "\N{THUMBS UP SIGN}", by="me"))
+        assert (await line.wait(cursor=cursor, timeout=0)).reactions == []
+        await line.deliver(reaction(platform_id, "\N{THUMBS DOWN SIGN}"))
+        (found,) = (await line.wait(cursor=cursor, timeout=0)).reactions
+        assert (found.message_id, found.sender_id, found.emojis) == (message_id, "ann", ["\N{THUMBS DOWN SIGN}"])
+        assert (await line.reply(message_id, timeout=0)).reactions == {"ann": ["\N{THUMBS DOWN SIGN}"]}
