@@ -81,10 +81,11 @@ class RateLimited(MessengerError):
 
     code = "rate_limited"
 
-    def __init__(self, retry_after: float, detail: str = "") -> None:
-        """Make an error that asks for `retry_after` seconds of patience."""
+    def __init__(self, retry_after: float, detail: str = "", *, of_chat: bool = False) -> None:
+        """Make an error that asks for `retry_after` seconds of patience: in this chat alone, or with the whole account."""
         super().__init__(detail or f"The messenger asks to wait {retry_after:g} s.", hint=f"Try again in {retry_after:g} s.")
         self.retry_after = retry_after
+        self.of_chat = of_chat
 
 
 class Unreachable(MessengerError):

@@ -130,6 +130,8 @@ class Address(Noun):
     thread_id: str | None = None
     kind: ChatKind = ChatKind.UNKNOWN
     title: Line = ""
+    lasting: bool = True
+    """Whether the same address will mean this chat for ever. A name may be given to another; it is asked for at each send."""
 
 
 class Contact(Noun):

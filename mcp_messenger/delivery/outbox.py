@@ -197,7 +197,7 @@ class Outbox:
             with span("send", instance_id=owned.row.id, provider=owned.row.provider, message_id=message_id, parent=claimed.draft.get(TRACE)):
                 sent = await owned.provider.send(draft)
         except RateLimited as error:
-            owned.pacing.block(error.retry_after)
+            owned.pacing.block(error.retry_after, claimed.chat_id if error.of_chat else None)
             await self._again(owned, claimed, error, error.retry_after)
         except Unreachable as error:
             if error.maybe_sent:

@@ -12,7 +12,8 @@ class Pacing:
         self._limits = limits
         self._clock = clock
         self._due: dict[str | None, float] = {}
-        self._blocked_until = 0.0
+        self._blocked_until: dict[str | None, float] = {}
+        """By chat; None: the whole account."""
 
     def delay(self, chat_id: str, kind: ChatKind) -> float:
         """Seconds to wait before the next send to the chat; 0 books it as sent now."""
@@ -30,7 +31,8 @@ class Pacing:
         now = self._clock()
         waits = (self._due.get(key, now) - now - rate.seconds * (1 - 1 / rate.count) for key, rate in self._rates(chat_id, kind))
         # What is left by rounding is too short for any clock to get over.
-        return round(max(0.0, self._blocked_until - now, *waits), 6)
+        blocked = max(self._blocked_until.get(None, now), self._blocked_until.get(chat_id, now))
+        return round(max(0.0, blocked - now, *waits), 6)
 
     def _rates(self, chat_id: str, kind: ChatKind) -> list[tuple[str | None, Rate]]:
         limits = self._limits
@@ -38,10 +40,12 @@ class Pacing:
         named = ((None, limits.overall_rate), (chat_id, of_chat))
         return [(key, rate) for key, rate in named if rate is not None]
 
-    def block(self, seconds: float) -> None:
-        """The platform said to wait: nothing goes out until then."""
-        self._blocked_until = max(self._blocked_until, self._clock() + seconds)
+    def block(self, seconds: float, chat_id: str | None = None) -> None:
+        """Hold back what goes to a chat, or everything, for as long as the platform said."""
+        now = self._clock()
+        self._blocked_until[chat_id] = max(self._blocked_until.get(chat_id, now), now + seconds)
 
     def _forget(self, now: float) -> None:
         if len(self._due) > 10_000:
             self._due = {key: due for key, due in self._due.items() if due > now}
+            self._blocked_until = {key: until for key, until in self._blocked_until.items() if until > now}

@@ -33,6 +33,6 @@ async def recipient(app: App, row: InstanceRow, to: str) -> Recipient:
     if not cls.must_resolve(to):
         return Recipient(to)
     address = await connected_port(app, row).resolve(to)
-    if address.chat_id != to:
+    if address.lasting and address.chat_id != to:
         await chat_addresses.join(app.database, row.id, to, address.chat_id, address.thread_id)
     return Recipient(address.chat_id, address.thread_id, address.kind)

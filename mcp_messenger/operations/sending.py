@@ -52,13 +52,14 @@ TO = AliasChoices("to", "number", "chatId", "chat_id")
 
 
 class Send(OfInstance):
-    quiet = frozenset({"extra", "silent", "thread_id"})
+    quiet = frozenset({"extra", "silent", "thread_id", "mass_mentions"})
 
     to: PlatformId = Field(validation_alias=TO, description="chat id from list_chats, or a number where the messenger takes one")
     reply_to: str | None = Field(default=None, max_length=20, description="message id to answer")
     thread_id: str | None = Field(default=None, min_length=1, max_length=256, description="thread to write in, where the messenger has threads")
     idempotency_key: str | None = Field(default=None, min_length=1, max_length=128, description="same key, same send: never sent twice")
     silent: bool = False
+    mass_mentions: bool = Field(default=False, description="let @everyone, @channel, roles and groups in the text alarm those they name")
     extra: dict[str, Any] = Field(default={}, description="the platform's own fields, passed through")
 
     def concerns(self) -> Hashable | None:
@@ -100,6 +101,7 @@ class SendContact(Send):
 
 class SendChoices(Send):
     message: str = Field(min_length=1, max_length=100_000)
+    format: TextFormat = TextFormat.PLAIN
     choices: list[Choice] = Field(min_length=1, max_length=25, description="shown as buttons or a list; the id comes back as chosen")
 
 
@@ -158,7 +160,7 @@ async def send_contact(app: App, caller: Caller, args: SendContact) -> SendAnswe
 
 async def send_choices(app: App, caller: Caller, args: SendChoices) -> SendAnswer:
     """Send a text with choices to tap. Raises what `_send` raises."""
-    return await _send(app, caller, args, text=args.message, choices=tuple(args.choices))
+    return await _send(app, caller, args, text=args.message, format=args.format, choices=tuple(args.choices))
 
 
 async def send_template(app: App, caller: Caller, args: SendTemplate) -> SendAnswer:
@@ -235,6 +237,7 @@ async def _send(
         reply_to=await _reply_target(app, row, args.reply_to),
         thread_id=args.thread_id or to.thread_id,
         silent=args.silent,
+        mass_mentions=args.mass_mentions,
         extra={**args.extra, "split": True} if split else args.extra,
         **content,
     )

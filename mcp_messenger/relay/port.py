@@ -147,7 +147,7 @@ class RemotePort:
         return await self._ask("request_pairing_code", {"phone": phone})
 
 
-OF_ERRORS = ("retry_after", "maybe_sent", "provider", "capability", "state")
+OF_ERRORS = ("retry_after", "of_chat", "maybe_sent", "provider", "capability", "state")
 PLAIN = (errors.NotFound, errors.Forbidden, errors.InvalidRequest, errors.WindowClosed, errors.Rejected, errors.LoggedOut)
 
 
@@ -161,7 +161,7 @@ def deserialize_error(data: dict[str, Any]) -> MessengerError:
     detail, hint = data["detail"], data["hint"]
     match data["code"]:
         case errors.RateLimited.code:
-            return errors.RateLimited(data["retry_after"], detail)
+            return errors.RateLimited(data["retry_after"], detail, of_chat=data.get("of_chat", False))
         case errors.Unreachable.code:
             return errors.Unreachable(detail, maybe_sent=data["maybe_sent"], hint=hint)
         case errors.Unsupported.code:

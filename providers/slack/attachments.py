@@ -1,19 +1,49 @@
-"""Files in Slack messages, and the words of blocks and attachments."""
+"""Files in Slack messages, and all words of a message: its text, blocks and attachments, each said once."""
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
-from providers.models import Media, MediaKind
+from providers.models import Forwarded, Media, MediaKind
+from providers.slack.blocks import unread_kinds, words_of_blocks
+from providers.slack.ids import time_of
+from providers.slack.markup import entities
+from providers.slack.shapes import inner, items
 
 Json = dict[str, Any]
 
 _KINDS = {"image": MediaKind.IMAGE, "video": MediaKind.VIDEO, "audio": MediaKind.AUDIO}
 _SUBTYPES = {"slack_audio": MediaKind.VOICE, "slack_video": MediaKind.VIDEO}
+_GONE = frozenset({"tombstone", "hidden_by_limit"})
+
+# Slack writes these where a program cannot show blocks.
+_PLACEHOLDERS = frozenset(
+    {
+        "this content can't be displayed",
+        "this content can’t be displayed",
+        "this message contains interactive elements",
+        "this message contains interactive content",
+        "no preview available",
+        "[no preview available]",
+    }
+)
+_REFERENCE = re.compile(r"<([@#!])([^<>|\n]+)(?:\|[^<>\n]*)?>")
+_LINK = re.compile(r"<([^<>|\n]+)(?:\|([^<>\n]*))?>")
+_WORD = re.compile(r"[^\W_]+")
 
 
 def media_of(message: Json) -> tuple[Media, ...]:
-    """The files of a message that Slack keeps; deleted and hidden ones have no content any more."""
-    files: list[Json] = message.get("files") or []
-    return tuple(_media(file) for file in files if file.get("mode") not in {"tombstone", "hidden_by_limit", "external"})
+    """Return the files of a message, and of messages shared in it, that Slack keeps; deleted and hidden ones have no content any more."""
+    shared = [file for attachment in attachments_of(message) if _is_share(attachment) for file in items(attachment, "files")]
+    return tuple(_media(file) for file in [*_files(message), *shared] if file.get("mode") not in {*_GONE, "external"})
+
+
+def _files(message: Json) -> list[Json]:
+    return items(message, "files")
+
+
+def attachments_of(message: Json) -> list[Json]:
+    return items(message, "attachments")
 
 
 def _media(file: Json) -> Media:
@@ -30,34 +60,131 @@ def _media(file: Json) -> Media:
     )
 
 
-def words_of(message: Json) -> str:
-    """The text of a message, in mrkdwn; apps often write theirs in blocks or attachments only."""
-    text = message.get("text") or "\n".join(filter(None, map(_block, message.get("blocks") or [])))
-    attachments: list[Json] = message.get("attachments") or []
-    below = [_attachment(attachment) for attachment in attachments] if not text else []
-    files: list[Json] = message.get("files") or []
-    links = [file["permalink"] for file in files if file.get("mode") == "external" and file.get("permalink")]
-    return "\n".join(filter(None, [text, *below, *(f"<{link}>" for link in links)]))
+def words_of(message: Json, *, previews: bool = True) -> str:
+    """Return the words of a message in mrkdwn; without `previews`, those that its writer gave it. Empty where it has files and no words."""
+    text = str(message.get("text") or "")
+    blocks = items(message, "blocks")
+    parts = words_of_blocks(blocks)
+    attachments = [one for one in attachments_of(message) if previews or not is_preview(one)]
+    links = [f"<{file['permalink']}>" for file in _files(message) if file.get("mode") == "external" and file.get("permalink")]
+    said = _once([] if _is_placeholder(text) and (parts or attachments) else [text], parts)
+    for attachment in attachments:
+        said = _with_attachment(said, attachment)
+    words = "\n".join([*said, *links])
+    return words if words.strip() else _made_up(message, blocks)
 
 
-def _block(block: Json) -> str:
-    match block.get("type"):
-        case "section" | "header":
-            texts = [block.get("text"), *block.get("fields", [])]
-        case "context":
-            texts = block.get("elements", [])
-        case "markdown":
-            texts = [block]
-        case _:
-            texts = []
-    return "\n".join(_text(text) for text in texts if text)
+def _once(texts: list[str], parts: list[str]) -> list[str]:
+    """The texts and those of the parts that say something else. A text gives way where the parts say all of it."""
+    said = [text for text in texts if text.strip()]
+    if said and parts and _holds(_spoken("\n".join(parts)), _spoken(said[0])):
+        said = []
+    for part in parts:
+        if not _holds(_spoken("\n".join(said)), _spoken(part)) or not _spoken(part):
+            said.append(part)
+    return said
 
 
-def _text(element: Any) -> str:
-    text = element.get("text", "")
-    return text if isinstance(text, str) else text.get("text", "")
+def _is_placeholder(text: str) -> bool:
+    return text.strip().rstrip(".").casefold() in _PLACEHOLDERS
 
 
-def _attachment(attachment: Json) -> str:
-    parts = [attachment.get(field) for field in ("pretext", "title", "text")]
-    return "\n".join(part for part in parts if part) or attachment.get("fallback", "")
+def _spoken(mrkdwn: str) -> str:
+    """The bare words, to compare by: addresses of links, marks and entities are left out."""
+    text = _LINK.sub(lambda link: link[2] or link[1], _REFERENCE.sub(r"\2", mrkdwn))
+    text = text.replace("&lt;", " ").replace("&gt;", " ").replace("&amp;", " ").replace("\u200b", "")
+    return " ".join(_WORD.findall(text.casefold()))
+
+
+def _holds(whole: str, part: str) -> bool:
+    return f" {part} " in f" {whole} "
+
+
+def is_preview(attachment: Json) -> bool:
+    """Whether Slack or an app added it to a link in the text, and not the writer."""
+    return not _is_share(attachment) and any(attachment.get(name) for name in ("from_url", "original_url", "is_app_unfurl", "is_msg_unfurl"))
+
+
+def _is_share(attachment: Json) -> bool:
+    return bool(attachment.get("is_share"))
+
+
+def _with_attachment(said: list[str], attachment: Json) -> list[str]:
+    if attachment.get("is_msg_unfurl") or _is_share(attachment):
+        return [*said, _shared(attachment)]
+    own = list(_attachment(attachment, "\n".join(said)))
+    new = [part for part in own if not _holds(_spoken("\n".join(said)), _spoken(part))]
+    if own:
+        return [*said, *new]
+    fallback = str(attachment.get("fallback") or "")
+    skipped = _is_placeholder(fallback) or (bool(_spoken(fallback)) and _holds(_spoken("\n".join(said)), _spoken(fallback)))
+    picture = attachment.get("image_url") or attachment.get("thumb_url")
+    address = f"<{entities(picture)}>" if isinstance(picture, str) and picture else ""
+    return [*said, *filter(None, ["" if skipped else fallback, address])]
+
+
+def _attachment(attachment: Json, said: str) -> Iterable[str]:
+    """The parts that an attachment shows, from top to bottom."""
+    if blocks := items(attachment, "blocks"):
+        yield from _strings([attachment.get("pretext")])
+        yield from words_of_blocks(blocks)
+        return
+    title, address = attachment.get("title"), attachment.get("title_link")
+    known = not isinstance(address, str) or address in said or entities(address) in said or address == attachment.get("from_url")
+    linked = title if known or not title else f"<{entities(str(address))}|{title}>"
+    yield from _strings([attachment.get("pretext"), attachment.get("author_name"), linked, attachment.get("text")])
+    for field in items(attachment, "fields"):
+        yield from _strings([": ".join(filter(None, [str(field.get("title") or ""), str(field.get("value") or "")]))])
+    actions = [str(action.get("text")) for action in items(attachment, "actions") if action.get("text")]
+    yield from _strings([" ".join(f"[{action}]" for action in actions), attachment.get("footer")])
+
+
+def _strings(parts: Iterable[Any]) -> Iterable[str]:
+    return (part for part in parts if isinstance(part, str) and part.strip())
+
+
+def _shared(attachment: Json) -> str:
+    """A message that was shared, and whose it was, as a quote."""
+    author = attachment.get("author_name") or attachment.get("author_subname") or "somebody"
+    channel = attachment.get("channel_id")
+    blocks = [block for part in items(attachment, "message_blocks") for block in items(inner(part, "message"), "blocks")]
+    text = str(attachment.get("text") or "")
+    said = _once([text], words_of_blocks(blocks or items(attachment, "blocks")))
+    for deeper in items(attachment, "attachments"):
+        said = _with_attachment(said, deeper)
+    words = "\n".join(said) or str(attachment.get("fallback") or "")
+    where = f" in <#{channel}>" if channel and attachment.get("channel_name") != "directmessage" and str(channel)[:1] != "D" else ""
+    quoted = "\n".join(f"&gt; {line}" for line in words.split("\n")) if words.strip() else ""
+    return "\n".join(filter(None, [f"Shared message of {author}{where}:", quoted]))
+
+
+def forwarded_of(message: Json) -> Forwarded | None:
+    """Return where a message came from that does nothing but share another one; None for all others."""
+    shares = [attachment for attachment in attachments_of(message) if _is_share(attachment)]
+    if len(shares) != 1 or str(message.get("text") or "").strip():
+        return None
+    share = shares[0]
+    at = share.get("ts")
+    return Forwarded(name=str(share.get("author_name") or ""), id=share.get("author_id"), at=time_of(str(at)) if at else None)
+
+
+def _made_up(message: Json, blocks: list[Json]) -> str:
+    """The words of a message that has none: of its type, where it has no file either."""
+    subtype = message.get("subtype")
+    if subtype in {"huddle_thread", "sh_room_created"}:
+        return _huddle(message)
+    if media_of(message):
+        return ""
+    if any(file.get("mode") in _GONE for file in _files(message)):
+        return "A file that Slack does not show any more."
+    if kinds := unread_kinds(blocks):
+        return f"A message with a block of the type {entities(', '.join(kinds))}."
+    return f"A message of the type {entities(str(subtype))}." if subtype else ""
+
+
+def _huddle(message: Json) -> str:
+    room = inner(message, "room")
+    starter = room.get("created_by") or message.get("user")
+    if room.get("has_ended") or room.get("date_end"):
+        return "The huddle ended."
+    return f"<@{starter}> began a huddle." if starter else "A huddle began."

@@ -8,9 +8,8 @@ from typing import Any
 
 from providers.errors import Forbidden, NotFound, RateLimited
 from providers.models import Event
-from providers.slack.client import SlackClient
+from providers.slack.client import SlackClient, in_each_workspace
 from providers.slack.errors import slack_errors
-from providers.slack.groups import pages
 from providers.slack.inbound import Translator
 
 logger = logging.getLogger(__name__)
@@ -34,7 +33,7 @@ class CatchUp:
     async def run(self, since: float) -> str | None:
         """Everything since then, channel by channel, each in its order. Returns what could not be read, None when nothing."""
         left_out: set[str] = set()
-        channels = await pages(self.client, "users.conversations", "channels", types=_KINDS, exclude_archived=True)
+        channels = await in_each_workspace(self.client, "users.conversations", "channels", types=_KINDS, exclude_archived=True)
         for channel in channels:
             try:
                 if not await self._channel(channel, since):

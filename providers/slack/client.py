@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from slack_sdk.web.async_client import AsyncWebClient
 
 from providers.proxies import aiohttp_way_out
+from providers.slack.errors import slack_errors
 
 Json = dict[str, Any]
 
@@ -21,6 +22,9 @@ _POOL_SIZE = 8
 _SECONDS = aiohttp.ClientTimeout(total=30, sock_connect=10)
 # A gigabyte takes a while; a stall of a minute is the end.
 _FILE_SECONDS = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
+
+_PAGE = 200
+_PAGES = 50
 
 # The SDK writes every request and answer to a logger of level 0 or 10, whatever the levels above it.
 _sdk_logger = logging.getLogger(f"{__name__}.sdk")
@@ -38,6 +42,7 @@ class SlackClient(AsyncWebClient):
         # The session knows the proxy; the SDK would take one from the environment without looking at NO_PROXY.
         self.proxy = None
         self.http = session
+        self._workspaces: tuple[str | None, ...] | None = None
         self._hosts = {urlsplit(base_url).netloc}
 
     async def call(self, method: str, **params: object) -> Json:
@@ -50,7 +55,19 @@ class SlackClient(AsyncWebClient):
         """The answer of auth.test, and the token's scopes as Slack lists them."""
         answer = await self.auth_test()
         headers = cast("Any", answer.headers)
-        return cast("Json", answer.data), str(headers.get("x-oauth-scopes", ""))
+        data = cast("Json", answer.data)
+        if not data.get("is_enterprise_install"):
+            self._workspaces = (None,)
+        return data, str(headers.get("x-oauth-scopes", ""))
+
+    async def workspaces(self) -> tuple[str | None, ...]:
+        """Return the `team_id` of each workspace that an app of a whole organization is in; None alone where a call needs none."""
+        if self._workspaces is None:
+            await self.who_am_i()
+        if self._workspaces is None:
+            teams: list[Json] = (await self.call("auth.teams.list", limit=_PAGE))["teams"]
+            self._workspaces = tuple(str(team["id"]) for team in teams) or (None,)
+        return self._workspaces
 
     async def _request(self, *, http_verb: str, api_url: str, req_args: Json) -> Json:
         try:
@@ -66,6 +83,11 @@ class SlackClient(AsyncWebClient):
         opened = await self.apps_connections_open(app_token=app_token.get_secret_value())
         address = str(cast("Json", opened.data)["url"])
         return await self.http.ws_connect(address, heartbeat=heartbeat, max_msg_size=0)
+
+    async def respond(self, url: str, answer: Json) -> int:
+        """Return the status of a post to the address that a command brought. It is secret enough: no token goes with it."""
+        async with self.http.post(url, json=answer, allow_redirects=False) as response:
+            return response.status
 
     async def upload(self, url: str, content: bytes) -> int:
         """The status Slack answers. The address is secret enough: no token goes with it."""
@@ -85,6 +107,30 @@ class SlackClient(AsyncWebClient):
             return True
         host = parts.hostname or ""
         return parts.scheme == "https" and (host == "slack.com" or host.endswith(".slack.com"))
+
+
+async def pages(client: SlackClient, method: str, field: str, **params: object) -> list[Any]:
+    """Return all items of a list that comes in pages, or of the first 50 pages. Raises MessengerError."""
+    items: list[Any] = []
+    cursor: str | None = None
+    for _ in range(_PAGES):
+        with slack_errors():
+            answer = await client.call(method, limit=_PAGE, cursor=cursor, **params)
+        items += answer[field]
+        cursor = answer.get("response_metadata", {}).get("next_cursor") or None
+        if cursor is None:
+            break
+    return items
+
+
+async def in_each_workspace(client: SlackClient, method: str, field: str, **params: object) -> list[Json]:
+    """Return what `pages` gives of each workspace of the installation, each item once. Raises MessengerError."""
+    with slack_errors():
+        workspaces = await client.workspaces()
+    found: dict[str, Json] = {}
+    for team in workspaces:
+        found |= {item["id"]: item for item in await pages(client, method, field, team_id=team, **params)}
+    return list(found.values())
 
 
 def connect(token: SecretStr, base_url: str, tls: ssl.SSLContext) -> SlackClient:

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from providers.base import Deliver
-from providers.errors import Forbidden, LoggedOut, MessengerError, RateLimited, Unreachable
+from providers.errors import Forbidden, LoggedOut, MessengerError, RateLimited, Rejected, Unreachable
 from providers.kit.background import Background
 from providers.kit.backoff import PAUSES, Backoff
 from providers.kit.bounded import BoundedSet
@@ -21,6 +21,7 @@ from providers.slack.catchup import CatchUp
 from providers.slack.client import SlackClient
 from providers.slack.errors import refusal, slack_errors
 from providers.slack.inbound import Identity, Translator
+from providers.slack.interactions import Interactions
 from providers.slack.position import Position
 from providers.slack.socket import LINK_DISABLED, REPLACE, Socket
 
@@ -59,6 +60,7 @@ class Connection(StateReporter):
         client: SlackClient,
         deliver: Deliver,
         translator: Callable[[Identity], Translator],
+        interactions: Interactions,
         position: Position,
         app_token: SecretStr | None,
         timing: Timing,
@@ -66,6 +68,7 @@ class Connection(StateReporter):
         super().__init__(deliver)
         self._client = client
         self._make_translator = translator
+        self._interactions = interactions
         self._translator: Translator | None = None
         self._position = position
         self._app_token = app_token
@@ -252,12 +255,16 @@ class Connection(StateReporter):
             match payload:
                 case {"type": "event_callback"}:
                     return await self._translator.events_of(payload["event"])
-                case {"type": "block_actions"}:
-                    return await self._translator.pressed(payload)
                 case {"command": str()}:
-                    return await self._translator.commanded(payload)
+                    return await self._interactions.commanded(payload)
+                case _ if self._interactions.knows(payload):
+                    return await self._interactions.events_of(payload)
                 case _:
                     return []
+        except Rejected as error:
+            # Slack does not open the direct messages of the person who used a shortcut.
+            logger.warning("A payload of the type %r was left out: %s", payload.get("type"), error.detail)
+            return []
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             logger.warning("A payload is not of Slack's form and was left out: %s", type(error).__name__)
             return []
@@ -330,12 +337,17 @@ async def identify(client: SlackClient) -> tuple[Identity, frozenset[str]]:
     """Who we are, and the scopes of the token (none where Slack does not name them)."""
     with slack_errors():
         answer, scopes = await client.who_am_i()
-    name, bot = str(answer.get("user") or ""), answer.get("bot_id")
+    name = str(answer.get("user") or "")
     account = Account(id=str(answer["user_id"]), name=name, username=name or None)
-    team = answer.get("team_id")
-    return Identity(account, None if bot is None else str(bot), None if team is None else str(team)), frozenset(
-        filter(None, scopes.replace(" ", "").split(","))
-    )
+    # Of an installation in a whole organization, `team_id` is the organization's.
+    organization = answer.get("enterprise_id") if answer.get("is_enterprise_install") else None
+    team = answer.get("team_id") if organization is None else None
+    me = Identity(account, _text(answer.get("bot_id")), _text(team), _text(organization))
+    return me, frozenset(filter(None, scopes.replace(" ", "").split(",")))
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 def _is_farewell(payload: Json) -> bool:

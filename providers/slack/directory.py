@@ -1,5 +1,6 @@
 """People and channels, asked for when they are first met: reading a whole workspace at the start costs the app its standing."""
 
+import asyncio
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -16,6 +17,9 @@ _PEOPLE = 5000
 _CHATS = 2000
 # After an outage or a refusal without a time.
 _QUIET_SECONDS = 60.0
+# A stranger may name as many people as fit into a message; each that is not known costs a call.
+_LOOKED_UP = 30
+_UNKNOWN_SECONDS = 600.0
 
 
 class Directory:
@@ -26,25 +30,35 @@ class Directory:
         self._people: BoundedMap[str, Contact] = BoundedMap(_PEOPLE)
         self._chats: BoundedMap[str, Chat] = BoundedMap(_CHATS)
         self._quiet_until: dict[str, float] = {}
+        self._unknown_until: BoundedMap[str, float] = BoundedMap(_PEOPLE)
+        """When an id that Slack did not know may be asked for again, in monotonic seconds."""
 
     async def person(self, id: str) -> Contact:
         known = self._people.get(id)
-        if known is None and (answer := await self._ask("users.info", user=id)):
+        if known is None and time.monotonic() >= self._unknown_until.get(id, 0) and (answer := await self._ask("users.info", id, user=id)):
             known = self.learn(answer["user"])
         return known or Contact(id=id)
 
     async def chat(self, id: str, kind: str = "") -> Chat:
         """`kind` is what the event calls it, for the case that Slack does not tell more."""
         known = self._chats.get(id)
-        if known is None and (answer := await self._ask("conversations.info", channel=id)):
+        if known is None and (answer := await self._ask("conversations.info", id, channel=id)):
             known = await self.learn_chat(answer["channel"])
         return known or Chat(id=id, kind=_EVENT_KINDS.get(kind, _kind_of_id(id)))
 
     async def names(self, ids: Iterable[str]) -> dict[str, str]:
-        names: dict[str, str] = {}
-        for id in ids:
-            names[id] = (await self.person(id)).name if id[:1] in {"U", "W"} else (await self.chat(id)).title
+        """Return the names of people and channels by their ids, as far as they are known or can be asked for."""
+        ids = list(ids)
+        unknown = [id for id in ids if id not in (self._people if id[:1] in _OF_PEOPLE else self._chats)]
+        await asyncio.gather(*(self._name(id) for id in unknown[:_LOOKED_UP]))
+        names = {id: self._people.get(id, Contact(id=id)).name if id[:1] in _OF_PEOPLE else self._chats.get(id, Chat(id=id)).title for id in ids}
         return {id: name for id, name in names.items() if name}
+
+    async def _name(self, id: str) -> None:
+        if id[:1] in _OF_PEOPLE:
+            await self.person(id)
+        elif time.monotonic() >= self._unknown_until.get(id, 0):
+            await self.chat(id)
 
     def known_person(self, id: str) -> Contact:
         return self._people.get(id) or Contact(id=id)
@@ -64,13 +78,14 @@ class Directory:
     def forget_chat(self, id: str) -> None:
         self._chats.pop(id)
 
-    async def _ask(self, method: str, **params: str) -> Json | None:
+    async def _ask(self, method: str, id: str, **params: str) -> Json | None:
         if time.monotonic() < self._quiet_until.get(method, 0):
             return None
         try:
             with slack_errors():
                 return await self._client.call(method, **params)
         except NotFound:
+            self._unknown_until[id] = time.monotonic() + _UNKNOWN_SECONDS
             return None
         except MessengerError as error:
             self._quiet_until[method] = time.monotonic() + _quiet_seconds(error)
@@ -89,7 +104,7 @@ def _quiet_seconds(error: MessengerError) -> float:
 
 def contact_of(user: Json) -> Contact:
     profile: Json = user.get("profile") or {}
-    name = profile.get("display_name") or profile.get("real_name") or user.get("real_name") or user.get("name", "")
+    name = profile.get("display_name") or profile.get("real_name") or user.get("real_name") or user.get("name") or ""
     return Contact(id=user["id"], name=name, username=user.get("name"), phone=profile.get("phone") or None, is_bot=user.get("is_bot", False))
 
 
@@ -98,6 +113,7 @@ def chat_of(channel: Json) -> Chat:
     return Chat(id=channel["id"], kind=kind, title=channel.get("name") or "")
 
 
+_OF_PEOPLE = frozenset({"U", "W"})
 _EVENT_KINDS = {"im": ChatKind.PRIVATE, "mpim": ChatKind.GROUP, "group": ChatKind.GROUP, "channel": ChatKind.CHANNEL}
 
 

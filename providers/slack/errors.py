@@ -35,6 +35,9 @@ _NOT_BEGUN = frozenset({"request_timeout", "team_added_to_org"})
 
 _HINTS = {
     "channel_not_found": "list_chats shows the chats; the bot sees a private channel only when it was invited.",
+    "thread_not_found": "The first message of the thread is gone; send it without reply_to and thread_id.",
+    "message_not_found": "The message is gone; get_messages shows those that are there.",
+    "restricted_action_thread_locked": "The thread is locked; send it without reply_to and thread_id.",
     "user_not_found": "list_contacts shows the people and their ids.",
     "users_not_found": "list_contacts shows the people and their ids.",
     "not_in_channel": "Somebody has to invite the bot: /invite @bot in the channel.",

@@ -6,13 +6,12 @@ from typing import Any
 
 from providers.errors import Rejected
 from providers.models import Contact, Group, GroupChange, ParticipantResult
-from providers.slack.client import SlackClient
+from providers.slack.client import SlackClient, in_each_workspace, pages
 from providers.slack.directory import Directory
 from providers.slack.errors import slack_errors
 
 Json = dict[str, Any]
 
-_PAGE = 200
 _NAME_MAX = 80
 
 
@@ -22,12 +21,13 @@ class Groups:
         self._directory = directory
 
     async def list(self, me: str) -> list[Group]:
-        channels = await pages(self._client, "users.conversations", "channels", types="private_channel,mpim", exclude_archived=True)
+        channels = await in_each_workspace(self._client, "users.conversations", "channels", types="private_channel,mpim", exclude_archived=True)
         return [await self._group(channel, me) for channel in channels]
 
     async def create(self, title: str, participants: Sequence[str], me: str) -> GroupChange:
         with slack_errors():
-            made = await self._client.call("conversations.create", name=channel_name(title), is_private=True)
+            team = (await self._client.workspaces())[0]
+            made = await self._client.call("conversations.create", name=channel_name(title), is_private=True, team_id=team)
         return await self.add(made["channel"]["id"], participants, me)
 
     async def add(self, channel: str, participants: Sequence[str], me: str) -> GroupChange:
@@ -74,17 +74,3 @@ class Groups:
 def channel_name(title: str) -> str:
     """Slack's channels have names in lower case without spaces."""
     return re.sub(r"[^\w-]+", "-", title.casefold()).strip("-")[:_NAME_MAX]
-
-
-async def pages(client: SlackClient, method: str, field: str, *, at_most: int = 50, **params: object) -> list[Any]:
-    """All items of a list that comes in pages, or of the first `at_most` pages."""
-    items: list[Any] = []
-    cursor: str | None = None
-    for _ in range(at_most):
-        with slack_errors():
-            answer = await client.call(method, limit=_PAGE, cursor=cursor, **params)
-        items += answer[field]
-        cursor = answer.get("response_metadata", {}).get("next_cursor") or None
-        if cursor is None:
-            break
-    return items

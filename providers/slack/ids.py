@@ -5,13 +5,26 @@ from datetime import UTC, datetime
 
 from providers.errors import NotFound
 
-# What was pressed or commanded has an id of its own after the message's.
+# A pick has an id of its own after the message's.
 _SHAPE = re.compile(r"(?P<channel>[A-Z0-9]+):(?P<ts>\d+\.\d+)(?::.+)?")
-_PERSON = re.compile(r"[UW][A-Z0-9]{2,}")
+# A command has its trigger's id, of three parts; a modal or a shortcut has `x.` before whatever id it has.
+_NO_MESSAGE = re.compile(r"[A-Z0-9]+:(?:\d+\.\d+\.\w+|x\..+)")
+_PERSON = re.compile(r"[UW][A-Z0-9]+")
+_CHANNEL = re.compile(r"[CDG][A-Z0-9]+")
 
 
 def message_id(channel: str, ts: str) -> str:
     return f"{channel}:{ts}"
+
+
+def act_id(channel: str, id: str) -> str:
+    """Return the id of a person's act that is no message on Slack: a sent form, a shortcut."""
+    return f"{channel}:x.{id}"
+
+
+def is_act(message_id: str) -> bool:
+    """Whether an id is that of a command or another act, which is no message on Slack: no thread begins with it."""
+    return _NO_MESSAGE.fullmatch(message_id) is not None
 
 
 def is_person(chat_id: str) -> bool:
@@ -19,9 +32,16 @@ def is_person(chat_id: str) -> bool:
     return _PERSON.fullmatch(chat_id) is not None
 
 
+def is_channel(chat_id: str) -> bool:
+    """Whether it is Slack's own id of a channel, group or direct messages."""
+    return _CHANNEL.fullmatch(chat_id) is not None
+
+
 def place_of(chat_id: str, message_id: str) -> tuple[str, str]:
-    """Slack's channel and ts of a message. Raises NotFound for an id of another shape or another chat."""
+    """Return Slack's channel and ts of a message. Raises NotFound for an id of another shape or another chat."""
     found = _SHAPE.fullmatch(message_id)
+    if found is None and is_act(message_id):
+        raise NotFound("A command or a form is no message on Slack.", hint="Answer it with send_message and reply_to.")
     if found is None:
         raise NotFound(
             f"'{message_id[:64]}' is no id of a Slack message.",
@@ -33,4 +53,5 @@ def place_of(chat_id: str, message_id: str) -> tuple[str, str]:
 
 
 def time_of(ts: str) -> datetime:
+    """Return the time that Slack writes as seconds."""
     return datetime.fromtimestamp(float(ts), UTC)

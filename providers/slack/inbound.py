@@ -1,8 +1,9 @@
-"""What Slack tells (events, pressed buttons, commands, history) into events."""
+"""What Slack tells (events and history) into events."""
 
+import logging
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from providers.kit.bounded import BoundedMap, bounded_raw
@@ -10,6 +11,7 @@ from providers.models import (
     Account,
     Chat,
     ChatChanged,
+    ChatClosed,
     Contact,
     Event,
     Message,
@@ -20,12 +22,14 @@ from providers.models import (
     ReactionChanged,
     TextFormat,
 )
-from providers.slack.attachments import media_of, words_of
+from providers.slack.attachments import forwarded_of, media_of, words_of
 from providers.slack.directory import Directory
 from providers.slack.emoji import emoji_of
 from providers.slack.ids import message_id, time_of
 from providers.slack.markup import from_mrkdwn, mentioned
 from providers.slack.reactions import Reactions
+
+logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 
@@ -36,20 +40,28 @@ CHOICE = "choice-"
 """How the action ids of our own buttons begin."""
 
 _SPOKEN = frozenset({None, "bot_message", "file_share", "me_message", "thread_broadcast", "reply_broadcast"})
-_LOOKED_UP = 5
+_UNUSED_KNOWN = 200
 
 
 @dataclass(frozen=True)
 class Identity:
+    """The bot, and the workspace that its app is installed in; or the organization, where it is installed in all workspaces of one."""
+
     account: Account
     bot_id: str | None
     team: str | None = None
+    organization: str | None = None
 
     def is_meant_by(self, payload: Json) -> bool:
-        """Whether it is of our workspace: Slack brings the events of all that have the app installed to one place."""
-        if self.team is None or payload.get("is_ext_shared_channel"):
+        """Whether it is of our workspace or organization: Slack brings the events of all that have the app installed to one place."""
+        if (self.team is None and self.organization is None) or payload.get("is_ext_shared_channel"):
             return True
         authorizations: list[Json] = payload.get("authorizations") or []
+        if self.organization is not None:
+            enterprise: Json = payload.get("enterprise") or {}
+            named = {payload.get("enterprise_id"), payload.get("context_enterprise_id"), enterprise.get("id")}
+            named |= {one.get("enterprise_id") for one in authorizations}
+            return self.organization in named or not any(named)
         team: Json = payload.get("team") or {}
         teams = {payload.get("team_id"), payload.get("context_team_id"), team.get("id"), *(one.get("team_id") for one in authorizations)}
         return self.team in teams or teams == {None}
@@ -81,19 +93,36 @@ class Translator:
             "channel_rename": self._renamed,
             "group_rename": self._renamed,
             "member_joined_channel": self._joined,
+            "channel_left": self._left,
+            "group_left": self._left,
+            "channel_archive": self._archived,
+            "group_archive": self._archived,
+            "channel_unarchive": self._opened,
+            "group_unarchive": self._opened,
             "user_change": self._user_changed,
         }
+        self._mention = re.compile(rf"<@{re.escape(me.account.id)}(?:\|[^<>\n]*)?>")
+        self._unused: BoundedMap[str, int] = BoundedMap(_UNUSED_KNOWN)
+        """How often each type of event came that nothing is made of."""
 
     async def events_of(self, event: Json) -> list[Event]:
         """What an event says. Raises KeyError, TypeError or ValueError for one that is not of Slack's form."""
         translate = self._translations.get(event["type"])
-        return [] if translate is None else await translate(event)
+        return self._unread(str(event["type"])) if translate is None else await translate(event)
+
+    def _unread(self, kind: str) -> list[Event]:
+        """Counts what nothing is made of, and logs the first of each kind."""
+        count = self._unused[kind] = self._unused.get(kind, 0) + 1
+        if count == 1:
+            logger.info("Nothing is made of Slack's events of the type %r.", kind[:64])
+        return []
 
     async def received(self, message: Json, channel: str, kind: str = "") -> MessageReceived:
         """A message out of an event or of history."""
         chat = await self._directory.chat(channel, kind)
         sender = await self._sender(message)
-        text, format = await self.text_of(message)
+        words = words_of(message)
+        text, format = await self._read(words)
         media = media_of(message)
         spoken = message.get("subtype") in _SPOKEN
         root = message.get("thread_ts")
@@ -115,7 +144,8 @@ class Translator:
                 reply_to=message_id(channel, root) if in_thread and root else None,
                 thread_id=message_id(channel, root) if in_thread and root else None,
                 media=media,
-                mentions_me=f"<@{self.me.account.id}" in message.get("text", ""),
+                mentions_me=self._mention.search(words) is not None,
+                forwarded=forwarded_of(message),
                 raw=bounded_raw(message, "ts"),
             ),
             chat=chat,
@@ -123,55 +153,11 @@ class Translator:
             client_id=self._client_id(message) if outgoing else None,
         )
 
-    async def text_of(self, message: Json) -> tuple[str, TextFormat]:
-        words = words_of(message)
-        names = await self._directory.names(mentioned(words)[:_LOOKED_UP])
-        return from_mrkdwn(words, names)
-
-    async def pressed(self, payload: Json) -> list[Event]:
-        """A pressed button or a picked line is a message with its title, in reply to the message it stands under."""
-        place, user = payload["container"], payload["user"]
-        channel, under = place["channel_id"], place["message_ts"]
-        chat = await self._directory.chat(channel)
-        sender = Contact(id=user["id"], name=self._directory.known_person(user["id"]).name or user.get("name", ""), username=user.get("username"))
-        root = payload.get("message", {}).get("thread_ts")
-        found: list[Event] = []
-        for action in payload["actions"]:
-            option = action.get("selected_option") or action
-            title = option.get("text", {}).get("text", "") or str(option.get("value", ""))
-            message = Message(
-                id=f"{message_id(channel, under)}:{action['action_ts']}",
-                chat_id=channel,
-                at=time_of(action["action_ts"]),
-                sender_id=sender.id,
-                sender_name=sender.name,
-                text=title,
-                reply_to=message_id(channel, under),
-                thread_id=message_id(channel, root) if root and root != under else None,
-                chosen=option.get("value") or action["action_id"],
-                mentions_me=True,
-                raw=bounded_raw(action, "ts"),
-            )
-            found.append(MessageReceived(message=message, chat=chat, sender=sender))
-        return found
-
-    async def commanded(self, payload: Json) -> list[Event]:
-        """A slash command is a message to us."""
-        sender = Contact(id=payload["user_id"], name=payload.get("user_name", ""), username=payload.get("user_name"))
-        chat = await self._directory.chat(payload["channel_id"])
-        message = Message(
-            id=message_id(payload["channel_id"], payload["trigger_id"]),
-            chat_id=chat.id,
-            at=datetime.now(UTC),
-            sender_id=sender.id,
-            sender_name=sender.name,
-            text=f"{payload['command']} {payload.get('text', '')}".strip(),
-            mentions_me=True,
-        )
-        return [MessageReceived(message=message, chat=chat, sender=sender)]
+    async def _read(self, words: str) -> tuple[str, TextFormat]:
+        return from_mrkdwn(words, await self._directory.names(mentioned(words)))
 
     async def edited(self, message: Json, channel: str) -> MessageEdited:
-        text, _ = await self.text_of(message)
+        text, _ = await self._read(words_of(message))
         changed = message.get("edited", {}).get("ts", message["ts"])
         return MessageEdited(chat_id=channel, message_id=message_id(channel, message["ts"]), text=text, at=time_of(changed))
 
@@ -181,12 +167,12 @@ class Translator:
                 return await self._changed(event)
             case "message_deleted":
                 return [_deleted(event, event["deleted_ts"])]
-            case "message_replied" | "ekm_access_denied":
+            case "message_replied":
                 return []
             case "channel_name" | "group_name":
                 return [*await self._received(event), *await self._renamed({"channel": {"id": event["channel"], "name": event["name"]}})]
             case subtype if event.get("hidden") and subtype not in _SPOKEN:
-                return []
+                return self._unread(f"message of the type {subtype}")
             case _:
                 return await self._received(event)
 
@@ -198,7 +184,7 @@ class Translator:
         message, before = event["message"], event.get("previous_message")
         if message.get("subtype") == "tombstone":
             return [_deleted(event, message["ts"])]
-        if before is not None and words_of(message) == words_of(before):
+        if before is not None and words_of(message, previews=False) == words_of(before, previews=False):
             return []
         return [await self.edited(message, event["channel"])]
 
@@ -226,7 +212,18 @@ class Translator:
         """Somebody put us into a channel."""
         if event["user"] != self.me.account.id:
             return []
-        return [ChatChanged(chat=await self._directory.chat(event["channel"]))]
+        self._directory.forget_chat(event["channel"])
+        chat = await self._directory.chat(event["channel"])
+        return [ChatChanged(chat=chat), ChatClosed(chat_id=chat.id, reason=None, at=time_of(event["event_ts"]))]
+
+    async def _left(self, event: Json) -> list[Event]:
+        return [_closed(event, "The bot was removed from the channel.")]
+
+    async def _archived(self, event: Json) -> list[Event]:
+        return [_closed(event, "The channel is archived.")]
+
+    async def _opened(self, event: Json) -> list[Event]:
+        return [_closed(event, None)]
 
     async def _user_changed(self, event: Json) -> list[Event]:
         self._directory.learn(event["user"])
@@ -241,6 +238,10 @@ class Translator:
 
     async def _sender(self, message: Json) -> Contact | None:
         if user := message.get("user"):
+            profile = message.get("user_profile")
+            if profile and not self._directory.known_person(user).name:
+                # People of other workspaces may not be asked for; the event names them.
+                return self._directory.learn({"id": user, "name": profile.get("name"), "profile": profile})
             return await self._directory.person(user)
         if bot := message.get("bot_id"):
             name = message.get("username") or message.get("bot_profile", {}).get("name", "")
@@ -252,6 +253,10 @@ def nonce_of(message: Json) -> str | None:
     """The client_id that a message of ours carries, unseen by people."""
     metadata: Json = message.get("metadata") or {}
     return metadata.get("event_payload", {}).get("client_id") if metadata.get("event_type") == METADATA else None
+
+
+def _closed(event: Json, reason: str | None) -> ChatClosed:
+    return ChatClosed(chat_id=event["channel"], reason=reason, at=time_of(event["event_ts"]))
 
 
 def _deleted(event: Json, ts: str) -> MessageDeleted:

@@ -14,8 +14,11 @@ from providers.slack.emoji import with_emoji
 # Slack shows nothing of it, and no mark is read next to it; it is cleaned away when the text comes back.
 _BREAK = "\u200b"
 
-_MENTION = r"(?P<mention><(?:@[UW][A-Z0-9]+|#[CGD][A-Z0-9]+|!subteam\^S[A-Z0-9]+|!here|!channel|!everyone)>)"
-_MARKDOWN = re.compile(rf"{ESCAPED}|{CODE}|{_MENTION}|{link('https?|mailto')}|{EMPHASIS}")
+_ALARM = r"!(?:subteam\^S[A-Z0-9]+|here|channel|everyone)"
+_MENTION = rf"(?P<mention><(?:@[UW][A-Z0-9]+|#[CGD][A-Z0-9]+)>)|(?P<alarm><{_ALARM}>)"
+# A backslash before what would be a mention: what somebody only wrote about stays so when it is repeated.
+_MARKDOWN = re.compile(rf"\\(?P<less><)|{ESCAPED}|{CODE}|{_MENTION}|{link('https?|mailto')}|{EMPHASIS}")
+_ALARMS = re.compile(rf"<({_ALARM}(?:\|[^<>\n]*)?)>")
 _MRKDWN_MARKS = {"struck": "~", "italic": "_", "italic2": "_"}
 
 # A mark that Slack might take for the beginning or the end of something.
@@ -32,7 +35,10 @@ _MRKDWN = re.compile(
 )
 _MARKDOWN_MARKS = {"bold": "**", "italic": "_", "struck": "~~"}
 _SHOWN_MENTION = re.compile(r"<[@#](?P<id>[A-Z0-9]+)\|?>")
-_SPECIAL = re.compile(r"[\\*`]|(?<!\w)_|_(?!\w)|~~|\[(?=[^\[\]\n]*\]\()|^(?:#{1,6}(?=\s)|[-+](?=\s)|>)", re.MULTILINE)
+# The form of a mention in a text that shows it: written about, and no mention.
+_WRITTEN_ABOUT = rf"<(?=(?:@[UW][A-Z0-9]+|#[CGD][A-Z0-9]+|{_ALARM})(?:\|[^<>\n]*)?>)"
+_CONTROL_LIKE = re.compile(_WRITTEN_ABOUT)
+_SPECIAL = re.compile(rf"{_WRITTEN_ABOUT}|" + r"[\\*`]|(?<!\w)_|_(?!\w)|~~|\[(?=[^\[\]\n]*\]\()|^(?:#{1,6}(?=\s)|[-+](?=\s)|>)", re.MULTILINE)
 
 
 def literal(text: str) -> str:
@@ -44,8 +50,21 @@ def entities(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def to_mrkdwn(markdown: str) -> str:
-    """Bold, italic, strike, code, links, quotes and mentions (`<@U123>`); headings become bold, bullets dots."""
+def to_mrkdwn(markdown: str, *, mass_mentions: bool = False) -> str:
+    """Return Markdown as mrkdwn: bold, italic, strike, code, links, quotes and mentions (`<@U123>`); headings become bold, bullets dots.
+
+    `<!channel>` and the like, and groups, are words unless `mass_mentions`.
+    """
+    mrkdwn = _to_mrkdwn(markdown)
+    return mrkdwn if mass_mentions else inert(mrkdwn)
+
+
+def inert(mrkdwn: str) -> str:
+    """Return mrkdwn that calls neither a whole channel nor a group: their mentions are shown as written."""
+    return _ALARMS.sub(lambda found: f"&lt;{found[1]}&gt;", mrkdwn)
+
+
+def _to_mrkdwn(markdown: str) -> str:
     done: list[str] = []
     lines = markdown.split("\n")
     at = 0
@@ -90,8 +109,10 @@ def _as_mrkdwn(found: re.Match[str], bold: str) -> str:
             return _literal_mark(found[kind])
         case "code":
             return f"`{entities(found[kind])}`"
-        case "mention":
+        case "mention" | "alarm":
             return found[kind]
+        case "less":
+            return "&lt;"
         case "url":
             address = entities(found["url"]).replace("|", "%7C")
             return f"<{address}|{_label(found['label'])}>"
@@ -114,7 +135,10 @@ def mentioned(text: str) -> list[str]:
 
 
 def from_mrkdwn(text: str, names: Mapping[str, str]) -> tuple[str, TextFormat]:
-    """The text as Markdown; plain where nothing in it is marked. `names` tells people and channels by id."""
+    """Return the text as Markdown, plain where nothing in it is marked. `names` tells people and channels by id.
+
+    What only looks like a mention gets a backslash, so that it stays none when it is repeated.
+    """
     marked = _Reading(names)
     markdown = marked.markdown(text)
     if marked.has_marks:
@@ -140,6 +164,7 @@ class _Reading:
 
     def _plain(self, text: str) -> str:
         said = with_emoji(_unescaped(text))
+        self.has_marks = self.has_marks or _CONTROL_LIKE.search(said) is not None
         return _SPECIAL.sub(r"\\\g<0>", said) if self._escape else said
 
     def _marked(self, found: re.Match[str]) -> str:

@@ -3,19 +3,21 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 
-from providers.errors import InvalidRequest, MessengerError, Rejected, Unreachable
+from providers.errors import InvalidRequest, MessengerError, RateLimited, Rejected, Unreachable
 from providers.kit.bounded import BoundedMap
 from providers.kit.parts import part_nonce, parts_of, send_parts, texts_of
 from providers.models import Choice, Draft, Limits, SentMessage, TextFormat, Upload
 from providers.slack.attachments import media_of
 from providers.slack.client import Json, SlackClient
 from providers.slack.errors import from_network, nothing_sent, slack_errors
-from providers.slack.ids import is_person, message_id, place_of, time_of
+from providers.slack.ids import act_id, is_act, is_person, message_id, place_of, time_of
 from providers.slack.inbound import CHOICE, METADATA, nonce_of
-from providers.slack.markup import entities, literal, to_mrkdwn
+from providers.slack.markup import entities, inert, literal, to_mrkdwn
+from providers.slack.responses import Responses
 
 # How far back a send of unknown fate is looked for: the clocks of two machines differ.
 _CLOCKS_SECONDS = 300
@@ -24,22 +26,40 @@ _LOOK_BACK = 100
 SECTION_MAX = 3000
 """Characters of a text with buttons."""
 
+EDIT_MAX = 4000
+"""Characters that chat.update takes: less than a new message may have."""
+
 SAID_BY_DRAFT = frozenset({"channel", "channel_id", "channels", "text", "initial_comment", "thread_ts", "metadata", "mrkdwn", "files", "token"})
 """Fields that the draft itself has, or that would have somebody else send it."""
 _EVERYWHERE = frozenset({"reply_broadcast", "unfurl_links", "unfurl_media", "link_names", "parse", "username", "icon_emoji", "icon_url"})
 KNOWN_EXTRA = _EVERYWHERE | {"blocks", "attachments"}
+ALARMING_EXTRA = frozenset({"link_names", "parse"})
+"""Fields that turn bare words such as `@channel` into mentions."""
+
+# Where the bot is not: a command can be used there all the same.
+_NOT_THERE = ("not_in_channel", "channel_not_found")
 
 
 class Sender:
     """Sends drafts, and finds out what became of a send that got no answer."""
 
-    def __init__(self, client: SlackClient, roots: BoundedMap[str, str], uploads: BoundedMap[str, str], pauses: Sequence[float]) -> None:
+    def __init__(
+        self,
+        client: SlackClient,
+        roots: BoundedMap[str, str],
+        uploads: BoundedMap[str, str],
+        responses: Responses,
+        pauses: Sequence[float],
+    ) -> None:
         self._client = client
+        self._responses = responses
         self._roots = roots
         self._uploads = uploads
         self._pauses = pauses
         """Seconds between looks at whether a file has become a message."""
         self._opened: BoundedMap[str, str] = BoundedMap(1000)
+        self._buttons: BoundedMap[str, list[Json]] = BoundedMap(1000)
+        """Of messages of ours, by their ids."""
 
     async def send(self, draft: Draft, limits: Limits) -> SentMessage:
         with nothing_sent():
@@ -50,9 +70,35 @@ class Sender:
         parts = drafts_of(draft, limits)
 
         async def send(part: Draft, number: int) -> SentMessage:
-            return await self._send_text(part, channel, thread, part_nonce(draft.client_id, number, len(parts)))
+            nonce = part_nonce(draft.client_id, number, len(parts))
+            if draft.reply_to is not None and (answered := await self._respond(part, channel, self._responses.to_act(draft.reply_to), nonce)):
+                return answered
+            try:
+                return await self._send_text(part, channel, thread, nonce)
+            except Rejected as refusal:
+                if not any(word in refusal.detail for word in _NOT_THERE):
+                    raise
+                answered = await self._respond(part, channel, self._responses.in_channel(channel), nonce)
+                if answered is None:
+                    raise
+                return answered
 
         return await send_parts(parts, send)
+
+    async def _respond(self, draft: Draft, channel: str, url: str | None, nonce: str) -> SentMessage | None:
+        """Answer a command or a form at its own address: the person who used it alone sees the answer. None where that is over."""
+        if url is None or not self._client.is_own(url):
+            return None
+        params = {name: value for name, value in _content(draft).items() if value is not None}
+        with slack_errors():
+            status = await self._client.respond(url, {**params, "response_type": "ephemeral", "replace_original": False})
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            raise Unreachable(
+                f"Slack gave no proper answer: status {status}", maybe_sent=True, hint="It may have arrived; ask before sending it again."
+            )
+        if status >= HTTPStatus.MULTIPLE_CHOICES:
+            return None
+        return SentMessage(id=act_id(channel, f"answer.{nonce}.{time.time_ns()}"), at=datetime.now(UTC), chat_id=channel)
 
     async def channel_of(self, chat_id: str) -> str:
         """The channel itself, or that of the direct messages with a person, which Slack opens."""
@@ -69,7 +115,7 @@ class Sender:
     async def _thread_of(self, draft: Draft) -> str | None:
         """The ts of the thread's first message: Slack has no replies but those in a thread."""
         named = draft.thread_id or draft.reply_to
-        if named is None:
+        if named is None or is_act(named):
             return None
         channel, ts = place_of(draft.chat_id, named)
         root = self._roots.get(message_id(channel, ts))
@@ -90,20 +136,20 @@ class Sender:
     async def _send_text(self, draft: Draft, channel: str, thread: str | None, nonce: str) -> SentMessage:
         begun = time.time()
         metadata = {"event_type": METADATA, "event_payload": {"client_id": nonce}}
-        params = {
-            "text": rendered(draft.text, draft.format),
-            "mrkdwn": draft.format is TextFormat.MARKDOWN,
-            "blocks": _choices(draft) if draft.choices else None,
-            **draft.extra,
-        }
         try:
             with slack_errors():
-                answer = await self._client.call("chat.postMessage", channel=channel, thread_ts=thread, metadata=metadata, **params)
+                answer = await self._client.call("chat.postMessage", channel=channel, thread_ts=thread, metadata=metadata, **_content(draft))
+        except RateLimited as error:
+            # Slack counts messages by channel: the others need not wait.
+            raise RateLimited(error.retry_after, error.detail, of_chat=True) from None
         except Unreachable as error:
             if error.maybe_sent and (found := await self._find(nonce, channel, thread, begun)):
                 return self._sent(channel, found)
             raise
-        return self._sent(str(answer["channel"]), {"ts": answer["ts"], **answer.get("message", {})})
+        sent = self._sent(str(answer["channel"]), {"ts": answer["ts"], **answer.get("message", {})})
+        if draft.choices:
+            self._buttons[sent.id] = _choices(draft)[1:]
+        return sent
 
     async def _find(self, nonce: str, channel: str, thread: str | None, begun: float) -> Json | None:
         """Return the message with this nonce; None where Slack does not show it."""
@@ -118,6 +164,22 @@ class Sender:
             return None
         return next((message for message in answer["messages"] if nonce_of(message) == nonce), None)
 
+    async def edit(self, draft: Draft, message_id: str) -> None:
+        """Replace the text of a message of ours by the draft's, and keep its buttons where they are known. Raises InvalidRequest."""
+        channel, ts = place_of(draft.chat_id, message_id)
+        text = rendered(draft)
+        if len(text) > EDIT_MAX:
+            raise InvalidRequest(
+                f"The text has {len(text)} characters with its markup; Slack takes {EDIT_MAX} in an edit.",
+                hint="Send the rest as a message of its own.",
+            )
+        # Slack keeps the blocks that an edit does not name, and shows them in place of the text.
+        buttons = self._buttons.get(f"{channel}:{ts}")
+        shown = text if draft.format is TextFormat.MARKDOWN else literal(draft.text)
+        blocks = [{"type": "section", "text": {"type": "mrkdwn", "text": shown}}, *buttons] if buttons and len(shown) <= SECTION_MAX else []
+        with slack_errors():
+            await self._client.call("chat.update", channel=channel, ts=ts, text=text, blocks=blocks)
+
     def _sent(self, channel: str, message: Json) -> SentMessage:
         id = message_id(channel, message["ts"])
         self._roots[id] = message.get("thread_ts") or message["ts"]
@@ -127,7 +189,7 @@ class Sender:
         with nothing_sent():
             file = await self._store(upload)
         self._uploads[file] = draft.client_id
-        comment = rendered(draft.text, draft.format) if draft.format is TextFormat.MARKDOWN else literal(draft.text)
+        comment = rendered(draft) if draft.format is TextFormat.MARKDOWN else literal(draft.text)
         files = [{"id": file, "title": upload.name}]
         params = {"channel_id": channel, "thread_ts": thread, "initial_comment": comment or None, **draft.extra}
         try:
@@ -176,9 +238,37 @@ class Sender:
         return {**found[0], "files": [answer["file"]]} if found else None
 
 
-def rendered(text: str, format: TextFormat) -> str:
-    """The text as it goes out; a plain one goes with mrkdwn switched off."""
-    return to_mrkdwn(text) if format is TextFormat.MARKDOWN else entities(text)
+def rendered(draft: Draft) -> str:
+    """Return the text as it goes out; a plain one goes with mrkdwn switched off."""
+    return to_mrkdwn(draft.text, mass_mentions=draft.mass_mentions) if draft.format is TextFormat.MARKDOWN else entities(draft.text)
+
+
+def _content(draft: Draft) -> Json:
+    """The fields of a call that say what a draft says."""
+    return {
+        "text": rendered(draft),
+        "mrkdwn": draft.format is TextFormat.MARKDOWN,
+        "blocks": _choices(draft) if draft.choices else None,
+        **(draft.extra if draft.mass_mentions else quiet(draft.extra)),
+    }
+
+
+def quiet(value: Any) -> Any:
+    """Return blocks and attachments that call neither a whole channel nor a group; of all else, a copy."""
+    if isinstance(value, str):
+        return inert(value)
+    if isinstance(value, list):
+        return [quiet(item) for item in cast("list[Any]", value)]
+    if not isinstance(value, dict):
+        return value
+    fields = cast("Json", value)
+    match fields.get("type"):
+        case "broadcast":
+            return {"type": "text", "text": f"@{fields.get('range', 'channel')}"}
+        case "usergroup":
+            return {"type": "text", "text": f"@{fields.get('usergroup_id', 'group')}"}
+        case _:
+            return {name: quiet(inner) for name, inner in fields.items()}
 
 
 def drafts_of(draft: Draft, limits: Limits) -> list[Draft]:
@@ -195,13 +285,13 @@ def drafts_of(draft: Draft, limits: Limits) -> list[Draft]:
 
 def written_length(draft: Draft) -> int:
     """Return the characters of a text with its markup, as Slack counts them: `&` is five."""
-    return len(text_over_buttons(draft) if draft.choices else rendered(draft.text, draft.format))
+    return len(text_over_buttons(draft) if draft.choices else rendered(draft))
 
 
 def text_over_buttons(draft: Draft) -> str:
     """The text, and what is said about single choices."""
     explained = [f"• *{entities(choice.title)}*: {entities(choice.description)}" for choice in draft.choices if choice.description]
-    return "\n".join([to_mrkdwn(draft.text) if draft.format is TextFormat.MARKDOWN else literal(draft.text), *explained])
+    return "\n".join([rendered(draft) if draft.format is TextFormat.MARKDOWN else literal(draft.text), *explained])
 
 
 def _choices(draft: Draft) -> list[Json]:

@@ -11,6 +11,7 @@ from providers.kit.bounded import BoundedMap
 from providers.kit.extra import check_extra
 from providers.kit.parts import SPLIT_HINT, check_parts, is_split
 from providers.models import (
+    Address,
     Capability,
     Chat,
     Contact,
@@ -25,17 +26,20 @@ from providers.models import (
     SentMessage,
     TextFormat,
 )
-from providers.slack.client import SlackClient, connect
+from providers.slack import addresses
+from providers.slack.client import SlackClient, connect, in_each_workspace
 from providers.slack.connection import Connection, Timing, identify
 from providers.slack.directory import Directory, chat_of, contact_of
 from providers.slack.emoji import name_of
 from providers.slack.errors import slack_errors
-from providers.slack.groups import Groups, pages
+from providers.slack.groups import Groups
 from providers.slack.ids import place_of
 from providers.slack.inbound import Identity, Translator
-from providers.slack.outbound import KNOWN_EXTRA, SAID_BY_DRAFT, SECTION_MAX, Sender, drafts_of, rendered, written_length
+from providers.slack.interactions import Interactions
+from providers.slack.outbound import ALARMING_EXTRA, KNOWN_EXTRA, SAID_BY_DRAFT, SECTION_MAX, Sender, drafts_of, written_length
 from providers.slack.position import Position
 from providers.slack.reactions import Reactions
+from providers.slack.responses import Responses
 from providers.slack.settings import SlackSettings
 from providers.slack.webhook import is_signed, parse
 
@@ -95,7 +99,8 @@ class SlackProvider(ConnectedProvider[Connection]):
 
     def _connect(self, deliver: Deliver) -> Connection:
         position = Position(self.context.data_dir, self.context.heard_until)
-        return Connection(self._at.client, deliver, self._at.translator, position, self._settings.app_token, self._timing)
+        desk = self._at
+        return Connection(desk.client, deliver, desk.translator, desk.interactions, position, self._settings.app_token, self._timing)
 
     async def _disconnect(self) -> None:
         desk, self._desk = self._desk, None
@@ -105,6 +110,11 @@ class SlackProvider(ConnectedProvider[Connection]):
     def check(self, draft: Draft) -> None:
         super().check(draft)
         check_extra(draft, self.title, reserved=SAID_BY_DRAFT, known=KNOWN_EXTRA)
+        if not draft.mass_mentions and (alarming := ALARMING_EXTRA & draft.extra.keys()):
+            raise InvalidRequest(
+                f"extra.{min(alarming)} would let bare words such as @channel alarm everybody.",
+                hint="Name people as <@U123> in a Markdown text, or allow mass mentions with mass_mentions.",
+            )
         if draft.choices and (draft.upload is not None or "blocks" in draft.extra):
             raise InvalidRequest("Slack shows choices only under a text.", hint="Send the file or the blocks as a message of their own.")
         if len(draft.choices) > _MAX_BUTTONS or any(len(choice.title) > _MAX_BUTTON_TITLE for choice in draft.choices):
@@ -126,9 +136,18 @@ class SlackProvider(ConnectedProvider[Connection]):
         return await self._at.sender.send(draft, self.limits)
 
     async def edit(self, chat_id: str, message_id: str, text: str, format: TextFormat) -> None:
-        channel, ts = place_of(chat_id, message_id)
-        with slack_errors():
-            await self._at.client.call("chat.update", channel=channel, ts=ts, text=rendered(text, format))
+        await self._at.sender.edit(Draft(client_id="0", chat_id=chat_id, text=text, format=format), message_id)
+
+    @classmethod
+    def address(cls, to: str) -> str:
+        return addresses.address_of(to)
+
+    @classmethod
+    def must_resolve(cls, to: str) -> bool:
+        return addresses.must_resolve(to)
+
+    async def resolve(self, to: str) -> Address:
+        return await addresses.resolve(self.address(to), self._at.client, self._at.directory, self._at.sender)
 
     async def delete(self, chat_id: str, message_id: str) -> None:
         channel, ts = place_of(chat_id, message_id)
@@ -161,7 +180,7 @@ class SlackProvider(ConnectedProvider[Connection]):
     async def list_chats(self) -> Sequence[Chat]:
         """Those the bot is in."""
         kinds = "public_channel,private_channel,mpim,im"
-        channels = await pages(self._at.client, "users.conversations", "channels", types=kinds, exclude_archived=True)
+        channels = await in_each_workspace(self._at.client, "users.conversations", "channels", types=kinds, exclude_archived=True)
         return [self._named(chat_of(channel), channel.get("user")) for channel in channels]
 
     def _named(self, chat: Chat, person: str | None) -> Chat:
@@ -172,7 +191,7 @@ class SlackProvider(ConnectedProvider[Connection]):
 
     async def list_contacts(self) -> Sequence[Contact]:
         """The workspace's members, of the first 10,000."""
-        people = await pages(self._at.client, "users.list", "members")
+        people = await in_each_workspace(self._at.client, "users.list", "members")
         return [contact_of(person) for person in people if not person.get("deleted")]
 
     async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
@@ -250,7 +269,9 @@ class _Desk:
         self.groups = Groups(client, self.directory)
         self._roots: BoundedMap[str, str] = BoundedMap(10_000)
         self._uploads: BoundedMap[str, str] = BoundedMap(1_000)
-        self.sender = Sender(client, self._roots, self._uploads, timing.share_pauses)
+        responses = Responses()
+        self.sender = Sender(client, self._roots, self._uploads, responses, timing.share_pauses)
+        self.interactions = Interactions(self.directory, responses, self.sender.channel_of)
         self._identity: Identity | None = None
 
     def translator(self, me: Identity) -> Translator:

@@ -37,6 +37,7 @@ P, M = TextFormat.PLAIN, TextFormat.MARKDOWN
         ("`:wave:`", "`:wave:`", M),
         ("*b* 2*3 [x](y) # no", "**b** 2\\*3 \\[x](y) # no", M),
         ("*open", "*open", P),
+        ("say &lt;@U1ANN&gt; or &lt;!channel&gt;", r"say \<@U1ANN> or \<!channel>", M),
     ],
 )
 def test_reads_mrkdwn(mrkdwn: str, text: str, format: TextFormat) -> None:
@@ -57,7 +58,9 @@ def test_reads_mrkdwn(mrkdwn: str, text: str, format: TextFormat) -> None:
         ("```py\nx<1\n```", "```\nx&lt;1\n```"),
         ("[the page](https://a.example/x?a=1&b=2)", "<https://a.example/x?a=1&amp;b=2|the page>"),
         ("[a|b](https://a.example/c|d)", "<https://a.example/c%7Cd|a¦b>"),
-        ("<@U1ANN> <#C1GENERAL> <!here>", "<@U1ANN> <#C1GENERAL> <!here>"),
+        ("<@U1ANN> <#C1GENERAL>", "<@U1ANN> <#C1GENERAL>"),
+        ("<!here> **<!channel>** <!subteam^S1TEAM>", "&lt;!here&gt; *&lt;!channel&gt;* &lt;!subteam^S1TEAM&gt;"),
+        (r"\<@U1ANN> \<!here>", "&lt;@U1ANN&gt; &lt;!here&gt;"),
         ("<script> <!evil> <https://x.example>", "&lt;script&gt; &lt;!evil&gt; &lt;https://x.example&gt;"),
         ("2*3*4 x**2 snake_case", "2*3*4 x**2 snake_case"),
         ("[no](javascript:alert)", "[no](javascript:alert)"),
@@ -65,6 +68,15 @@ def test_reads_mrkdwn(mrkdwn: str, text: str, format: TextFormat) -> None:
 )
 def test_writes_mrkdwn(markdown: str, mrkdwn: str) -> None:
     assert to_mrkdwn(markdown) == mrkdwn
+
+
+def test_a_whole_channel_is_called_only_where_that_is_allowed() -> None:
+    assert to_mrkdwn("up: <!here> <!subteam^S1TEAM>", mass_mentions=True) == "up: <!here> <!subteam^S1TEAM>"
+
+
+@pytest.mark.parametrize("written", ["&lt;@U1ANN&gt;", "&lt;!channel&gt;", "&lt;#C1GENERAL&gt;", "&lt;!subteam^S1TEAM&gt;"])
+def test_what_somebody_only_wrote_about_calls_nobody_when_it_is_repeated(written: str) -> None:
+    assert to_mrkdwn(from_mrkdwn(written, {})[0]) == written
 
 
 def test_an_escaped_mark_marks_nothing_and_comes_back_as_it_was() -> None:
@@ -115,7 +127,7 @@ def test_entities_are_read_back(text: str) -> None:
 @given(TEXTS)
 def test_a_text_cannot_call_people_by_what_is_not_a_mention(text: str) -> None:
     for control in re.findall(r"<([^<>]+)>", to_mrkdwn(text)):
-        assert re.match(r"(@[UW]|#[CGD]|!subteam\^S|!(here|channel|everyone)$|https?:|mailto:)", control)
+        assert re.match(r"(@[UW]|#[CGD]|https?:|mailto:)", control)
     assert not re.search(r"<[^>]*>", literal(text))
 
 

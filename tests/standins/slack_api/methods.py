@@ -10,6 +10,7 @@ from tests.standins.slack_api.refusal import Refusal
 from tests.standins.slack_api.workspace import APP, BOT, BOT_ID, Channel, Json, StoredFile, Workspace, history_scope
 
 MAX_TEXT = 40_000
+MAX_EDIT = 4_000
 MAX_BLOCKS = 50
 MAX_SECTION = 3_000
 MAX_FILE = 1_073_741_824
@@ -35,6 +36,15 @@ class Method:
 def need(workspace: Workspace, scope: str) -> None:
     if scope not in workspace.scopes:
         raise Refusal("missing_scope", needed=scope, provided=",".join(sorted(workspace.scopes)))
+
+
+def need_team(workspace: Workspace, params: Params) -> None:
+    if not workspace.needs_team:
+        return
+    if "team_id" not in params:
+        raise Refusal("missing_argument")
+    if params["team_id"] not in {team["id"] for team in workspace.teams}:
+        raise Refusal("team_access_not_granted")
 
 
 def channel_of(workspace: Workspace, params: Params, what: str = "read") -> Channel:
@@ -134,7 +144,14 @@ def update(workspace: Workspace, params: Params) -> Json:
         raise Refusal("cant_update_message")
     if not params.get("text"):
         raise Refusal("no_text")
+    if len(params["text"]) > MAX_EDIT:
+        raise Refusal("msg_too_long")
+    blocks = blocks_of(params)
     before = dict(message)
+    if blocks:
+        message["blocks"] = blocks
+    elif "blocks" in params:
+        message.pop("blocks", None)
     message |= {"text": params["text"], "edited": {"user": BOT, "ts": workspace.next_ts()}}
     workspace.tell_changed(channel.id, message, before)
     return {"channel": channel.id, "ts": message["ts"], "text": message["text"]}
@@ -201,8 +218,7 @@ def conversations_members(workspace: Workspace, params: Params) -> Json:
 
 
 def users_conversations(workspace: Workspace, params: Params) -> Json:
-    if workspace.needs_team and "team_id" not in params:
-        raise Refusal("missing_argument")
+    need_team(workspace, params)
     words = {"public_channel": "channel", "private_channel": "group", "mpim": "mpim", "im": "im"}
     kinds = {words[kind] for kind in params.get("types", "public_channel").split(",")}
     mine = [channel for channel in workspace.channels.values() if BOT in channel.members and channel.kind in kinds and not channel.is_archived]
@@ -211,6 +227,7 @@ def users_conversations(workspace: Workspace, params: Params) -> Json:
 
 
 def create(workspace: Workspace, params: Params) -> Json:
+    need_team(workspace, params)
     name = params["name"]
     if not re.fullmatch(r"[\w-]{1,80}", name) or name != name.casefold():
         raise Refusal("invalid_name_specials")
@@ -252,7 +269,13 @@ def users_info(workspace: Workspace, params: Params) -> Json:
     return {"user": workspace.users[params["user"]]}
 
 
+def teams_list(workspace: Workspace, params: Params) -> Json:
+    teams, more = page(workspace.teams, params, 1000)
+    return {"teams": teams, **more}
+
+
 def users_list(workspace: Workspace, params: Params) -> Json:
+    need_team(workspace, params)
     members, more = page(list(workspace.users.values()), params, 999)
     return {"members": members, **more}
 
@@ -332,6 +355,7 @@ _READS = "channels:read groups:read im:read mpim:read"
 
 METHODS = {
     "auth.test": _method(auth_test, writes=True),
+    "auth.teams.list": _method(teams_list),
     "chat.postMessage": _method(post_message, "channel", "chat:write", writes=True),
     "chat.update": _method(update, "channel ts", "chat:write", writes=True),
     "chat.delete": _method(delete, "channel ts", "chat:write", writes=True),

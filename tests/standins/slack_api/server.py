@@ -18,6 +18,9 @@ from tests.standins.slack_api.refusal import Refusal
 from tests.standins.slack_api.socket_mode import SocketMode
 from tests.standins.slack_api.workspace import Json, Workspace
 
+MAX_RESPONSES = 5
+"""To one response_url."""
+
 
 @dataclass
 class Call:
@@ -37,6 +40,7 @@ class SlackStandIn(StandIn, Workspace):
         """By method."""
         self.responses: list[Json] = []
         """What was posted to a response_url."""
+        self._uses: dict[str, int] = {}
         self.sockets = SocketMode(self)
         self.listener = lambda payload: self.sockets.push("events_api", payload)
 
@@ -178,9 +182,18 @@ class SlackStandIn(StandIn, Workspace):
         return {"url": self.sockets.ticket(self.url())}
 
     async def _respond(self, request: web.Request) -> web.StreamResponse:
-        self.responses.append(await request.json())
+        if "Authorization" in request.headers:
+            self.violations.append("the token went to a response_url")
+        body: Json = await request.json()
+        number = request.match_info["number"]
+        self._uses[number] = self._uses.get(number, 0) + 1
+        if self._uses[number] > MAX_RESPONSES:
+            return web.json_response({"ok": False, "error": "used_url"}, status=404)
+        if not body.get("text") and not body.get("blocks"):
+            return web.json_response({"ok": False, "error": "no_text"}, status=400)
+        self.responses.append(body)
         self.changed()
-        return web.json_response({"ok": True})
+        return web.Response(text="ok")
 
     async def _upload(self, request: web.Request) -> web.StreamResponse:
         fault = self._take_fault("upload")

@@ -10,11 +10,14 @@ from typing import Any
 _CHECKOUT = Path(__file__).resolve().parents[3]
 
 # What Slack added since, as its documentation has it.
-NEWER_METHODS = frozenset({"apps.connections.open", "files.getUploadURLExternal", "files.completeUploadExternal"})
+NEWER_METHODS = frozenset({"auth.teams.list", "apps.connections.open", "files.getUploadURLExternal", "files.completeUploadExternal"})
 NEWER_PARAMETERS = {
     "chat.postMessage": frozenset({"metadata"}),
     "conversations.history": frozenset({"include_all_metadata"}),
     "conversations.replies": frozenset({"include_all_metadata"}),
+    "conversations.create": frozenset({"team_id"}),
+    "users.conversations": frozenset({"team_id"}),
+    "users.list": frozenset({"team_id"}),
 }
 
 

@@ -65,7 +65,8 @@ class Workspace:
         self.installed_in: Json = {"team_id": TEAM}
         """Of auth.test: the workspace, or the organization."""
         self.needs_team = False
-        """Installed for an organization, methods that list want a team_id."""
+        """Installed for an organization, methods that list or make something want a team_id."""
+        self.teams: list[Json] = [{"id": TEAM, "name": "Stand-in"}]
         self.history_page = 999
         """15 for an app that is sold outside the Marketplace."""
         self.share_delay = 0
@@ -128,7 +129,8 @@ class Workspace:
     def link_unfurls(self, channel: str, ts: str) -> None:
         message = self._held(channel, ts)
         before = dict(message)
-        message["attachments"] = [{"title": "A page", "fallback": "A page"}]
+        address = "https://a.example"
+        message["attachments"] = [{"id": 1, "from_url": address, "original_url": address, "title": "A page", "fallback": "A page"}]
         self.tell_changed(channel, message, before)
 
     def user_deletes(self, channel: str, ts: str) -> None:
