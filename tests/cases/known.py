@@ -48,63 +48,6 @@ KNOWN: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "a contact is empty": ("tg-content-contact",),
     },
-    "slack-addresses.json": {
-        "a chat that is addressed otherwise than by its id is another chat": (
-            "slack-to-person",
-            "slack-to-channel-name",
-            "slack-to-channel-mention",
-            "slack-to-unknown-name",
-            "slack-to-person-mention",
-        ),
-    },
-    "slack-bot-content.json": {
-        "attachments and blocks beside a text, and blocks of other kinds, are not read": (
-            "slack-content-text-and-attachment",
-            "slack-content-fields-only",
-            "slack-content-attachment-blocks",
-            "slack-content-text-and-blocks",
-            "slack-content-placeholder-text",
-            "slack-content-rich-only",
-            "slack-content-image-block",
-            "slack-content-table",
-            "slack-content-shared",
-            "slack-content-video-block",
-        ),
-        "an edit of attachments alone is left out": ("slack-content-attachment-edited",),
-        "a huddle has no words": ("slack-content-huddle",),
-    },
-    "slack-interactive.json": {
-        "a command cannot be answered": (
-            "slack-pick-command-answer",
-            "slack-pick-command-agent",
-        ),
-        "a pick of other menus has no words": (
-            "slack-pick-multi",
-            "slack-pick-date",
-            "slack-pick-user",
-            "slack-pick-conversation",
-        ),
-    },
-    "slack-mass-mentions.json": {
-        "Markdown that calls a whole channel goes out as a call": (
-            "slack-mass-channel",
-            "slack-mass-group",
-            "slack-mass-edit",
-            "slack-mass-agent-echo",
-        ),
-        "send_choices takes no format": ("slack-mass-choices",),
-    },
-    "slack-organization.json": {
-        "an installation for an organization is not known": (
-            "slack-org-event",
-            "slack-org-team-id",
-        ),
-    },
-    "slack-people.json": {
-        "an id that begins like ours is taken for ours": ("slack-people-prefix",),
-        "people who are named get no names where some are unknown": ("slack-people-many",),
-        "a person of another workspace has no name": ("slack-people-connect",),
-    },
     "whatsapp-official-content.json": {
         "what a message says beside its words is not shown": (
             "wa-content-forwarded",
