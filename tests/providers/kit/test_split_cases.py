@@ -66,7 +66,7 @@ def of_discord(draft: Draft) -> list[Shown]:
 
 
 def of_slack(draft: Draft) -> list[Shown]:
-    return [_ticked(slack.rendered(part.text, part.format)) for part in slack.drafts_of(draft, SlackProvider.limits)]
+    return [_ticked(slack.rendered(part)) for part in slack.drafts_of(draft, SlackProvider.limits)]
 
 
 def _ticked(text: str) -> Shown:
