@@ -16,6 +16,7 @@ _MENU_ID = "choices"
 
 
 def check_choices(choices: Sequence[Choice]) -> None:
+    """Raise InvalidRequest for more or longer choices than Discord takes."""
     if len(choices) > _OPTIONS or any(len(choice.id) > _ID or len(choice.title) > _LABEL for choice in choices):
         raise InvalidRequest(
             f"Discord takes {_OPTIONS} choices with ids of {_ID} and titles of {_LABEL} characters.", hint="Offer fewer or shorter ones."
@@ -23,6 +24,7 @@ def check_choices(choices: Sequence[Choice]) -> None:
 
 
 def components_of(choices: Sequence[Choice]) -> list[Json]:
+    """Return the buttons, or the menu, of the choices."""
     if len(choices) <= _BUTTONS and not any(choice.description for choice in choices):
         return [_row([{"type": BUTTON, "style": _SECONDARY, "label": choice.title, "custom_id": choice.id} for choice in choices])]
     options = [

@@ -1,4 +1,4 @@
-"""Which channels, servers and people there are: what events name by number only. No members are kept, but those who wrote."""
+"""The channels, servers, roles and people that events name by number only. No members are kept, but those who wrote."""
 
 import asyncio
 from collections.abc import Iterable
@@ -81,7 +81,7 @@ class Directory:
         self.partners: BoundedMap[str, Contact] = BoundedMap(_PEOPLE_MAX)
         """Private channels, the latest last, and with whom each is."""
         self.people: BoundedMap[str, Contact] = BoundedMap(_PEOPLE_MAX)
-        """Who wrote, the latest last."""
+        """The people who wrote, the latest last."""
         self._client = client
         self._only = only
         self._places: dict[str, Place] = {}
@@ -96,13 +96,13 @@ class Directory:
         return guild is None or self._only in (None, guild)
 
     def expect(self, guilds: Iterable[str]) -> None:
-        """READY names the servers, and Discord tells of each right afterwards."""
+        """Note the servers that READY names: Discord describes each right afterwards."""
         self._expected = {guild for guild in guilds if self.sees(guild)}
         self._all_told = asyncio.Event()
         self._told_of("")
 
     async def until_told(self, seconds: float) -> None:
-        """Returns when all servers are known; at the latest after that time, for a server that has an outage is not told of."""
+        """Return when all servers are known; at the latest after that time, for Discord does not describe a server with an outage."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._all_told.wait()
@@ -113,7 +113,7 @@ class Directory:
             self._all_told.set()
 
     def add_guild(self, guild: Json) -> list[Json]:
-        """A server as GUILD_CREATE tells of it. Returns its channels and open threads that hold text."""
+        """Note a server as GUILD_CREATE describes it. Return its channels and open threads that hold text."""
         self.update_guild(guild)
         for role in many(guild, "roles"):
             self.add_role(guild["id"], role)
@@ -174,7 +174,7 @@ class Directory:
         self._places = {id: place for id, place in self._places.items() if place.guild != guild}
 
     def add(self, channel: Json, guild: str | None = None) -> Place:
-        """A channel of any event or answer. In GUILD_CREATE channels do not name their server."""
+        """Note a channel of any event or answer. In GUILD_CREATE channels do not name their server."""
         if channel["type"] == DIRECT:
             self.meet(channel["id"], person_of(channel["recipients"][0]))
             return Place(DIRECT, "", None, None)
@@ -195,14 +195,14 @@ class Directory:
         self._places.pop(channel, None)
 
     def meet(self, channel: str, person: Contact) -> None:
-        """A private channel, and whose it is."""
+        """Note a private channel and its person."""
         self.partners[channel] = person
 
     def saw(self, person: Contact) -> None:
         self.people[person.id] = person
 
     async def place(self, channel: str) -> Place:
-        """Asks Discord for a channel that is not known yet."""
+        """Return a channel; Discord is asked for one that is not known yet."""
         if channel in self.partners:
             return Place(DIRECT, "", None, None)
         return self._places.get(channel) or self.add(await self._client.call("GET", "/channels/{channel_id}", channel_id=channel))
@@ -273,7 +273,7 @@ class Directory:
         return Chat(id=channel, kind=kind, title=f"#{place.name} ({self.guilds.get(place.guild or '', 'server')})")
 
     async def channel(self, chat_id: str, *, message_id: str | None = None, thread_id: str | None = None) -> str:
-        """Where to write or read for a chat: its channel, or the thread of it that is named or that a message is in.
+        """Return the channel to write or read in for a chat: its own, or the thread of it that is named or that a message is in.
 
         Raises NotFound for a chat that is not seen, and for a thread or message of another one.
         """
@@ -316,7 +316,7 @@ def _title(thread: Place, parent: Place) -> str:
 
 
 def person_of(user: Json) -> Contact:
-    """A user of any event or answer; in servers a nickname comes with it as `nick`."""
+    """Return the person of any event or answer; in servers a nickname comes as `nick`."""
     name = user.get("nick") or user.get("global_name") or user["username"]
     return Contact(id=user["id"], name=name, username=user["username"], is_bot=user.get("bot", False))
 

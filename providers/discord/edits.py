@@ -1,4 +1,4 @@
-"""Our own edits, whose echo would tell a text that was marked up for Discord in place of the one that was given to us."""
+"""Our own edits, whose echo would bring a text that was marked up for Discord in place of the one that was given to us."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What discord.py and the connection raise, as our errors."""
+"""Turns what discord.py and the connection raise into our errors."""
 
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -85,7 +85,7 @@ def no_answer(words: str) -> Unreachable:
 
 
 def words_of(error: Exception) -> str:
-    """What it says, or its kind where it says nothing."""
+    """Return what an error says, or its kind where it says nothing."""
     if isinstance(error, HTTPException) and (not error.text or "<" in error.text):
         # Nothing, or the page of a proxy or of Cloudflare.
         return f"{error.status} {error.response.reason or ''}".strip()

@@ -42,7 +42,7 @@ READ_BACK = "a message of the history"
 
 
 class Translator:
-    """For one bot, who is `me`."""
+    """Translates for one bot, which is `me`."""
 
     def __init__(self, me: Account, directory: Directory, nonces: Nonces, own_edits: OwnEdits) -> None:
         self._me = me
@@ -193,11 +193,11 @@ class Translator:
         return [MessageDeleted(chat_id=chat.id, message_id=message_id(data["channel_id"], id), at=datetime.now(UTC)) for id in ids]
 
     async def reacted(self, data: Json) -> list[Event]:
-        """Of other people: whoever sets ours knows of it."""
+        """Return a reaction of other people: our own is known."""
         return [] if data["user_id"] == self._me.id else [await self._reaction(data, self._reactions.added(data))]
 
     async def unreacted(self, data: Json) -> list[Event]:
-        """One person's reaction, or everybody's with one emoji, or all of them."""
+        """Return what is left when one person's reaction, everybody's with one emoji, or all of them were taken back."""
         if data.get("user_id") == self._me.id:
             return []
         if "user_id" in data:
@@ -241,7 +241,7 @@ class Translator:
         return []
 
     async def guild_gone(self, guild: Json) -> list[Event]:
-        """Without `unavailable` we were taken out of it; with it Discord has an outage."""
+        """Forget a server that the bot was taken out of; with `unavailable` it only has an outage."""
         if not guild.get("unavailable"):
             self._directory.remove_guild(guild["id"])
         return []
@@ -278,7 +278,7 @@ TRANSLATED = frozenset(_TRANSLATIONS)
 
 
 def _sender(message: Json) -> Contact:
-    """A webhook writes under any name; it counts as a bot."""
+    """Return the writer. A webhook writes under any name; it counts as a bot."""
     author = message["author"]
     member: Json = one(message, "member")
     return person_of({**author, "nick": member.get("nick"), "bot": author.get("bot", False) or "webhook_id" in message})

@@ -44,7 +44,7 @@ _APART = "`\u200b"
 
 
 def rendered(text: str, format: TextFormat) -> str:
-    """As Discord's Markdown."""
+    """Return a text as Discord's Markdown."""
     match format:
         case TextFormat.PLAIN:
             return escape_markdown(text)
@@ -55,7 +55,7 @@ def rendered(text: str, format: TextFormat) -> str:
 
 
 def _with_blocks_of_backticks(text: str) -> str:
-    """Discord knows no blocks of tildes, and ends a block at any three backticks."""
+    """Return the text with blocks as Discord reads them: it knows no blocks of tildes, and ends a block at any three backticks."""
     done: list[str] = []
     lines = text.split("\n")
     at = 0
@@ -139,7 +139,7 @@ def _payload(draft: Draft) -> Json:
 
 
 def _poll(poll: Poll) -> Json:
-    """Open for a day, as Discord has it where nothing is said."""
+    """Return a poll, open for a day as Discord has it where nothing is said."""
     return {
         "question": {"text": poll.question},
         "answers": [{"poll_media": {"text": option}} for option in poll.options],

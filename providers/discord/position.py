@@ -27,7 +27,7 @@ class Position:
         self._load()
 
     def after(self, channel: str) -> int:
-        """The last message that was taken from a channel; later ones are new."""
+        """Return the last message that was taken from a channel; later ones are new."""
         return self._read.get(channel) or snowflake_at(time_of(self._newest) - _MARGIN)
 
     def begin(self, channel: str, time: datetime) -> None:

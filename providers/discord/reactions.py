@@ -1,4 +1,4 @@
-"""Discord tells each reaction alone; we tell all that a person has on a message. Those of the last thousand are remembered."""
+"""Reactions: Discord reports each alone, we report all that a person has on a message. Those of the last thousand are remembered."""
 
 import re
 from typing import Any
@@ -12,12 +12,12 @@ _CUSTOM = re.compile(r"<?a?:?(?P<name>\w+):(?P<id>\d{1,20})>?")
 
 
 def emoji_text(emoji: Json) -> str:
-    """A character, or `name:id` of a server's own emoji: as `react` takes them."""
+    """Return a character, or `name:id` of a server's own emoji: as `react` takes them."""
     return f"{emoji.get('name') or 'emoji'}:{emoji['id']}" if emoji.get("id") else emoji["name"]
 
 
 def emoji_for_path(emoji: str) -> str:
-    """What Discord wants of an emoji as people write it, such as `<:party:123>`."""
+    """Return what Discord wants of an emoji as people write it, such as `<:party:123>`."""
     custom = _CUSTOM.fullmatch(emoji)
     return f"{custom['name']}:{custom['id']}" if custom else emoji
 
@@ -35,7 +35,7 @@ class Reactions:
         return self._hold(key, self._others(key, emoji_text(data["emoji"])))
 
     def cleared(self, data: Json) -> dict[str, tuple[str, ...]]:
-        """By person, what is left on a message when one emoji, or all, were cleared from it."""
+        """Return, by person, what is left on a message when one emoji, or all, were cleared from it."""
         keys = [key for key in self._held if key[0] == data["message_id"]]
         gone = emoji_text(data["emoji"]) if "emoji" in data else None
         return {key[1]: self._hold(key, () if gone is None else self._others(key, gone)) for key in keys}

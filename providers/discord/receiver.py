@@ -1,4 +1,4 @@
-"""What Discord told us on its way to the store: in its order, each taken before the next, and after a gap what was missed."""
+"""Takes the events of Discord to the store: in their order, each taken before the next, and after a gap those that were missed."""
 
 import asyncio
 import logging
@@ -90,7 +90,7 @@ class Receiver:
                 await self.put(state)
 
     async def until_empty(self) -> None:
-        """Returns when all that was put has been taken."""
+        """Return when all that was put has been taken."""
         await self._waiting.join()
 
     async def run(self) -> None:
@@ -124,12 +124,12 @@ class Receiver:
                 self._waiting.task_done()
 
     async def save(self) -> None:
-        """Where we are, for the next start."""
+        """Write down how far was read, for the next start."""
         if self._position.is_changed:
             await asyncio.to_thread(self._position.save, dict(self._directory.partners.items()))
 
     async def _hand_over(self, events: list[Event]) -> None:
-        """Until they are taken; nothing later goes before."""
+        """Deliver events until they are taken; nothing later goes before."""
         if not events:
             return
         await deliver_until_taken(self._deliver, events, self._pauses)
@@ -143,7 +143,7 @@ class Receiver:
             await self.save()
 
     async def _read(self, kind: str, data: Json) -> list[Event]:
-        """An event that cannot be read must not keep back those after it."""
+        """Return what an event says. One that cannot be read must not keep back those after it."""
         if not self._directory.sees(data.get("guild_id")) or (kind == "MESSAGE_CREATE" and data.get("id") in self._caught_up):
             return []
         translator = self.translator
@@ -171,7 +171,7 @@ class Receiver:
                 self._stored.pop(id, None)
 
     async def _catch_up(self, kind: str, data: Json) -> None:
-        """READY: private chats. GUILD_CREATE: the channels and threads of a server, where Discord tells the newest message of each."""
+        """Read back: on READY private chats, on GUILD_CREATE the channels and threads of a server, each with its newest message."""
         if kind == "READY":
             for channel in list(self._directory.partners)[::-1][: self._catching.partners]:
                 await self._read_back(channel)
@@ -183,7 +183,7 @@ class Receiver:
                     await self._read_back(channel["id"])
 
     async def _read_back(self, channel: str) -> None:
-        """What was written since we were last here, oldest first."""
+        """Deliver the messages that were written since the last one that was taken, oldest first."""
         for _ in range(0, self._catching.messages, _PAGE):
             params = {"after": str(self._position.after(channel)), "limit": str(_PAGE)}
             page: list[Json] | None = await self._surely(lambda params=params: self._page(channel, params))
@@ -212,7 +212,7 @@ class Receiver:
         ]
 
     async def _surely(self, call: Callable[[], Awaitable[T]]) -> T | None:
-        """Again while Discord does not answer; None where it refuses, or has not answered for too long."""
+        """Call again while Discord does not answer. Return None where it refuses, or has not answered for too long."""
         error: MessengerError | None = None
         for pause in (*self._pauses, 0):
             try:
@@ -225,13 +225,13 @@ class Receiver:
             if isinstance(error, Rejected):
                 break
             await asyncio.sleep(max(pause, error.retry_after if isinstance(error, RateLimited) else 0))
-        logger.warning("Something Discord told was left out: %s", clean_line(str(error)))
+        logger.warning("An event of Discord was left out: %s", clean_line(str(error)))
         return None
 
 
 @contextmanager
 def _readable(kind: str) -> Generator[None]:
-    """What cannot be read must not keep back what comes after it."""
+    """Log what cannot be read: it must not keep back the events after it."""
     try:
         yield
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:

@@ -1,4 +1,4 @@
-"""What a Discord instance is set up with."""
+"""The settings of a Discord instance."""
 
 from typing import Annotated
 
