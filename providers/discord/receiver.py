@@ -78,7 +78,8 @@ class Receiver:
     async def put(self, told: StateChanged | Told) -> None:
         """Wait while too much is waiting: then Discord waits as well, and repeats the rest."""
         if not isinstance(told, StateChanged) and told[0] == "INTERACTION_CREATE" and self._directory.sees(told[1].get("guild_id")):
-            answering = asyncio.create_task(self._answer(told[1]))
+            stored = self._stored[str(told[1].get("id"))] = asyncio.Event()
+            answering = asyncio.create_task(self._answer(told[1], stored))
             self._answering.add(answering)
             answering.add_done_callback(self._answering.discard)
         await self._waiting.put(told)
@@ -153,22 +154,19 @@ class Receiver:
             events = await self._surely(lambda: translator.events_of(kind, data))
         return events or []
 
-    async def _answer(self, interaction: Json) -> None:
+    async def _answer(self, interaction: Json, stored: asyncio.Event) -> None:
         """Answer an interaction in time, if possible when it is stored: without an answer Discord tells the person that it failed."""
         with _readable("INTERACTION_CREATE"):
-            id, answer = interaction["id"], answer_to(interaction)
-            if answer is None:
-                return
-            stored = self._stored[id] = asyncio.Event()
+            answer = answer_to(interaction)
             try:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(_ANSWER_SECONDS):
                         await stored.wait()
-                await self._client.call("POST", _CALLBACK, interaction=id, token=interaction["token"], json=answer)
+                if answer is not None:
+                    await self._client.call("POST", _CALLBACK, interaction=interaction["id"], token=interaction["token"], json=answer)
             except (MessengerError, *TROUBLE) as error:
                 logger.info("An interaction was not answered: %s", words_of(error))
-            finally:
-                self._stored.pop(id, None)
+        self._stored.pop(str(interaction.get("id")), None)
 
     async def _catch_up(self, kind: str, data: Json) -> None:
         """Read back: on READY private chats, on GUILD_CREATE the channels and threads of a server, each with its newest message."""
