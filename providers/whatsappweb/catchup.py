@@ -1,11 +1,15 @@
-"""Reads back what was written while nobody listened, and at the first login a little of what was there before."""
+"""Reads back the messages that were written while nobody listened, and at the first login a few of those before it."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
+from providers.errors import MessengerError
+from providers.text import clean_line
+from providers.whatsappweb.client import BridgeRefused
 from providers.whatsappweb.directory import Ask
 from providers.whatsappweb.inbound import id_of, is_message
-from providers.whatsappweb.position import Position
+from providers.whatsappweb.position import ALL_CHATS, Position
 
 Json = dict[str, Any]
 
@@ -15,33 +19,61 @@ _PAGES = (50, 200, 1000)
 
 @dataclass(frozen=True)
 class Missed:
+    """A message to deliver. `is_old`: from before the first login."""
+
     raw: Json
     is_old: bool
-    """From before the first login."""
 
 
-async def missed(ask: Ask, chats: list[Json], seen: Position, ready_at: float, first_login_messages: int) -> list[Missed]:
-    """In the order in which they were written. `ready_at` is when the page became ready, in seconds since 1970."""
-    is_first = seen.newest is None
-    if is_first and not first_login_messages:
-        return []
-    newest_first = sorted((chat for chat in chats if chat["t"] >= seen.since and chat["t"]), key=lambda chat: -chat["t"])
-    found: list[Missed] = []
-    for chat in newest_first[:_CHATS_MAX]:
-        raws = await (_newest(ask, chat["id"], first_login_messages) if is_first else _since(ask, chat["id"], seen.since))
-        found += [Missed(raw, is_old=is_first and raw["t"] < int(ready_at)) for raw in raws if is_message(raw) and id_of(raw) not in seen]
-    return sorted(found, key=lambda one: one.raw["t"])
+@dataclass
+class ReadBack:
+    """The messages that were found, in the order in which they were written, and the chats that could not be read whole.
+
+    `behind` has the time from which each of these is to be read again (None: as at the first login), `words` the reason by title.
+    """
+
+    found: list[Missed] = field(default_factory=list[Missed])
+    behind: dict[str, int | None] = field(default_factory=dict[str, int | None])
+    words: dict[str, str] = field(default_factory=dict[str, str])
 
 
-async def _newest(ask: Ask, chat_id: str, limit: int) -> list[Json]:
-    return await ask("messages", {"chat_id": chat_id, "limit": limit})
+async def read_back(ask: Ask, chats: list[Json], seen: Position, ready_at: float, first_login_messages: int) -> ReadBack:
+    """Read each chat by itself, so that one that fails keeps nothing of the others. `ready_at` is in seconds since 1970."""
+    result = ReadBack()
+    for chat, since in _chats_to_read(chats, seen, first_login_messages):
+        raws, failed = await _read(ask, chat["id"], since, first_login_messages)
+        if failed is not None:
+            result.behind[chat["id"]] = since
+            result.words[clean_line(chat["title"] or chat["id"])] = failed
+        for raw in raws:
+            if is_message(raw) and id_of(raw) not in seen:
+                result.found.append(Missed(raw, is_old=since is None and raw["t"] < int(ready_at)))
+    result.found.sort(key=lambda one: one.raw["t"])
+    return result
 
 
-async def _since(ask: Ask, chat_id: str, since: int) -> list[Json]:
-    """As many as have been written since, up to the last of `_PAGES`."""
+def _chats_to_read(chats: list[Json], seen: Position, first_login_messages: int) -> Iterator[tuple[Json, int | None]]:
+    """Yield the chats with news, newest first, with the time from which to read each; None: the newest messages, as at the first login."""
+    for chat in sorted((chat for chat in chats if chat["t"]), key=lambda chat: -chat["t"])[:_CHATS_MAX]:
+        times = [seen.since if seen.newest is not None else None, *(seen.behind[id] for id in (chat["id"], ALL_CHATS) if id in seen.behind)]
+        known = [t for t in times if t is not None]
+        if len(known) < len(times):
+            if first_login_messages:
+                yield chat, None
+        elif chat["t"] >= min(known):
+            yield chat, min(known)
+
+
+async def _read(ask: Ask, chat_id: str, since: int | None, first_login_messages: int) -> tuple[list[Json], str | None]:
+    """Return the messages, and why there may be more; None where these are all."""
     raws: list[Json] = []
-    for limit in _PAGES:
-        raws = await _newest(ask, chat_id, limit)
-        if len(raws) < limit or raws[0]["t"] < since:
+    failed: str | None = None
+    for limit in (first_login_messages,) if since is None else _PAGES:
+        try:
+            told: Json = await ask("messages", {"chat_id": chat_id, "limit": limit})
+        except (BridgeRefused, MessengerError) as error:
+            return raws, clean_line(str(error))
+        raws, failed = told["messages"], told["failed"] and clean_line(told["failed"])
+        if failed or len(raws) < limit or (since is not None and raws[0]["t"] < since):
             break
-    return [raw for raw in raws if raw["t"] >= since]
+    return [raw for raw in raws if since is None or raw["t"] >= since], failed

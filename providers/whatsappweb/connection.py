@@ -13,10 +13,22 @@ from providers.base import Deliver
 from providers.errors import LoggedOut, MessengerError, Unreachable
 from providers.kit.backoff import jittered
 from providers.kit.delivery import StateReporter, deliver_until_taken
-from providers.models import ChatChanged, ChatKind, Event, InstanceState, MessageReceived, StateChanged
+from providers.models import (
+    ChatChanged,
+    ChatKind,
+    Event,
+    InstanceState,
+    MessageDeleted,
+    MessageEdited,
+    MessageReceived,
+    PollVoted,
+    ReactionChanged,
+    ReceiptChanged,
+    StateChanged,
+)
 from providers.text import clean_line
 from providers.whatsappweb import inbound
-from providers.whatsappweb.catchup import Missed, missed
+from providers.whatsappweb.catchup import Missed, ReadBack, read_back
 from providers.whatsappweb.client import Bridge, BridgeEvent, BridgeRefused
 from providers.whatsappweb.directory import Directory
 from providers.whatsappweb.echoes import Echoes, Pending
@@ -25,7 +37,7 @@ from providers.whatsappweb.ids import kind_of
 from providers.whatsappweb.inbound import Me
 from providers.whatsappweb.login import Login
 from providers.whatsappweb.machine import Machine
-from providers.whatsappweb.position import Position
+from providers.whatsappweb.position import ALL_CHATS, Position
 from providers.whatsappweb.settings import WhatsAppWebSettings
 from providers.whatsappweb.timing import Timing
 
@@ -70,6 +82,9 @@ class Connection(StateReporter):
         self._ready_at = 0.0
         self._loading_since: float | None = None
         self._offline_since: float | None = None
+        self._is_offline = False
+        self._read_again_at = 0.0
+        self._unread: dict[str, str] = {}
         self._newest_told = 0
         self._untold = 0
 
@@ -134,7 +149,7 @@ class Connection(StateReporter):
         """One life of the bridge. Seconds until the next; None when there is to be none."""
         self._reason, self.me = None, None
         self._heard = self._loading_since = time.monotonic()
-        self._offline_since = None
+        self._offline_since, self._is_offline = None, False
         self._untold = 0
         self._login.begin()
         self.echoes.forgive()
@@ -222,16 +237,18 @@ class Connection(StateReporter):
         match event.name:
             case "qr" | "code" | "passkey" | "state" | "authenticated" | "ready" | "pulse":
                 await self._on_login(event.name, data)
+            case "sending":
+                self.echoes.named(data["client_id"], data["message_id"])
             case "message_create":
                 await self._on_message(data["message"])
             case "message_ack":
                 await self._on_ack(data["message"], data["ack"])
             case "message_edit":
-                await self._hand_over(inbound.edit_of(data["message"], data["body"]))
+                await self._hand_over(self._as_delivered(inbound.edit_of(data["message"], data["body"])))
             case "message_revoke_everyone":
-                await self._hand_over(inbound.deletion_of(data["message"]))
+                await self._hand_over(self._as_delivered(inbound.deletion_of(data["message"])))
             case "message_reaction":
-                await self._hand_over(inbound.reaction_of(data["reaction"]))
+                await self._hand_over(self._as_delivered(inbound.reaction_of(data["reaction"])))
             case "group_update":
                 await self._on_group(data["notification"])
             case _:
@@ -262,11 +279,17 @@ class Connection(StateReporter):
         self._ready_at = time.time()
         self.me = Me(told["id"], told["lid"], told["name"] or "")
         self._governor.logged_in()
-        await self.report(self._ready())
+        await self.report(self._usable())
         await self._catch_up()
 
-    def _ready(self) -> StateChanged:
-        return StateChanged(state=InstanceState.READY, account=None if self.me is None else self.me.account)
+    def _usable(self) -> StateChanged:
+        """Return the state of a page that is logged in: degraded as long as messages are missing."""
+        account = None if self.me is None else self.me.account
+        if not self._position.behind:
+            return StateChanged(state=InstanceState.READY, account=account)
+        chats = "; ".join(f"{title} ({words})" for title, words in self._unread.items()) or f"{len(self._position.behind)} chats"
+        reason = f"Messages could not be read back from {chats}. It is tried again; all else works."
+        return StateChanged(state=InstanceState.DEGRADED, reason=reason, account=account)
 
     def _on_socket(self, socket: str) -> None:
         if socket == "UNPAIRED_IDLE":
@@ -281,11 +304,15 @@ class Connection(StateReporter):
             return
         self._on_socket(pulse["state"])
         if self._offline_since is not None and time.monotonic() - self._offline_since > self._timing.offline:
+            self._is_offline = True
             await self.report(
                 StateChanged(state=InstanceState.DEGRADED, reason=f"WhatsApp Web has no connection ({pulse['state']}).", account=self.me.account)
             )
-        elif self._offline_since is None and self.state.state is InstanceState.DEGRADED:
-            await self.report(self._ready())
+        elif self._offline_since is None and self._is_offline:
+            self._is_offline = False
+            await self.report(self._usable())
+            await self._catch_up()
+        elif self._position.behind and time.monotonic() > self._read_again_at:
             await self._catch_up()
         elif self.echoes.overdue(self._timing.echo):
             await self._useless("it does not show what it sends")
@@ -304,7 +331,7 @@ class Connection(StateReporter):
         self._newest_told = max(self._newest_told, raw["t"])
         if self.me is None or not inbound.is_message(raw) or inbound.id_of(raw) in self._position:
             return
-        if inbound.is_own(raw) and self.echoes.show(raw) is not None:
+        if inbound.is_own(raw) and self.echoes.show(inbound.id_of(raw)) is not None:
             return
         self._untold = 0
         await self._deliver_message(raw, is_old=False)
@@ -312,7 +339,7 @@ class Connection(StateReporter):
     async def _on_ack(self, raw: Json, ack: int) -> None:
         if ack >= 1:
             await self._settle(raw)
-        await self._hand_over(inbound.receipt_of(raw, ack))
+        await self._hand_over(self._as_delivered(inbound.receipt_of(raw, ack)))
 
     async def _settle(self, raw: Json) -> None:
         """A send whose answer did not come went out after all."""
@@ -328,6 +355,8 @@ class Connection(StateReporter):
     async def _deliver_message(self, raw: Json, *, is_old: bool, client_id: str | None = None) -> None:
         assert self.me is not None
         message = inbound.message_of(raw, self.me)
+        if message.reply_to is not None:
+            message = message.model_copy(update={"reply_to": self._position.delivered_as(message.reply_to)})
         title = message.sender_name if kind_of(message.chat_id) is ChatKind.PRIVATE and not message.outgoing else ""
         chat = await self.people.chat(message.chat_id, title=title)
         phone = None if message.sender_id is None else await self.people.phone(message.sender_id)
@@ -336,29 +365,52 @@ class Connection(StateReporter):
         self._position.add(message.id, raw["t"])
 
     async def _catch_up(self) -> bool:
-        """What is there and was not told; whether there was anything new."""
-        chats: list[Json] = await self.ask("chats")
-        self.people.note(chats)
-        found = await missed(self.ask, chats, self._position, self._ready_at, self._settings.backfill)
-        self._newest_told = max(self._newest_told, *(chat["t"] for chat in chats), 0)
-        for one in found:
+        """Deliver what was written and not told; return whether there was anything new. What cannot be read is tried again later."""
+        result, newest = await self._read_back()
+        self._newest_told = max(self._newest_told, newest)
+        for one in result.found:
             await self._deliver_missed(one)
-        self._position.begin()
-        return any(not one.is_old for one in found)
+        was_behind = bool(self._position.behind)
+        self._position.read_back(result.behind)
+        self._unread = result.words
+        self._read_again_at = time.monotonic() + self._timing.read_again
+        if (result.behind or was_behind) and self.state.state in {InstanceState.READY, InstanceState.DEGRADED} and not self._is_offline:
+            await self.report(self._usable())
+        return any(not one.is_old for one in result.found)
+
+    async def _read_back(self) -> tuple[ReadBack, int]:
+        """Return what was found, and the time of the newest message that the page knows."""
+        try:
+            chats: list[Json] = await self.ask("chats")
+        except (BridgeRefused, Unreachable) as error:
+            since = None if self._position.newest is None else self._position.since
+            return ReadBack(behind={**self._position.behind, ALL_CHATS: since}, words={"all chats": clean_line(str(error))}), 0
+        self.people.note(chats)
+        result = await read_back(self.ask, chats, self._position, self._ready_at, self._settings.backfill)
+        return result, max(0, *(chat["t"] for chat in chats), 0)
 
     async def _deliver_missed(self, one: Missed) -> None:
         raw = one.raw
         try:
-            pending = self.echoes.show(raw) if inbound.is_own(raw) else None
+            pending = self.echoes.show(inbound.id_of(raw)) if inbound.is_own(raw) else None
             if pending is not None and pending.is_sure is None:
                 return  # its answer is still to come
             is_old = one.is_old or datetime.now(UTC).timestamp() - raw["t"] > self._timing.old
             settled = self.echoes.settle(inbound.id_of(raw)) if raw.get("ack", 0) >= 1 else None
             if pending is None or settled is not None:
                 await self._deliver_message(raw, is_old=is_old, client_id=settled and settled.client_id)
-            await self._hand_over(inbound.receipt_of(raw, raw.get("ack")))
+            await self._hand_over(self._as_delivered(inbound.receipt_of(raw, raw.get("ack"))))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             logger.warning("A missed message is not of WhatsApp's form and was left out: %s", type(error).__name__)
+
+    def _as_delivered(self, events: Sequence[Event]) -> list[Event]:
+        """Return events about messages with the ids under which these were delivered."""
+        return [
+            event.model_copy(update={"message_id": self._position.delivered_as(event.message_id)})
+            if isinstance(event, MessageEdited | MessageDeleted | ReactionChanged | ReceiptChanged | PollVoted)
+            else event
+            for event in events
+        ]
 
     # Delivery.
 

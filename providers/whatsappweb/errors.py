@@ -5,12 +5,18 @@ from contextlib import contextmanager
 
 from providers.errors import Forbidden, InvalidRequest, MessengerError, NotFound, RateLimited, Rejected, Unreachable
 from providers.whatsappweb.client import BridgeRefused
+from providers.whatsappweb.ids import phone_of
 
 _NOT_THERE = ("no lid for user", "invalid wid", "could not get the quoted message", "item-not-found", "invalid serialized message id")
 _PAGE_GONE = ("target closed", "session closed", "context was destroyed", "protocol error", "detached frame", "timed out")
 _ACCOUNT_MAY_NOT = ("forbidden", "not-authorized")
 
 _HINT_CHATS = "list_chats has the chats there are; a number must have its country code and be registered on WhatsApp."
+
+
+def not_on_whatsapp(id: str) -> NotFound:
+    """Return the error for a person whom WhatsApp does not know."""
+    return NotFound(f"{phone_of(id) or id} is not on WhatsApp.", hint="Give the phone number with its country code, or an id of list_contacts.")
 
 
 @contextmanager

@@ -16,6 +16,8 @@ _FILE = "governor.json"
 _DAY = 86_400
 _WARM_UP_DAYS = 7
 _LOCK_SECONDS = _DAY
+_LOOK_UPS_PER_NEW_CHAT = 5
+_LOOK_UPS_LEAST = 20
 
 _HINT = "People who wrote first can always be answered. WhatsApp blocks numbers that write to many strangers."
 
@@ -28,6 +30,7 @@ class Governor:
         self._since: float | None = None
         self._opened: dict[str, float] = {}
         self._locked_until = 0.0
+        self._looked_up: list[float] = []
         self._load()
 
     def _load(self) -> None:
@@ -36,6 +39,7 @@ class Governor:
             return
         try:
             self._since, self._opened, self._locked_until = kept["since"], dict(kept["opened"]), float(kept["locked_until"])
+            self._looked_up = [float(at) for at in kept.get("looked_up", ())]
         except (ValueError, KeyError, TypeError) as error:
             # The careful side: the account warms up again, as after a fresh login.
             self._file.unreadable(error)
@@ -96,6 +100,17 @@ class Governor:
         self._opened.pop(chat_id, None)
         self._save()
 
+    def look_up(self) -> None:
+        """Count a question to WhatsApp about somebody whom the account never met, before it is asked. Raises Forbidden."""
+        now = self._clock()
+        self._looked_up = [at for at in self._looked_up if at > now - _DAY]
+        allowed = max(_LOOK_UPS_LEAST, _LOOK_UPS_PER_NEW_CHAT * self.allowance)
+        if len(self._looked_up) >= allowed:
+            hint = "Look up only numbers that are meant to be written to. WhatsApp blocks accounts that try out numbers."
+            raise Forbidden(f"{len(self._looked_up)} unknown numbers were looked up in 24 hours, and {allowed} are allowed now.", hint=hint)
+        self._looked_up.append(now)
+        self._save()
+
     def logged_in(self) -> None:
         if self._since is None:
             self._since = self._clock()
@@ -112,7 +127,7 @@ class Governor:
         self._save()
 
     def _save(self) -> None:
-        self._file.save({"since": self._since, "opened": self._opened, "locked_until": self._locked_until})
+        self._file.save({"since": self._since, "opened": self._opened, "locked_until": self._locked_until, "looked_up": self._looked_up})
 
 
 def _time(at: float | None) -> datetime | None:

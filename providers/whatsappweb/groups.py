@@ -1,36 +1,33 @@
-"""Groups: what WhatsApp holds of them, and what became of each person in a change."""
+"""Groups: what WhatsApp holds of them, and the outcome for each person in a change."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from providers.errors import NotFound
+from providers.errors import NotFound, Rejected
 from providers.models import ChatKind, Contact, Group, ParticipantResult
-from providers.whatsappweb.directory import Ask
+from providers.whatsappweb.directory import Person
 from providers.whatsappweb.ids import is_id, kind_of, phone_of, serialized
 
 Json = dict[str, Any]
-
-_NO_SUCH_PERSON = "No such person on WhatsApp; give a phone number with its country code, or an id of list_contacts."
-_NOT_IN_GROUP = "Not in this group."
-
+People = Mapping[str, Person | None]
+"""By the words with which each was asked for; None: nobody on WhatsApp."""
 
 TITLE_MAX = 100
 
-
-def writable(participants: Sequence[str]) -> list[str]:
-    """Those that are ids at all; the page breaks off at any other."""
-    return [person for person in participants if is_id(person) and kind_of(person) is ChatKind.PRIVATE]
+_NOBODY = "Not on WhatsApp. Give the phone number with its country code, or an id of list_contacts."
+_NOT_IN_GROUP = "Not in this group."
+_NO_ANSWER = "WhatsApp did not say whether it worked, and the group does not show it."
 
 
 def require_group(group_id: str) -> str:
-    """Raises NotFound."""
+    """Return the id. Raises NotFound where it is none of a group."""
     if not is_id(group_id) or kind_of(group_id) is not ChatKind.GROUP:
         raise NotFound(f"'{group_id[:64]}' is no group of WhatsApp.", hint="list_groups has those there are.")
     return group_id
 
 
 def group_of(raw: Json, own_ids: frozenset[str]) -> Group:
-    """We ourselves are among the administrators, and not among the participants."""
+    """Return a group. We ourselves are among the administrators, and not among the participants."""
     people = [(serialized(one["id"]) or "", bool(one.get("isAdmin") or one.get("isSuperAdmin"))) for one in raw["participants"]]
     return Group(
         id=raw["id"],
@@ -41,33 +38,67 @@ def group_of(raw: Json, own_ids: frozenset[str]) -> Group:
     )
 
 
-async def members(ask: Ask, group: Group, asked: Sequence[str]) -> dict[str, str | None]:
-    """Of those who were asked for, the ids by which the group has them; None for who is not in it."""
-    inside = {person.id for person in group.participants}
-    found: dict[str, str | None] = {}
-    for person in asked:
-        names = [person, *await _aliases(ask, person)] if is_id(person) else []
-        found[person] = next((name for name in names if name in inside), None)
-    return found
+def writable(people: People) -> list[str]:
+    """Return the ids to hand to WhatsApp, each person once: it wants numbers where they are known."""
+    return list(dict.fromkeys(person.ids[0] for person in people.values() if person is not None))
 
 
-async def _aliases(ask: Ask, person: str) -> list[str]:
-    if not person.endswith("@lid"):
-        return []
-    told = await ask("aliases", {"id": person})
-    return [told["pn"]] if told.get("pn") else []
+def inside(group: Group, person: Person | None) -> str | None:
+    """Return the id under which the group has the person; None where it has not."""
+    members = {member.id for member in group.participants}
+    return None if person is None else next((id for id in person.ids if id in members), None)
 
 
-async def results(ask: Ask, told: Mapping[str, Json], asked: Sequence[str]) -> tuple[ParticipantResult, ...]:
-    """WhatsApp answers by phone number, whichever id was asked for."""
-    listed: list[ParticipantResult] = []
-    for person in asked:
-        answer = next((told[name] for name in [person, *(await _aliases(ask, person) if is_id(person) else [])] if name in told), None)
-        code = None if answer is None else answer.get("statusCode") or answer.get("code")
-        words = _NO_SUCH_PERSON if answer is None else answer.get("message")
-        listed.append(ParticipantResult(id=person, ok=code == 200, reason=None if code == 200 else words))
-    return tuple(listed)
+def added(told: Mapping[str, Json], group: Group, people: People) -> tuple[ParticipantResult, ...]:
+    """Return the outcomes of an addition. `told` is WhatsApp's answer by id; where it is silent about somebody, the group tells."""
+    return tuple(_added(asked, person, told, group) for asked, person in people.items())
 
 
-def membership(found: Mapping[str, str | None]) -> tuple[ParticipantResult, ...]:
-    return tuple(ParticipantResult(id=person, ok=id is not None, reason=None if id else _NOT_IN_GROUP) for person, id in found.items())
+def _added(asked: str, person: Person | None, told: Mapping[str, Json], group: Group) -> ParticipantResult:
+    if person is None:
+        return ParticipantResult(id=asked, ok=False, reason=_NOBODY)
+    answer = next((told[id] for id in person.ids if id in told), None)
+    if answer is None:
+        is_inside = inside(group, person) is not None
+        return ParticipantResult(id=asked, ok=is_inside, reason=None if is_inside else _NO_ANSWER)
+    is_added = (answer.get("statusCode") or answer.get("code")) == 200
+    return ParticipantResult(id=asked, ok=is_added, reason=None if is_added else answer.get("message"))
+
+
+def require_somebody(people: People) -> None:
+    """Raise NotFound where nobody of those who were asked for is on WhatsApp, before a group is made."""
+    if not writable(people):
+        raise NotFound("Nobody of these is on WhatsApp. No group was made.", hint=f"{_NOBODY} check_send looks a number up.")
+
+
+def require_added(group: Group, results: Sequence[ParticipantResult]) -> None:
+    """Raise Rejected for a group that was made and has nobody in it."""
+    if any(result.ok for result in results):
+        return
+    reasons = "; ".join(f"{result.id}: {result.reason}" for result in results)
+    raise Rejected(
+        f"The group {group.id} was made, and nobody could be added to it. {reasons}",
+        hint="Do not make it again: send its get_invite_link to the people, or leave it with leave_group.",
+    )
+
+
+def removed(before: Group, after: Group, people: People) -> tuple[ParticipantResult, ...]:
+    """Return the outcomes of a removal, as the group then shows them."""
+    return _changed(before, people, lambda person: inside(after, person) is None)
+
+
+def promoted(before: Group, after: Group, people: People, *, admin: bool) -> tuple[ParticipantResult, ...]:
+    """Return the outcomes of a change of administrators, as the group then shows them."""
+    return _changed(before, people, lambda person: any(id in after.admins for id in person.ids) == admin)
+
+
+def _changed(before: Group, people: People, has_changed: Callable[[Person], bool]) -> tuple[ParticipantResult, ...]:
+    results: list[ParticipantResult] = []
+    for asked, person in people.items():
+        reason = None
+        if person is None or inside(before, person) is None:
+            reason = _NOT_IN_GROUP
+        elif not has_changed(person):
+            reason = _NO_ANSWER
+        results.append(ParticipantResult(id=asked, ok=reason is None, reason=reason))
+    return tuple(results)

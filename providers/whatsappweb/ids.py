@@ -36,6 +36,18 @@ def require_message(message_id: str) -> str:
     return message_id
 
 
+def key_of(message_id: str) -> str:
+    """Return the part of a message's id that stays when its chat gets another id; the whole where it has no such part."""
+    _, at, rest = message_id.partition("@")
+    parts = rest.split("_")
+    return parts[1] if at and len(parts) > 1 else message_id
+
+
+def is_person(id: str) -> bool:
+    """Whether it is the id of one person, by number or by lid."""
+    return is_id(id) and kind_of(id) is ChatKind.PRIVATE
+
+
 def kind_of(chat_id: str) -> ChatKind:
     return _KINDS.get(chat_id.rpartition("@")[2], ChatKind.UNKNOWN)
 

@@ -39,7 +39,11 @@ def _shows_no_caption(draft: Draft) -> bool:
 
 def send_args(draft: Draft) -> Json:
     """Raises NotFound and InvalidRequest."""
-    args: Json = {"chat_id": require_chat(draft.chat_id), "reply_to": draft.reply_to and require_message(draft.reply_to)}
+    args: Json = {
+        "client_id": draft.client_id,
+        "chat_id": require_chat(draft.chat_id),
+        "reply_to": draft.reply_to and require_message(draft.reply_to),
+    }
     if draft.upload is not None:
         upload = draft.upload
         media = {"mime": upload.mime, "name": upload.name, "data": base64.b64encode(upload.content).decode(), "size": len(upload.content)}
@@ -53,31 +57,6 @@ def send_args(draft: Draft) -> Json:
     if not draft.text.strip():
         raise InvalidRequest("The message is empty.", hint="Give it a text, a file, a poll, a location or a contact.")
     return {**args, "text": draft.text}
-
-
-def content_of(draft: Draft) -> str:
-    """What tells a draft from another in the same chat, as `content_of_raw` says it of a message."""
-    if draft.upload is not None:
-        return f"file:{draft.text}"
-    if draft.location is not None:
-        return "location:"
-    if draft.poll is not None:
-        return f"poll:{draft.poll.question.strip()}"
-    return "card:" if draft.contact is not None else f"text:{draft.text}"
-
-
-def content_of_raw(raw: Json) -> str:
-    match raw["type"]:
-        case "chat":
-            return f"text:{raw.get('body') or ''}"
-        case "location":
-            return "location:"
-        case "poll_creation":
-            return f"poll:{raw.get('pollName') or ''}"
-        case "vcard":
-            return "card:"
-        case _:
-            return f"file:{raw.get('caption') or ''}"
 
 
 def sent_of(raw: Json) -> SentMessage:

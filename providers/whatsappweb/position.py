@@ -3,19 +3,30 @@
 from pathlib import Path
 
 from providers.kit.state_file import StateFile
+from providers.whatsappweb.ids import key_of
 
 _FILE = "seen.json"
 _OVERLAP_SECONDS = 120
 _IDS_MAX = 500
 
 
+ALL_CHATS = "*"
+"""In place of a chat's id, where it is not known which chats there are."""
+
+
 class Position:
-    """The time of the newest message that was delivered, and the ids of those shortly before it: clocks differ, and seconds are shared."""
+    """The time of the newest message that was delivered, and the ids of those before it: clocks differ, and seconds are shared.
+
+    A message is known by the part of its id that stays when its chat gets another id. `behind` holds the chats that could not be read
+    back, and from which time on; None: from the first login on.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._file = StateFile(folder / _FILE, "What was delivered of WhatsApp")
+        self._file = StateFile(folder / _FILE, "The position in the messages of WhatsApp")
         self.newest: int | None = None
+        self.behind: dict[str, int | None] = {}
         self._ids: dict[str, int] = {}
+        self._by_key: dict[str, str] = {}
         self._load()
 
     def _load(self) -> None:
@@ -24,12 +35,18 @@ class Position:
             return
         try:
             self.newest, self._ids = int(kept["newest"]), {str(id): int(t) for id, t in kept["ids"].items()}
+            self.behind = {str(id): None if t is None else int(t) for id, t in kept.get("behind", {}).items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             self._file.unreadable(error)
-            self.newest, self._ids = None, {}
+            self.newest, self._ids, self.behind = None, {}, {}
+        self._by_key = {key_of(id): id for id in self._ids}
 
     def __contains__(self, message_id: str) -> bool:
-        return message_id in self._ids
+        return key_of(message_id) in self._by_key
+
+    def delivered_as(self, message_id: str) -> str:
+        """Return the id under which the message was delivered, before its chat got another one."""
+        return self._by_key.get(key_of(message_id), message_id)
 
     @property
     def since(self) -> int:
@@ -37,21 +54,23 @@ class Position:
         return max(0, (self.newest or 0) - _OVERLAP_SECONDS)
 
     def add(self, message_id: str, t: int) -> None:
+        """Note a message as delivered."""
         self.newest = max(self.newest or 0, t)
         self._ids[message_id] = t
-        recent = sorted(((id, t) for id, t in self._ids.items() if t >= self.since), key=lambda item: item[1])
-        self._ids = dict(recent[-_IDS_MAX:])
+        self._ids = dict(sorted(self._ids.items(), key=lambda item: item[1])[-_IDS_MAX:])
+        self._by_key = {key_of(id): id for id in self._ids}
         self._save()
 
-    def begin(self) -> None:
-        """Logged in, and nothing came yet."""
+    def read_back(self, failed: dict[str, int | None]) -> None:
+        """Everything was read back but for the chats in `failed`, each from its time on."""
         self.newest = self.newest or 0
+        self.behind = failed
         self._save()
 
     def forget(self) -> None:
         """The login is void; the next one may be another account's."""
-        self.newest, self._ids = None, {}
+        self.newest, self._ids, self._by_key, self.behind = None, {}, {}, {}
         self._file.remove()
 
     def _save(self) -> None:
-        self._file.try_save({"newest": self.newest, "ids": self._ids})
+        self._file.try_save({"newest": self.newest, "ids": self._ids, "behind": self.behind})

@@ -13,6 +13,7 @@ from providers.kit.background import ConnectedProvider
 from providers.kit.extra import check_extra
 from providers.kit.parts import check_parts, is_split, part_nonce, parts_of, send_parts, texts_of
 from providers.models import (
+    Address,
     Capability,
     Chat,
     ChatKind,
@@ -34,10 +35,11 @@ from providers.text import clean_line
 from providers.whatsappweb import groups
 from providers.whatsappweb.client import BridgeRefused
 from providers.whatsappweb.connection import Connection
+from providers.whatsappweb.directory import Person
 from providers.whatsappweb.echoes import Pending
-from providers.whatsappweb.errors import REACH_OUT_LOCK, bridge_errors, from_bridge, send_refusal
+from providers.whatsappweb.errors import REACH_OUT_LOCK, bridge_errors, from_bridge, not_on_whatsapp, send_refusal
 from providers.whatsappweb.governor import Governor
-from providers.whatsappweb.ids import address, kind_of, phone_of, require_chat, require_message, serialized
+from providers.whatsappweb.ids import address, is_person, kind_of, phone_of, require_chat, require_message, serialized
 from providers.whatsappweb.inbound import id_of, is_message, message_of
 from providers.whatsappweb.machine import Machine, behind_proxy, find_machine
 from providers.whatsappweb.outbound import check_content, send_args, sent_of
@@ -107,6 +109,26 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
     def address(cls, to: str) -> str:
         return address(to)
 
+    @classmethod
+    def must_resolve(cls, to: str) -> bool:
+        """Whether it is a person: the registered number may be another, and the chat may be kept under the id that hides the number."""
+        return is_person(to)
+
+    async def resolve(self, to: str) -> Address:
+        """Return the chat with a person. Raises NotFound where WhatsApp knows nobody, Forbidden where no further chat may be begun."""
+        connection = self._linked
+        with bridge_errors():
+            person = await connection.people.person(to, self._governor.look_up)
+        if person is None:
+            raise not_on_whatsapp(to)
+        chat_id = person.chat_id or person.ids[0]
+        self._require_allowed(connection, chat_id)
+        return Address(chat_id=chat_id, kind=ChatKind.PRIVATE)
+
+    def _require_allowed(self, connection: Connection, chat_id: str) -> None:
+        if self._is_new(connection, chat_id):
+            self._governor.require(connection.people.key(chat_id))
+
     def _connect(self, deliver: Deliver) -> Connection:
         machine = behind_proxy(self._machine or find_machine())
         return Connection(machine, self.context.data_dir, deliver, self._settings, self._governor, self._timing)
@@ -127,8 +149,8 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         super().check(draft)
         check_extra(draft, self.title)
         check_content(draft)
-        if self._connection is not None and self._is_new(self._connection, draft.chat_id):
-            self._governor.require(draft.chat_id)
+        if self._connection is not None:
+            self._require_allowed(self._connection, draft.chat_id)
 
     def check_lengths(self, draft: Draft) -> None:
         if is_split(draft):
@@ -157,14 +179,15 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
     async def _send_one(self, draft: Draft) -> SentMessage:
         args = send_args(draft)
         connection = self._linked
-        begins = self._is_new(connection, draft.chat_id) and self._governor.begin(draft.chat_id)
+        governed = connection.people.key(draft.chat_id)
+        begins = self._is_new(connection, draft.chat_id) and self._governor.begin(governed)
         await asyncio.sleep(random.uniform(0, self._timing.jitter))  # noqa: S311  not a secret
         pending = connection.echoes.expect(draft)
         try:
             answer = await self._send(connection, pending, {**args, "answer_ms": round(1000 * self._timing.answer)})
         except BridgeRefused as refusal:
             if begins and not refusal.begun:
-                self._governor.not_begun(draft.chat_id)
+                self._governor.not_begun(governed)
             raise from_bridge(refusal) from refusal
         self._judge(connection, pending, answer)
         connection.sent(pending, answer["message"])
@@ -216,7 +239,10 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         connection, wanted = self._linked, limit if before is None else limit + 50
         require_chat(chat_id)
         while True:
-            raws: list[Json] = await self._ask("messages", {"chat_id": chat_id, "limit": wanted})
+            told: Json = await self._ask("messages", {"chat_id": chat_id, "limit": wanted})
+            if told["failed"]:
+                raise Unreachable(f"WhatsApp Web could not read this chat: {clean_line(told['failed'])}", maybe_sent=False, hint="Try again later.")
+            raws: list[Json] = told["messages"]
             end = len(raws) if before is None else next((index for index, raw in enumerate(raws) if id_of(raw) == before), None)
             if len(raws) < wanted or wanted >= _HISTORY_MAX or (end is not None and end >= limit):
                 break
@@ -275,33 +301,48 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         title = clean_line(title)
         if not title or len(title) > groups.TITLE_MAX:
             raise InvalidRequest(f"A group's title has 1 to {groups.TITLE_MAX} characters.", hint="Give it a shorter title.")
-        people = groups.writable(participants)
-        made: Json = await self._ask("group_create", {"title": title, "participants": people})
+        people = await self._people(participants)
+        groups.require_somebody(people)
+        made: Json = await self._ask("group_create", {"title": title, "participants": groups.writable(people)})
+        group = await self._group(made["id"])
+        results = groups.added(made["participants"], group, people)
+        groups.require_added(group, results)
+        return GroupChange(group=group, results=results)
+
+    async def _people(self, participants: Sequence[str]) -> dict[str, Person | None]:
+        """Return who is meant by each, whichever way it is written."""
+        people = self._linked.people
         with bridge_errors():
-            results = await groups.results(self._linked.ask, made["participants"], participants)
-        return GroupChange(group=await self._group(made["id"]), results=results)
+            return {asked: await people.person(address(asked), self._governor.look_up) for asked in participants}
 
     async def add_participants(self, group_id: str, participants: Sequence[str]) -> GroupChange:
-        people = groups.writable(participants)
-        told: Json = await self._ask("group_add", {"group_id": groups.require_group(group_id), "participants": people}) if people else {}
-        with bridge_errors():
-            results = await groups.results(self._linked.ask, told, participants)
-        return GroupChange(group=await self._group(group_id), results=results)
+        groups.require_group(group_id)
+        people = await self._people(participants)
+        ids = groups.writable(people)
+        told: Json = await self._ask("group_add", {"group_id": group_id, "participants": ids}) if ids else {}
+        group = await self._group(group_id)
+        return GroupChange(group=group, results=groups.added(told, group, people))
 
     async def remove_participants(self, group_id: str, participants: Sequence[str]) -> GroupChange:
-        return await self._change_members("group_remove", group_id, participants, {})
+        before, people = await self._members(group_id, participants)
+        after = await self._change_members("group_remove", before, people, {})
+        return GroupChange(group=after, results=groups.removed(before, after, people))
 
     async def set_admin(self, group_id: str, participants: Sequence[str], admin: bool) -> GroupChange:
-        return await self._change_members("group_admin", group_id, participants, {"admin": admin})
+        before, people = await self._members(group_id, participants)
+        after = await self._change_members("group_admin", before, people, {"admin": admin})
+        return GroupChange(group=after, results=groups.promoted(before, after, people, admin=admin))
 
-    async def _change_members(self, op: str, group_id: str, participants: Sequence[str], more: Json) -> GroupChange:
-        """WhatsApp Web says nothing of those who are not in the group, so it is looked up first."""
-        with bridge_errors():
-            found = await groups.members(self._linked.ask, await self._group(group_id), participants)
-        inside = [id for id in found.values() if id is not None]
-        if inside:
-            await self._ask(op, {"group_id": group_id, "participants": inside, **more})
-        return GroupChange(group=await self._group(group_id), results=groups.membership(found))
+    async def _members(self, group_id: str, participants: Sequence[str]) -> tuple[Group, dict[str, Person | None]]:
+        return await self._group(group_id), await self._people(participants)
+
+    async def _change_members(self, op: str, group: Group, people: groups.People, more: Json) -> Group:
+        """Change those who are in the group: WhatsApp Web says nothing of the others."""
+        ids = [id for person in people.values() if (id := groups.inside(group, person)) is not None]
+        if not ids:
+            return group
+        await self._ask(op, {"group_id": group.id, "participants": ids, **more})
+        return await self._group(group.id)
 
     async def update_group(self, group_id: str, title: str | None, description: str | None) -> Group:
         groups.require_group(group_id)

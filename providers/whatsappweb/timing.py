@@ -23,6 +23,8 @@ class Timing:
     """Without a connection that is only a hiccup."""
     pauses: tuple[float, ...] = (1, 5, 15, 60)
     """Before each further start after trouble."""
+    read_again: float = 60
+    """Before messages that could not be read back are tried again."""
     restarts: int = 5
     """So many within `restart_window`; then a person has to look."""
     restart_window: float = 900

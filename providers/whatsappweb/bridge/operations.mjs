@@ -1,6 +1,6 @@
 // What the parent can ask for. Ids come in as WhatsApp writes them and models go out as the page has them: all meaning is the parent's.
 
-import { answerTo, newestMessages, sendsBegun } from './page.mjs';
+import { allChats, answerTo, newestMessages, personBehind, sendsBegun } from './page.mjs';
 
 const RAW = (model) => model?._data ?? model;
 
@@ -18,8 +18,29 @@ export function operations(library, session) {
     // WhatsApp Web's own page sends one after the other too; and so the count of begun sends belongs to one.
     const inTurn = queue();
 
+    /** Under which id the page has this chat. */
+    async function inUse(id) {
+        return isPerson(id) ? ((await page().evaluate(personBehind, id, false)).chat ?? id) : id;
+    }
+
+    /** Where to send to. A page that never met a person refuses the number until WhatsApp was asked about it. */
+    async function reachable(id) {
+        if (!isPerson(id)) return id;
+        const met = await page().evaluate(personBehind, id, false);
+        const person = met.known ? met : await page().evaluate(personBehind, id, true);
+        if (!person.exists) throw new Refused('no_such_chat', `${id} is not on WhatsApp.`);
+        return person.chat ?? person.pn ?? person.lid;
+    }
+
+    /** A message whose chat has another id by now. */
+    async function renamed(id) {
+        const [mine, chatId, ...rest] = id.split('_');
+        const now = await inUse(chatId);
+        return now === chatId ? null : client.getMessageById([mine, now, ...rest].join('_'));
+    }
+
     async function message(id) {
-        const found = await client.getMessageById(id);
+        const found = (await client.getMessageById(id)) ?? (await renamed(id));
         if (!found) throw new Refused('no_such_message', `There is no message ${id}.`);
         return found;
     }
@@ -44,14 +65,15 @@ export function operations(library, session) {
     }
 
     /** Answers with the message, WhatsApp's own answer, and the ack it had by then. */
-    async function send({ chat_id: chatId, reply_to: replyTo, options, answer_ms: answerMs, ...rest }) {
+    async function send({ chat_id: chatId, client_id: clientId, reply_to: replyTo, options, answer_ms: answerMs, ...rest }) {
         const before = await page().evaluate(sendsBegun);
+        session.sending = clientId;
         try {
-            if (replyTo) await message(replyTo);
-            const sent = await client.sendMessage(chatId, content(rest), {
+            const quoted = replyTo && (await message(replyTo)).id._serialized;
+            const sent = await client.sendMessage(await reachable(chatId), content(rest), {
                 parseVCards: false,
                 ...options,
-                quotedMessageId: replyTo ?? undefined,
+                quotedMessageId: quoted ?? undefined,
                 ignoreQuoteErrors: false,
                 linkPreview: false,
                 sendSeen: false,
@@ -67,8 +89,8 @@ export function operations(library, session) {
     const all = {
         send: (args) => inTurn(() => send(args)),
         react: async ({ message_id: id, emoji }) => {
-            await message(id);
-            await client.sendReaction(id, emoji ?? '');
+            const found = await message(id);
+            await client.sendReaction(found.id._serialized, emoji ?? '');
         },
         edit: async ({ message_id: id, text }) => {
             if (!(await (await message(id)).edit(text, { linkPreview: false }))) {
@@ -76,46 +98,36 @@ export function operations(library, session) {
             }
         },
         delete: async ({ message_id: id }) => {
-            await message(id);
+            const found = await message(id);
             const may = await page().evaluate((messageId) => {
                 const { canSenderRevokeMsg, canAdminRevokeMsg } = window.require('WAWebMsgActionCapability');
-                const found = window.require('WAWebCollections').Msg.get(messageId);
-                return Boolean(found) && (canSenderRevokeMsg(found) || canAdminRevokeMsg(found));
-            }, id);
+                const msg = window.require('WAWebCollections').Msg.get(messageId);
+                return Boolean(msg) && (canSenderRevokeMsg(msg) || canAdminRevokeMsg(msg));
+            }, found.id._serialized);
             // The library would delete it on this side alone, and say that all is well.
             if (!may) throw new Refused('not_allowed', 'WhatsApp does not let this message be deleted for everyone.');
-            await (await message(id)).delete(true);
+            await found.delete(true);
         },
-        mark_read: ({ chat_id: id }) => client.sendSeen(id),
-        typing: ({ chat_id: id, typing }) =>
-            page().evaluate((state, chatId) => window.WWebJS.sendChatstate(state, chatId), typing ? 'typing' : 'stop', id),
+        mark_read: async ({ chat_id: id }) => client.sendSeen(await inUse(id)),
+        typing: async ({ chat_id: id, typing }) => {
+            const sendState = (state, chatId) => window.WWebJS.sendChatstate(state, chatId);
+            await page().evaluate(sendState, typing ? 'typing' : 'stop', await inUse(id));
+        },
         download: async ({ message_id: id }) => {
             const media = await (await message(id)).downloadMedia();
             if (!media) throw new Refused('no_such_file', 'WhatsApp does not have this file any more.');
             return { data: media.data, mime: media.mimetype, name: media.filename ?? null };
         },
         message: async ({ message_id: id }) => RAW(await message(id)),
-        chats: () =>
-            page().evaluate(() =>
-                window
-                    .require('WAWebCollections')
-                    .Chat.getModelsArray()
-                    .map((chat) => ({
-                        id: chat.id._serialized,
-                        title: chat.formattedTitle ?? null,
-                        t: chat.t ?? 0,
-                        group: Boolean(chat.groupMetadata),
-                    })),
-            ),
+        chats: () => page().evaluate(allChats),
         chat: async ({ chat_id: id }) => {
-            const found = await chat(id);
+            const found = await chat(await inUse(id));
             return { id: found.id._serialized, title: found.name ?? null, t: found.timestamp ?? 0, group: found.isGroup };
         },
         contacts: () => page().evaluate(() => window.WWebJS.getContacts()),
-        aliases: async ({ id }) => (await client.getContactLidAndPhone([id]))[0],
-        registered: async ({ id }) => (await client.getNumberId(id))?._serialized ?? null,
+        person: ({ id, ask }) => page().evaluate(personBehind, id, ask),
         messages: async ({ chat_id: id, limit }) => {
-            const found = await page().evaluate(newestMessages, id, limit);
+            const found = await page().evaluate(newestMessages, await inUse(id), limit);
             if (!found) throw new Refused('no_such_chat', `There is no chat ${id}.`);
             return found;
         },
@@ -157,6 +169,10 @@ export function operations(library, session) {
         if (!session.ready && !BEFORE_READY.has(op)) throw new Refused('not_ready', 'WhatsApp Web is not ready.');
         return all[op](args);
     };
+}
+
+function isPerson(id) {
+    return /@(c\.us|lid)$/.test(id);
 }
 
 function allowed(done) {

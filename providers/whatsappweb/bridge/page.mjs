@@ -28,6 +28,8 @@ export function watchSends() {
     const send = action.addAndSendMsgToChat;
     action.addAndSendMsgToChat = (chat, message) => {
         window.bridgeSends.begun += 1;
+        // Before the page shows the message: whoever sees it then knows whose it is.
+        window.bridgeSending(message.id._serialized);
         const [added, answered] = send(chat, message);
         const noted = Promise.resolve(answered).catch((error) => ({ messageSendResult: String(error?.message ?? error) }));
         window.bridgeSends.answers.set(message.id._serialized, noted);
@@ -65,17 +67,69 @@ export async function answerTo(messageId, milliseconds) {
     return { answer: plain, ack: message?.ack ?? null };
 }
 
-/** The newest messages of a chat, oldest first. The library's own order is not: it compares equal times as smaller. */
+/** The newest messages of a chat, oldest first; `failed` says why there may be more. The library's own order is wrong for equal times. */
 export async function newestMessages(chatId, limit) {
     const chat = await window.WWebJS.getChat(chatId, { getAsModel: false });
     if (!chat) return null;
+    const words = (error) => String(error?.message ?? error);
     const isMessage = (msg) => !msg.isNotification;
+    let failed = null;
     let messages = chat.msgs.getModelsArray().filter(isMessage);
-    while (messages.length < limit) {
-        const earlier = await window.require('WAWebChatLoadMessages').loadEarlierMsgs({ chat });
-        if (!earlier?.length) break;
-        messages = [...earlier.filter(isMessage), ...messages];
+    try {
+        while (messages.length < limit) {
+            const earlier = await window.require('WAWebChatLoadMessages').loadEarlierMsgs({ chat });
+            if (!earlier?.length) break;
+            messages = [...earlier.filter(isMessage), ...messages];
+        }
+    } catch (error) {
+        failed = words(error);
     }
     messages.sort((one, other) => one.t - other.t);
-    return messages.slice(-limit).map((msg) => window.WWebJS.getMessageModel(msg));
+    const models = messages.slice(-limit).flatMap((msg) => {
+        try {
+            return [window.WWebJS.getMessageModel(msg)];
+        } catch (error) {
+            failed = words(error);
+            return [];
+        }
+    });
+    return { messages: models, failed };
+}
+
+/** Every chat that the page has, with the person's other id as far as the page knows it: nothing is asked for. */
+export function allChats() {
+    const { getCurrentLid, getPhoneNumber } = window.require('WAWebApiContact');
+    const other = { lid: getPhoneNumber, 'c.us': getCurrentLid };
+    return window
+        .require('WAWebCollections')
+        .Chat.getModelsArray()
+        .map((chat) => ({
+            id: chat.id._serialized,
+            alias: other[chat.id.server]?.(chat.id)?._serialized ?? null,
+            title: chat.formattedTitle ?? null,
+            t: chat.t ?? 0,
+            group: Boolean(chat.groupMetadata),
+        }));
+}
+
+/**
+ * A person's number and lid, and the one under which the page has a chat. `known` is false where only WhatsApp can tell and `mayAsk` is
+ * false, `exists` where WhatsApp knows nobody. WhatsApp answers with the registered number, which may be written otherwise.
+ */
+export async function personBehind(id, mayAsk) {
+    const { getCurrentLid, getPhoneNumber } = window.require('WAWebApiContact');
+    const { Chat } = window.require('WAWebCollections');
+    const both = (one) => (one.server === 'lid' ? { lid: one, pn: getPhoneNumber(one) } : { lid: getCurrentLid(one), pn: one });
+    const wid = window.require('WAWebWidFactory').createWid(id);
+    let { lid, pn } = both(wid);
+    if (!(lid && pn)) {
+        const isThere = Boolean(Chat.get(wid));
+        if (!mayAsk && !isThere) return { known: false };
+        const answer = mayAsk ? await window.require('WAWebQueryExistsJob').queryWidExists(wid) : null;
+        if (!answer?.wid && !isThere) return { known: true, exists: false };
+        if (answer?.wid) ({ lid, pn } = both(answer.wid));
+    }
+    const chat = [lid, pn].find((one) => one && Chat.get(one));
+    const text = (one) => one?._serialized ?? null;
+    return { known: true, exists: true, lid: text(lid), pn: text(pn), chat: text(chat) };
 }

@@ -50,6 +50,8 @@ export class Session {
         this.authenticated = false;
         this.wasSynced = false;
         this.ready = false;
+        /** The client_id of the send that is under way. */
+        this.sending = null;
         this.client = new library.Client({
             authStrategy: this.authStrategy(library),
             // The default cache wants to write beside the program, and where it cannot, 'ready' never comes.
@@ -130,6 +132,7 @@ export class Session {
         page.on('close', () => this.leave('page_closed'));
         this.client.pupBrowser.on('disconnected', () => this.leave('browser_gone'));
         await page.exposeFunction('bridgePasskey', () => this.channel.emit('passkey'));
+        await page.exposeFunction('bridgeSending', (id) => this.channel.emit('sending', { client_id: this.sending, message_id: id }));
         await page.exposeFunction('bridgeState', (state) => this.stateChanged(state));
         await page.evaluateOnNewDocument(watchPasskeys);
     }

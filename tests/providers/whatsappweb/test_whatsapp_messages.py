@@ -114,7 +114,7 @@ async def test_each_person_who_is_added_has_a_result(running: Running, whatsapp:
     already, private, unknown = (result.reason or "" for result in change.results)
     assert "already" in already
     assert "invitation" in private
-    assert "not registered" in unknown
+    assert "Not on WhatsApp" in unknown
 
 
 async def test_a_group_of_others_cannot_be_changed(running: Running, whatsapp: WhatsAppStandIn, agent: Account, ann: Account) -> None:
@@ -128,7 +128,7 @@ async def test_a_group_of_others_cannot_be_changed(running: Running, whatsapp: W
 
 async def test_a_number_that_is_not_on_whatsapp_is_not_found(running: Running) -> None:
     assert running.provider.address("+1 (555) 999-9999") == "15559999999@c.us"
-    with pytest.raises(NotFound, match="No LID"):
+    with pytest.raises(NotFound, match="not on WhatsApp"):
         await running.provider.send(running.draft("hello?").model_copy(update={"chat_id": "15559999999@c.us"}))
 
 

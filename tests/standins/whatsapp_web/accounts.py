@@ -27,6 +27,12 @@ class Account:
         """The number of WhatsApp's refusal of everything this account sends."""
         self.is_slow = False
         """What it sends is not answered until `release`."""
+        self.migrated = False
+        """Its WhatsApp Web keeps people by lid, and refuses a number that it has not asked about."""
+        self.also_written: set[str] = set()
+        """Ids by number that people write and WhatsApp understands, such as with Brazil's ninth digit; the registered one is `pn`."""
+        self.unreadable: set[str] = set()
+        """Chats of which its WhatsApp Web gets no earlier messages."""
         self.invite_only = False
         """Others cannot add it to groups."""
         self.typing: dict[str, bool] = {}
@@ -39,6 +45,17 @@ class Account:
     @property
     def pages(self) -> list[Page]:
         return [page for page in self._whatsapp.pages if page.account is self]
+
+    def seen_by(self, viewer: Account) -> str:
+        """Return the id under which the viewer's WhatsApp Web has this person."""
+        return self.lid if viewer.migrated else self.address
+
+    def migrate(self) -> None:
+        """WhatsApp moves its private chats from numbers to lids: chats and messages get other ids."""
+        pairs = [place.other(self) for place in self.chats() if not isinstance(place, Group)]
+        moved = [{"from": other.address, "to": other.lid, "contact": other.contact()} for other in pairs]
+        self.migrated = True
+        self.push("migrate", {"chats": moved})
 
     def push(self, name: str, data: Json | None = None) -> None:
         for page in self.pages:

@@ -46,7 +46,7 @@ def sync(whatsapp: "WhatsAppStandIn", page: "Page") -> Json:
     places = whatsapp.places_of(me)
     people = {member for place in places for member in place.members if member is not me}
     return {
-        "me": {"pn": me.pn, "lid": me.lid, "name": me.name},
+        "me": {"pn": me.pn, "lid": me.lid, "name": me.name, "migrated": me.migrated},
         "contacts": [person.contact() for person in people],
         "chats": [chat_view(whatsapp, me, place) for place in places],
         "messages": [post.view(me) for place in places for post in whatsapp.posts_in(place)[-_PAGE:]],
@@ -110,6 +110,8 @@ def messages(whatsapp: "WhatsAppStandIn", page: "Page", keys: list[str]) -> list
 
 def earlier(whatsapp: "WhatsAppStandIn", page: "Page", chat: str, known: list[str]) -> list[Json]:
     me = _me(page)
+    if chat in me.unreadable:
+        raise Refusal(500, "internal-server-error")
     unknown = [post for post in whatsapp.posts_in(whatsapp.find_place(me, chat)) if post.key not in known]
     return [post.view(me) for post in unknown[-_PAGE:]]
 
@@ -121,7 +123,7 @@ def open_chat(whatsapp: "WhatsAppStandIn", page: "Page", id: str) -> Json:
 
 def exists(whatsapp: "WhatsAppStandIn", page: "Page", id: str) -> Json:
     _me(page)
-    found = next((account for account in whatsapp.accounts if id in {account.pn, account.lid}), None)
+    found = next((account for account in whatsapp.accounts if id in {account.pn, account.lid, *account.also_written}), None)
     return {"contact": found and found.contact()}
 
 

@@ -67,13 +67,13 @@ class Post:
     def view(self, viewer: Account) -> Json:
         here, mine = remote(self.place, viewer), self.author is viewer
         in_group = isinstance(self.place, Group)
-        own = viewer.lid if in_group else viewer.pn
+        own = viewer.lid if in_group or viewer.migrated else viewer.pn
         return {
             "key": self.key,
             "remote": here,
             "from_me": mine,
             "from": own if mine else here,
-            "to": here if mine else viewer.pn,
+            "to": here if mine else own,
             "participant": self.author.lid if in_group else None,
             "name": self.author.name,
             "ack": self.ack,
@@ -84,4 +84,4 @@ class Post:
 
 
 def remote(place: Group | Pair, viewer: Account) -> str:
-    return place.id if isinstance(place, Group) else place.other(viewer).address
+    return place.id if isinstance(place, Group) else place.other(viewer).seen_by(viewer)

@@ -235,6 +235,8 @@ class WhatsAppStandIn(StandIn):
             if group is None or account not in group.members:
                 raise not_yours()
             return group
+        if account.migrated and chat.endswith("@c.us"):
+            raise Refusal(400, "bad-request: a chat by number on an account that has lids")
         return self.pair(account, self.find_account(chat))
 
     def find_post(self, account: Account, key: str) -> Post:
@@ -298,7 +300,8 @@ class WhatsAppStandIn(StandIn):
         else:
             post.reactions.pop(account, None)
         for member in post.place.members:
-            by = account.lid if isinstance(post.place, Group) else account.pn if member is account else account.address
+            by_lid = isinstance(post.place, Group) or member.migrated
+            by = account.lid if by_lid else account.pn if member is account else account.address
             member.push("reaction", {"message": post.view(member), "by": by, "emoji": emoji, "t": post.t + 1})
         self.changed()
 

@@ -120,7 +120,8 @@ const capability = {
 };
 
 async function getMessagesById(ids) {
-    const told = await wire.call('messages', { keys: ids.map((id) => MsgKey.fromString(id).id) });
+    const answer = await wire.call('messages', { keys: ids.map((id) => MsgKey.fromString(id).id) });
+    const told = answer.filter((one) => ids.includes(String(messageModel(one, false).id)));
     for (const one of told) await find(one.remote);
     return { messages: told.map((one) => keep(messageModel(one, false))) };
 }

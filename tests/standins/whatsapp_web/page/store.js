@@ -24,7 +24,7 @@ const Chat = new Collection();
 const Contact = new Collection();
 const Msg = new Collection();
 const Blocklist = new Collection();
-const me = { pn: undefined, lid: undefined };
+const me = { pn: undefined, lid: undefined, migrated: false };
 const aliases = new Map();
 
 /** What the server tells of a message into what WhatsApp Web has of one. */
@@ -56,7 +56,7 @@ function withBehaviour(msg) {
         msgContextInfo: () => ({
             quotedMsg: { type: msg.type, body: msg.body },
             quotedStanzaID: msg.id.id,
-            quotedParticipant: msg.author ?? (msg.id.fromMe ? me.pn : msg.from),
+            quotedParticipant: msg.author ?? (msg.id.fromMe ? (me.migrated ? me.lid : me.pn) : msg.from),
         }),
         downloadMedia: async () => {},
     });
@@ -96,7 +96,7 @@ function takeContact(told) {
 /** Everything that the server knows of this account, and the newest messages of each chat. */
 async function sync() {
     const told = await wire.call('sync');
-    Object.assign(me, { pn: new Wid(told.me.pn), lid: new Wid(told.me.lid) });
+    Object.assign(me, { pn: new Wid(told.me.pn), lid: new Wid(told.me.lid), migrated: told.me.migrated });
     Conn.set({ pushname: told.me.name });
     aliases.set(told.me.pn, told.me.lid);
     aliases.set(told.me.lid, told.me.pn);
@@ -108,6 +108,10 @@ async function sync() {
 const find = async (wid) => {
     const found = Chat.get(wid);
     if (found) return found;
+    if (me.migrated && wid.server === 'c.us') {
+        if (!aliases.has(String(wid))) throw new Error('No LID for user');
+        return find(new Wid(aliases.get(String(wid))));
+    }
     return takeChat(await wire.call('open_chat', { id: String(wid) }));
 };
 
@@ -118,6 +122,26 @@ wire.on('message', ({ chat, contact, message }) => {
     if (!Msg.get(messageModel(message, true).id)) keep(messageModel(message, true));
 });
 wire.on('chat', takeChat);
+
+/** Chats by number become chats by lid, and their messages get other ids; nobody is told. */
+wire.on('migrate', ({ chats }) => {
+    me.migrated = true;
+    for (const { from, to, contact } of chats) {
+        takeContact(contact);
+        const old = Chat.get(from);
+        if (old === undefined || from === to) continue;
+        Chat.remove(from);
+        const chat = takeChat({ id: to, title: old.formattedTitle, t: old.t, unread: old.unreadCount });
+        for (const msg of old.msgs.getModelsArray()) {
+            Msg.remove(msg.id);
+            const ends = msg.id.fromMe ? { from: me.lid, to: new Wid(to) } : { from: new Wid(to), to: me.lid };
+            const id = new MsgKey({ from: ends.from, to: new Wid(to), id: msg.id.id, selfDir: msg.id.fromMe ? 'out' : 'in' });
+            Object.assign(msg, ends, { id });
+            Msg.models.set(String(id), msg);
+            chat.msgs.add(msg);
+        }
+    }
+});
 wire.on('ack', ({ key, ack }) => byKey(key)?.set({ ack }));
 wire.on('edit', ({ key, body, at }) => byKey(key)?.set({ body, latestEditSenderTimestampMs: at }));
 wire.on('revoke', ({ key }) => byKey(key)?.set({ type: 'revoked', body: '' }));
