@@ -58,7 +58,7 @@ COPY --from=bridge /bridge/node /usr/local/bin/node
 COPY --from=bridge /bridge/node_modules /opt/whatsapp/node_modules
 # The container itself is the browser's sandbox: it has no rights that Chromium could give up.
 ENV WHATSAPP_MODULES=/opt/whatsapp \
-    WA_CHROMIUM_ARGS='["--no-sandbox"]'
+    WA_IMAGE_CHROMIUM_ARGS='["--no-sandbox"]'
 USER 10001:10001
 
 # The last stage is what is built when none is named.

@@ -55,6 +55,10 @@ _HOPELESS = {
 _CONFLICT = "WhatsApp Web of this login was opened somewhere else. It is taken back in a while."
 _UNLINKED = "This device was unlinked on the phone. Log in again."
 
+_LOADING = "Logged in. WhatsApp Web is loading the account's chats."
+# The states of the socket that mean a login, by the states of the instance in which they do: a page is PAIRING at its start, too.
+_LINKED_FROM = {"PAIRING": (InstanceState.QR_READY,), "CONNECTED": (InstanceState.QR_READY, InstanceState.STARTING)}
+
 _DELIVERY_PAUSES = (0.2, 1, 5, 15, 30)
 
 
@@ -87,6 +91,7 @@ class Connection(StateReporter):
         self._unread: dict[str, str] = {}
         self._newest_told = 0
         self._untold = 0
+        self._trouble = ""
 
     # What others ask of it.
 
@@ -150,8 +155,8 @@ class Connection(StateReporter):
         self._reason, self.me = None, None
         self._heard = self._loading_since = time.monotonic()
         self._offline_since, self._is_offline = None, False
-        self._untold = 0
-        self._login.begin()
+        self._untold, self._trouble = 0, ""
+        self._login.page_loaded()
         self.echoes.forgive()
         try:
             bridge = self._bridge = await Bridge.start(self._machine, self._folder, self._timing.pulse)
@@ -179,7 +184,9 @@ class Connection(StateReporter):
             if now - self._heard > self._timing.silence:
                 self._kill("it gave no sign of life")
             elif self._loading_since is not None and now - self._loading_since > self._timing.loading:
-                self._kill("WhatsApp Web did not load")
+                state = "the login" if self.state.state is InstanceState.AUTHENTICATED else "its start"
+                trouble = f"; the library says: {self._trouble}" if self._trouble else ""
+                self._kill(f"WhatsApp Web did not become ready within {self._timing.loading:g} s after {state}{trouble}")
 
     def _kill(self, reason: str) -> None:
         self._reason = reason
@@ -235,7 +242,7 @@ class Connection(StateReporter):
     async def _on(self, event: BridgeEvent) -> None:
         data = event.data
         match event.name:
-            case "qr" | "code" | "passkey" | "state" | "authenticated" | "ready" | "pulse":
+            case "qr" | "code" | "passkey" | "state" | "authenticated" | "progress" | "trouble" | "ready" | "pulse":
                 await self._on_login(event.name, data)
             case "sending":
                 self.echoes.named(data["client_id"], data["message_id"])
@@ -265,12 +272,16 @@ class Connection(StateReporter):
                 await self.report(self._login.passkey())
             case "authenticated":
                 self._loading_since = time.monotonic()
-                if self.state.state is not InstanceState.DEGRADED:
-                    await self.report(StateChanged(state=InstanceState.AUTHENTICATED))
+                if self.state.state not in {InstanceState.DEGRADED, InstanceState.AUTHENTICATED}:
+                    await self.report(StateChanged(state=InstanceState.AUTHENTICATED, reason=_LOADING))
             case "ready":
                 await self._on_ready(data["me"])
             case "state":
-                self._on_socket(data["state"])
+                await self._on_socket(data["state"])
+            case "progress":
+                await self._on_progress(data["percent"])
+            case "trouble":
+                self._trouble = clean_line(data["words"])
             case _:
                 await self._on_pulse(data)
 
@@ -291,18 +302,29 @@ class Connection(StateReporter):
         reason = f"Messages could not be read back from {chats}. It is tried again; all else works."
         return StateChanged(state=InstanceState.DEGRADED, reason=reason, account=account)
 
-    def _on_socket(self, socket: str) -> None:
+    async def _on_progress(self, percent: object) -> None:
+        """The page goes on loading the account, and may take as long again."""
+        if self.me is None and self.state.state is InstanceState.AUTHENTICATED:
+            self._loading_since = time.monotonic()
+            await self.report(StateChanged(state=InstanceState.AUTHENTICATED, reason=f"{_LOADING.removesuffix('.')}: {percent} %."))
+
+    async def _on_socket(self, socket: str) -> None:
         if socket == "UNPAIRED_IDLE":
-            self._login.begin()
+            self._login.idle()
+        if self.me is None and self.state.state in _LINKED_FROM.get(socket, ()):
+            self._loading_since = time.monotonic()
+            await self.report(StateChanged(state=InstanceState.AUTHENTICATED, reason=_LOADING))
         if socket == "CONNECTED":
             self._offline_since = None
         elif self._offline_since is None:
             self._offline_since = time.monotonic()
 
     async def _on_pulse(self, pulse: Json) -> None:
-        if self.me is None or self._reason is not None:
+        if self._reason is not None:
             return
-        self._on_socket(pulse["state"])
+        await self._on_socket(pulse["state"])
+        if self.me is None:
+            return
         if self._offline_since is not None and time.monotonic() - self._offline_since > self._timing.offline:
             self._is_offline = True
             await self.report(

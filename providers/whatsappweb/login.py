@@ -7,6 +7,9 @@ from providers.models import InstanceState, Need, QrCode, StateChanged
 FIRST_LASTS = timedelta(seconds=60)
 NEXT_LASTS = timedelta(seconds=20)
 
+PAIRING_CODE_LASTS = timedelta(seconds=180)
+"""The library asks for the next one after as long."""
+
 _PASSKEY = (
     "WhatsApp wants a passkey for this account, which a server cannot show. Link another number, or remove the passkey in the phone's settings."
 )
@@ -20,11 +23,16 @@ class Login:
         self._is_first = True
         self._qr: QrCode | None = None
         self._pairing_code: str | None = None
+        self._pairing_code_until = datetime.min.replace(tzinfo=UTC)
 
-    def begin(self) -> None:
-        """A page that was loaded anew, or that had become idle, shows its first code for longer."""
+    def page_loaded(self) -> None:
+        """A new page knows no code of the one before it."""
         self._is_first = True
         self._pairing_code = None
+
+    def idle(self) -> None:
+        """A page that had become idle shows its first QR code for longer. A pairing code stays valid."""
+        self._is_first = True
 
     def qr(self, content: str) -> StateChanged:
         self._sequence += 1
@@ -36,11 +44,16 @@ class Login:
 
     def pairing_code(self, code: str) -> StateChanged:
         self._pairing_code = f"{code[:4]}-{code[4:]}" if len(code) == 8 else code
+        self._pairing_code_until = datetime.now(UTC) + PAIRING_CODE_LASTS
         return self._state()
 
     def passkey(self) -> StateChanged:
         return self._state().model_copy(update={"needs": Need.PASSKEY, "reason": _PASSKEY})
 
     def _state(self) -> StateChanged:
-        needs = Need.QR if self._pairing_code is None else Need.PAIRING_CODE
-        return StateChanged(state=InstanceState.QR_READY, needs=needs, qr=self._qr, pairing_code=self._pairing_code)
+        if self._pairing_code is None or datetime.now(UTC) > self._pairing_code_until:
+            return StateChanged(state=InstanceState.QR_READY, needs=Need.QR, qr=self._qr)
+        # Both are shown together, so the QR code may not end before the pairing code does.
+        until = self._pairing_code_until
+        qr = self._qr and self._qr.model_copy(update={"expires_at": max(self._qr.expires_at, until)})
+        return StateChanged(state=InstanceState.QR_READY, needs=Need.PAIRING_CODE, qr=qr, pairing_code=self._pairing_code)

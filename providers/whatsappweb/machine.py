@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 from providers.errors import InvalidRequest, MessengerError
@@ -15,6 +16,7 @@ BRIDGE = Path(__file__).parent / "bridge"
 
 _WHATSAPP = "https://web.whatsapp.com"
 _NODES = ("node", "nodejs")
+_ARGUMENTS = ("WA_IMAGE_CHROMIUM_ARGS", "WA_CHROMIUM_ARGS")
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chromium-headless-shell")
 
 
@@ -35,7 +37,10 @@ class Machine:
 
 
 def find_machine(environ: Mapping[str, str] = os.environ) -> Machine:
-    """As WHATSAPP_NODE, WHATSAPP_CHROMIUM, WHATSAPP_MODULES and WA_CHROMIUM_ARGS say, or what is found. Raises NotInstalled."""
+    """Return the machine as WHATSAPP_NODE, WHATSAPP_CHROMIUM and WHATSAPP_MODULES say, or as it is found.
+
+    WA_CHROMIUM_ARGS adds to the arguments that the image needs (WA_IMAGE_CHROMIUM_ARGS). Raises NotInstalled and InvalidRequest.
+    """
     node = environ.get("WHATSAPP_NODE") or _first(_NODES)
     if node is None:
         raise NotInstalled("Node.js was not found.", hint="Install Node.js 20 or newer, or set WHATSAPP_NODE to it.")
@@ -45,7 +50,17 @@ def find_machine(environ: Mapping[str, str] = os.environ) -> Machine:
     modules = Path(environ.get("WHATSAPP_MODULES") or BRIDGE)
     if not (modules / "node_modules" / "whatsapp-web.js" / "package.json").is_file():
         raise NotInstalled(f"whatsapp-web.js is not installed in {modules}.", hint="Run `make whatsapp`, or set WHATSAPP_MODULES to where it is.")
-    return Machine(node, chromium, modules, environ.get("WA_CHROMIUM_ARGS") or "[]")
+    return Machine(node, chromium, modules, json.dumps([argument for name in _ARGUMENTS for argument in _arguments(environ, name)]))
+
+
+def _arguments(environ: Mapping[str, str], name: str) -> list[str]:
+    try:
+        found = json.loads(environ.get(name) or "[]")
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(argument, str) for argument in cast("list[object]", found)):
+        raise InvalidRequest(f"{name} is not a JSON list of texts.", hint='Write it like ["--lang=en"].')
+    return cast("list[str]", found)
 
 
 def behind_proxy(machine: Machine) -> Machine:

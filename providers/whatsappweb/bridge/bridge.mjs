@@ -38,6 +38,7 @@ const FATAL = /target closed|session closed|auth timeout|ready timeout|crashed/i
 process.on('unhandledRejection', (error) => {
     console.error(`unhandled: ${words(error)}`);
     if (FATAL.test(words(error))) session.leave(`library failed: ${words(error)}`);
+    else channel.emit('trouble', { words: words(error) });
 });
 process.on('uncaughtException', (error) => {
     console.error(`uncaught: ${words(error)}`);

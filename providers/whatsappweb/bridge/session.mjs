@@ -103,6 +103,7 @@ export class Session {
         this.client.on('authenticated', () => {
             this.authenticated = true;
         });
+        this.client.on('loading_screen', (percent) => this.channel.emit('progress', { percent }));
         this.client.on('qr', (content) => this.channel.emit('qr', { content }));
         this.client.on('ready', () => this.becameReady());
         this.client.on('disconnected', (reason) => {

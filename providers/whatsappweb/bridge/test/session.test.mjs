@@ -52,7 +52,7 @@ test('one that means nothing does not, and what the library prints stays out of 
         this.emit('disconnected', 'CONFLICT');
         this.emit('disconnected', 'browser');
         await new Promise(() => setInterval(() => {}, 1000));`);
-    assert.deepEqual(lines.map(({ event }) => event), ['started', 'exit']);
+    assert.deepEqual(lines.map(({ event }) => event), ['started', 'trouble', 'exit']);
     assert.deepEqual(exits.map(({ data }) => data.reason), ['disconnected: CONFLICT']);
 });
 
