@@ -346,7 +346,8 @@ STATE: LiteralString = """
         INSERT INTO public.status_history (instance_id, status, reason) SELECT %(instance_id)s, %(status)s, %(reason)s FROM written, former
         WHERE (former.status, former.status_reason) IS DISTINCT FROM (%(status)s, %(reason)s)
     ), shown AS (
-        UPDATE public.qr_codes SET sealed = %(qr_sealed)s, expires_at = %(qr_expires_at)s FROM written WHERE instance_id = %(instance_id)s AND outcome = 'current'
+        UPDATE public.qr_codes SET sealed = %(qr_sealed)s, expires_at = %(qr_expires_at)s FROM written
+        WHERE instance_id = %(instance_id)s AND outcome = 'current'
             AND (sequence, issued_at) = (%(qr_sequence)s, %(qr_issued_at)s::timestamptz)
         RETURNING qr_codes.id
     ), replaced AS (

@@ -123,6 +123,36 @@ async def test_messages_that_the_page_does_not_tell_of_are_found_and_it_is_start
     assert [event.message.text for event in station.inbox.received()] == texts
 
 
+async def test_a_chat_that_cannot_be_read_back_keeps_nothing_of_the_others_and_is_made_good(
+    station: Station, whatsapp: WhatsAppStandIn, agent: Account, ann: Account
+) -> None:
+    bob = whatsapp.account("15550102", "Bob")
+    provider = await station.ready(agent)
+    for person in (ann, bob):
+        person.writes(agent, f"{person.name} before")
+        await station.inbox.message(f"{person.name} before")
+    await provider.stop()
+    station.inbox.events.clear()
+    for number in range(30):
+        ann.writes(agent, f"Ann {number}")
+    bob.writes(agent, "Bob")
+    agent.unreadable.add(ann.pn)
+    provider = await station.start(timing=station.patient(read_again=0.1))
+    degraded = await station.inbox.state(InstanceState.DEGRADED)
+    assert "Ann (internal-server-error)" in (degraded.reason or "")
+    await station.inbox.message("Bob")
+    # The page holds 20 messages of each chat, and gets no more of this one.
+    assert {event.message.text for event in station.inbox.received()} == {"Bob", *(f"Ann {number}" for number in range(10, 30))}
+    await provider.stop()  # it is not forgotten
+    provider = await station.start(timing=station.patient(read_again=0.1))
+    await until(lambda: station.inbox.states()[-2:] == [InstanceState.STARTING, InstanceState.DEGRADED])
+    agent.unreadable.clear()
+    await station.inbox.message("Ann 0")
+    await until(lambda: provider.state.state is InstanceState.READY)
+    texts = [event.message.text for event in station.inbox.received()]
+    assert sorted(texts) == sorted(["Bob", *(f"Ann {number}" for number in range(30))])
+
+
 async def test_offline_it_is_degraded_and_back_online_it_has_what_it_missed(
     station: Station, whatsapp: WhatsAppStandIn, agent: Account, ann: Account
 ) -> None:

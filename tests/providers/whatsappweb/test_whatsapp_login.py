@@ -1,6 +1,6 @@
 """Linking: QR codes, pairing codes, passkeys, and being unlinked."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -41,12 +41,18 @@ async def test_an_idle_page_shows_a_new_code_by_itself(station: Station, whatsap
     await until(lambda: provider.state.state is InstanceState.READY)
 
 
-async def test_a_pairing_code_links_the_phone_of_that_number(station: Station, agent: Account) -> None:
+async def test_a_pairing_code_links_the_phone_of_that_number(station: Station, whatsapp: WhatsAppStandIn, agent: Account) -> None:
     provider = await station.start()
     await shown(station.inbox, 1)
     code = await provider.request_pairing_code("+1 555-0100")
     state = await station.inbox.wait(StateChanged, lambda event: event.pairing_code is not None)
     assert (state.state, state.needs, state.pairing_code) == (InstanceState.QR_READY, Need.PAIRING_CODE, code)
+    assert state.qr is not None
+    assert state.qr.expires_at > datetime.now(UTC) + timedelta(seconds=150)
+    # The QR code beside it is renewed, and the code stays.
+    whatsapp.idle(whatsapp.pages[0])
+    renewed = await station.inbox.wait(StateChanged, lambda event: event.qr is not None and event.qr.sequence == 2)
+    assert renewed.pairing_code == code
     agent.enter_code(code.replace("-", ""))
     await until(lambda: provider.state.state is InstanceState.READY)
     assert (await provider.account()).phone == "+15550100"
@@ -69,6 +75,27 @@ async def test_a_demanded_passkey_is_a_need_of_its_own(station: Station, agent: 
     agent.wants_passkey = False
     await log_in(provider, agent)
     await until(lambda: provider.state.state is InstanceState.READY)
+
+
+async def test_after_the_scan_no_code_is_shown_and_it_tells_how_far_it_is(station: Station, whatsapp: WhatsAppStandIn, agent: Account) -> None:
+    whatsapp.holds_sync = True
+    provider = await station.start()
+    agent.scan((await shown(station.inbox, 1)).content)
+    linked = await station.inbox.state(InstanceState.AUTHENTICATED)
+    assert (linked.qr, linked.needs) == (None, Need.NOTHING)
+    assert "loading" in (linked.reason or "")
+    whatsapp.progress(40)
+    await station.inbox.wait(StateChanged, lambda event: event.state is InstanceState.AUTHENTICATED and "40 %" in (event.reason or ""))
+    whatsapp.finish_sync()
+    await until(lambda: provider.state.state is InstanceState.READY)
+
+
+async def test_a_login_that_does_not_become_ready_is_said_so(station: Station, whatsapp: WhatsAppStandIn, agent: Account) -> None:
+    whatsapp.holds_sync = True
+    await station.start(timing=station.patient(loading=8))
+    agent.scan((await shown(station.inbox, 1)).content)
+    degraded = await station.inbox.state(InstanceState.DEGRADED)
+    assert "did not become ready within 8 s after the login" in (degraded.reason or "")
 
 
 async def test_a_page_that_synced_before_anybody_listened_becomes_ready(station: Station, whatsapp: WhatsAppStandIn, agent: Account) -> None:

@@ -79,6 +79,8 @@ class WhatsAppStandIn(StandIn):
         """Sends of accounts that are slow."""
         self.syncs_early = False
         """The page has synced before anybody listens for it."""
+        self.holds_sync = False
+        """A page that was linked does not get ready before `finish_sync`."""
         self.is_down = False
         """No page gets a connection."""
         self._missed: dict[str, list[Json]] = {}
@@ -209,8 +211,18 @@ class WhatsAppStandIn(StandIn):
         device = f"device-{secrets.token_hex(4)}"
         account.devices.add(device)
         page.account, page.device, page.ref, page.pairing = account, device, None, None
-        page.push("paired", {"device": device, "early": self.syncs_early})
+        page.push("paired", {"device": device, "early": self.syncs_early, "slow": self.holds_sync})
         self.changed()
+
+    def progress(self, percent: int) -> None:
+        """Every page has loaded so much of what was written while it was away."""
+        for page in self.pages:
+            page.push("progress", {"percent": percent})
+
+    def finish_sync(self) -> None:
+        """Pages that were held become ready."""
+        for page in self.pages:
+            page.push("finish_sync")
 
     def owner_of(self, device: str | None) -> Account | None:
         return next((account for account in self.accounts if device in account.devices), None)

@@ -17,7 +17,7 @@ const MODULES = {
     WAWebSocketModel: { Socket },
     WAWebCmd: { Cmd },
     WAWebConnModel: { Conn },
-    WAWebOfflineHandler: { OfflineMessageHandler: { getOfflineDeliveryProgress: () => 100 } },
+    WAWebOfflineHandler: { OfflineMessageHandler: { getOfflineDeliveryProgress: () => loaded } },
     WAWebAltDeviceLinkingApi: linking,
     WABase64: { encodeB64: (bytes) => btoa(String.fromCharCode(...bytes)) },
     WAWebCompanionRegClientUtils: { DEVICE_PLATFORM: '1' },

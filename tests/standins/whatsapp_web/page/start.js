@@ -1,12 +1,15 @@
 // From the first connection to the login, and what the other side does to it.
 
 /** As on the real page: what waits for `hasSynced` hears of its change alone. */
-async function becomeSynced(early) {
+async function becomeSynced(early, slow = false) {
     Socket.set({ state: 'CONNECTED' });
     await sync();
+    if (slow) await new Promise((resolve) => wire.once('finish_sync', resolve));
     if (!early) while (!Socket.has('change:hasSynced')) await new Promise((resolve) => setTimeout(resolve, 10));
     Socket.set({ hasSynced: true });
 }
+
+let loaded = 100;
 
 async function hello() {
     const told = await wire.call('hello', { device: localStorage.getItem('device') });
@@ -29,10 +32,14 @@ wire.on('ref', ({ ref }) => {
     Conn.set({ ref });
     Socket.set({ state: 'UNPAIRED' });
 });
-wire.on('paired', async ({ device, early }) => {
+wire.on('paired', async ({ device, early, slow }) => {
     localStorage.setItem('device', device);
     Socket.set({ state: 'PAIRING' });
-    await becomeSynced(early);
+    await becomeSynced(early, slow);
+});
+wire.on('progress', ({ percent }) => {
+    loaded = percent;
+    Cmd.trigger('offline_progress_update_from_bridge');
 });
 wire.on('passkey', () => {
     const publicKey = { challenge: new Uint8Array(32), rpId: 'whatsapp.com', allowCredentials: [], timeout: 60000 };
