@@ -37,6 +37,7 @@ from providers.whatsappweb.ids import kind_of
 from providers.whatsappweb.inbound import Me
 from providers.whatsappweb.login import Login
 from providers.whatsappweb.machine import Machine
+from providers.whatsappweb.notices import membership_of, notice_of
 from providers.whatsappweb.position import ALL_CHATS, Position
 from providers.whatsappweb.settings import WhatsAppWebSettings
 from providers.whatsappweb.timing import Timing
@@ -250,16 +251,12 @@ class Connection(StateReporter):
                 await self._on_message(data["message"])
             case "message_ack":
                 await self._on_ack(data["message"], data["ack"])
-            case "message_edit":
-                await self._hand_over(self._as_delivered(inbound.edit_of(data["message"], data["body"])))
-            case "message_revoke_everyone":
-                await self._hand_over(self._as_delivered(inbound.deletion_of(data["message"])))
-            case "message_reaction":
-                await self._hand_over(self._as_delivered(inbound.reaction_of(data["reaction"])))
-            case "group_update":
+            case "group_update" | "group_join" | "group_leave" | "group_admin_changed":
                 await self._on_group(data["notification"])
+            case "call":
+                await self._on_call(data["call"])
             case _:
-                logger.debug("bridge: %s", event.name)
+                await self._hand_over(self._as_delivered(_changes(event)))
 
     async def _on_login(self, name: str, data: Json) -> None:
         match name:
@@ -370,9 +367,20 @@ class Connection(StateReporter):
             await self._deliver_message(raw, is_old=False, client_id=pending.client_id)
 
     async def _on_group(self, notification: Json) -> None:
+        if self.me is None:
+            return
+        chat_id = notification["chatId"]
+        events = membership_of(notification, self.me)
         if notification["type"] == "subject":
-            self.people.rename(notification["chatId"], notification["body"])
-            await self._hand_over([ChatChanged(chat=await self.people.chat(notification["chatId"]))])
+            self.people.rename(chat_id, notification["body"])
+            events.append(ChatChanged(chat=await self.people.chat(chat_id)))
+        notice = notice_of(notification, self.me, self.people.key)
+        await self._hand_over([*events, MessageReceived(message=notice, chat=await self.people.chat(chat_id))])
+
+    async def _on_call(self, call: Json) -> None:
+        if not call["fromMe"]:
+            notice = inbound.call_of(call)
+            await self._hand_over([MessageReceived(message=notice, chat=await self.people.chat(notice.chat_id))])
 
     async def _deliver_message(self, raw: Json, *, is_old: bool, client_id: str | None = None) -> None:
         assert self.me is not None
@@ -439,3 +447,20 @@ class Connection(StateReporter):
     async def _hand_over(self, events: Sequence[Event]) -> None:
         """Deliver events until they are taken: WhatsApp does not bring them a second time."""
         await deliver_until_taken(self._take_events, events, _DELIVERY_PAUSES)
+
+
+def _changes(event: BridgeEvent) -> list[Event]:
+    """Return the changes of messages that an event tells of."""
+    data = event.data
+    match event.name:
+        case "message_edit":
+            return inbound.edit_of(data["message"], data["body"])
+        case "message_revoke_everyone":
+            return inbound.deletion_of(data["message"])
+        case "message_reaction":
+            return inbound.reaction_of(data["reaction"])
+        case "vote_update":
+            return inbound.vote_of(data["vote"])
+        case _:
+            logger.debug("bridge: %s", event.name)
+            return []

@@ -10,6 +10,7 @@ from providers.models import (
     ChatKind,
     Contact,
     Event,
+    Forwarded,
     Location,
     Media,
     MediaKind,
@@ -18,6 +19,7 @@ from providers.models import (
     MessageEdited,
     MessageKind,
     Poll,
+    PollVoted,
     ReactionChanged,
     ReceiptChanged,
     ReceiptStatus,
@@ -41,6 +43,8 @@ _KINDS = {
     "vcard": MessageKind.CONTACT,
     "multi_vcard": MessageKind.CONTACT,
 }
+
+_CALL_LOG = "call_log"
 
 # Notes of the page to itself, and what was deleted or cannot be read yet.
 _NOT_MESSAGES = frozenset(
@@ -111,16 +115,21 @@ def message_of(raw: Json, me: Me) -> Message:
         outgoing=is_own(raw),
         sender_id=_sender_id(raw, chat_id, me),
         sender_name=(me.name if is_own(raw) else raw.get("notifyName")) or "",
-        kind=MessageKind.MEDIA if media else _KINDS.get(raw["type"], MessageKind.UNKNOWN),
+        kind=MessageKind.MEDIA if media else _kind(raw),
         text=_text(raw),
         reply_to=quoted_id(raw, chat_id, me.ids),
         media=media,
         location=_location(raw),
         poll=_poll(raw),
         contact=_card(raw),
+        forwarded=Forwarded() if raw.get("isForwarded") else None,
         mentions_me=any(serialized(mentioned) in me.ids for mentioned in raw.get("mentionedJidList") or ()),
         raw=_kept(raw),
     )
+
+
+def _kind(raw: Json) -> MessageKind:
+    return MessageKind.SYSTEM if raw["type"] == _CALL_LOG else _KINDS.get(raw["type"], MessageKind.UNKNOWN)
 
 
 def sender_of(message: Message, phone: str | None) -> Contact | None:
@@ -141,7 +150,11 @@ def _text(raw: Json) -> str:
         return raw.get("caption") or ""
     if raw["type"] in {"vcard", "multi_vcard", "location", "poll_creation"}:
         return ""
-    return raw.get("body") or ""
+    if raw["type"] == _CALL_LOG:
+        outcome = raw.get("callOutcome")
+        return f"A {'video' if raw.get('isVideoCall') else 'voice'} call{f' ({outcome})' if outcome else ''}."
+    body = raw.get("body") or ""
+    return body if body or _kind(raw) is not MessageKind.UNKNOWN else f"A message of the type {raw['type']}."
 
 
 def media_of(raw: Json) -> tuple[Media, ...]:
@@ -217,6 +230,26 @@ def reaction_of(reaction: Json) -> list[Event]:
             at=datetime.fromtimestamp(reaction["timestamp"], UTC),
         )
     ]
+
+
+def vote_of(vote: Json) -> list[Event]:
+    """Return a person's vote as it is now. Raises KeyError, TypeError or ValueError for one that is not of WhatsApp's form."""
+    poll, voter = vote["poll"], serialized(vote["voter"])
+    chat_id = serialized(poll["remote"])
+    if chat_id is None or voter is None:
+        raise ValueError("a vote without a chat or a voter")
+    at = datetime.fromtimestamp(vote["at"] / 1000, UTC) if vote.get("at") else datetime.now(UTC)
+    options = tuple(str(option) for option in vote["options"] if option is not None)
+    return [PollVoted(chat_id=chat_id, message_id=poll["_serialized"], sender_id=voter, options=options, at=at)]
+
+
+def call_of(call: Json) -> Message:
+    """Return a call that comes in as a notice. WhatsApp Web tells its end as a message of the type call_log."""
+    caller = serialized(call["from"])
+    if caller is None:
+        raise ValueError("a call without a caller")
+    text = f"A {'video' if call['isVideo'] else 'voice'} call comes in."
+    return Message(id=f"call_{call['id']}", chat_id=caller, at=datetime.now(UTC), sender_id=caller, kind=MessageKind.SYSTEM, text=text)
 
 
 def receipt_of(raw: Json, ack: int | None) -> list[Event]:

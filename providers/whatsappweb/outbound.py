@@ -4,9 +4,10 @@ import base64
 from typing import Any
 
 from providers.errors import InvalidRequest
-from providers.models import Contact, Draft, MediaKind, SentMessage
+from providers.models import Contact, Draft, MediaKind, SentMessage, TextFormat
 from providers.whatsappweb.ids import require_chat, require_message
 from providers.whatsappweb.inbound import chat_id_of, id_of, media_of, time_of
+from providers.whatsappweb.markup import to_whatsapp
 
 Json = dict[str, Any]
 
@@ -20,6 +21,8 @@ POLL_OPTIONS_MAX = 12
 
 def check_content(draft: Draft) -> None:
     """What WhatsApp cannot show. Raises InvalidRequest."""
+    if draft.format is TextFormat.HTML:
+        raise InvalidRequest("WhatsApp has no HTML.", hint="Use Markdown.")
     alone = (draft.location, draft.poll, draft.contact)
     if draft.text and (any(part is not None for part in alone) or _shows_no_caption(draft)):
         raise InvalidRequest(
@@ -38,7 +41,9 @@ def _shows_no_caption(draft: Draft) -> bool:
 
 
 def send_args(draft: Draft) -> Json:
-    """Raises NotFound and InvalidRequest."""
+    """Return the arguments of the bridge's `send`. Raises NotFound and InvalidRequest."""
+    if draft.format is TextFormat.MARKDOWN:
+        draft = draft.model_copy(update={"text": to_whatsapp(draft.text)})
     args: Json = {
         "client_id": draft.client_id,
         "chat_id": require_chat(draft.chat_id),

@@ -42,6 +42,7 @@ from providers.whatsappweb.governor import Governor
 from providers.whatsappweb.ids import address, is_person, kind_of, phone_of, require_chat, require_message, serialized
 from providers.whatsappweb.inbound import id_of, is_message, message_of
 from providers.whatsappweb.machine import Machine, behind_proxy, find_machine
+from providers.whatsappweb.markup import to_whatsapp
 from providers.whatsappweb.outbound import check_content, send_args, sent_of
 from providers.whatsappweb.settings import WhatsAppWebSettings
 from providers.whatsappweb.timing import Timing
@@ -61,6 +62,7 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
     capabilities = frozenset(
         {
             Capability.REPLY,
+            Capability.FORMATTING,
             Capability.MEDIA,
             Capability.DOWNLOAD,
             Capability.POLL,
@@ -256,7 +258,8 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
 
     async def edit(self, chat_id: str, message_id: str, text: str, format: TextFormat) -> None:
         self.check_lengths(Draft(client_id=message_id, chat_id=chat_id, text=text))
-        await self._ask("edit", {"message_id": require_message(message_id), "text": text})
+        written = to_whatsapp(text) if format is TextFormat.MARKDOWN else text
+        await self._ask("edit", {"message_id": require_message(message_id), "text": written})
 
     async def delete(self, chat_id: str, message_id: str) -> None:
         await self._ask("delete", {"message_id": require_message(message_id)})

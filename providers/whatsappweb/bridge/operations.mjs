@@ -1,6 +1,6 @@
 // What the parent can ask for. Ids come in as WhatsApp writes them and models go out as the page has them: all meaning is the parent's.
 
-import { allChats, answerTo, newestMessages, personBehind, sendsBegun } from './page.mjs';
+import { allChats, answerTo, newestMessages, personBehind, sendsBegun, withMentions } from './page.mjs';
 
 const RAW = (model) => model?._data ?? model;
 
@@ -70,9 +70,14 @@ export function operations(library, session) {
         session.sending = clientId;
         try {
             const quoted = replyTo && (await message(replyTo)).id._serialized;
-            const sent = await client.sendMessage(await reachable(chatId), content(rest), {
+            const written = rest.media ? options?.caption : rest.text;
+            const marked = chatId.endsWith('@g.us') && written ? await page().evaluate(withMentions, chatId, written) : { text: written };
+            const caption = rest.media && written ? { caption: marked.text } : {};
+            const sent = await client.sendMessage(await reachable(chatId), content({ ...rest, text: marked.text }), {
                 parseVCards: false,
                 ...options,
+                ...caption,
+                mentions: marked.mentions ?? [],
                 quotedMessageId: quoted ?? undefined,
                 ignoreQuoteErrors: false,
                 linkPreview: false,

@@ -52,6 +52,21 @@ export function refreshQr() {
     return window.require('WAWebLaunchSocketUtils').refreshQR();
 }
 
+/** A text for a group with the members that its `@number` name, as WhatsApp marks them: by the id that the group has for each. */
+export function withMentions(chatId, text) {
+    const { getCurrentLid, getPhoneNumber } = window.require('WAWebApiContact');
+    const members = window.require('WAWebCollections').Chat.get(chatId)?.groupMetadata?.participants.getModelsArray() ?? [];
+    const other = (id) => (id.server === 'lid' ? getPhoneNumber(id) : getCurrentLid(id));
+    const mentions = [];
+    const marked = text.replace(/(?<![\w@])@\+?(\d{7,20})(?!\w)/g, (written, digits) => {
+        const member = members.find(({ id }) => id.user === digits || other(id)?.user === digits);
+        if (!member) return written;
+        mentions.push(member.id._serialized);
+        return `@${member.id.user}`;
+    });
+    return { text: marked, mentions: [...new Set(mentions)] };
+}
+
 export function sendsBegun() {
     return window.bridgeSends?.begun ?? 0;
 }

@@ -32,6 +32,13 @@ const EVENTS = {
     message_revoke_everyone: (message) => ({ message: RAW(message) }),
     message_reaction: (reaction) => ({ reaction }),
     group_update: (notification) => ({ notification }),
+    group_join: (notification) => ({ notification }),
+    group_leave: (notification) => ({ notification }),
+    group_admin_changed: (notification) => ({ notification }),
+    vote_update: ({ voter, selectedOptions, interractedAtTs, parentMsgKey }) => ({
+        vote: { voter, options: selectedOptions.map(({ name }) => name), at: interractedAtTs, poll: parentMsgKey },
+    }),
+    call: (call) => ({ call: { id: call.id, from: call.from, isVideo: Boolean(call.isVideo), fromMe: Boolean(call.fromMe) } }),
 };
 
 export class Session {

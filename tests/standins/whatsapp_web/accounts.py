@@ -126,6 +126,25 @@ class Account:
         listed = [{"name": option, "localId": number} for number, option in enumerate(options)]
         return self.sends(to, "poll_creation", {"pollName": question, "pollOptions": listed, "pollSelectableOptionsCount": 1})
 
+    def votes(self, poll: Post, options: Sequence[str]) -> None:
+        """Choose these options, and no others any more."""
+        self._whatsapp.vote(self, poll, options)
+
+    def calls(self, other: Account, *, video: bool = False) -> None:
+        """Ring the other's devices."""
+        other.push("call", {"id": f"CALL{len(self._whatsapp.posts)}", "from": self.seen_by(other), "video": video})
+
+    def adds(self, group: Group, person: Account) -> None:
+        """Take a person into a group."""
+        group.members.append(person)
+        self._whatsapp.tell_chat(group)
+        self.sends(group, "gp2", {"body": "", "subtype": "add", "recipients": [_wid(person.lid)]})
+
+    def removes(self, group: Group, person: Account) -> None:
+        """Put a person out of a group."""
+        self.sends(group, "gp2", {"body": "", "subtype": "remove", "recipients": [_wid(person.lid)]})
+        group.members.remove(person)
+
     def renames(self, group: Group, title: str) -> None:
         group.title = title
         self._whatsapp.tell_chat(group)

@@ -5,7 +5,7 @@ import json
 import mimetypes
 import secrets
 import string
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -315,6 +315,15 @@ class WhatsAppStandIn(StandIn):
             by_lid = isinstance(post.place, Group) or member.migrated
             by = account.lid if by_lid else account.pn if member is account else account.address
             member.push("reaction", {"message": post.view(member), "by": by, "emoji": emoji, "t": post.t + 1})
+        self.changed()
+
+    def vote(self, account: Account, post: Post, options: Sequence[str]) -> None:
+        """Tell everybody in the chat of somebody's vote as it is now."""
+        chosen = [option["localId"] for option in post.fields["pollOptions"] if option["name"] in options]
+        for member in post.place.members:
+            by_lid = isinstance(post.place, Group) or member.migrated
+            by = account.lid if by_lid else account.pn if member is account else account.address
+            member.push("vote", {"message": post.view(member), "by": by, "chosen": chosen, "t": post.t + 1})
         self.changed()
 
     def _tell_all(self, post: Post, name: str, data: Json, origin: Page | None) -> None:

@@ -35,7 +35,7 @@ const MODULES = {
         GroupMetadata: { update: (id) => refresh(id).catch(() => Chat.get(id)) }, // of a group that was left, what was known stays
     },
     WAWebSyncGatingUtils: {},
-    WAWebCallCollection: {},
+    WAWebCallCollection: calls,
     WAWebBackendJobsCommon: {},
     WAWebE2EProtoUtils: {},
     WAWebAddonReactionTableMode: { reactionTableMode: { bulkUpsert() {} } },

@@ -153,4 +153,17 @@ wire.on('reaction', ({ message, by, emoji, t }) => {
     window.require('WAWebAddonReactionTableMode').reactionTableMode.bulkUpsert([row]);
 });
 
+wire.on('vote', ({ message, by, chosen, t }) => {
+    const parent = messageModel(message, false).id;
+    const author = new Wid(by);
+    const id = new MsgKey({ from: author, to: parent.remote, id: `V${parent.id}`, selfDir: 'in' });
+    const row = { id, pollUpdateParentKey: parent, t: t * 1000, author, selectedOptionLocalIds: chosen, senderTimestampMs: t * 1000 };
+    window.require('WAWebAddonPollVoteTableMode').pollVoteTableMode.bulkUpsert([row]);
+});
+wire.on('call', ({ id, from, video }) => {
+    calls.map.set(id, { id, peerJid: new Wid(from), isVideo: video, isGroup: false, outgoing: false });
+});
+
+/** The library takes the first Map that it finds in it. */
+const calls = { on() {}, map: new Map() };
 const byKey = (key) => Msg.getModelsArray().find((msg) => msg.id.id === key);
