@@ -29,7 +29,8 @@ class Missed:
 class ReadBack:
     """The messages that were found, in the order in which they were written, and the chats that could not be read whole.
 
-    `behind` has the time from which each of these is to be read again (None: as at the first login), `words` the reason by title.
+    `behind` has the time from which each of these is to be read again (None: as at the first login), `words` the reason: by id, for a title is
+    a stranger's words.
     """
 
     found: list[Missed] = field(default_factory=list[Missed])
@@ -44,7 +45,7 @@ async def read_back(ask: Ask, chats: list[Json], seen: Position, ready_at: float
         raws, failed = await _read(ask, chat["id"], since, first_login_messages)
         if failed is not None:
             result.behind[chat["id"]] = since
-            result.words[clean_line(chat["title"] or chat["id"])] = failed
+            result.words[chat["id"]] = failed
         for raw in raws:
             if is_message(raw) and id_of(raw) not in seen:
                 result.found.append(Missed(raw, is_old=since is None and raw["t"] < int(ready_at)))

@@ -261,9 +261,12 @@ async def group_and_more(guide: Guide, whatsapp: WhatsAppStandIn) -> None:
     (made,) = await each(guide, CREATE_GROUP)
     assert made.status == 201, made.text
     group_id = made.json["group"]["id"]
+    group = whatsapp.groups[-1]
+    assert {member.name for member in group.members} == {"Agent", "Test", "Other"}, made.text
     answers = await each(Guide({**guide.placeholders, "GROUP_ID@g.us": group_id}, guide.variables), GROUP)
     assert [answer.status for answer in answers] == [200] * 3, [answer.text for answer in answers]
     await whatsapp.until(lambda: whatsapp.posts[-1].text == "Привет, группа!")
+    assert {member.name for member in group.members} == {"Agent", "Test", "Other"}, "removed, and added again"
     webhooks = await each(guide, WEBHOOK)
     assert [answer.status for answer in webhooks] == [200, 200], [answer.text for answer in webhooks]
     assert webhooks[1].json["url"] == "https://your-webhook-url.com/webhook"

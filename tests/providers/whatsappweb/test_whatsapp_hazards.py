@@ -139,7 +139,7 @@ async def test_a_chat_that_cannot_be_read_back_keeps_nothing_of_the_others_and_i
     agent.unreadable.add(ann.pn)
     provider = await station.start(timing=station.patient(read_again=0.1))
     degraded = await station.inbox.state(InstanceState.DEGRADED)
-    assert "Ann (internal-server-error)" in (degraded.reason or "")
+    assert f"{ann.pn} (internal-server-error)" in (degraded.reason or "")
     await station.inbox.message("Bob")
     # The page holds 20 messages of each chat, and gets no more of this one.
     assert {event.message.text for event in station.inbox.received()} == {"Bob", *(f"Ann {number}" for number in range(10, 30))}
