@@ -54,6 +54,8 @@ async def test_members_of_a_group_are_mentioned_by_number_and_bold_is_whatsapps(
     station: Station, whatsapp: WhatsAppStandIn, harness: WhatsAppHarness, agent: Account, ann: Account
 ) -> None:
     provider = await station.ready(agent)
+    ann.writes(agent, "this is my number")
+    await station.inbox.message("this is my number")
     group = whatsapp.group("Friends", [ann, agent])
     await whatsapp.settled()
     draft = Running(harness, provider, station.inbox).draft("**Hi** @15550101 and @19999999, see `a*b`", format=TextFormat.MARKDOWN)
