@@ -33,7 +33,7 @@ from providers.whatsappweb.client import Bridge, BridgeEvent, BridgeRefused
 from providers.whatsappweb.directory import Directory
 from providers.whatsappweb.echoes import Echoes, Pending
 from providers.whatsappweb.governor import Governor
-from providers.whatsappweb.ids import kind_of
+from providers.whatsappweb.ids import kind_of, serialized
 from providers.whatsappweb.inbound import Me
 from providers.whatsappweb.login import Login
 from providers.whatsappweb.machine import Machine
@@ -374,6 +374,8 @@ class Connection(StateReporter):
         if notification["type"] == "subject":
             self.people.rename(chat_id, notification["body"])
             events.append(ChatChanged(chat=await self.people.chat(chat_id)))
+        if author := serialized(notification.get("author")):
+            await self.people.phone(author)
         notice = notice_of(notification, self.me, self.people.key)
         await self._hand_over([*events, MessageReceived(message=notice, chat=await self.people.chat(chat_id))])
 
