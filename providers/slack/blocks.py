@@ -9,10 +9,14 @@ from providers.slack.shapes import inner, items
 
 Json = dict[str, Any]
 
+CHOICE = "choice-"
+"""How the action ids of our own buttons begin: they are no words of our messages."""
+
 _BULLET = "•"
 _MARKS = (("strike", "~"), ("italic", "_"), ("bold", "*"))
 _FIELDS_OF_UNKNOWN = ("title", "name", "text", "label", "description", "details", "alt_text", "elements", "blocks", "fields", "url")
 _DEPTH = 8
+_SILENT = frozenset({"divider", "actions"})
 
 
 def words_of_blocks(blocks: Sequence[Json]) -> list[str]:
@@ -22,7 +26,7 @@ def words_of_blocks(blocks: Sequence[Json]) -> list[str]:
 
 def unread_kinds(blocks: Sequence[Json]) -> list[str]:
     """Return the types of blocks in which no words were found, each once; a divider has none to find."""
-    return list(dict.fromkeys(str(block.get("type")) for block in blocks if block.get("type") != "divider" and not _block(block)))
+    return list(dict.fromkeys(str(block.get("type")) for block in blocks if block.get("type") not in _SILENT and not _block(block)))
 
 
 def _block(block: Json) -> str:
@@ -57,7 +61,8 @@ def _section(block: Json) -> str:
 
 def _elements(block: Json) -> str:
     """Buttons and menus, or the parts of a context, which stand in one line."""
-    return " ".join(filter(None, map(_element, items(block, "elements"))))
+    others = [element for element in items(block, "elements") if not str(element.get("action_id", "")).startswith(CHOICE)]
+    return " ".join(filter(None, map(_element, others)))
 
 
 def _element(element: Json) -> str:

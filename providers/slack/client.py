@@ -56,7 +56,7 @@ class SlackClient(AsyncWebClient):
         answer = await self.auth_test()
         headers = cast("Any", answer.headers)
         data = cast("Json", answer.data)
-        if not data.get("is_enterprise_install"):
+        if organization_of(data) is None:
             self._workspaces = (None,)
         return data, str(headers.get("x-oauth-scopes", ""))
 
@@ -107,6 +107,14 @@ class SlackClient(AsyncWebClient):
             return True
         host = parts.hostname or ""
         return parts.scheme == "https" and (host == "slack.com" or host.endswith(".slack.com"))
+
+
+def organization_of(answer: Json) -> str | None:
+    """Return the organization that auth.test names for an app installed in all of its workspaces; None for an app of one workspace."""
+    team = str(answer.get("team_id") or "")
+    if not answer.get("is_enterprise_install") and not team.startswith("E"):
+        return None
+    return str(answer.get("enterprise_id") or team)
 
 
 async def pages(client: SlackClient, method: str, field: str, **params: object) -> list[Any]:

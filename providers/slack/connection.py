@@ -18,7 +18,7 @@ from providers.kit.delivery import StateReporter
 from providers.kit.parts import is_part
 from providers.models import Account, Event, InstanceState, MessageReceived, Need, StateChanged
 from providers.slack.catchup import CatchUp
-from providers.slack.client import SlackClient
+from providers.slack.client import SlackClient, organization_of
 from providers.slack.errors import refusal, slack_errors
 from providers.slack.inbound import Identity, Translator
 from providers.slack.interactions import Interactions
@@ -339,10 +339,10 @@ async def identify(client: SlackClient) -> tuple[Identity, frozenset[str]]:
         answer, scopes = await client.who_am_i()
     name = str(answer.get("user") or "")
     account = Account(id=str(answer["user_id"]), name=name, username=name or None)
-    # Of an installation in a whole organization, `team_id` is the organization's.
-    organization = answer.get("enterprise_id") if answer.get("is_enterprise_install") else None
+    organization = organization_of(answer)
+    # That of an organization is no workspace's.
     team = answer.get("team_id") if organization is None else None
-    me = Identity(account, _text(answer.get("bot_id")), _text(team), _text(organization))
+    me = Identity(account, _text(answer.get("bot_id")), _text(team), organization)
     return me, frozenset(filter(None, scopes.replace(" ", "").split(",")))
 
 

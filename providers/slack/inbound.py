@@ -36,9 +36,6 @@ Json = dict[str, Any]
 METADATA = "mcp_messenger_send"
 """The event type of the metadata that carries a send's client_id."""
 
-CHOICE = "choice-"
-"""How the action ids of our own buttons begin."""
-
 _SPOKEN = frozenset({None, "bot_message", "file_share", "me_message", "thread_broadcast", "reply_broadcast"})
 _UNUSED_KNOWN = 200
 

@@ -12,10 +12,11 @@ from providers.kit.bounded import BoundedMap
 from providers.kit.parts import part_nonce, parts_of, send_parts, texts_of
 from providers.models import Choice, Draft, Limits, SentMessage, TextFormat, Upload
 from providers.slack.attachments import media_of
+from providers.slack.blocks import CHOICE
 from providers.slack.client import Json, SlackClient
 from providers.slack.errors import from_network, nothing_sent, slack_errors
 from providers.slack.ids import act_id, is_act, is_person, message_id, place_of, time_of
-from providers.slack.inbound import CHOICE, METADATA, nonce_of
+from providers.slack.inbound import METADATA, nonce_of
 from providers.slack.markup import entities, inert, literal, to_mrkdwn
 from providers.slack.responses import Responses
 

@@ -86,6 +86,14 @@ def test_a_block_holds_everything_back_and_is_not_shortened(clock: Clock) -> Non
     assert pace.delay("a", PRIVATE) == 0
 
 
+def test_a_block_of_one_chat_holds_back_that_chat_alone(clock: Clock) -> None:
+    pace = Pacing(limits(), clock)
+    pace.block(30, "a")
+    assert (pace.wait("a", PRIVATE), pace.delay("b", PRIVATE)) == (30, 0)
+    pace.block(40)
+    assert (pace.wait("a", PRIVATE), pace.wait("b", PRIVATE)) == (40, 40)
+
+
 def test_it_does_not_remember_chats_for_ever(clock: Clock) -> None:
     pace = Pacing(limits(chat_rate=Rate(count=1, seconds=1)), clock)
     for number in range(30_000):

@@ -122,6 +122,7 @@ async def test_says_how_long_to_wait(station: Station, seconds: int) -> None:
     error = await failure(station)
     assert isinstance(error, RateLimited)
     assert error.retry_after == seconds
+    assert error.of_chat
     assert posted(station) == []
 
 
@@ -180,6 +181,7 @@ def without(scope: str) -> Callable[[Station, str], None]:
         (narrow("token_revoked"), LoggedOut, "token_revoked", "bot token"),
         (narrow("account_inactive"), LoggedOut, "account_inactive", "bot token"),
         (narrow("restricted_action_read_only_channel"), Forbidden, "restricted_action_read_only_channel", None),
+        (narrow("thread_not_found"), NotFound, "thread_not_found", "without reply_to"),
         (narrow("msg_too_long"), InvalidRequest, "msg_too_long", "several messages"),
         (narrow("something_quite_new"), InvalidRequest, "something_quite_new", None),
         (narrow("invalid_blocks", response_metadata={"messages": ["[ERROR] unsupported type"]}), InvalidRequest, "unsupported type", "Block Kit"),

@@ -6,6 +6,7 @@ import pytest
 
 from providers.models import (
     ChatChanged,
+    ChatClosed,
     ChatKind,
     Event,
     Media,
@@ -220,7 +221,30 @@ async def test_a_renamed_channel_and_an_invitation_are_told(station: Station) ->
     assert (renamed[0].chat.id, renamed[0].chat.title) == (team, "crew")
     joined = await told(station, type="member_joined_channel", channel=team, user=BOT)
     assert isinstance(joined[0], ChatChanged)
+    assert isinstance(joined[1], ChatClosed)
+    assert joined[1].reason is None
     assert not await told(station, type="member_joined_channel", channel=team, user=station.ann)
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("channel_archive", "archived"), ("group_archive", "archived"), ("channel_left", "removed"), ("group_left", "removed")]
+)
+async def test_a_channel_that_takes_no_messages_any_more_is_closed(station: Station, kind: str, reason: str) -> None:
+    await station.ready()
+    team = station.slack.channel("team", station.ann)
+    (closed,) = await told(station, type=kind, channel=team)
+    assert isinstance(closed, ChatClosed)
+    assert (closed.chat_id, reason in (closed.reason or "")) == (team, True)
+
+
+async def test_all_who_are_named_have_names_and_who_is_unknown_is_asked_for_once(station: Station) -> None:
+    await station.ready()
+    people = [station.slack.person(f"Person {number}") for number in range(12)]
+    text = " ".join(f"<@{id}>" for id in ["U0NOBODY", *people])
+    for _ in range(2):
+        event = await said(station, user=station.ann, text=text)
+        assert event.message.text == "@U0NOBODY " + " ".join(f"@Person {number}" for number in range(12))
+    assert len([call for call in station.slack.calls_of("users.info") if call.params["user"] == "U0NOBODY"]) == 1
 
 
 async def test_raw_holds_what_slack_said_and_no_verification_token(station: Station) -> None:
