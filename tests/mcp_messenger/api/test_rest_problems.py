@@ -188,3 +188,13 @@ async def test_a_read_only_server_changes_nothing(database_url: str, tmp_path: P
 async def test_what_is_not_known_is_named(client: httpx.AsyncClient, instance_id: str) -> None:
     problem(await client.get(f"/api/v1/instances/{instance_id}/messages/nobody-we-know"), 404, "chat_not_found")
     problem(await client.get(f"/api/v1/instances/{instance_id}/message/999"), 404, "message_not_found")
+
+
+@pytest.mark.parametrize(
+    "body", ["[" * 200_000 + "]" * 200_000, '{"to": "ann", "message": "x", "extra": ' + '{"a":' * 5_000 + "1" + "}" * 5_000 + "}"]
+)
+async def test_a_body_that_is_nested_very_deeply_is_refused(client: httpx.AsyncClient, instance_id: str, body: str) -> None:
+    for path in (f"/api/v1/instances/{instance_id}/send", "/api/v1/instances", "/mcp", f"/webhooks/sandbox/{instance_id}"):
+        answer = await client.post(path, content=body, headers={**JSON, "Accept": "application/json, text/event-stream"})
+        assert 400 <= answer.status_code < 500, (path, answer.text)
+    assert (await client.get(f"/api/v1/instances/{instance_id}/chats")).json()["chats"]
