@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import pytest
+from mcp.types import INVALID_PARAMS
 
 from tests.mcp_clients import call, over_stdio, stdio_server
 from tests.program import PATIENCE, ROOT, environment
@@ -46,6 +47,7 @@ class Wire:
         self.process.stdin.flush()
 
     def request(self, method: str, **params: Any) -> dict[str, Any]:
+        """Return the result, or the error."""
         self._number += 1
         self.write({"jsonrpc": "2.0", "id": self._number, "method": method, "params": params})
         assert self.process.stdout is not None
@@ -53,7 +55,7 @@ class Wire:
             self.lines.append(line)
             message = json.loads(line)
             if message.get("id") == self._number:
-                return message["result"]
+                return message["result"] if "result" in message else message["error"]
         raise AssertionError("the server ended without an answer")
 
     def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
@@ -105,7 +107,7 @@ def test_every_line_is_of_the_protocol_while_everything_logs(tmp_path: Path) -> 
         instance = wire.ready_sandbox()
         sent = wire.call("send_message", instance_id=instance, to="ann", message="Hello.")["structuredContent"]
         wire.call("wait_for_reply", instance_id=instance, message_id=sent["message_id"], timeout=20)
-        wire.call("no_such_tool")
+        assert wire.call("no_such_tool")["code"] == INVALID_PARAMS
         wire.close()
         assert wire.process.wait(PATIENCE) == 0
     assert len(wire.lines) >= 6
