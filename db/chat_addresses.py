@@ -100,6 +100,23 @@ async def join(database: Database, instance_id: UUID, alias: str, chat_id: str, 
     return None if row is None else row[0]
 
 
+HOME: LiteralString = """
+    SELECT chat_id FROM public.chat_aliases WHERE instance_id = %(instance_id)s AND alias = %(alias)s AND thread_id IS NULL"""
+
+
+async def home(database: Database, instance_id: UUID, alias: str) -> str | None:
+    """Return the chat that an id is an alias of; None where it is none."""
+    return await database.value(HOME, {"instance_id": instance_id, "alias": alias})
+
+
+STORED: LiteralString = "SELECT true FROM public.messages WHERE instance_id = %(instance_id)s AND platform_id = %(platform_id)s"
+
+
+async def is_stored(database: Database, instance_id: UUID, platform_id: str) -> bool:
+    """Return whether a message is known, so that what it shows of its chat's ids is known, too, and may be outdated."""
+    return bool(await database.value(STORED, {"instance_id": instance_id, "platform_id": platform_id}))
+
+
 SUCCESSION: LiteralString = """
     SELECT extract(epoch FROM at)::bigint FROM public.chat_successions WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s"""
 

@@ -433,14 +433,27 @@ MOVE_MESSAGES: LiteralString = "UPDATE public.messages SET chat_id = %(chat_id)s
 MOVE_OUTBOX: LiteralString = "UPDATE public.outbox SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s"
 
 
+MOVE_DELIVERIES: LiteralString = """
+    UPDATE public.deliveries SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s AND status = 'pending'"""
+# It has moved already, or somebody wrote from the old id since: the notice was brought late or again, and the id may be another's by now.
+OVERTAKEN: LiteralString = """
+    SELECT 1 FROM public.chats WHERE instance_id = %(instance_id)s AND id = %(old_id)s
+        AND (migrated_to IS NOT NULL OR last_incoming_at > %(at)s)"""
+
+
 async def migrate_chat(database: Database, params: dict[str, Any]) -> Change | None:
-    """Move everything of the chat `old_id` to `chat_id`; the old id stays known as an alias. Answers as `change` does."""
+    """Move everything of the chat `old_id` to `chat_id`; the old id stays known as an alias. Answers as `change` does.
+
+    A notice of the time `at` (None: not known) moves nothing where the chat has moved before, or has a word from the old id that is newer.
+    """
     params = _complete(params)
     async with database.transaction() as connection:
         await hold_log(connection)
+        if params.get("at") is not None and await (await connection.execute(OVERTAKEN, params)).fetchone():
+            return Change(None)
         rows = await (await connection.execute(MIGRATED, params)).fetchall()
         if not rows:
             return None
-        for statement in (MOVE_CHAT, EMPTY_CHAT, MOVE_MESSAGES, MOVE_OUTBOX):
+        for statement in (MOVE_CHAT, EMPTY_CHAT, MOVE_MESSAGES, MOVE_OUTBOX, MOVE_DELIVERIES):
             await connection.execute(statement, params)
     return Change(rows[0][0])

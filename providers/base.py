@@ -227,8 +227,8 @@ class Provider(ABC):
         """Set this account's reaction to a message; None takes it back."""
         self._unsupported(Capability.REACT)
 
-    async def set_typing(self, chat_id: str, typing: bool) -> None:
-        """Show that this account is typing, or no longer."""
+    async def set_typing(self, chat_id: str, typing: bool, message_id: str | None = None) -> None:
+        """Show that this account is typing, or no longer. `message_id` is the newest message from others, where there is one."""
         self._unsupported(Capability.TYPING)
 
     async def mark_read(self, chat_id: str, message_id: str) -> None:

@@ -262,6 +262,8 @@ class Forwarded(Noun):
     """The person, group or channel that wrote it; empty where the platform only marks it as forwarded."""
     id: str | None = None
     at: datetime | None = None
+    mark: Line = ""
+    """The platform's own mark where it names nobody, such as "frequently forwarded"."""
 
 
 class Quoted(Noun):
@@ -469,6 +471,8 @@ class ChatMigrated(Noun):
     type: Literal["chat_migrated"] = "chat_migrated"
     old_id: str
     chat: Chat
+    at: datetime | None = None
+    """When, as far as the platform tells: a notice that is older than the last word from the old id moves nothing any more."""
 
 
 class ChatClosed(Noun):

@@ -187,7 +187,7 @@ class Agents:
                 await self._give_up(batch, answer, f"It was not answered within {hours} h.")
             else:
                 run = Run(self._database, agent_os, batch, cls, port)
-                await answer.finish(await typing(port, cls, batch.chat_id, partial(answer.grown, run.answered)))
+                await answer.finish(await typing(port, cls, batch.chat_id, batch.messages[-1].platform_id, partial(answer.grown, run.answered)))
         except TakenOver:
             await batch.hold.end("done", "A person took over.")
         except StoreUnavailable:

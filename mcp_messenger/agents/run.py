@@ -68,13 +68,16 @@ class Run:
         return files, missing
 
 
-async def typing(port: Port, cls: type[Provider], chat_id: str, work: Callable[[], Awaitable[str]]) -> str:
-    """Do this under the typing sign, where there is one. Raises what `work` raises of MessengerError and Stopped."""
+async def typing(port: Port, cls: type[Provider], chat_id: str, newest: str | None, work: Callable[[], Awaitable[str]]) -> str:
+    """Do this under the typing sign, where there is one. `newest` is the platform's id of their newest message.
+
+    Raises what `work` raises of MessengerError and Stopped.
+    """
     failure: MessengerError | Stopped | None = None
     answer = ""
     async with anyio.create_task_group() as beside:
         if Capability.TYPING in cls.capabilities:
-            beside.start_soon(_type, port, chat_id)
+            beside.start_soon(_type, port, chat_id, newest)
         try:
             answer = await work()
         except (MessengerError, Stopped) as error:
@@ -85,9 +88,9 @@ async def typing(port: Port, cls: type[Provider], chat_id: str, work: Callable[[
     return answer
 
 
-async def _type(port: Port, chat_id: str) -> None:
+async def _type(port: Port, chat_id: str, newest: str | None) -> None:
     """The sign goes out by itself after a few seconds on most platforms."""
     with suppress(MessengerError):
         while True:
-            await port.set_typing(chat_id, True)
+            await port.set_typing(chat_id, True, newest)
             await anyio.sleep(TYPING_EVERY)

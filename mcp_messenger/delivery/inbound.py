@@ -90,7 +90,7 @@ class Inbound:
         if not unique:
             return
         for event in unique.values():
-            await self._learn_aliases(source, event.chat)
+            await self._learn_aliases(source, event.chat, event.message.id)
         with span("receive", instance_id=source.instance_id):
             waiting = _Waiting([message_row(source, event) for event in unique.values()])
             self._queue.append(waiting)
@@ -101,10 +101,13 @@ class Inbound:
         if waiting.refused:
             raise _replaced()
 
-    async def _learn_aliases(self, source: Source, chat: Chat) -> None:
+    async def _learn_aliases(self, source: Source, chat: Chat, message_id: str | None = None) -> None:
+        """File under the chat what comes under its aliases. `message_id` is the message that names them: brought again, it says nothing new."""
         for alias in chat.aliases:
             key = (source.instance_id, alias)
             if self._aliases.get(key) == chat.id:
+                continue
+            if message_id is not None and await chat_addresses.is_stored(self._database, source.instance_id, message_id):
                 continue
             event_id = await chat_addresses.join(self._database, source.instance_id, alias, chat.id)
             if event_id is not None:
@@ -174,11 +177,23 @@ class Inbound:
         elif isinstance(event, ReceiptChanged):
             await self._book(source, event)
         elif isinstance(event, ChatMigrated):
-            params = {**chat_params(event), "old_id": event.old_id}
-            self._told(await inbound.migrate_chat(self._database, self._complete(source, event, params)))
+            await self._move(source, event)
         else:
             statement, params = _CHANGES[type(event)](event)
             await self._run(source, event, statement, params)
+            if isinstance(event, ChatChanged):
+                await self._learn_aliases(source, event.chat)
+
+    async def _move(self, source: Source, event: ChatMigrated) -> None:
+        home = await chat_addresses.home(self._database, source.instance_id, event.old_id)
+        if home is not None:
+            # The old id is a further id of a chat, and that stays where it is.
+            if home != event.chat.id:
+                await self._learn_aliases(source, Chat(id=home, aliases=(event.chat.id,)))
+            return
+        params = {**chat_params(event), "old_id": event.old_id, "at": event.at}
+        self._told(await inbound.migrate_chat(self._database, self._complete(source, event, params)))
+        await self._learn_aliases(source, event.chat)
 
     async def _run(self, source: Source, event: Event, statement: LiteralString, params: dict[str, Any]) -> int | None:
         return self._told(await inbound.change(self._database, statement, self._complete(source, event, params)))

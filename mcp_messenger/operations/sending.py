@@ -449,5 +449,6 @@ async def set_typing(app: App, caller: Caller, args: SetTyping) -> Nothing:
     """Show or hide the typing sign. Raises Unsupported, NotReady."""
     row = await instance_of(app.database, caller, args.instance_id)
     to = await recipient(app, row, args.chat_id)
-    await (await port(app, row, Capability.TYPING)).set_typing(to.chat_id, args.typing)
+    newest = await messages.newest_incoming(app.database, row.id, to.chat_id)
+    await (await port(app, row, Capability.TYPING)).set_typing(to.chat_id, args.typing, newest)
     return Nothing()

@@ -16,8 +16,9 @@ from mcp_messenger.instances.runtimes.containers import Listed
 from mcp_messenger.operations.operation import Output
 
 SHORT = 500
-IN_VIEW = ("poll", "contact", "choices", "template", "chosen", "forwarded", "quoted", "thread_title", "standby", "format")
+IN_VIEW = ("poll", "contact", "choices", "template", "chosen", "forwarded", "quoted", "thread_title", "format")
 """Parts of a message's content that are shown as they are stored."""
+STANDBY = "Another app handles this conversation at present; this is a copy for us. Leave the answer to it."
 
 
 class InstanceView(Output):
@@ -170,7 +171,8 @@ class MessageView(Output):
     forwarded: dict[str, Any] | None = None
     quoted: dict[str, Any] | None = None
     thread_title: str | None = None
-    standby: bool = False
+    standby: str | None = None
+    """Says that another application handles the conversation; None where the message is for this account."""
     format: str = "plain"
     reactions: dict[str, list[str]] = {}
     edited: bool = False
@@ -213,6 +215,7 @@ def message_view(row: MessageRow, beside: Beside, *, chat: bool = True, full: bo
             "mentions_me": content.get("mentions_me", False),
             "media": [] if row.deleted_at else [MediaView.model_validate(media) for media in content.get("media", [])],
             "location": content.get("location"),
+            "standby": STANDBY if content.get("standby") else None,
             **{name: content[name] for name in IN_VIEW if name in content},
             "reactions": {who: emojis for who, emojis in content.get("reactions", {}).items() if emojis},
             "edited": row.edited_at is not None,

@@ -57,7 +57,11 @@ class Codec:
 def codec_of(method: str) -> Codec:
     """Return the codec of a method, made from its signature in Provider."""
     signature = inspect.signature(vars(Provider)[method])
-    named: dict[str, Any] = {name: (one.annotation, ...) for name, one in signature.parameters.items() if name != "self"}
+    named: dict[str, Any] = {
+        name: (one.annotation, ... if one.default is inspect.Parameter.empty else one.default)
+        for name, one in signature.parameters.items()
+        if name != "self"
+    }
     return Codec(create_model(method, __config__=AS_JSON, **named), TypeAdapter(signature.return_annotation))
 
 
@@ -104,8 +108,8 @@ class RemotePort:
     async def react(self, chat_id: str, message_id: str, emoji: str | None) -> None:
         await self._ask("react", {"chat_id": chat_id, "message_id": message_id, "emoji": emoji})
 
-    async def set_typing(self, chat_id: str, typing: bool) -> None:
-        await self._ask("set_typing", {"chat_id": chat_id, "typing": typing})
+    async def set_typing(self, chat_id: str, typing: bool, message_id: str | None = None) -> None:
+        await self._ask("set_typing", {"chat_id": chat_id, "typing": typing, "message_id": message_id})
 
     async def mark_read(self, chat_id: str, message_id: str) -> None:
         await self._ask("mark_read", {"chat_id": chat_id, "message_id": message_id})

@@ -288,7 +288,7 @@ class DiscordProvider(ConnectedProvider[Connection]):
             if reaction["me"] and emoji_text(reaction["emoji"]) != wanted:
                 await self._on_message("DELETE", _MY_REACTION, chat_id, message_id, "Read Message History", emoji=emoji_text(reaction["emoji"]))
 
-    async def set_typing(self, chat_id: str, typing: bool) -> None:
+    async def set_typing(self, chat_id: str, typing: bool, message_id: str | None = None) -> None:
         """Shown for 10 s, or until the message arrives; it cannot be taken back."""
         if typing:
             client, directory = self._open()

@@ -16,7 +16,7 @@ from providers.kit.parts import check_parts, is_split, texts_of
 from providers.meta.client import GraphClient
 from providers.meta.connection import Connection, Timing
 from providers.meta.settings import MetaSettings
-from providers.meta.webhook import NO_SECRET, Webhook, entries_of, readable
+from providers.meta.webhook import NO_SECRET, TEST_ENTRY, Webhook, as_test, entries_of, readable
 from providers.models import Account, Draft, Event
 
 # WhatsApp takes about ten messages a minute to one person.
@@ -73,7 +73,18 @@ class MetaProvider(ConnectedProvider[Connection]):
 
     @abstractmethod
     def _events_of(self, entry: Json) -> list[Event]:
-        """What one entry of a delivery says."""
+        """Return what one entry of a delivery says."""
+
+    @abstractmethod
+    def _tested(self, entry: Json) -> list[Event]:
+        """Return what an entry says that the dashboard's test button sent, whoever the accounts in it are."""
+
+    def _read(self, entry: Json) -> list[Event]:
+        return as_test(entry, self._tested(entry)) if str(entry.get("id")) == TEST_ENTRY else self._events_of(entry)
+
+    async def _before(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Return the events as they are to be stored."""
+        return events
 
     async def _after(self, events: Sequence[Event]) -> None:
         """When events are durable."""
@@ -99,7 +110,7 @@ class MetaProvider(ConnectedProvider[Connection]):
             return WebhookReply(HTTPStatus.BAD_REQUEST, f"The body is no delivery about {self.webhook_object}.")
         if self._deliver is None:
             return WebhookReply(HTTPStatus.SERVICE_UNAVAILABLE, "The instance is not running yet.")
-        events = readable(entries, self._events_of)
+        events = await self._before(readable(entries, self._read))
         if events:
             await self._deliver(events)
             await self._after(events)

@@ -3,17 +3,23 @@
 import hashlib
 import hmac
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, cast
 
 from pydantic import SecretStr
 
 from providers.base import WebhookReply, WebhookRequest
-from providers.kit.json import Json, object_in
-from providers.models import Event
+from providers.kit.json import Json, object_in, parts
+from providers.meta.words import without_nulls
+from providers.models import Chat, Event, MessageKind, MessageReceived, NoticeReceived
 
 logger = logging.getLogger(__name__)
+
+TEST_ENTRY = "0"
+"""The id of the entry in what the dashboard's test button sends."""
+_TEST = "Test from Meta's dashboard"
 
 NO_SECRET = "Nothing is received without app_secret: what comes in could be forged. It is in the app's dashboard, under Basic settings."  # noqa: S105  words
 
@@ -48,8 +54,24 @@ def entries_of(body: bytes, object: str) -> list[Json] | None:
     if delivery is None or delivery.get("object") != object:
         logger.warning("A delivery of %s bytes is not of Meta's form and was left out.", len(body))
         return None
-    entries: Any = delivery.get("entry")
+    entries: Any = without_nulls(delivery.get("entry"))
     return cast("list[Json]", entries) if isinstance(entries, list) else None
+
+
+def as_test(entry: Json, events: Sequence[Event]) -> list[Event]:
+    """Return what shows that a test of the dashboard was received: its messages as notices in a chat that says so, or a notice by itself.
+
+    Nobody wrote them, so they wake nobody and open no window.
+    """
+    shown: list[Event] = []
+    for event in events:
+        if isinstance(event, MessageReceived):
+            chat = Chat(id=event.chat.id, kind=event.chat.kind, title=_TEST)
+            words = event.message.text or f"A message of the kind {event.message.kind}."
+            message = event.message.model_copy(update={"kind": MessageKind.SYSTEM, "text": words, "outgoing": False})
+            shown.append(MessageReceived(message=message, chat=chat))
+    fields = ", ".join(str(change.get("field")) for change in parts(entry, "changes")) or "messages"
+    return shown or [NoticeReceived(code="dashboard_test", text=f"{_TEST}: {fields}. It was received.", at=datetime.now(UTC))]
 
 
 def readable(items: Iterable[Json], translate: Callable[[Json], list[Event]]) -> list[Event]:

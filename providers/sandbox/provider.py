@@ -234,7 +234,7 @@ class SandboxProvider(ConnectedProvider[Running]):
         with self.world.change():
             self.world.set_reaction(post.message.id, OWN_ID, emoji)
 
-    async def set_typing(self, chat_id: str, typing: bool) -> None:
+    async def set_typing(self, chat_id: str, typing: bool, message_id: str | None = None) -> None:
         self.world.set_typing(chat_id, typing)
 
     async def mark_read(self, chat_id: str, message_id: str) -> None:

@@ -169,7 +169,7 @@ class TelegramProvider(ConnectedProvider[Connection]):
         with telegram_errors():
             await self._bot.set_message_reaction(chat_id, number_of(chat_id, message_id), reactions)
 
-    async def set_typing(self, chat_id: str, typing: bool) -> None:
+    async def set_typing(self, chat_id: str, typing: bool, message_id: str | None = None) -> None:
         """Shown for 5 s, or until the message arrives; it cannot be taken back."""
         if typing:
             with telegram_errors():

@@ -267,7 +267,7 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
     async def react(self, chat_id: str, message_id: str, emoji: str | None) -> None:
         await self._ask("react", {"message_id": require_message(message_id), "emoji": emoji})
 
-    async def set_typing(self, chat_id: str, typing: bool) -> None:
+    async def set_typing(self, chat_id: str, typing: bool, message_id: str | None = None) -> None:
         """Shown for 25 s."""
         await self._ask("typing", {"chat_id": require_chat(chat_id), "typing": typing})
 

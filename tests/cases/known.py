@@ -48,65 +48,6 @@ KNOWN: dict[str, dict[str, tuple[str, ...]]] = {
         ),
         "a contact is empty": ("tg-content-contact",),
     },
-    "whatsapp-official-content.json": {
-        "what a message says beside its words is not shown": (
-            "wa-content-forwarded",
-            "wa-content-list-description",
-            "wa-content-two-cards",
-            "wa-content-ad",
-            "wa-content-product",
-            "wa-content-order",
-        ),
-        "answers to flows and to call permissions have no words": (
-            "wa-content-flow",
-            "wa-content-flow-not-json",
-            "wa-content-call-permission",
-            "wa-content-call-permission-refused",
-        ),
-    },
-    "whatsapp-official-identity.json": {
-        "a number that somebody else has by now leads to the person before": ("wa-who-number-taken-over",),
-        "another wa_id in the answer to a send is another chat": ("wa-who-wa-id-differs",),
-        "numbers and scoped ids that were seen together are forgotten": ("wa-who-scoped-after-restart",),
-    },
-    "whatsapp-official-notices.json": {
-        "calls, preferences and people of groups are not told": (
-            "wa-notice-missed-call",
-            "wa-notice-marketing-stop",
-            "wa-notice-group-removed",
-        ),
-        "what Meta reports about the account is not seen on the instance": (
-            "wa-notice-value-error",
-            "wa-notice-account-disabled",
-            "wa-notice-quality-flagged",
-            "wa-notice-account-restricted",
-            "wa-notice-template-rejected",
-            "wa-notice-value-error-limit",
-            "wa-notice-quality-downgrade",
-        ),
-    },
-    "meta-messaging.json": {
-        "stickers of the present form are unknown": (
-            "meta-sticker",
-            "meta-sticker-echo",
-        ),
-        "what is marked as not supported has no words": ("meta-unsupported",),
-        "ads, referrals, products and links beside a text are not shown": (
-            "meta-ad-message",
-            "meta-postback-referral",
-            "meta-product-template",
-            "meta-fallback",
-        ),
-    },
-    "meta-notices.json": {
-        "a thread that another app holds is answered": ("meta-notice-standby",),
-        "notices open the window": (
-            "meta-notice-take-control",
-            "meta-notice-request-control",
-        ),
-        "a warning without a sender is left out": ("meta-notice-policy",),
-        "a referral leaves out its ref": ("meta-notice-referral",),
-    },
     "search-words.json": {
         "words are not found in scripts without spaces, or with vowel signs": (
             "search-zh-inside",

@@ -20,7 +20,15 @@ pytestmark = pytest.mark.anyio
 WAITS = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND wait_event <> 'advisory' AND datname = current_database()"
 HOLDS_LOG = "SELECT granted FROM pg_locks WHERE locktype = 'advisory' AND pid = %s"
 
-OF_MESSAGE: dict[str, Any] = {"epoch": None, "type": "test", "message_id": "echo", "chat_id": "ann", "at": NOON, "text": "changed"}
+OF_MESSAGE: dict[str, Any] = {
+    "epoch": None,
+    "type": "test",
+    "message_id": "echo",
+    "chat_id": "ann",
+    "at": NOON,
+    "text": "changed",
+    "content": jsonb({}),
+}
 
 
 def action(name: str, database: Database, instance_id: UUID, queued: int) -> Callable[[], Coroutine[Any, Any, object]]:

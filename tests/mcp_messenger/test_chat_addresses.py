@@ -146,3 +146,31 @@ async def test_a_notice_about_the_account_is_an_event_and_stands_among_its_error
     await desk.deliver(NoticeReceived(code="131000", text="Your message could not be processed.", at=NOON))
     assert rows(desk.url, "SELECT code, message, count FROM instance_errors") == [("131000", "Your message could not be processed.", 2)]
     assert desk.events() == ["notice", "notice"]
+
+
+async def test_a_notice_of_a_move_that_is_brought_again_moves_nobody_else(desk: Desk) -> None:
+    ann, gus = Chat(id="A", kind=ChatKind.PRIVATE, title="Ann"), Chat(id="A", kind=ChatKind.PRIVATE, title="Gus")
+    moved = ChatMigrated(old_id="A", chat=Chat(id="B", kind=ChatKind.PRIVATE), at=NOON + timedelta(minutes=1))
+    await desk.deliver(received("1", "It is Ann.", chat=ann))
+    await desk.deliver(moved)
+    await desk.deliver(received("2", "Who is this?", chat=gus, minute=2))
+    await desk.deliver(moved)
+    assert filed(desk) == [("B", "It is Ann."), ("A", "Who is this?")]
+
+
+async def test_a_message_that_is_brought_again_takes_no_id_back(desk: Desk) -> None:
+    first = received("1", "It is Ann.", chat=NUMBER)
+    new = Chat(id="15550200", kind=ChatKind.PRIVATE, aliases=("hidden.1",))
+    await desk.deliver(first)
+    await desk.deliver(ChatMigrated(old_id="15550100", chat=new, at=NOON + timedelta(minutes=1)))
+    async with desk_of(desk.url, uuid4(), desk.source) as later:
+        await later.deliver(first)
+        await later.deliver(received("2", "without number", chat=HIDDEN, minute=2))
+    assert filed(desk) == [("15550200", "It is Ann."), ("15550200", "without number")]
+
+
+async def test_a_new_hidden_id_leaves_the_numbers_chat_where_it_is(desk: Desk) -> None:
+    await desk.deliver(received("1", "with number", chat=NUMBER))
+    await desk.deliver(ChatMigrated(old_id="hidden.1", chat=Chat(id="hidden.2", kind=ChatKind.PRIVATE)))
+    await desk.deliver(received("2", "without number", chat=Chat(id="hidden.2", kind=ChatKind.PRIVATE), minute=1))
+    assert filed(desk) == [("15550100", "with number"), ("15550100", "without number")]

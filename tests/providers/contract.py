@@ -435,7 +435,9 @@ class ProviderContract:
 
     async def test_shows_that_it_is_typing(self, running: Running) -> None:
         running.need(Capability.TYPING)
-        await running.provider.set_typing(running.harness.chat_id, True)
+        message_id = await running.harness.write("are you there?")
+        await running.inbox.message("are you there?")
+        await running.provider.set_typing(running.harness.chat_id, True, message_id)
         assert await running.harness.is_typing()
 
     async def test_marks_as_read(self, running: Running) -> None:

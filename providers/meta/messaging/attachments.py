@@ -10,7 +10,9 @@ _KINDS = {
     "video": MediaKind.VIDEO,
     "audio": MediaKind.AUDIO,
     "file": MediaKind.DOCUMENT,
+    "sticker": MediaKind.STICKER,
     "story_mention": MediaKind.IMAGE,
+    "ig_story": MediaKind.IMAGE,
     "ig_reel": MediaKind.VIDEO,
     "reel": MediaKind.VIDEO,
 }
@@ -24,13 +26,25 @@ _TYPES = {
 }
 
 
+_NAMES = {"fallback": "link", "share": "link", "ig_post": "post", "template": "template"}
+_WORDS = {
+    "like_heart": "❤️",
+    "ephemeral": "A picture or video that disappears once it was seen; the platform shows it in its own app alone.",
+    "unsupported_type": "Content that the platform does not support in its interface; its own app shows it.",
+}
+HIDDEN = frozenset({"ephemeral", "unsupported_type"})
+_SHOWN = ("text", "title", "subtitle", "url")
+
+
 def media_of(message_id: str, attachments: list[Json]) -> tuple[Media, ...]:
-    """The files among the attachments of a delivery."""
-    return tuple(
+    """Return the files among the attachments of a delivery; each once, since a sticker may come in its former and its present form together."""
+    found = (
         Media(kind=_kind(one), ref=f"{message_id}#{position}#{one['payload']['url']}", name=one["payload"].get("title"))
         for position, one in enumerate(attachments)
         if one.get("type") in _KINDS and part(one, "payload").get("url")
     )
+    # The address follows the position in the ref.
+    return tuple({media.ref.split("#", 2)[2]: media for media in found}.values())
 
 
 def story_of(message_id: str, message: Json) -> tuple[Media, ...]:
@@ -41,6 +55,35 @@ def story_of(message_id: str, message: Json) -> tuple[Media, ...]:
 
 def _kind(attachment: Json) -> MediaKind:
     return MediaKind.STICKER if attachment["payload"].get("sticker_id") else _KINDS[attachment["type"]]
+
+
+def words_beside(attachments: list[Json]) -> tuple[str, str]:
+    """Return the kind and the words of what is shared and is no file: links, posts, products, cards."""
+    shared = [one for one in attachments if one.get("type") not in _KINDS and one.get("type") != "location"]
+    # A post or a reel without an address that leads to a file.
+    shared += [one for one in attachments if one.get("type") in _KINDS and not part(one, "payload").get("url")]
+    kind = next((_NAMES.get(str(one.get("type")), str(one.get("type"))) for one in shared), "")
+    return kind, "\n".join(filter(None, (_words(one) for one in shared)))
+
+
+def _words(attachment: Json) -> str:
+    kind, payload = str(attachment.get("type")), part(attachment, "payload")
+    if kind in _WORDS:
+        return _WORDS[kind]
+    cards = [payload, *_elements(payload)] if payload else [attachment]
+    lines = [" ".join(dict.fromkeys(str(card[name]) for name in _SHOWN if card.get(name))) for card in cards]
+    if not payload.get("title") and attachment.get("title"):
+        lines[0] = f"{attachment['title']} {lines[0]}".rstrip()
+    if not payload.get("url") and attachment.get("url"):
+        lines[0] = f"{lines[0]} {attachment['url']}".lstrip()
+    said = "\n".join(filter(None, lines))
+    return said or f"An attachment of the type {kind}."
+
+
+def _elements(payload: Json) -> list[Json]:
+    """Return the cards of a template, with their buttons."""
+    found = [*parts(payload, "elements"), *parts(payload, "product", "elements"), *parts(payload, "generic", "elements")]
+    return [inner for one in found for inner in (one, *parts(one, "buttons"))] + parts(payload, "buttons")
 
 
 def sent_media(message_id: str, upload: Upload) -> Media:

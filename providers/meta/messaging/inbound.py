@@ -8,10 +8,11 @@ from typing import Any
 from providers.kit.bounded import bounded_raw
 from providers.kit.json import Json, part, parts
 from providers.kit.parts import is_part
-from providers.meta.messaging.attachments import media_of, story_of
+from providers.meta.messaging.attachments import HIDDEN, media_of, story_of, words_beside
 from providers.meta.messaging.sent import SentLog
 from providers.meta.nonce import nonce_in
 from providers.meta.webhook import readable
+from providers.meta.words import quoted_of, without_secrets, words_for
 from providers.models import (
     Chat,
     ChatKind,
@@ -23,6 +24,7 @@ from providers.models import (
     MessageEdited,
     MessageKind,
     MessageReceived,
+    NoticeReceived,
     ReactionChanged,
     ReceiptChanged,
     ReceiptStatus,
@@ -32,6 +34,20 @@ logger = logging.getLogger(__name__)
 
 # A time in seconds has so few digits; Meta mostly counts milliseconds.
 _SECONDS_BELOW = 10**11
+
+_ENVELOPE = frozenset({"sender", "recipient", "timestamp"})
+# The fields of what people write under posts of the account, or about it.
+_ON_POSTS = frozenset({"comments", "live_comments", "mentions", "mention", "feed"})
+_NOTICES = {
+    "referral": "Opened the chat by a link or an ad, and has not written yet",
+    "optin": "Agreed to get messages",
+    "take_thread_control": "Another app took over the conversation",
+    "pass_thread_control": "The conversation was passed to an app",
+    "request_thread_control": "Another app asks for the conversation",
+    "app_roles": "The roles of the apps changed",
+    "account_linking": "The person's account with this business",
+    "policy_enforcement": "Policy enforcement",
+}
 
 # Where Meta names a reaction without its emoji.
 _EMOJIS = {"love": "❤️", "like": "👍", "dislike": "👎", "smile": "😆", "laugh": "😆", "wow": "😮", "sad": "😢", "angry": "😠"}
@@ -54,18 +70,66 @@ class Inbound:
         }
 
     def events_of(self, entry: Json) -> list[Event]:
-        """What an entry says; nothing where it is about another account of the same app."""
+        """Return what an entry says; nothing where it is about another account of the same app."""
         if str(entry["id"]) not in self.ids:
             logger.info("A delivery about another account was left out.")
             return []
-        items = [*entry.get("messaging", []), *entry.get("standby", [])]
-        # The dashboard's test button, and some fields, come in this form.
-        items += [change["value"] for change in entry.get("changes", []) if "sender" in change.get("value", {})]
-        return readable(items, self._said)
+        return self._listed(entry)
+
+    def tested(self, entry: Json) -> list[Event]:
+        """Return the messages in a test of the dashboard, whose accounts are made up."""
+        return self._listed(entry)
+
+    def _listed(self, entry: Json) -> list[Event]:
+        changes = parts(entry, "changes")
+        # The dashboard's test button, and some fields, bring messages in this form.
+        items = [*parts(entry, "messaging"), *(change["value"] for change in changes if "sender" in part(change, "value"))]
+        events = readable(items, self._said)
+        events += [_in_standby(event) for event in readable(parts(entry, "standby"), self._said)]
+        at = _time(entry["time"]) if entry.get("time") else datetime.now(UTC)
+        others = [change for change in changes if "sender" not in part(change, "value")]
+        return events + readable(others, lambda change: self._changed(change, at))
+
+    def _changed(self, change: Json, at: datetime) -> list[Event]:
+        """Return a comment or a mention as a notice in the chat of its post; of other fields, what they say as a notice of the account."""
+        field, value = str(change["field"]), part(change, "value")
+        author = part(value, "from")
+        if field not in _ON_POSTS:
+            return [NoticeReceived(code=field, text=f"{field.replace('_', ' ').capitalize()}: {words_for(value)}", at=at)] if value else []
+        if not value or str(author.get("id")) in self.ids:
+            logger.info("A change of the field %s by the account itself was left out.", field)
+            return []
+        if value.get("item") in {"like", "reaction"}:
+            logger.info("A like of a post was left out.")
+            return []
+        post = str(value.get("post_id") or part(value, "media").get("id") or value.get("media_id") or field)
+        number = str(value.get("comment_id") or value.get("id") or f"{field}:{post}:{at.timestamp():.0f}")
+        name = str(author.get("name") or author.get("username") or "")
+        what = " ".join(filter(None, (str(value.get("verb", "")), str(value.get("item") or field.rstrip("s")))))
+        text = value.get("text") or value.get("message") or words_for({name: one for name, one in value.items() if name != "from"})
+        message = Message(
+            id=f"{number}:{value.get('verb', field)}",
+            chat_id=f"post:{post}",
+            at=_time(value["created_time"]) if value.get("created_time") else at,
+            sender_id=str(author["id"]) if author else None,
+            sender_name=name,
+            kind=MessageKind.SYSTEM,
+            text=f"{what.capitalize()}: {text}",
+            raw=bounded_raw(change),
+        )
+        return [MessageReceived(message=message, chat=Chat(id=message.chat_id, kind=ChatKind.CHANNEL, title="Comments on a post"))]
 
     def _said(self, item: Json) -> list[Event]:
+        if "sender" not in item:
+            return [self._noticed(item)]
         translate = next((translate for name, translate in self._translations.items() if name in item), self._other)
         return translate(item)
+
+    def _noticed(self, item: Json) -> NoticeReceived:
+        """Return what is about the account itself, such as a warning for breaking a policy."""
+        what = next(name for name in item if name not in _ENVELOPE)
+        words = words_for(item[what])
+        return NoticeReceived(code=what, text=f"{what.replace('_', ' ').capitalize()}: {words}", at=_time(item["timestamp"]))
 
     def _chat(self, item: Json) -> Chat:
         """With the other side, whoever of the two wrote."""
@@ -75,7 +139,12 @@ class Inbound:
     def _received(self, item: Json, **content: Any) -> MessageReceived:
         chat, sender = self._chat(item), Contact(id=str(item["sender"]["id"]))
         message = Message(
-            chat_id=chat.id, at=_time(item["timestamp"]), outgoing=sender.id in self.ids, sender_id=sender.id, raw=bounded_raw(item), **content
+            chat_id=chat.id,
+            at=_time(item["timestamp"]),
+            outgoing=sender.id in self.ids,
+            sender_id=sender.id,
+            raw=bounded_raw(without_secrets(item)),
+            **content,
         )
         return MessageReceived(message=message, chat=chat, sender=sender)
 
@@ -100,10 +169,13 @@ class Inbound:
         reply_to = part(said, "reply_to").get("mid")
         if chosen is not None and reply_to is None:
             reply_to = self._sent.asked(str(item["sender"]["id"]), chosen)
-        text = said.get("text") or _text_of(attachments)
+        kind, beside = words_beside(attachments)
+        text = said.get("text") or _own_words(said, attachments) or beside
+        product = words_for(part(said, "referral", "product"))
         return {
-            "text": text,
+            "text": text or ("" if media or place else "A message without content."),
             "kind": _kind(said, text, media=bool(media), place=place is not None),
+            "quoted": quoted_of((kind, beside if text != beside else ""), ("product", product), _referred(part(said, "referral"))),
             "media": media,
             "location": place,
             "chosen": chosen,
@@ -113,8 +185,9 @@ class Inbound:
     def _postback(self, item: Json) -> list[Event]:
         """A button of a template, a menu or an ice breaker."""
         press = item["postback"]
+        quoted = quoted_of(_referred(part(press, "referral")))
         number = press.get("mid") or f"postback:{item['sender']['id']}:{item['timestamp']}"
-        return [self._received(item, id=number, text=press.get("title", ""), chosen=press.get("payload"))]
+        return [self._received(item, id=number, text=press.get("title") or "A pressed button.", chosen=press.get("payload"), quoted=quoted)]
 
     def _reaction(self, item: Json) -> list[Event]:
         reaction = item["reaction"]
@@ -150,10 +223,27 @@ class Inbound:
         return [ReceiptChanged(chat_id=chat_id, message_id=mid, status=status, at=at) for mid in mids]
 
     def _other(self, item: Json) -> list[Event]:
-        """Referrals, opt-ins, hand-overs between apps."""
-        what = next((name for name in item if name not in {"sender", "recipient", "timestamp"}), "event")
+        """Return a notice: referrals, opt-ins, hand-overs between apps, linked accounts, and what is new."""
+        what = next((name for name in item if name not in _ENVELOPE), "event")
         number = f"{what}:{item['sender']['id']}:{item['timestamp']}"
-        return [self._received(item, id=number, kind=MessageKind.SYSTEM, text=f"An event of the type {what}.")]
+        words = _NOTICES.get(what) or f"An event of the type {what}"
+        told = words_for(item.get(what))
+        return [self._received(item, id=number, kind=MessageKind.SYSTEM, text=f"{words}: {told}." if told else f"{words}.")]
+
+
+def _in_standby(event: Event) -> Event:
+    """Another app holds the conversation: this is a copy for us."""
+    if not isinstance(event, MessageReceived):
+        return event
+    return event.model_copy(update={"message": event.message.model_copy(update={"standby": True})})
+
+
+def _referred(referral: Json) -> tuple[str, str]:
+    """Return the ad, link or post that a person came from, and what Meta says of it."""
+    ad = part(referral, "ads_context_data")
+    rest = {name: value for name, value in referral.items() if name in {"ref", "source", "type", "ad_id", "referer_uri", "source_url"}}
+    is_ad = "ad_id" in referral or referral.get("source") == "ADS"
+    return "ad" if is_ad else "link", "\n".join(filter(None, (str(ad.get("ad_title", "")), words_for(rest))))
 
 
 def _kind(said: Json, text: str, *, media: bool, place: bool) -> MessageKind:
@@ -161,22 +251,17 @@ def _kind(said: Json, text: str, *, media: bool, place: bool) -> MessageKind:
         return MessageKind.MEDIA
     if place:
         return MessageKind.LOCATION
-    return MessageKind.TEXT if said.get("text") or text else MessageKind.UNKNOWN
+    is_hidden = said.get("is_unsupported") or any(one.get("type") in HIDDEN for one in parts(said, "attachments"))
+    return MessageKind.TEXT if said.get("text") or (text and not is_hidden) else MessageKind.UNKNOWN
 
 
-def _text_of(attachments: list[Json]) -> str:
-    """What can be said of attachments that are no files: links, posts, cards."""
+def _own_words(said: Json, attachments: list[Json]) -> str:
+    """Return words for what a message does instead of saying something; nothing where it is a file, a place or something shared."""
     if any(one.get("type") == "story_mention" for one in attachments):
         return "Mentioned this account in a story."
-    lines = [
-        " ".join(filter(None, (payload.get("title") or one.get("title"), payload.get("url") or one.get("url"))))
-        for one, payload in _links(attachments)
-    ]
-    return "\n".join(filter(None, lines))
-
-
-def _links(attachments: list[Json]) -> list[tuple[Json, Json]]:
-    return [(one, part(one, "payload")) for one in attachments if one.get("type") not in {"image", "video", "audio", "file", "location"}]
+    if said.get("is_unsupported"):
+        return "A message that the platform does not support in its interface; its own app shows it."
+    return ""
 
 
 def _place(attachments: list[Json]) -> Location | None:

@@ -6,14 +6,14 @@ from typing import ClassVar
 from pydantic import SecretStr
 
 from providers.base import ProviderContext
-from providers.kit.bounded import BoundedMap, BoundedSet
+from providers.kit.bounded import BoundedMap
 from providers.kit.json import Json
 from providers.meta.connection import Timing
 from providers.meta.messaging import attachments, outbound
 from providers.meta.messaging.conversations import Conversations
 from providers.meta.messaging.inbound import Inbound
 from providers.meta.messaging.outbound import Sender
-from providers.meta.messaging.profiles import tell_name
+from providers.meta.messaging.profiles import Names
 from providers.meta.messaging.sent import SentLog
 from providers.meta.provider import MetaProvider
 from providers.meta.settings import MetaSettings
@@ -65,7 +65,7 @@ class MessagingProvider(MetaProvider):
         self._upload_fields = upload_fields
         self._sent = SentLog()
         self._uploads: BoundedMap[str, str] = BoundedMap(_UPLOADS_REMEMBERED)
-        self._named: BoundedSet[str] = BoundedSet()
+        self._names = Names(self.profile_fields)
         self._inbound = Inbound(ids, context.instance_id, self._sent)
 
     @property
@@ -88,7 +88,7 @@ class MessagingProvider(MetaProvider):
         with self._watched():
             await self._sender.act(chat_id, action, **more)
 
-    async def set_typing(self, chat_id: str, typing: bool) -> None:
+    async def set_typing(self, chat_id: str, typing: bool, message_id: str | None = None) -> None:
         """Shown for 20 s, or until the message arrives."""
         await self._act(chat_id, "typing_on" if typing else "typing_off")
 
@@ -110,15 +110,26 @@ class MessagingProvider(MetaProvider):
     def _events_of(self, entry: Json) -> list[Event]:
         return self._inbound.events_of(entry)
 
+    def _tested(self, entry: Json) -> list[Event]:
+        return self._inbound.tested(entry)
+
+    async def _before(self, events: Sequence[Event]) -> Sequence[Event]:
+        if self._deliver is None:
+            return events
+        people = {event.chat.id for event in events if isinstance(event, MessageReceived) and event.chat.id.isdecimal()}
+        await self._names.look_up(people, self._graph, self._deliver, self._background)
+        return [self._named(event) if isinstance(event, MessageReceived) else event for event in events]
+
+    def _named(self, event: MessageReceived) -> MessageReceived:
+        person = self._names.of(event.chat.id)
+        if person is None or event.chat.title:
+            return event
+        chat = event.chat.model_copy(update={"title": person.name, "username": person.username})
+        if event.message.outgoing:
+            return event.model_copy(update={"chat": chat})
+        return event.model_copy(update={"chat": chat, "sender": person, "message": event.message.model_copy(update={"sender_name": person.name})})
+
     async def _after(self, events: Sequence[Event]) -> None:
         for event in events:
             if isinstance(event, ReceiptChanged) and event.status is ReceiptStatus.READ:
                 self._sent.told(event.chat_id, event.message_id)
-            if isinstance(event, MessageReceived) and not event.message.outgoing:
-                self._look_up(event.chat.id)
-
-    def _look_up(self, person: str) -> None:
-        # It may have been stopped while the store took the message.
-        if self._deliver is not None and person not in self._named:
-            self._named.add(person)
-            self._background.run(tell_name(self._graph, person, self.profile_fields, self._deliver))

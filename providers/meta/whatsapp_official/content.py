@@ -1,10 +1,12 @@
-"""What is in a message of the Cloud API, by its type."""
+"""The content of a message of the Cloud API, by its type."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
-from providers.kit.json import Json, parts
+from providers.kit.json import Json, object_in, part, parts
 from providers.meta.errors import words_of
-from providers.models import Contact, Location, Media, MediaKind, MessageKind
+from providers.meta.words import quoted_of, words_for
+from providers.models import Contact, Forwarded, Location, Media, MediaKind, MessageKind
 
 _MEDIA = {
     "image": MediaKind.IMAGE,
@@ -16,12 +18,29 @@ _MEDIA = {
 
 
 def content_of(message: Json) -> Json:
-    """Fields of Message. A type that is not known, or not of the known form, is UNKNOWN with what can be said of it."""
+    """Return fields of Message. A type that is not known, or not of the known form, is UNKNOWN with what can be said of it."""
     read = _READERS.get(message["type"], _unknown)
     try:
-        return read(message)
+        content = read(message)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-        return _unknown(message)
+        content = _unknown(message)
+    return {**content, "forwarded": _forwarded(message), "quoted": quoted_of(*_beside(message))}
+
+
+def _forwarded(message: Json) -> Forwarded | None:
+    """Meta marks what was forwarded, and names nobody."""
+    context = part(message, "context")
+    if context.get("frequently_forwarded"):
+        return Forwarded(mark="forwarded many times")
+    return Forwarded(mark="forwarded") if context.get("forwarded") else None
+
+
+def _beside(message: Json) -> list[tuple[str, str]]:
+    """Return what a message is about, by kind: the picked line, the product asked about, the ad or post it comes from."""
+    choice = str(part(message, "interactive", "list_reply").get("description", ""))
+    product, referral = part(message, "context", "referred_product"), part(message, "referral")
+    shown = [str(referral[name]) for name in ("headline", "body", "source_url") if referral.get(name)]
+    return [("choice", choice), ("product", words_for(product)), (str(referral.get("source_type") or "ad"), "\n".join(shown))]
 
 
 def _text(message: Json) -> Json:
@@ -32,7 +51,7 @@ def _media(message: Json) -> Json:
     file = message[message["type"]]
     kind = MediaKind.VOICE if file.get("voice") else _MEDIA[message["type"]]
     media = Media(kind=kind, ref=file["id"], mime=_plain(file.get("mime_type")), name=file.get("filename"))
-    return {"kind": MessageKind.MEDIA, "text": file.get("caption", ""), "media": (media,)}
+    return {"kind": MessageKind.MEDIA, "text": file.get("caption") or "", "media": (media,)}
 
 
 def _plain(mime: str | None) -> str | None:
@@ -49,9 +68,16 @@ def _location(message: Json) -> Json:
 
 
 def _contacts(message: Json) -> Json:
-    cards = [_card(card) for card in message["contacts"]]
-    text = "\n".join(f"{card.name} {card.phone or ''}".strip() for card in cards)
-    return {"kind": MessageKind.CONTACT, "text": text, "contact": cards[0]}
+    cards = parts(message, "contacts")
+    return {"kind": MessageKind.CONTACT, "text": "\n".join(map(_card_words, cards)), "contact": _card(cards[0])}
+
+
+def _card_words(card: Json) -> str:
+    """Return name, company, and every number and address of a card."""
+    company = part(card, "org").get("company", "")
+    found = [one.get(name, "") for kind, name in (("phones", "phone"), ("emails", "email"), ("urls", "url")) for one in parts(card, kind)]
+    name = card["name"]["formatted_name"] + (f" ({company})" if company else "")
+    return f"{name} {', '.join(filter(None, found))}".strip()
 
 
 def _card(card: Json) -> Contact:
@@ -65,7 +91,31 @@ def _interactive(message: Json) -> Json:
     picked = answer[answer["type"]]
     if answer["type"] in {"button_reply", "list_reply"}:
         return {"text": picked["title"], "chosen": picked["id"]}
-    return {"text": picked.get("body", ""), "kind": MessageKind.UNKNOWN}
+    if answer["type"] == "nfm_reply":
+        return _form(picked)
+    if answer["type"] == "call_permission_reply":
+        return {"kind": MessageKind.UNKNOWN, "text": _call_permission(picked)}
+    return {"kind": MessageKind.UNKNOWN, "text": picked.get("body") or f"An answer of the type {answer['type']}: {words_for(picked)}"}
+
+
+def _form(picked: Json) -> Json:
+    """Return the answers of a Flow, or of a form for an address, one in a line; as they came where they are no JSON."""
+    given = str(picked.get("response_json") or "")
+    answers = object_in(given)
+    words = given if answers is None else words_for(answers, between="\n")
+    if not words:
+        return {"kind": MessageKind.UNKNOWN, "text": picked.get("body") or "An answer to a form, without any answers in it."}
+    return {"text": f"Answers to a form:\n{words}"}
+
+
+def _call_permission(picked: Json) -> str:
+    response = picked["response"]
+    if response != "accept":
+        return f"Does not allow calls ({response})."
+    until = picked.get("expiration_timestamp")
+    if picked.get("is_permanent") or not until:
+        return f"Allows calls ({response})."
+    return f"Allows calls ({response}) until {datetime.fromtimestamp(int(until), UTC):%Y-%m-%d %H:%M} UTC."
 
 
 def _button(message: Json) -> Json:
@@ -75,18 +125,30 @@ def _button(message: Json) -> Json:
 
 def _order(message: Json) -> Json:
     order = message["order"]
-    items = [f"{item['quantity']} × {item['product_retailer_id']}" for item in order["product_items"]]
+    items = [_item(item) for item in order["product_items"]]
     return {"kind": MessageKind.UNKNOWN, "text": f"Order: {', '.join(items)}. {order.get('text', '')}".strip()}
 
 
+def _item(item: Json) -> str:
+    price = f" at {item['item_price']:g} {item.get('currency', '')}".rstrip() if "item_price" in item else ""
+    return f"{item['quantity']} × {item['product_retailer_id']}{price}"
+
+
 def _system(message: Json) -> Json:
-    return {"kind": MessageKind.SYSTEM, "text": message["system"].get("body", "")}
+    system = message["system"]
+    return {"kind": MessageKind.SYSTEM, "text": system.get("body") or f"A notice of the type {system.get('type', 'system')}: {words_for(system)}"}
+
+
+def _welcome(message: Json) -> Json:
+    """Return the notice that somebody opened the chat: they have not written."""
+    return {"kind": MessageKind.SYSTEM, "text": "Opened the chat for the first time, and has not written yet."}
 
 
 def _unknown(message: Json) -> Json:
-    errors = parts(message, "errors")
-    text = "; ".join(words_of(error) for error in errors) if errors else f"A message of the type {message['type']}."
-    return {"kind": MessageKind.UNKNOWN, "text": text}
+    said = [words_of(error) for error in parts(message, "errors")]
+    if kind := part(message, "unsupported").get("type"):
+        said.append(f"The message is of the type {kind}.")
+    return {"kind": MessageKind.UNKNOWN, "text": "; ".join(said) or f"A message of the type {message['type']}."}
 
 
 _READERS: dict[str, Callable[[Json], Json]] = {
@@ -98,4 +160,5 @@ _READERS: dict[str, Callable[[Json], Json]] = {
     "button": _button,
     "order": _order,
     "system": _system,
+    "request_welcome": _welcome,
 }

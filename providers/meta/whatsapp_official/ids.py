@@ -1,9 +1,8 @@
-"""Who is written to: a phone number in digits, a business-scoped user id (`US.1349…`), or a group."""
+"""Addresses: a phone number in digits, a business-scoped user id (`US.1349…`), or a group."""
 
 import re
 
 from providers.errors import NotFound
-from providers.kit.bounded import BoundedMap, BoundedSet
 from providers.kit.json import Json
 
 _PHONE = re.compile(r"\+?[\d\s().-]{4,32}")
@@ -40,33 +39,16 @@ def recipient_of(chat_id: str) -> Json:
     )
 
 
-class People:
-    """Which phone number and which business-scoped id are one person, as far as seen since the start.
+def person_of(phone: str | None, scoped: str | None) -> str:
+    """Return the id of a person's chat: the number where Meta shows it. Raises KeyError where it names nobody.
 
-    Meta leaves the number out for people with a user name, and shows it again while they are in touch.
+    Meta leaves the number out for people with a user name, and shows it again while they are in touch; the store knows which belong together.
     """
+    if phone or scoped:
+        return phone or scoped or ""
+    raise KeyError("from")
 
-    def __init__(self) -> None:
-        self._phones: BoundedMap[str, str] = BoundedMap()
-        self._without_phone: BoundedSet[str] = BoundedSet()
 
-    def chat_of(self, phone: str | None, scoped: str | None) -> str:
-        """The chat's id: the number where it is known. Raises KeyError where Meta names nobody."""
-        if phone:
-            if scoped:
-                self._phones[scoped] = phone
-            return phone
-        if not scoped:
-            raise KeyError("from")
-        if known := self._phones.get(scoped):
-            return known
-        self._without_phone.add(scoped)
-        return scoped
-
-    def appeared(self, phone: str | None, scoped: str | None) -> bool:
-        """Whether a number is shown by now of somebody whose chat had only the scoped id."""
-        return bool(phone and scoped and scoped in self._without_phone)
-
-    def merged(self, scoped: str) -> None:
-        """The store knows that the chat has the number's id."""
-        self._without_phone.discard(scoped)
+def aliases_of(person: str, *scoped: str | None) -> tuple[str, ...]:
+    """Return the scoped ids of the person whose chat has this id; none where that is a scoped id itself."""
+    return () if _SCOPED.fullmatch(person) else tuple(dict.fromkeys(one for one in scoped if one))

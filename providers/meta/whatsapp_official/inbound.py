@@ -11,7 +11,8 @@ from providers.meta.errors import words_of
 from providers.meta.nonce import nonce_in
 from providers.meta.webhook import readable
 from providers.meta.whatsapp_official.content import content_of
-from providers.meta.whatsapp_official.ids import People
+from providers.meta.whatsapp_official.ids import aliases_of, is_group, person_of, phone_of
+from providers.meta.words import without_secrets, words_for
 from providers.models import (
     Chat,
     ChatChanged,
@@ -24,6 +25,7 @@ from providers.models import (
     MessageEdited,
     MessageKind,
     MessageReceived,
+    NoticeReceived,
     ReactionChanged,
     ReceiptChanged,
     ReceiptStatus,
@@ -39,88 +41,198 @@ _RECEIPTS = {
     "failed": ReceiptStatus.FAILED,
 }
 
+_LISTS = frozenset({"messages", "message_echoes", "statuses", "groups", "calls", "user_preferences", "errors"})
+# The fields of a notice about a group that say which one, or that have words already.
+_OF_EVERY_GROUP = frozenset({"timestamp", "group_id", "type", "request_id", "subject", "errors"})
+
 # Only in its words Meta always names the former id: "User Ann changed from US.1 to US.2".
 _CHANGED = re.compile(r"changed from (\S+) to (\S+)")
 
 
 class Inbound:
-    """Translates what is about one number. `answered` holds the ids that Meta answered to our sends."""
+    """Translates what is about one number. `answered` holds the ids that Meta answered to our sends.
 
-    def __init__(self, phone_number_id: str, instance_id: str, answered: BoundedSet[str]) -> None:
+    `account` is the id of the business account, where it is known; notices about another one are left out.
+    """
+
+    def __init__(self, phone_number_id: str, instance_id: str, answered: BoundedSet[str], account: str | None) -> None:
         self._number = phone_number_id
         self._instance = instance_id
         self._answered = answered
-        self.people = People()
+        self._account = account
+        self._joined: BoundedSet[tuple[str, str]] = BoundedSet()
+        self.display: str | None = None
+        """The number itself in digits, once Meta has named it."""
 
-    def events_of(self, change: Json) -> list[Event]:
-        """What one change says; nothing where it is about another number of the business. Raises KeyError and the like for another form."""
-        value = change["value"]
+    def events_of(self, change: Json, account: str, at: datetime) -> list[Event]:
+        """Return what one change says; nothing where it is about another number of the business.
+
+        `account` is the business account that it is about, `at` the time of the delivery. Raises KeyError and the like for another form.
+        """
+        value, field = change["value"], str(change.get("field", ""))
         if part(value, "metadata").get("phone_number_id", self._number) != self._number:
             return []
+        if "metadata" not in value and not value.keys() & _LISTS:
+            return self._about_the_account(value, field, account, at)
+        events = self._listed(value, at)
+        if field == "standby":
+            events = [_in_standby(event) for event in events]
+        if not events:
+            logger.info("Nothing to tell of a delivery of the field %s.", field)
+        return events
+
+    def tested(self, change: Json) -> list[Event]:
+        """Return the messages in a test of Meta's dashboard, whose numbers are made up."""
+        return self._listed(change["value"], datetime.now(UTC))
+
+    def _listed(self, value: Json, at: datetime) -> list[Event]:
         contacts = parts(value, "contacts")
         events = readable(parts(value, "messages"), lambda message: self._said(message, _contact_of(message, contacts)))
         events += readable(parts(value, "message_echoes"), self._echoed)
         events += readable(parts(value, "statuses"), self._status)
         events += readable(parts(value, "groups"), _group)
-        if not events:
-            logger.info("Nothing to tell of a delivery of the field %s.", change.get("field"))
+        events += readable(parts(value, "calls"), lambda call: self._called(call, contacts))
+        events += readable(parts(value, "user_preferences"), lambda wish: self._preferred(wish, contacts))
+        events += [notice_of(error, at) for error in parts(value, "errors")]
         return events
+
+    def _about_the_account(self, value: Json, field: str, account: str, at: datetime) -> list[Event]:
+        """Return a notice of what Meta did with the account, a template or a number, unless it is another account or number."""
+        shown = phone_of(str(value.get("display_phone_number", "")))
+        if (self._account and account != self._account) or (shown and self.display and shown != self.display):
+            logger.info("A notice about another account or number was left out.")
+            return []
+        text = f"{field.replace('_', ' ').capitalize()}: {words_for(value)}"
+        return [NoticeReceived(code=str(value.get("event") or field), text=text, at=at)]
 
     def _said(self, message: Json, contact: Json) -> list[Event]:
         phone = message.get("from") or contact.get("wa_id")
         scoped = message.get("from_user_id") or contact.get("user_id") or _former_scoped(message)
-        person = self.people.chat_of(phone, scoped)
-        profile = part(contact, "profile")
-        sender = Contact(id=person, name=profile.get("name", ""), username=profile.get("username"), phone=phone and f"+{phone}")
-        chat = _chat(message, sender)
-        events: list[Event] = []
-        if self.people.appeared(phone, scoped):
-            events.append(ChatMigrated(old_id=scoped or "", chat=chat))
+        sender = _person(contact, phone, scoped)
+        chat = _chat(message, sender, scoped)
         if change := _CHANGES.get(message["type"]):
-            return events + change(message, chat, sender)
-        events.append(MessageReceived(message=_message(message, chat, sender), chat=chat, sender=sender))
-        return events + self._moved(message, sender)
-
-    def _moved(self, message: Json, sender: Contact) -> list[Event]:
-        """The person has another number or scoped id from now on."""
-        system = part(message, "system")
-        scoped, phone = system.get("user_id"), system.get("wa_id") or system.get("new_wa_id")
-        if system.get("type") != "user_changed_user_id":
-            new = phone
-            if phone and scoped:
-                self.people.chat_of(phone, scoped)
-        elif sender.id != _former_scoped(message):
-            # The chat has the number's id, and keeps it.
-            new = self.people.chat_of(sender.id, scoped)
-        else:
-            new = scoped
-        if not new or new == sender.id:
-            return []
-        return [
-            ChatMigrated(old_id=sender.id, chat=Chat(id=new, kind=ChatKind.PRIVATE, title=sender.name, phone=f"+{new}" if new == phone else None))
-        ]
+            return change(message, chat, sender)
+        return [MessageReceived(message=_message(message, chat, sender), chat=chat, sender=sender), *_moved(message, sender)]
 
     def _echoed(self, echo: Json) -> list[Event]:
         """Written by the business itself in its app."""
-        person = self.people.chat_of(echo.get("to"), echo.get("to_user_id"))
-        chat = Chat(id=person, kind=ChatKind.PRIVATE)
+        person = person_of(echo.get("to"), echo.get("to_user_id"))
+        chat = Chat(id=person, aliases=aliases_of(person, echo.get("to_user_id")), kind=ChatKind.PRIVATE)
         message = _message(echo, chat, Contact(id=self._number)).model_copy(update={"outgoing": True})
         return [MessageReceived(message=message, chat=chat)]
 
     def _status(self, status: Json) -> list[Event]:
+        phone, scoped = status.get("recipient_id"), status.get("recipient_user_id")
+        if status.get("type") == "call":
+            return self._called_status(status)
         kind = _RECEIPTS.get(status["status"])
         if kind is None:
             return []
-        chat_id = self.people.chat_of(status.get("recipient_id"), status.get("recipient_user_id"))
+        chat_id = person_of(phone, scoped)
         at = _time(status)
         detail = "; ".join(f"{words_of(error)} (code {error.get('code')})" for error in parts(status, "errors")) or None
         receipt = ReceiptChanged(chat_id=chat_id, message_id=status["id"], status=kind, at=at, detail=detail)
         nonce = nonce_in(status.get("biz_opaque_callback_data"), self._instance)
         if nonce is None or status["id"] in self._answered:
-            return [receipt]
-        # The answer to our call was lost; this tells that it was taken, and under which id.
+            return [*self._joining(phone, scoped), receipt]
+        # The answer to our call was lost; this shows that it was taken, and under which id.
         sent = Message(id=status["id"], chat_id=chat_id, at=at, outgoing=True, sender_id=self._number, kind=MessageKind.UNKNOWN)
         return [MessageReceived(message=sent, chat=Chat(id=chat_id), client_id=nonce), receipt]
+
+    def _joining(self, phone: str | None, scoped: str | None) -> list[Event]:
+        """Return, once, that a number and a scoped id are one person: their answer may show the id alone."""
+        if not phone or not scoped or is_group(phone) or (phone, scoped) in self._joined:
+            return []
+        self._joined.add((phone, scoped))
+        return [ChatChanged(chat=Chat(id=phone, aliases=(scoped,), kind=ChatKind.PRIVATE, phone=f"+{phone}"))]
+
+    def _called(self, call: Json, contacts: list[Json]) -> list[Event]:
+        """Return a notice of a call in the other side's chat. Meta brings one when it begins, and one when it ends."""
+        is_ours = call.get("direction") == "BUSINESS_INITIATED"
+        phone, scoped = (call.get("to"), call.get("to_user_id")) if is_ours else (call.get("from"), call.get("from_user_id"))
+        return _noticed(contacts, phone, scoped, f"{call['id']}:{call.get('event')}", _call_words(call, is_ours=is_ours), call)
+
+    def _called_status(self, status: Json) -> list[Event]:
+        state = str(status["status"])
+        id = f"{status['id']}:{state}"
+        return _noticed([], status.get("recipient_id"), status.get("recipient_user_id"), id, f"Our call: {state.lower()}.", status)
+
+    def _preferred(self, wish: Json, contacts: list[Json]) -> list[Event]:
+        """Return a notice that a person stopped a kind of messages, or takes it again; answers may still be sent."""
+        phone, scoped = wish.get("wa_id"), wish.get("user_id")
+        category, value = str(wish["category"]).replace("_", " "), wish["value"]
+        id = f"preference:{phone or scoped}:{wish['timestamp']}:{wish['category']}:{value}"
+        detail = str(wish.get("detail") or "").rstrip(".")
+        return _noticed(contacts, phone, scoped, id, f"{detail}. ({category}: {value})" if detail else f"{category.capitalize()}: {value}.", wish)
+
+
+def notice_of(error: Json, at: datetime) -> NoticeReceived:
+    """Return an error that Meta reports for the number as a whole."""
+    return NoticeReceived(code=str(error.get("code", "error")), text=f"{words_of(error)} (code {error.get('code')})", at=at)
+
+
+def _in_standby(event: Event) -> Event:
+    if not isinstance(event, MessageReceived):
+        return event
+    return event.model_copy(update={"message": event.message.model_copy(update={"standby": True})})
+
+
+def _person(contact: Json, phone: str | None, scoped: str | None) -> Contact:
+    profile = part(contact, "profile")
+    username = profile.get("username") or contact.get("username")
+    return Contact(id=person_of(phone, scoped), name=profile.get("name", ""), username=username, phone=phone and f"+{phone}")
+
+
+def _noticed(contacts: list[Json], phone: str | None, scoped: str | None, id: str, text: str, told: Json) -> list[Event]:
+    """Return a notice in a person's chat."""
+    sender = _person(_contact_of({"from": phone, "from_user_id": scoped}, contacts), phone, scoped)
+    chat = _chat({}, sender, scoped)
+    message = Message(
+        id=id,
+        chat_id=chat.id,
+        at=_time(told),
+        sender_id=sender.id,
+        sender_name=sender.name,
+        kind=MessageKind.SYSTEM,
+        text=text,
+        raw=bounded_raw(without_secrets(told)),
+    )
+    return [MessageReceived(message=message, chat=chat, sender=sender if sender.name else None)]
+
+
+def _call_words(call: Json, *, is_ours: bool) -> str:
+    who = "Our call" if is_ours else "A call"
+    if call.get("event") == "connect":
+        return f"{who} began."
+    reasons = "".join(f" {words_of(error)}" for error in parts(call, "errors"))
+    if seconds := call.get("duration"):
+        return f"{who} ended after {seconds} s.{reasons}"
+    if call.get("event") == "terminate":
+        status = str(call.get("status", "no status")).lower()
+        return f"Our call was not taken ({status}).{reasons}" if is_ours else f"Missed call ({status}).{reasons}"
+    return f"{who}: {call.get('event')}.{reasons}"
+
+
+def _moved(message: Json, sender: Contact) -> list[Event]:
+    """Return that the person has another number or scoped id from now on.
+
+    A chat with a number keeps it when the scoped id changes; the store files under it what shows the new id alone.
+    """
+    system = part(message, "system")
+    kind, scoped, phone = system.get("type"), system.get("user_id"), system.get("wa_id") or system.get("new_wa_id")
+    if kind == "user_changed_user_id":
+        former, chat = _former_scoped(message), Chat(id=sender.id, aliases=aliases_of(sender.id, scoped), kind=ChatKind.PRIVATE)
+        if sender.id != former:
+            return [ChatChanged(chat=chat)]
+        new = scoped
+    else:
+        new = phone
+    if not new or new == sender.id:
+        return []
+    # The former scoped id goes along: it is this person's, whoever has the former number.
+    aliases = aliases_of(new, scoped, message.get("from_user_id")) if new == phone else ()
+    chat = Chat(id=new, aliases=aliases, kind=ChatKind.PRIVATE, title=sender.name, phone=f"+{new}" if new == phone else None)
+    return [ChatMigrated(old_id=sender.id, chat=chat, at=_time(message))]
 
 
 def _former_scoped(message: Json) -> str | None:
@@ -139,10 +251,11 @@ def _contact_of(message: Json, contacts: list[Json]) -> Json:
     return found[0] if found else {}
 
 
-def _chat(message: Json, sender: Contact) -> Chat:
+def _chat(message: Json, sender: Contact, scoped: str | None) -> Chat:
     if group := message.get("group_id"):
         return Chat(id=group, kind=ChatKind.GROUP)
-    return Chat(id=sender.id, kind=ChatKind.PRIVATE, title=sender.name, username=sender.username, phone=sender.phone)
+    aliases = aliases_of(sender.id, scoped)
+    return Chat(id=sender.id, aliases=aliases, kind=ChatKind.PRIVATE, title=sender.name, username=sender.username, phone=sender.phone)
 
 
 def _message(message: Json, chat: Chat, sender: Contact) -> Message:
@@ -166,8 +279,17 @@ def _reacted(message: Json, chat: Chat, sender: Contact) -> list[Event]:
 
 def _edited(message: Json, chat: Chat, sender: Contact) -> list[Event]:
     edit = message["edit"]
-    text = content_of(edit["message"]).get("text", "")
-    return [MessageEdited(chat_id=chat.id, message_id=edit["original_message_id"], text=text, at=_time(message))]
+    content = content_of(edit["message"])
+    return [
+        MessageEdited(
+            chat_id=chat.id,
+            message_id=edit["original_message_id"],
+            text=content.get("text", ""),
+            media=content.get("media"),
+            location=content.get("location"),
+            at=_time(message),
+        )
+    ]
 
 
 def _revoked(message: Json, chat: Chat, sender: Contact) -> list[Event]:
@@ -178,18 +300,30 @@ _CHANGES: dict[str, Callable[[Json, Chat, Contact], list[Event]]] = {"reaction":
 
 
 def _group(group: Json) -> list[Event]:
-    """What became of a group, as a message of the system in it."""
+    """Return what became of a group as a notice in it, with the people it is about; a group that was never made is a notice of the account."""
+    what = str(group["type"]).replace("_", " ").capitalize()
+    failures = "".join(f" {words_of(error)} (code {error.get('code')})." for error in parts(group, "errors"))
+    if not group.get("group_id"):
+        return [NoticeReceived(code=str(group["type"]), text=f"{what} failed.{failures}", at=_time(group))]
+    people = {name: [_participant(one) for one in parts(group, name)] for name in group if name.endswith("_participants")}
+    about = words_for({name: value for name, value in {**group, **people}.items() if name not in _OF_EVERY_GROUP})
     chat = Chat(id=group["group_id"], kind=ChatKind.GROUP, title=group.get("subject", ""))
-    what = str(group["type"]).replace("_", " ")
     message = Message(
         id=f"{chat.id}:{group.get('request_id') or group['timestamp']}:{group['type']}",
         chat_id=chat.id,
         at=_time(group),
         kind=MessageKind.SYSTEM,
-        text=f"{what[:1].upper()}{what[1:]}.",
+        text=f"{what}: {about}.{failures}" if about else f"{what}.{failures}",
         raw=bounded_raw(group),
     )
     return [ChatChanged(chat=chat), MessageReceived(message=message, chat=chat)]
+
+
+def _participant(told: Json) -> str:
+    """Return the number or id of a participant, with the reason where something failed."""
+    reasons = "; ".join(words_of(error) for error in parts(told, "errors"))
+    person = str(told.get("wa_id") or told.get("user_id") or told.get("input") or "?")
+    return f"{person} ({reasons})" if reasons else person
 
 
 def _time(told: Json) -> datetime:

@@ -5,15 +5,15 @@ from datetime import UTC, datetime
 
 from providers.base import ProviderContext, Settings
 from providers.errors import InvalidRequest, NotFound
-from providers.kit.bounded import BoundedMap, BoundedSet
-from providers.kit.json import Json
+from providers.kit.bounded import BoundedSet
+from providers.kit.json import Json, parts
 from providers.kit.parts import parts_of, send_parts
 from providers.meta.client import id_in, segment
 from providers.meta.connection import Timing
 from providers.meta.nonce import marked
 from providers.meta.provider import MetaProvider
 from providers.meta.webhook import readable
-from providers.meta.whatsapp_official.ids import phone_of, recipient_of
+from providers.meta.whatsapp_official.ids import is_group, phone_of, recipient_of
 from providers.meta.whatsapp_official.inbound import Inbound
 from providers.meta.whatsapp_official.outbound import PREVIEW, check_content, message_of
 from providers.meta.whatsapp_official.settings import WhatsAppOfficialSettings
@@ -21,13 +21,11 @@ from providers.meta.whatsapp_official.templates import TEMPLATE_FIELDS, template
 from providers.models import (
     Account,
     Capability,
-    ChatMigrated,
     Download,
     Draft,
     Event,
     Limits,
     Media,
-    MessageReceived,
     Rate,
     SentMessage,
     Template,
@@ -76,8 +74,7 @@ class WhatsAppOfficialProvider(MetaProvider):
         self._settings = WhatsAppOfficialSettings.model_validate(settings)
         super().__init__(self._settings, context, token=self._settings.access_token, app_secret=self._settings.app_secret, timing=timing)
         self._answered: BoundedSet[str] = BoundedSet()
-        self._last_incoming: BoundedMap[str, str] = BoundedMap()
-        self._inbound = Inbound(self._settings.phone_number_id, context.instance_id, self._answered)
+        self._inbound = Inbound(self._settings.phone_number_id, context.instance_id, self._answered, self._settings.business_account_id)
 
     @classmethod
     def address(cls, to: str) -> str:
@@ -85,7 +82,7 @@ class WhatsAppOfficialProvider(MetaProvider):
 
     async def _identify(self) -> Account:
         number = await self._graph.get(self._settings.phone_number_id, fields="id,display_phone_number,verified_name")
-        phone = phone_of(str(number.get("display_phone_number", "")))
+        phone = self._inbound.display = phone_of(str(number.get("display_phone_number", "")))
         return Account(id=self._settings.phone_number_id, name=number.get("verified_name", ""), phone=phone and f"+{phone}")
 
     def check(self, draft: Draft) -> None:
@@ -98,21 +95,21 @@ class WhatsAppOfficialProvider(MetaProvider):
         mark = {"biz_opaque_callback_data": marked(self.context.instance_id, draft.client_id)} if len(parts) == 1 else {}
 
         async def send(part: Draft, number: int) -> SentMessage:
-            message_id, media = await self._send_one(part, mark)
-            return SentMessage(id=message_id, at=datetime.now(UTC), chat_id=draft.chat_id, media=media)
+            return await self._send_one(part, mark)
 
         return await send_parts(parts, send)
 
-    async def _send_one(self, draft: Draft, mark: Json) -> tuple[str, tuple[Media, ...]]:
+    async def _send_one(self, draft: Draft, mark: Json) -> SentMessage:
         with self._watched():
             body = await message_of(self._graph, self._settings.phone_number_id, draft) | mark
-            message_id = id_in(await self._graph.post(self._messages, body, sends=True), "messages", 0, "id")
+            answer = await self._graph.post(self._messages, body, sends=True)
+            message_id = id_in(answer, "messages", 0, "id")
         self._answered.add(message_id)
         upload = draft.upload
-        if upload is None:
-            return message_id, ()
-        media = Media(kind=upload.kind, ref=body[body["type"]]["id"], mime=upload.mime, size=len(upload.content), name=upload.name)
-        return message_id, (media,)
+        media: tuple[Media, ...] = ()
+        if upload is not None:
+            media = (Media(kind=upload.kind, ref=body[body["type"]]["id"], mime=upload.mime, size=len(upload.content), name=upload.name),)
+        return SentMessage(id=message_id, at=datetime.now(UTC), chat_id=_chat_in(answer, draft.chat_id), media=media)
 
     async def list_templates(self) -> Sequence[Template]:
         account = self._settings.business_account_id
@@ -135,16 +132,15 @@ class WhatsAppOfficialProvider(MetaProvider):
         with self._watched():
             await self._graph.post(self._messages, body, sends=True)
 
-    async def set_typing(self, chat_id: str, typing: bool) -> None:
-        """Shown for 25 s, or until the message arrives; it cannot be taken back. It marks the last message as read."""
+    async def set_typing(self, chat_id: str, typing: bool, message_id: str | None = None) -> None:
+        """Show typing for 25 s, or until the message arrives; it cannot be taken back. It marks the message as read."""
         if not typing:
             return
-        last = self._last_incoming.get(chat_id)
-        if last is None:
+        if message_id is None:
             raise NotFound(
-                "WhatsApp shows typing only as an answer to a message, and none of this chat came in since the start.", hint="Just send the message."
+                "WhatsApp shows typing only as an answer to a message, and nobody has written in this chat.", hint="Just send the message."
             )
-        await self._mark(last, typing_indicator={"type": "text"})
+        await self._mark(message_id, typing_indicator={"type": "text"})
 
     async def mark_read(self, chat_id: str, message_id: str) -> None:
         await self._mark(message_id)
@@ -161,15 +157,19 @@ class WhatsAppOfficialProvider(MetaProvider):
         return Download(content=content, mime=media.mime or mime, name=media.name or media.ref)
 
     def _events_of(self, entry: Json) -> list[Event]:
-        return readable(entry["changes"], self._inbound.events_of)
+        at = datetime.fromtimestamp(entry["time"], UTC) if isinstance(entry.get("time"), int) else datetime.now(UTC)
+        return readable(entry["changes"], lambda change: self._inbound.events_of(change, str(entry.get("id")), at))
 
-    async def _after(self, events: Sequence[Event]) -> None:
-        for event in events:
-            if isinstance(event, MessageReceived) and not event.message.outgoing:
-                self._last_incoming[event.message.chat_id] = event.message.id
-            if isinstance(event, ChatMigrated):
-                self._inbound.people.merged(event.old_id)
+    def _tested(self, entry: Json) -> list[Event]:
+        return readable(entry["changes"], self._inbound.tested)
 
     @property
     def _messages(self) -> str:
         return f"{self._settings.phone_number_id}/messages"
+
+
+def _chat_in(answer: Json, chat_id: str) -> str:
+    """Return the chat that a message lies in: Meta may know the person under another number than the one given (Brazil, Mexico, Argentina)."""
+    people = parts(answer, "contacts")
+    found = phone_of(str(people[0].get("wa_id", ""))) if people and not is_group(chat_id) else None
+    return found or chat_id

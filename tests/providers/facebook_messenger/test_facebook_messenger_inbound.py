@@ -8,6 +8,7 @@ import pytest
 from providers.base import WebhookRequest
 from providers.models import (
     ChatChanged,
+    ChatKind,
     MediaKind,
     MessageKind,
     ReactionChanged,
@@ -36,16 +37,26 @@ async def said(station: Pages, **item: Any) -> Any:
     return told(station)[0]
 
 
-async def test_a_name_is_looked_up_once_and_after_the_message_was_stored(station: Pages) -> None:
+async def test_a_name_is_looked_up_once_and_shown_with_each_message(station: Pages) -> None:
     await station.ready()
     ann = station.account.person("Ann Lee")
     for text in ("one", "two"):
         station.account.writes(ann, text)
     await station.inbox.message("two")
+    one = await station.inbox.message("one")
+    assert (one.chat.title, one.message.sender_name, one.sender and one.sender.name) == ("Ann Lee", "Ann Lee", "Ann Lee")
+    assert len(station.account.calls_to(ann)) == 1
+
+
+async def test_a_name_that_comes_late_delays_no_message(station: Pages) -> None:
+    await station.ready()
+    ann = station.account.person("Ann Lee")
+    hold = station.account.hold_next(ann)
+    station.account.writes(ann, "hello")
+    assert (await station.inbox.message("hello")).message.sender_name == ""
+    hold.let_go.set()
     named = await station.inbox.wait(ChatChanged)
     assert (named.chat.id, named.chat.title) == (ann, "Ann Lee")
-    assert (await station.inbox.message("one")).chat.title == ""
-    assert len(station.account.calls_to(ann)) == 1
 
 
 async def test_a_name_that_may_not_be_seen_stops_nothing(station: Pages) -> None:
@@ -196,7 +207,42 @@ async def test_the_standby_channel_and_the_dashboards_test_are_read_too(station:
     changed = {**item, "message": {"mid": "m_2", "text": "test"}}
     entry = {"id": page.id, "time": 1, "standby": [item], "changes": [{"field": "messages", "value": changed}, {"field": "feed", "value": {}}]}
     await station.bring(provider, {"object": "page", "entry": [entry]})
-    assert [(event.message.text, event.message.at.year) for event in told(station)] == [("standby", 2018), ("test", 2018)]
+    assert {(event.message.text, event.message.at.year, event.message.standby) for event in told(station)} == {
+        ("standby", 2018, True),
+        ("test", 2018, False),
+    }
+
+
+async def test_what_the_dashboard_sends_to_try_shows_up_and_wakes_nobody(station: Pages) -> None:
+    provider = await station.start()
+    message = {"mid": "test_message_id", "text": "test_message"}
+    value = {"sender": {"id": "12334"}, "recipient": {"id": "23245"}, "timestamp": "1527459824", "message": message}
+    await station.bring(provider, {"object": "page", "entry": [{"id": "0", "time": 1527459824, "changes": [{"field": "messages", "value": value}]}]})
+    (event,) = told(station)
+    assert (event.message.kind, event.message.text, event.chat.title) == (MessageKind.SYSTEM, "test_message", "Test from Meta's dashboard")
+
+
+async def test_a_comment_is_a_notice_in_the_chat_of_its_post(station: Pages) -> None:
+    provider, page = await station.start(), station.account
+    value = {"from": {"id": "77", "name": "Bob"}, "post_id": "1_2", "comment_id": "2_3", "item": "comment", "verb": "add", "message": "Nice!"}
+    change = {"field": "feed", "value": {**value, "created_time": 1790000000}}
+    own = {"field": "feed", "value": {**value, "from": {"id": page.id}}}
+    await station.bring(provider, {"object": "page", "entry": [{"id": page.id, "time": 1790000000, "changes": [change, own]}]})
+    (event,) = told(station)
+    assert (event.message.kind, event.message.sender_name, event.message.text) == (MessageKind.SYSTEM, "Bob", "Add comment: Nice!")
+    assert event.chat.kind is ChatKind.CHANNEL
+
+
+async def test_no_secret_of_a_linked_account_is_kept(station: Pages) -> None:
+    linking = {"status": "linked", "authorization_code": "code-1"}
+    event = await said(station, account_linking=linking)
+    assert "linked" in event.message.text
+    assert "code-1" not in event.model_dump_json()
+
+
+async def test_a_field_that_is_null_loses_nothing(station: Pages) -> None:
+    message = {"mid": "m_1", "text": "hi", "attachments": None, "quick_reply": None, "reply_to": None}
+    assert (await said(station, message=message)).message.text == "hi"
 
 
 async def test_refuses_what_is_not_signed_over_these_very_bytes(station: Pages) -> None:

@@ -1,6 +1,7 @@
 """What people write, and what Meta tells of our messages."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from providers.models import (
     Message,
     MessageKind,
     MessageReceived,
+    NoticeReceived,
     ReactionChanged,
     ReceiptChanged,
     ReceiptStatus,
@@ -75,7 +77,7 @@ async def test_an_official_example_is_understood_or_recorded_as_it_came(station:
         ("Image Message", MessageKind.MEDIA, "Taj Mahal"),
         ("Contact Sharing Message", MessageKind.CONTACT, "Lucía Gómez +1 (983) 555-2319"),
         ("Unsupported Message", MessageKind.UNKNOWN, "Message type unknown Message type is currently not supported."),
-        ("Order Message", MessageKind.UNKNOWN, "Order: 2 × di9ozbzfi4, 1 × nqryix03ez."),
+        ("Order Message", MessageKind.UNKNOWN, "Order: 2 × di9ozbzfi4 at 30 USD, 1 × nqryix03ez at 25 USD."),
         ("System Message", MessageKind.SYSTEM, "User Sheena Nelson changed from 16505551234 to 12195555358"),
     ],
 )
@@ -125,7 +127,8 @@ async def test_a_new_number_moves_the_chat(station: Numbers) -> None:
 async def test_groups_are_told_in_the_group(station: Numbers) -> None:
     chat, said = await received(station, official("Group Create Message"))
     assert (chat.chat.kind, chat.chat.title) == (ChatKind.GROUP, "your-group-subject")
-    assert (said.message.chat_id, said.message.kind, said.message.text) == (chat.chat.id, MessageKind.SYSTEM, "Group create.")
+    text = "Group create: description: your-group-description, added_participants: 16505551234, 16505551235."
+    assert (said.message.chat_id, said.message.kind, said.message.text) == (chat.chat.id, MessageKind.SYSTEM, text)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +140,7 @@ async def test_groups_are_told_in_the_group(station: Numbers) -> None:
         ({"type": "location", "location": {"latitude": 1, "longitude": 2, "name": "Here"}}, {"kind": "location", "text": ""}),
         ({"type": "contacts", "contacts": [{"name": {"formatted_name": "Bob"}}]}, {"kind": "contact", "text": "Bob"}),
         ({"type": "sticker", "sticker": {"id": "1", "mime_type": "image/webp"}}, {"kind": "media", "text": ""}),
-        ({"type": "request_welcome"}, {"kind": "unknown", "text": "A message of the type request_welcome."}),
+        ({"type": "request_welcome"}, {"kind": "system", "text": "Opened the chat for the first time, and has not written yet."}),
         ({"type": "unsupported", "errors": [{"code": 131051, "title": "Not supported"}]}, {"kind": "unknown", "text": "Not supported"}),
     ],
 )
@@ -150,34 +153,17 @@ async def test_each_type_of_content(station: Numbers, content: dict[str, Any], e
     assert said.raw == message
 
 
-async def test_a_person_without_a_number_is_known_by_the_scoped_id_until_it_is_shown(station: Numbers) -> None:
+async def test_the_scoped_id_of_a_person_with_a_number_is_a_further_id_of_the_chat(station: Numbers) -> None:
     provider, number = await station.start(), station.account
     ann = number.person("Ann")
     number.callback = None
     number.writes(ann, "who am I?", scoped="US.13491208655302741918", phone=False)
     number.writes(ann, "it is me", scoped="US.13491208655302741918")
-    number.writes(ann, "and again without", scoped="US.13491208655302741918", phone=False)
     for delivery in number.pending:
         await station.bring(provider, delivery)
-    first, moved, second, third = told(station)
-    assert (first.chat.id, first.chat.phone, first.sender.id) == ("US.13491208655302741918", None, "US.13491208655302741918")
-    assert (moved.old_id, moved.chat.id) == (first.chat.id, ann)
-    assert (second.chat.id, second.chat.phone) == (ann, f"+{ann}")
-    assert third.chat.id == ann
-
-
-async def test_a_merge_that_could_not_be_stored_is_told_again(station: Numbers) -> None:
-    provider, number = await station.start(), station.account
-    ann = number.person("Ann")
-    number.callback = None
-    number.writes(ann, "without", scoped="US.1", phone=False)
-    number.writes(ann, "with", scoped="US.1")
-    await station.bring(provider, number.pending[0])
-    station.inbox.refuse(1)
-    with pytest.raises(ConnectionError):
-        await station.bring(provider, number.pending[1])
-    await station.bring(provider, number.pending[1])
-    assert [event.old_id for event in told(station) if isinstance(event, ChatMigrated)] == ["US.1"]
+    first, second = told(station)
+    assert (first.chat.id, first.chat.aliases, first.chat.phone) == ("US.13491208655302741918", (), None)
+    assert (second.chat.id, second.chat.aliases, second.chat.phone) == (ann, ("US.13491208655302741918",), f"+{ann}")
 
 
 @pytest.mark.parametrize(
@@ -196,29 +182,35 @@ async def test_a_new_scoped_id_moves_the_chat(station: Numbers, system: dict[str
     assert (moved.old_id, moved.chat.id) == ("US.1", "US.2")
 
 
-@pytest.mark.parametrize("author", [{"from_user_id": "US.1"}, {}])
-async def test_a_new_scoped_id_leaves_the_numbers_chat_where_it_is(station: Numbers, author: dict[str, str]) -> None:
+async def test_a_new_scoped_id_leaves_the_numbers_chat_where_it_is(station: Numbers) -> None:
     provider = await station.start()
-    words = {"timestamp": "1750269342", "type": "text", "text": {"body": "hi"}}
     system = {"type": "user_changed_user_id", "body": "User Ann changed from US.1 to US.2", "user_id": "US.2"}
-    first = {"from": "16505551234", "from_user_id": "US.1", "id": "wamid.1", **words}
-    changed = {**author, "id": "wamid.2", "timestamp": "1750269343", "type": "system", "system": system}
-    last = {"from_user_id": "US.2", "id": "wamid.3", **words}
-    for message in (first, changed, last):
-        await station.bring(provider, station.account.delivery({"messages": [message]}))
-    assert [event.chat.id for event in told(station)] == ["16505551234"] * 3
+    person = {"from": "16505551234", "from_user_id": "US.1"}
+    changed = {**person, "id": "wamid.2", "timestamp": "1750269343", "type": "system", "system": system}
+    await station.bring(provider, station.account.delivery({"messages": [changed]}))
+    said, joined = told(station)
+    assert (said.chat.id, joined.chat.id, joined.chat.aliases) == ("16505551234", "16505551234", ("US.2",))
 
 
-async def test_a_new_number_goes_with_its_new_scoped_id(station: Numbers) -> None:
+async def test_a_new_number_takes_the_scoped_ids_along(station: Numbers) -> None:
     provider = await station.start()
     system = {"type": "user_changed_number", "body": "User Ann changed from 16505551234 to 12195555358", "wa_id": "12195555358", "user_id": "US.2"}
     changed = {"from": "16505551234", "from_user_id": "US.1", "id": "wamid.1", "timestamp": "1750269342", "type": "system", "system": system}
-    last = {"from_user_id": "US.2", "id": "wamid.2", "timestamp": "1750269343", "type": "text", "text": {"body": "hi"}}
-    for message in (changed, last):
-        await station.bring(provider, station.account.delivery({"messages": [message]}))
-    _, moved, said = told(station)
+    await station.bring(provider, station.account.delivery({"messages": [changed]}))
+    _, moved = told(station)
     assert (moved.old_id, moved.chat.id, moved.chat.phone) == ("16505551234", "12195555358", "+12195555358")
-    assert said.chat.id == "12195555358"
+    assert set(moved.chat.aliases) == {"US.1", "US.2"}
+    assert moved.at == datetime.fromtimestamp(1750269342, UTC)
+
+
+async def test_a_status_joins_number_and_scoped_id_once(station: Numbers) -> None:
+    provider = await station.start()
+    status = {"id": "wamid.Z", "status": "sent", "timestamp": "1750269342", "recipient_id": "16505551234", "recipient_user_id": "US.1"}
+    for state in ("sent", "delivered"):
+        await station.bring(provider, station.account.delivery({"statuses": [{**status, "status": state}]}))
+    joined, *receipts = told(station)
+    assert (joined.chat.id, joined.chat.aliases) == ("16505551234", ("US.1",))
+    assert [receipt.status for receipt in receipts] == [ReceiptStatus.SENT, ReceiptStatus.DELIVERED]
 
 
 async def test_user_names_are_kept(station: Numbers) -> None:
@@ -329,3 +321,36 @@ async def test_what_the_business_writes_in_its_own_app_is_told(station: Numbers)
     await station.bring(provider, station.account.delivery({"message_echoes": [echo]}, "smb_message_echoes"))
     event = told(station)[0]
     assert (event.message.outgoing, event.chat.id, event.message.text, event.client_id) == (True, "16505551234", "by hand", None)
+
+
+async def test_the_dashboards_test_shows_up_and_wakes_nobody(station: Numbers) -> None:
+    provider = await station.start()
+    message = {"from": "16315551181", "id": "ABGGFlA5Fpa", "timestamp": "1504902988", "type": "text", "text": {"body": "this is a text message"}}
+    metadata = {"display_phone_number": "16505551111", "phone_number_id": "123456123"}
+    contact = {"profile": {"name": "test user name"}, "wa_id": "16315551181"}
+    value = {"messaging_product": "whatsapp", "metadata": metadata, "contacts": [contact], "messages": [message]}
+    for field in (value, {"event": "DISABLED_UPDATE"}):
+        entry = {"id": "0", "changes": [{"field": "messages", "value": field}]}
+        await station.bring(provider, {"object": station.account.kind, "entry": [entry]})
+    said, notice = told(station)
+    assert (said.message.kind, said.message.text, said.chat.title) == (MessageKind.SYSTEM, "this is a text message", "Test from Meta's dashboard")
+    assert isinstance(notice, NoticeReceived)
+    assert "DISABLED" not in notice.text
+
+
+async def test_notices_about_another_account_are_left_out(station: Numbers) -> None:
+    provider = await station.start()
+    ours, theirs = ({"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": state}} for state in ("DISABLE", "REINSTATE"))
+    for account, value in ((station.account.business_account, ours), ("4711", theirs)):
+        entry = {"id": account, "time": 1750269342, "changes": [{"field": "account_update", "value": value}]}
+        await station.bring(provider, {"object": station.account.kind, "entry": [entry]})
+    (notice,) = told(station)
+    assert (notice.code, notice.text) == ("DISABLED_UPDATE", "Account update: event: DISABLED_UPDATE, waba_ban_state: DISABLE")
+
+
+async def test_a_group_that_could_not_be_made_is_a_notice(station: Numbers) -> None:
+    provider = await station.start()
+    group = {"timestamp": "1750269342", "type": "group_create", "request_id": "r", "errors": [{"code": 131215, "title": "Not eligible"}]}
+    await station.bring(provider, station.account.delivery({"groups": [group]}, "group_lifecycle_update"))
+    (notice,) = told(station)
+    assert (notice.code, notice.text) == ("group_create", "Group create failed. Not eligible (code 131215).")

@@ -206,14 +206,14 @@ async def test_templates_need_the_business_account(station: Numbers) -> None:
     assert "business_account_id" in (caught.value.hint or "")
 
 
-async def test_typing_marks_the_last_message_as_read(station: Numbers) -> None:
+async def test_typing_marks_the_message_that_it_answers_as_read(station: Numbers) -> None:
     provider, ann = await station.ready(), station.account.person()
     station.account.writes(ann, "one")
     last = station.account.writes(ann, "two")
     await station.inbox.message("two")
-    await provider.set_typing(ann, False)
+    await provider.set_typing(ann, False, last)
     assert not station.account.typing
-    await provider.set_typing(ann, True)
+    await provider.set_typing(ann, True, last)
     assert station.account.typing == {ann}
     assert station.account.read == {last}
 
@@ -281,3 +281,11 @@ async def test_a_storm_of_refusals_names_the_wait_each_time(station: Numbers) ->
     assert not station.account.sent
     await provider.send(station.draft(ann, "hello"))
     assert len(station.account.sent) == 1
+
+
+async def test_a_message_lies_in_the_chat_of_the_number_that_meta_names(station: Numbers) -> None:
+    provider, number = station.make(), station.account
+    ann = number.person(phone="551187654321")
+    number.wa_ids["5511987654321"] = ann
+    sent = await provider.send(station.draft("5511987654321", "hello"))
+    assert sent.chat_id == ann

@@ -30,6 +30,8 @@ class WhatsAppNumber(Account):
             template("order_ready", "en", "Hello {{1}}, your order {{2}} is ready."),
         ]
         self.receipts = True
+        self.wa_ids: dict[str, str] = {}
+        """Numbers that WhatsApp knows under another one."""
 
     # What people do
 
@@ -171,7 +173,8 @@ class WhatsAppNumber(Account):
             raise bad_parameter("Invalid parameter", details="to is no phone number")
         if "recipient" in body and not re.fullmatch(r"[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}", body["recipient"]):
             raise bad_parameter("Invalid parameter", details="recipient is no user id")
-        person = self.people.get(body.get("to") or body.get("recipient", ""))
+        to = str(body.get("to") or body["recipient"])
+        person = self.people.get(self.wa_ids.get(to, to))
         if person is None:
             raise Refusal(400, 131026, "(#131026) Message undeliverable", details="Message Undeliverable.")
         return person
