@@ -46,7 +46,6 @@ from providers.models import (
 )
 from providers.states import COMING, WORKING
 
-WAIT_FOR_PLATFORM = 25.0
 DEFAULT_UPLOAD_MAX = 64 * 1024 * 1024
 TO = AliasChoices("to", "number", "chatId", "chat_id")
 
