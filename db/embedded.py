@@ -148,7 +148,13 @@ def _open(root: Path, transport: Transport) -> _Use:
 
 def _is_full(root: Path, error: EmbeddedFailed) -> bool:
     """Whether the disk was full when the server did not start. On a full disk even its log may be without the reason."""
-    return any(words in str(error) for words in FULL_WORDS) or shutil.disk_usage(root).free < ROOM
+    if any(words in str(error) for words in FULL_WORDS):
+        return True
+    try:
+        return shutil.disk_usage(root).free < ROOM
+    except OSError:
+        # The folder was not made: something else is the matter.
+        return False
 
 
 def _disk_full(root: Path) -> EmbeddedFailed:

@@ -248,8 +248,7 @@ class MessageKind(StrEnum):
 
 
 class TextFormat(StrEnum):
-    """How a text is marked up."""
-
+    # How a text is marked up. No docstring: it would be in the schema of every tool that takes a format, and cost tokens.
     PLAIN = "plain"
     MARKDOWN = "markdown"
     HTML = "html"

@@ -40,7 +40,7 @@ def action(name: str, database: Database, instance_id: UUID, queued: int) -> Cal
         "merged": lambda: outbox.sent(database, instance_id, queued, platform_id="echo", sent_at=NOON, content={}),
         "ended": lambda: outbox.ended(database, queued, "failed", {}),
         "claimed": lambda: outbox.claim(database, instance_id, epoch=1, in_flight=()),
-        "edited": lambda: inbound.change(database, inbound.EDIT, of_message),
+        "edited": lambda: inbound.change(database, inbound.EDIT, {**of_message, "content": jsonb({})}),
         "deleted": lambda: inbound.change(database, inbound.DELETE, of_message),
         "receipt": lambda: inbound.change(database, inbound.RECEIPT, receipt),
         "moved": lambda: inbound.migrate_chat(database, of_chat),
