@@ -304,6 +304,8 @@ class Message(Noun):
     quoted: Quoted | None = None
     thread_title: Line | None = None
     """The title of the thread, topic or post that `thread_id` names."""
+    album: Line | None = None
+    """The same for all messages that were sent together as one album."""
     standby: bool = False
     """Another application handles the conversation at present (Meta's standby): the message is stored and wakes nobody."""
     raw: dict[str, Any] = Field(default_factory=dict)
@@ -391,7 +393,7 @@ class MessageReceived(Noun):
 
 
 class MessageEdited(Noun):
-    """A message has a new text. Files, place and poll are those it has now; None: as they were."""
+    """A message has a new text. Files, place, poll and markup are those it has now; None: as they were."""
 
     type: Literal["message_edited"] = "message_edited"
     chat_id: str
@@ -401,6 +403,7 @@ class MessageEdited(Noun):
     media: tuple[Media, ...] | None = None
     location: Location | None = None
     poll: Poll | None = None
+    format: TextFormat | None = None
 
 
 class MessageDeleted(Noun):

@@ -34,7 +34,7 @@ from providers.models import (
 )
 
 BATCH = 200
-IN_CONTENT = {"media", "location", "poll", "contact", "format", "chosen", "mentions_me", "forwarded", "quoted", "thread_title", "standby"}
+IN_CONTENT = {"media", "location", "poll", "contact", "format", "chosen", "mentions_me", "forwarded", "quoted", "thread_title", "album", "standby"}
 EARLY_RECEIPTS = 1000
 ALIASES_KNOWN = 10_000
 """Aliases that need no look into the store; the others are looked up again."""
@@ -300,7 +300,7 @@ def chat_params(event: ChatChanged | ChatMigrated) -> dict[str, Any]:
 
 
 def _edited(event: MessageEdited) -> tuple[LiteralString, dict[str, Any]]:
-    content = event.model_dump(mode="json", include={"media", "location", "poll"}, exclude_none=True)
+    content = event.model_dump(mode="json", include={"media", "location", "poll", "format"}, exclude_none=True)
     return inbound.EDIT, {"message_id": event.message_id, "text": event.text, "content": jsonb(content), "at": event.at}
 
 

@@ -16,7 +16,7 @@ from mcp_messenger.instances.runtimes.containers import Listed
 from mcp_messenger.operations.operation import Output
 
 SHORT = 500
-IN_VIEW = ("poll", "contact", "choices", "template", "chosen", "forwarded", "quoted", "thread_title", "format")
+IN_VIEW = ("poll", "contact", "choices", "template", "chosen", "forwarded", "quoted", "thread_title", "album", "format")
 """Parts of a message's content that are shown as they are stored."""
 STANDBY = "Another app handles this conversation at present; this is a copy for us. Leave the answer to it."
 
@@ -123,6 +123,24 @@ class MediaView(Output):
     duration: float | None = None
 
 
+class VoteView(Output):
+    """One person's vote in a poll; where the platform tells only sums, the number of votes for one option."""
+
+    sender_id: str | None = None
+    name: str = ""
+    options: list[str]
+    count: int | None = None
+
+
+def _votes(stored: dict[str, dict[str, Any]]) -> list[VoteView]:
+    """Return the votes that were not taken back."""
+    return [
+        VoteView(sender_id=sender if "count" not in vote else None, name=vote.get("name", ""), options=vote["options"], count=vote.get("count"))
+        for sender, vote in stored.items()
+        if vote["options"]
+    ]
+
+
 class ContextLine(Output):
     """A message beside another one; its id tells which comes first. `own` and `sender` are as in MessageView."""
 
@@ -171,9 +189,11 @@ class MessageView(Output):
     forwarded: dict[str, Any] | None = None
     quoted: dict[str, Any] | None = None
     thread_title: str | None = None
+    album: str | None = None
     standby: str | None = None
     """Says that another application handles the conversation; None where the message is for this account."""
     format: str = "plain"
+    votes: list[VoteView] = []
     reactions: dict[str, list[str]] = {}
     edited: bool = False
     deleted: bool = False
@@ -217,6 +237,7 @@ def message_view(row: MessageRow, beside: Beside, *, chat: bool = True, full: bo
             "location": content.get("location"),
             "standby": STANDBY if content.get("standby") else None,
             **{name: content[name] for name in IN_VIEW if name in content},
+            "votes": _votes(content.get("votes", {})),
             "reactions": {who: emojis for who, emojis in content.get("reactions", {}).items() if emojis},
             "edited": row.edited_at is not None,
             "deleted": row.deleted_at is not None,

@@ -16,11 +16,20 @@ _KINDS = {
 
 
 def media_of(message: dict[str, Any]) -> tuple[Media, ...]:
-    """The file of a message: Telegram puts at most one into each."""
+    """Return the files of a message: at most one, unless they are to be paid for. Those that are not paid yet have no file."""
+    if paid := message.get("paid_media"):
+        return tuple(media for one in paid["paid_media"] for media in media_in(one))
+    return media_in(message)
+
+
+def media_in(message: dict[str, Any]) -> tuple[Media, ...]:
+    """Return the file of a message, a paid medium or a block. A live photo is its picture."""
+    if live := message.get("live_photo"):
+        return media_in(live) or media_in({"photo": message.get("photo", [])}) or (_media(MediaKind.VIDEO, live, "video/mp4"),)
     if sizes := message.get("photo"):
         return (_media(MediaKind.IMAGE, max(sizes, key=lambda size: size["width"] * size["height"]), "image/jpeg"),)
     if sticker := message.get("sticker"):
-        mime = "video/webm" if sticker["is_video"] else "application/x-tgsticker" if sticker["is_animated"] else "image/webp"
+        mime = "video/webm" if sticker.get("is_video") else "application/x-tgsticker" if sticker.get("is_animated") else "image/webp"
         return (_media(MediaKind.STICKER, sticker, mime),)
     return tuple(_media(kind, message[field], mime) for field, (kind, mime) in _KINDS.items() if field in message)[:1]
 

@@ -16,7 +16,8 @@ from providers.kit.json import object_in, without_nulls
 from providers.models import Account, Event, InstanceState, Need, StateChanged
 from providers.telegram.client import BotClient
 from providers.telegram.errors import seconds_of
-from providers.telegram.inbound import ALLOWED_UPDATES, events_of
+from providers.telegram.inbound import ALLOWED_UPDATES, Reader, events_of, notice
+from providers.telegram.memory import Memory
 from providers.text import clean_line
 
 logger = logging.getLogger(__name__)
@@ -37,17 +38,23 @@ class Timing:
 class Connection(StateReporter):
     """From start to stop. `webhook` is the address and the secret; None where updates are fetched."""
 
-    def __init__(self, bot: BotClient, deliver: Deliver, webhook: tuple[str, str] | None, timing: Timing) -> None:
+    def __init__(self, bot: BotClient, deliver: Deliver, webhook: tuple[str, str] | None, timing: Timing, memory: Memory) -> None:
         super().__init__(deliver)
         self._bot = bot
         self._webhook = webhook
         self._timing = timing
+        self._memory = memory
         self._account: Account | None = None
         self._is_open = False
         self._offset = 0
         self._backoff = Backoff(timing.pauses)
         self._pause = 0.0
         self._in_conflict = False
+        self._noted: list[Event] = []
+
+    def note(self, event: Event) -> None:
+        """Have an event delivered soon that a call of ours brought to light."""
+        self._noted.append(event)
 
     async def run(self) -> None:
         """Until cancelled, or until the token turns out to be wrong."""
@@ -74,6 +81,9 @@ class Connection(StateReporter):
         return True
 
     async def _step(self) -> StateChanged:
+        if noted := list(self._noted):
+            await self._deliver(noted)
+            del self._noted[: len(noted)]
         if not self._is_open:
             await self._open()
         elif self._webhook is None:
@@ -106,7 +116,8 @@ class Connection(StateReporter):
             self._offset = updates[-1]["update_id"] + 1
 
     async def _take(self, updates: list[Json], me: Account) -> None:
-        events = [event for update in updates for event in _readable(update, me)]
+        reader = Reader(me, self._memory)
+        events = [event for update in updates for event in _readable(update, reader)]
         if events:
             await self._deliver(events)
         await asyncio.gather(*(self._stop_spinner(update["callback_query"]["id"]) for update in updates if "callback_query" in update))
@@ -143,13 +154,14 @@ class Connection(StateReporter):
             self.state = self._degraded(words)
 
 
-def _readable(update: Json, me: Account) -> list[Event]:
-    """One update that cannot be read must not keep back those after it."""
+def _readable(update: Json, reader: Reader) -> list[Event]:
+    """Return the events of an update. One that cannot be read must not keep back those after it, and is told as a notice."""
     try:
-        return events_of(update, me)
+        return events_of(update, reader)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         logger.warning("Update %s is not of Telegram's form and was left out: %s", update.get("update_id"), type(error).__name__)
-        return []
+        kinds = ", ".join(kind for kind in update if kind != "update_id")
+        return [notice("unread_update", f"Telegram brought an update of the type {kinds} that could not be read ({type(error).__name__}).")]
 
 
 def parse_update(body: bytes) -> Json | None:

@@ -15,34 +15,68 @@ from providers.text import clean_line
 _NOT_WRITTEN = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 # Telegram has one status for every refusal and no codes; python-telegram-bot changes their case.
-_NOT_FOUND = ("not found", "message_id_invalid", "peer_id_invalid", "invalid file_id", "wrong file_id", "wrong file identifier", "wrong remote file")
+_NOT_FOUND = ("not found", "message_id_invalid", "peer_id_invalid", "topic_deleted", "topic_id_invalid", "invalid file_id", "wrong file_id",
+              "wrong file identifier", "wrong remote file")  # fmt: skip
 _FORBIDDEN = ("not enough rights", "have no rights", "need administrator rights", "chat_admin_required", "chat_write_forbidden", "can't be deleted",
-              "can't be edited", "topic_closed")  # fmt: skip
+              "can't be edited", "topic_closed", "chat_restricted", "chat_send_", "voice_messages_forbidden", "user is deactivated", "not a member",
+              "user_is_blocked", "can't send messages to")  # fmt: skip
+_CLOSING = ("bot was blocked", "bot was kicked", "user is deactivated", "bot is not a member", "can't initiate conversation")
+
+_TOPIC_HINT = "The topic was deleted, or it is of another chat. Use the thread_id of a message in this chat, or leave it out for the general topic."
+_JOIN_HINT = "Somebody has to add the bot to the chat again."
+_RIGHTS_HINT = "An administrator of the chat has to give the bot this right."
 
 _HINTS = {
+    "message thread not found": _TOPIC_HINT,
+    "topic_deleted": _TOPIC_HINT,
+    "topic_id_invalid": _TOPIC_HINT,
+    "topic_closed": "Somebody has to open the topic again, or use the general topic: leave thread_id out.",
     "chat not found": "Only chats that wrote to the bot, or that it was added to, can be written to; list_chats shows them.",
+    "message to be replied not found": "The message was deleted, or it is in another topic; send it without reply_to.",
     "message is too long": 'Send it in several messages, or with extra {"split": true}.',
+    "caption is too long": "Send the text as a message of its own.",
+    "text is empty": "Telegram takes no message without visible text.",
     "can't parse entities": "Send it with format plain or markdown, or correct the markup.",
     "reaction_invalid": "Telegram takes a fixed set of emoji as reactions, such as 👍 ❤ 🔥 🎉 😢.",
     "message can't be deleted": "A bot deletes its own messages of the last 48 hours, and others' where it is an administrator.",
     "message can't be edited": "A bot edits only its own messages.",
     "file is too big": "Telegram lets a bot download files of up to 20 MB.",
+    "button_data_invalid": "The data of a button has at most 64 bytes; send_choices shortens longer ids.",
+    "voice_messages_forbidden": "The person takes no voice messages; send a document.",
     "bot was blocked": "The person has to unblock the bot.",
+    "user is deactivated": "The account was deleted; nothing can be sent to it.",
     "can't initiate conversation": "The person has to write to the bot first.",
-    "bot was kicked": "Somebody has to add the bot to the group again.",
+    "can't send messages to bots": "Telegram lets a bot write to people, groups and channels only.",
+    "can't send messages to the user": "The person takes no messages from this bot; they have to write first.",
+    "bot was kicked": _JOIN_HINT,
+    "not a member": _JOIN_HINT,
+    "chat_write_forbidden": _RIGHTS_HINT,
+    "chat_restricted": _RIGHTS_HINT,
+    "chat_send_": _RIGHTS_HINT,
+    "not enough rights": _RIGHTS_HINT,
+    "have no rights": _RIGHTS_HINT,
+    "need administrator rights": _RIGHTS_HINT,
+    "chat_admin_required": _RIGHTS_HINT,
 }
+"""The next step by a part of Telegram's words; the first that fits."""
 
 
 @contextmanager
 def telegram_errors() -> Generator[None]:
-    """What goes wrong inside is raised as MessengerError."""
+    """Raise an error of Telegram's as a MessengerError."""
     try:
         yield
     except TelegramError as error:
         raise from_telegram(error) from error
 
 
+def closes_chat(refusal: Forbidden) -> bool:
+    """Return whether nothing can be sent to the chat any more until the other side changes that."""
+    return any(phrase in refusal.detail.casefold() for phrase in _CLOSING)
+
+
 def from_telegram(error: TelegramError) -> MessengerError:
+    """Return an error of Telegram's as ours, in its words and with the next step."""
     words = clean_line(str(error))
     match error:
         case RetryAfter():
@@ -63,6 +97,7 @@ def from_telegram(error: TelegramError) -> MessengerError:
 
 
 def seconds_of(error: RetryAfter) -> float:
+    """Return how long Telegram asks to wait."""
     wait = error.retry_after
     return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)
 

@@ -1,19 +1,21 @@
 """Message ids: Telegram numbers messages by chat, so ours carry the chat: `<chat id>:<number>`."""
 
 import re
+from datetime import UTC, datetime
 
 from providers.errors import NotFound
 
-# A pressed button's message has its own id, and stands for the message the button hangs on.
+# A pressed button's message has its own id, after that of the message with the button.
 _SHAPE = re.compile(r"(?P<chat>-?\d+):(?P<number>\d+)(?::[^:]+)?")
 
 
 def message_id(chat: int, number: int) -> str:
+    """Return our id of a message."""
     return f"{chat}:{number}"
 
 
 def number_of(chat_id: str, message_id: str) -> int:
-    """Telegram's number of a message. Raises NotFound for an id of another shape or another chat."""
+    """Return Telegram's number of a message. Raises NotFound for an id of another shape or another chat."""
     found = _SHAPE.fullmatch(message_id)
     if found is None:
         raise NotFound(
@@ -23,3 +25,8 @@ def number_of(chat_id: str, message_id: str) -> int:
     if found["chat"] != chat_id:
         raise NotFound(f"The message '{message_id}' is not in the chat '{chat_id}'.", hint=f"Use the chat id '{found['chat']}'.")
     return int(found["number"])
+
+
+def time_of(seconds: int) -> datetime:
+    """Return a time of the Bot API."""
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,6 +1,7 @@
 """Updates of the Bot API, as Telegram sent them, into events."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,48 +10,57 @@ from providers.models import (
     Account,
     Chat,
     ChatChanged,
+    ChatClosed,
     ChatKind,
     ChatMigrated,
     Contact,
     Event,
-    Location,
     Message,
     MessageEdited,
     MessageKind,
     MessageReceived,
-    Poll,
+    NoticeReceived,
     ReactionChanged,
+    TextFormat,
 )
-from providers.telegram.attachments import media_of
-from providers.telegram.ids import message_id
-from providers.telegram.system import sentence
+from providers.telegram import context
+from providers.telegram.content import content_of
+from providers.telegram.ids import message_id, time_of
+from providers.telegram.keyboards import title_of_press
+from providers.telegram.memory import Memory, sums_of, vote_of
+from providers.telegram.people import author_of, chat_of, name_of, person_of, shown_author
 
 Json = dict[str, Any]
 
-_CHAT_KINDS = {"private": ChatKind.PRIVATE, "group": ChatKind.GROUP, "supergroup": ChatKind.GROUP, "channel": ChatKind.CHANNEL}
+_NO_CONTENT = "A message without content that a bot can see."
 
 
-def events_of(update: Json, me: Account) -> list[Event]:
-    """What an update says. Raises KeyError, TypeError or ValueError for one that is not of Telegram's form."""
-    for kind, translate in _TRANSLATIONS.items():
-        if kind in update:
-            return translate(update[kind], bounded_raw(update, "update_id"), me)
-    return []
+@dataclass(frozen=True)
+class Reader:
+    """Reads the updates of one bot."""
+
+    me: Account
+    memory: Memory
 
 
-def chat_of(chat: Json) -> Chat:
-    title = chat.get("title") or name_of(chat)
-    return Chat(id=str(chat["id"]), kind=_CHAT_KINDS.get(chat["type"], ChatKind.UNKNOWN), title=title, username=chat.get("username"))
+def events_of(update: Json, reader: Reader) -> list[Event]:
+    """Return what an update says; an update of a new type is named. Raises KeyError, TypeError or ValueError for one of another form."""
+    kinds = [kind for kind in update if kind != "update_id"]
+    for kind in kinds:
+        if kind in _TRANSLATIONS:
+            return _TRANSLATIONS[kind](update[kind], bounded_raw(update, "update_id"), reader)
+    return [notice("unread_update", f"Telegram brought an update of the type {', '.join(kinds) or 'none'}, which is not read here.")]
 
 
-def name_of(person: Json) -> str:
-    return f"{person.get('first_name', '')} {person.get('last_name', '')}".strip()
+def notice(code: str, text: str) -> NoticeReceived:
+    """Return a report about the bot itself, or about an update that has no place elsewhere."""
+    return NoticeReceived(code=code, text=text, at=datetime.now(UTC))
 
 
-def _received(message: Json, raw: Json, me: Account) -> list[Event]:
+def _received(message: Json, raw: Json, reader: Reader) -> list[Event]:
     chat = chat_of(message["chat"])
-    sender = _sender(message)
-    received = MessageReceived(message=_message(message, chat, sender, raw, me), chat=chat, sender=sender)
+    sender = author_of(message)
+    received = MessageReceived(message=_message(message, chat, sender, raw, reader.me), chat=chat, sender=sender)
     if "new_chat_title" in message:
         return [received, ChatChanged(chat=chat)]
     if "migrate_to_chat_id" in message:
@@ -61,22 +71,55 @@ def _received(message: Json, raw: Json, me: Account) -> list[Event]:
     return [received]
 
 
-def _edited(message: Json, raw: Json, me: Account) -> list[Event]:
+def _message(message: Json, chat: Chat, sender: Contact, raw: Json, me: Account) -> Message:
+    content = content_of(message, sender.name)
+    is_empty = not (content.text or content.media or content.location or content.poll)
+    return Message(
+        id=message_id(message["chat"]["id"], message["message_id"]),
+        chat_id=chat.id,
+        at=time_of(message["date"]),
+        outgoing=sender.id == me.id,
+        sender_id=sender.id,
+        sender_name=shown_author(message, sender),
+        kind=content.kind,
+        text=_NO_CONTENT if is_empty else content.text,
+        format=content.format,
+        reply_to=context.reply_to(message),
+        thread_id=context.thread_of(message),
+        thread_title=context.thread_title(message),
+        media=content.media,
+        location=content.location,
+        poll=content.poll,
+        contact=content.contact,
+        album=message.get("media_group_id"),
+        forwarded=context.forwarded(message),
+        quoted=context.quoted(message),
+        mentions_me=_speaks_to(message, me),
+        raw=raw,
+    )
+
+
+def _edited(message: Json, raw: Json, reader: Reader) -> list[Event]:
+    content = content_of(message, author_of(message).name)
     return [
         MessageEdited(
             chat_id=str(message["chat"]["id"]),
             message_id=message_id(message["chat"]["id"], message["message_id"]),
-            text=message.get("text") or message.get("caption", ""),
-            at=_time(message.get("edit_date", message["date"])),
+            text=content.text,
+            format=content.format if content.format is TextFormat.MARKDOWN else None,
+            media=content.media or None,
+            location=content.location,
+            at=time_of(message.get("edit_date", message["date"])),
         )
     ]
 
 
-def _pressed(query: Json, raw: Json, me: Account) -> list[Event]:
-    """A pressed button is a message with the button's data, in reply to the message it hangs on."""
+def _pressed(query: Json, raw: Json, reader: Reader) -> list[Event]:
+    """A pressed button is a message with the button's words, in reply to the message with the button."""
+    sender = person_of(query["from"])
     if "message" not in query:
-        return []  # a button of an inline message: Telegram does not tell in which chat
-    under, sender = query["message"], _person(query["from"])
+        return [notice("button_elsewhere", f"{sender.name} pressed a button in a chat that Telegram does not name: {title_of_press(query)}")]
+    under = query["message"]
     chat = chat_of(under["chat"])
     button = message_id(under["chat"]["id"], under["message_id"])
     message = Message(
@@ -85,119 +128,133 @@ def _pressed(query: Json, raw: Json, me: Account) -> list[Event]:
         at=datetime.now(UTC),
         sender_id=sender.id,
         sender_name=sender.name,
-        text=query.get("data", ""),
+        text=title_of_press(query),
+        chosen=reader.memory.choice(query["data"]) if "data" in query else None,
         reply_to=button,
+        thread_id=context.thread_of(under),
         mentions_me=True,
         raw=raw,
     )
     return [MessageReceived(message=message, chat=chat, sender=sender)]
 
 
-def _reacted(reaction: Json, raw: Json, me: Account) -> list[Event]:
+def _reacted(reaction: Json, raw: Json, reader: Reader) -> list[Event]:
     return [
         ReactionChanged(
             chat_id=str(reaction["chat"]["id"]),
             message_id=message_id(reaction["chat"]["id"], reaction["message_id"]),
             sender_id=str((reaction.get("user") or reaction["actor_chat"])["id"]),
-            emojis=tuple(one.get("emoji") or one.get("custom_emoji_id", "⭐") for one in reaction["new_reaction"]),
-            at=_time(reaction["date"]),
+            emojis=tuple(_emoji(one) for one in reaction["new_reaction"]),
+            at=time_of(reaction["date"]),
         )
     ]
 
 
-def _membership(change: Json, raw: Json, me: Account) -> list[Event]:
-    return [ChatChanged(chat=chat_of(change["chat"]))]
+def _reactions_counted(counts: Json, raw: Json, reader: Reader) -> list[Event]:
+    """In a channel nobody is named: the reactions are the channel's, each with its number."""
+    return [
+        ReactionChanged(
+            chat_id=str(counts["chat"]["id"]),
+            message_id=message_id(counts["chat"]["id"], counts["message_id"]),
+            sender_id=str(counts["chat"]["id"]),
+            emojis=tuple(f"{_emoji(one['type'])} {one['total_count']}" for one in counts["reactions"]),
+            at=time_of(counts["date"]),
+        )
+    ]
 
 
-_TRANSLATIONS: dict[str, Callable[[Json, Json, Account], list[Event]]] = {
+def _emoji(reaction: Json) -> str:
+    return reaction.get("emoji") or reaction.get("custom_emoji_id", "⭐")
+
+
+def _membership(change: Json, raw: Json, reader: Reader) -> list[Event]:
+    chat = chat_of(change["chat"])
+    reason = _closed_for(change["new_chat_member"], chat, name_of(change["from"]))
+    return [ChatChanged(chat=chat), ChatClosed(chat_id=chat.id, reason=reason, at=time_of(change["date"]))]
+
+
+def _closed_for(member: Json, chat: Chat, who: str) -> str | None:
+    """Return why the bot cannot write to a chat in which it is such a member; None where it can."""
+    status = member["status"]
+    if chat.kind is ChatKind.PRIVATE:
+        return f"{who} has blocked the bot." if status == "kicked" else None
+    if status in {"left", "kicked"} or member.get("is_member") is False:
+        return f"{who} has removed the bot from the chat."
+    may_not = member.get("can_send_messages") is False or (chat.kind is ChatKind.CHANNEL and member.get("can_post_messages") is False)
+    return f"{who} has taken from the bot the right to write." if may_not else None
+
+
+def _poll_changed(poll: Json, raw: Json, reader: Reader) -> list[Event]:
+    known = reader.memory.poll(poll["id"])
+    if known is None:
+        return [notice("unknown_poll", "A poll changed that this instance did not send, or sent long ago.")]
+    reader.memory.keep_poll(poll, known.message_id)
+    return list(sums_of(poll, known, datetime.now(UTC)))
+
+
+def _voted(answer: Json, raw: Json, reader: Reader) -> list[Event]:
+    known = reader.memory.poll(answer["poll_id"])
+    if known is None:
+        return [notice("unknown_poll", "A vote came for a poll that this instance did not send, or sent long ago.")]
+    return [vote_of(answer, known, datetime.now(UTC))]
+
+
+def _asked_to_join(request: Json, raw: Json, reader: Reader) -> list[Event]:
+    who, bio = person_of(request["from"]), request.get("bio")
+    words = f"{who.name} asks to join the chat." + (f" About themselves: “{bio}”" if bio else "")
+    return [_report(request["chat"], f"join:{who.id}:{request['date']}", request["date"], words, raw)]
+
+
+def _boosted(change: Json, raw: Json, reader: Reader) -> list[Event]:
+    boost = change["boost"]
+    words = f"{name_of(boost['source'].get('user', {})) or 'Somebody'} boosted the chat."
+    return [_report(change["chat"], f"boost:{boost['boost_id']}", boost["add_date"], words, raw)]
+
+
+def _boost_removed(change: Json, raw: Json, reader: Reader) -> list[Event]:
+    words = f"The boost of {name_of(change['source'].get('user', {})) or 'somebody'} ended."
+    return [_report(change["chat"], f"boost-end:{change['boost_id']}", change["remove_date"], words, raw)]
+
+
+def _report(in_chat: Json, id: str, seconds: int, words: str, raw: Json) -> MessageReceived:
+    """Return an event of a chat for which Telegram makes no message."""
+    chat = chat_of(in_chat)
+    message = Message(id=f"{chat.id}:{id}", chat_id=chat.id, at=time_of(seconds), kind=MessageKind.SYSTEM, text=words, raw=raw)
+    return MessageReceived(message=message, chat=chat)
+
+
+def _media_bought(purchase: Json, raw: Json, reader: Reader) -> list[Event]:
+    return [notice("paid_media", f"{name_of(purchase['from'])} bought paid media with the payload “{purchase['paid_media_payload']}”.")]
+
+
+_TRANSLATIONS: dict[str, Callable[[Json, Json, Reader], list[Event]]] = {
     "message": _received,
     "edited_message": _edited,
     "channel_post": _received,
     "edited_channel_post": _edited,
     "callback_query": _pressed,
     "message_reaction": _reacted,
+    "message_reaction_count": _reactions_counted,
     "my_chat_member": _membership,
+    "poll": _poll_changed,
+    "poll_answer": _voted,
+    "chat_join_request": _asked_to_join,
+    "chat_boost": _boosted,
+    "removed_chat_boost": _boost_removed,
+    "purchased_paid_media": _media_bought,
 }
 
 ALLOWED_UPDATES = tuple(_TRANSLATIONS)
+"""The updates that are asked for. Those that need an answer which nobody here gives (inline queries, payments) are not."""
 
 
-def _message(message: Json, chat: Chat, sender: Contact, raw: Json, me: Account) -> Message:
-    told = sentence(message, sender.name)
-    media = media_of(message)
-    kind = MessageKind.SYSTEM if told else MessageKind.MEDIA if media else _kind(message)
-    return Message(
-        id=message_id(message["chat"]["id"], message["message_id"]),
-        chat_id=chat.id,
-        at=_time(message["date"]),
-        outgoing=sender.id == me.id,
-        sender_id=sender.id,
-        sender_name=sender.name,
-        kind=kind,
-        text=told or _text(message),
-        reply_to=_reply_to(message),
-        thread_id=str(message["message_thread_id"]) if "message_thread_id" in message else None,
-        media=media,
-        location=_location(message),
-        poll=_poll(message),
-        mentions_me=_mentions(message, me),
-        raw=raw,
-    )
-
-
-def _kind(message: Json) -> MessageKind:
-    kinds = {"text": MessageKind.TEXT, "location": MessageKind.LOCATION, "poll": MessageKind.POLL, "contact": MessageKind.CONTACT}
-    return next((kind for field, kind in kinds.items() if field in message), MessageKind.UNKNOWN)
-
-
-def _text(message: Json) -> str:
-    if contact := message.get("contact"):
-        return f"{name_of(contact)} {contact['phone_number']}"
-    return message.get("text") or message.get("caption") or _emoji(message)
-
-
-def _emoji(message: Json) -> str:
-    return next((message[field].get("emoji", "") for field in ("sticker", "dice") if field in message), "")
-
-
-def _sender(message: Json) -> Contact:
-    """Who it is from: anonymous administrators and channels write as a chat, and `from` is then a stand-in."""
-    if "from" in message and "sender_chat" not in message:
-        return _person(message["from"])
-    chat = chat_of(message.get("sender_chat", message["chat"]))
-    return Contact(id=chat.id, name=chat.title, username=chat.username)
-
-
-def _person(user: Json) -> Contact:
-    return Contact(id=str(user["id"]), name=name_of(user), username=user.get("username"), is_bot=user.get("is_bot", False))
-
-
-def _reply_to(message: Json) -> str | None:
-    replied = message.get("reply_to_message")
-    if replied is None or "forum_topic_created" in replied:  # what everything in a topic hangs on
-        return None
-    return message_id(message["chat"]["id"], replied["message_id"])
-
-
-def _location(message: Json) -> Location | None:
-    if (place := message.get("location")) is None:
-        return None
-    venue = message.get("venue", {})
-    name = ", ".join(venue[part] for part in ("title", "address") if venue.get(part))
-    return Location(latitude=place["latitude"], longitude=place["longitude"], name=name or None)
-
-
-def _poll(message: Json) -> Poll | None:
-    poll = message.get("poll")
-    if poll is None or len(poll["options"]) < 2:
-        return None
-    options = tuple(option["text"] for option in poll["options"])
-    return Poll(question=poll["question"], options=options, multiple=poll.get("allows_multiple_answers", False))
-
-
-def _mentions(message: Json, me: Account) -> bool:
+def _speaks_to(message: Json, me: Account) -> bool:
+    """Whether the bot is mentioned, or one of its messages is answered."""
+    replied = message.get("reply_to_message", {})
+    if context.reply_to(message) is not None and str(replied.get("from", {}).get("id")) == me.id:
+        return True
     text: str = message.get("text") or message.get("caption", "")
-    units = text.encode("utf-16-le")
+    units = text.encode("utf-16-le", "surrogatepass")
     handle = f"@{me.username}".casefold()
     for entity in message.get("entities") or message.get("caption_entities", []):
         start, length = entity["offset"], entity["length"]
@@ -209,7 +266,3 @@ def _mentions(message: Json, me: Account) -> bool:
         if entity["type"] == "text_mention" and str(entity["user"]["id"]) == me.id:
             return True
     return False
-
-
-def _time(seconds: int) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)

@@ -8,11 +8,14 @@ from telegram import Bot, InputFile, ReplyParameters
 from telegram import Message as BotMessage
 
 from providers.kit.parts import SPLIT, parts_of, send_parts, texts_of
-from providers.models import Draft, Limits, Location, MediaKind, Poll, SentMessage, TextFormat, Upload
+from providers.models import Contact, Draft, Limits, Location, MediaKind, Poll, SentMessage, TextFormat, Upload
+from providers.telegram import context
 from providers.telegram.attachments import media_of
 from providers.telegram.errors import telegram_errors
 from providers.telegram.ids import message_id, number_of
+from providers.telegram.keyboards import keyboard_of
 from providers.telegram.markup import to_html
+from providers.telegram.memory import Memory
 
 # A server that takes 50 MB in needs a while before it answers.
 _UPLOAD_SECONDS = 120
@@ -34,11 +37,11 @@ _EVERYWHERE = frozenset(
 
 SAID_BY_DRAFT = frozenset(
     {"chat_id", "text", "caption", "photo", "video", "animation", "audio", "voice", "document", "sticker", "latitude", "longitude",
-     "question", "options", "reply_parameters"}
+     "question", "options", "reply_parameters", "phone_number", "first_name", "last_name"}
 )  # fmt: skip
 """Fields that the draft itself has."""
 
-_METHODS = (*_SENDERS.values(), Bot.send_message, Bot.send_animation, Bot.send_location, Bot.send_venue, Bot.send_poll)
+_METHODS = (*_SENDERS.values(), Bot.send_message, Bot.send_animation, Bot.send_location, Bot.send_venue, Bot.send_poll, Bot.send_contact)
 # The SDK's own arguments, and a file that it would read from this machine's disk.
 _OF_THE_SDK = frozenset({"self", "read_timeout", "write_timeout", "connect_timeout", "pool_timeout", "api_kwargs", "filename", "thumbnail", "cover",
                          "contact", "location", "venue", "poll"})  # fmt: skip
@@ -62,64 +65,78 @@ def texts_in(draft: Draft, limits: Limits) -> list[str]:
     return texts_of(draft, limits, markdown=draft.format is TextFormat.MARKDOWN)
 
 
-async def send_draft(bot: Bot, draft: Draft, limits: Limits) -> SentMessage:
+async def send_draft(bot: Bot, draft: Draft, limits: Limits, memory: Memory) -> SentMessage:
     """Send a draft. Raises TelegramError before anything went out, and Unreachable when only some of several messages did."""
     if draft.upload is not None:
-        return _sent(await _send_upload(bot, draft, draft.upload))
+        return _sent(await _send_upload(bot, draft, draft.upload, memory))
     if draft.location is not None:
-        return _sent(await _send_location(bot, draft, draft.location))
+        return _sent(await _send_location(bot, draft, draft.location, memory))
     if draft.poll is not None:
-        return _sent(await _send_poll(bot, draft, draft.poll))
+        return _sent(await _send_poll(bot, draft, draft.poll, memory), memory)
+    if draft.contact is not None:
+        return _sent(await _send_contact(bot, draft, draft.contact, memory))
 
     async def send(part: Draft, number: int) -> SentMessage:
         if number == 0:
-            return await _send_text(bot, part)
+            return await _send_text(bot, part, memory)
         with telegram_errors():
-            return await _send_text(bot, part)
+            return await _send_text(bot, part, memory)
 
     return await send_parts(parts_of(draft, texts_in(draft, limits), everywhere=_EVERYWHERE), send)
 
 
-async def _send_text(bot: Bot, draft: Draft) -> SentMessage:
+async def _send_text(bot: Bot, draft: Draft, memory: Memory) -> SentMessage:
     text, parse_mode = _marked_up(draft)
-    return _sent(await bot.send_message(draft.chat_id, text, parse_mode, **_options(draft)))
+    return _sent(await bot.send_message(draft.chat_id, text, parse_mode, **_options(draft, memory)))
 
 
-async def _send_upload(bot: Bot, draft: Draft, upload: Upload) -> BotMessage:
+async def _send_upload(bot: Bot, draft: Draft, upload: Upload, memory: Memory) -> BotMessage:
     send = Bot.send_animation if upload.mime == "image/gif" else _SENDERS[upload.kind]
-    options = _options(draft)
+    options = _options(draft, memory)
     if draft.text:
         options["caption"], options["parse_mode"] = _marked_up(draft)
     return await send(bot, draft.chat_id, InputFile(upload.content, upload.name), **options, read_timeout=_UPLOAD_SECONDS)
 
 
-async def _send_location(bot: Bot, draft: Draft, place: Location) -> BotMessage:
+async def _send_location(bot: Bot, draft: Draft, place: Location, memory: Memory) -> BotMessage:
+    options = _options(draft, memory)
     if place.name is None:
-        return await bot.send_location(draft.chat_id, place.latitude, place.longitude, **_options(draft))
+        return await bot.send_location(draft.chat_id, place.latitude, place.longitude, **options)
     address = f"{place.latitude:.6f}, {place.longitude:.6f}"
-    return await bot.send_venue(draft.chat_id, place.latitude, place.longitude, place.name, address, **_options(draft))
+    return await bot.send_venue(draft.chat_id, place.latitude, place.longitude, place.name, address, **options)
 
 
-async def _send_poll(bot: Bot, draft: Draft, poll: Poll) -> BotMessage:
+async def _send_poll(bot: Bot, draft: Draft, poll: Poll, memory: Memory) -> BotMessage:
     """Named, not anonymous: an agent that asks wants to know who answered."""
-    return await bot.send_poll(
-        draft.chat_id, poll.question, poll.options, is_anonymous=False, allows_multiple_answers=poll.multiple, **_options(draft)
-    )
+    options = _options(draft, memory)
+    return await bot.send_poll(draft.chat_id, poll.question, poll.options, is_anonymous=False, allows_multiple_answers=poll.multiple, **options)
+
+
+async def _send_contact(bot: Bot, draft: Draft, card: Contact, memory: Memory) -> BotMessage:
+    """The whole name goes in one piece: nobody says which part of it is which."""
+    return await bot.send_contact(draft.chat_id, card.phone or "", card.name or card.phone or "", **_options(draft, memory))
 
 
 def _marked_up(draft: Draft) -> tuple[str, str | None]:
     return (draft.text, None) if "parse_mode" in draft.extra else rendered(draft.text, draft.format)
 
 
-def _options(draft: Draft) -> dict[str, Any]:
+def _options(draft: Draft, memory: Memory) -> dict[str, Any]:
     options: dict[str, Any] = {"api_kwargs": {name: value for name, value in draft.extra.items() if name != SPLIT}}
     if draft.silent:
         options["disable_notification"] = True
     if draft.reply_to is not None:
         options["reply_parameters"] = ReplyParameters(number_of(draft.chat_id, draft.reply_to))
+    if draft.choices:
+        options["reply_markup"] = keyboard_of(draft.choices, memory)
+    if draft.thread_id is not None:
+        options["api_kwargs"] |= context.options_of_thread(draft.chat_id, draft.thread_id)
     return options
 
 
-def _sent(message: BotMessage) -> SentMessage:
+def _sent(message: BotMessage, memory: Memory | None = None) -> SentMessage:
     chat, raw = message.chat.id, message.to_dict()
-    return SentMessage(id=message_id(chat, message.message_id), at=message.date, chat_id=str(chat), media=media_of(raw), raw=raw)
+    id = message_id(chat, message.message_id)
+    if memory is not None and "poll" in raw:
+        memory.keep_poll(raw["poll"], id)
+    return SentMessage(id=id, at=message.date, chat_id=str(chat), thread_id=context.thread_of(raw), media=media_of(raw), raw=raw)

@@ -4,6 +4,7 @@ import hmac
 import mimetypes
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import PurePosixPath
 
 from telegram import ReactionTypeEmoji
@@ -11,13 +12,14 @@ from telegram.constants import ChatAction
 from telegram.error import BadRequest, ChatMigrated, InvalidToken
 
 from providers.base import Deliver, ProviderContext, Settings, WebhookReply, WebhookRequest
-from providers.errors import InvalidRequest, NotFound
+from providers.errors import Forbidden, InvalidRequest, NotFound
 from providers.kit.background import ConnectedProvider
 from providers.kit.extra import check_extra
 from providers.kit.parts import check_parts, is_split
 from providers.models import (
     Capability,
     Chat,
+    ChatClosed,
     ChatKind,
     Download,
     Draft,
@@ -32,8 +34,10 @@ from providers.models import (
 from providers.models import ChatMigrated as ChatMigratedEvent
 from providers.telegram.client import BotClient, connect
 from providers.telegram.connection import Connection, Timing, parse_update
-from providers.telegram.errors import telegram_errors
+from providers.telegram.errors import closes_chat, telegram_errors
 from providers.telegram.ids import number_of
+from providers.telegram.keyboards import check_choices, with_descriptions
+from providers.telegram.memory import Memory
 from providers.telegram.outbound import KNOWN_EXTRA, SAID_BY_DRAFT, rendered, send_draft, texts_in
 from providers.telegram.settings import TelegramSettings
 
@@ -54,11 +58,14 @@ class TelegramProvider(ConnectedProvider[Connection]):
     capabilities = frozenset(
         {
             Capability.REPLY,
+            Capability.THREADS,
             Capability.FORMATTING,
             Capability.MEDIA,
             Capability.DOWNLOAD,
             Capability.POLL,
             Capability.LOCATION,
+            Capability.CONTACT,
+            Capability.CHOICES,
             Capability.EDIT,
             Capability.DELETE,
             Capability.REACT,
@@ -84,6 +91,7 @@ class TelegramProvider(ConnectedProvider[Connection]):
         self._settings = TelegramSettings.model_validate(settings)
         self._timing = timing or Timing()
         self._client: BotClient | None = None
+        self._memory = Memory(context.data_dir)
 
     @property
     def _bot(self) -> BotClient:
@@ -100,7 +108,7 @@ class TelegramProvider(ConnectedProvider[Connection]):
                 raise InvalidRequest("Webhook mode needs the public URL of this server.", hint=hint)
             address = f"{self.context.public_url}/webhooks/telegram/{self.context.instance_id}"
             webhook = (address, self._settings.secret_for_webhook())
-        return Connection(self._bot, deliver, webhook, self._timing)
+        return Connection(self._bot, deliver, webhook, self._timing, self._memory)
 
     async def _disconnect(self) -> None:
         """Close the connections. A webhook stays set: Telegram keeps what it cannot bring for 24 hours."""
@@ -114,9 +122,17 @@ class TelegramProvider(ConnectedProvider[Connection]):
         is_sticker = draft.upload is not None and draft.upload.kind is MediaKind.STICKER
         if draft.text and (draft.location is not None or draft.poll is not None or is_sticker):
             raise InvalidRequest("Telegram shows no text with a location, a poll or a sticker.", hint="Send the text as a message of its own.")
+        check_choices(draft)
+        if draft.thread_id is not None and "message_thread_id" in draft.extra:
+            raise InvalidRequest("extra may not hold message_thread_id beside a thread_id.", hint="Use thread_id.")
+        if draft.contact is not None and not draft.contact.phone:
+            raise InvalidRequest("Telegram takes only contacts that have a phone number.", hint="Add the number, or send the name as text.")
+        if draft.contact is not None and draft.text:
+            raise InvalidRequest("Telegram shows no text with a contact.", hint="Send the text as a message of its own.")
 
     def check_lengths(self, draft: Draft) -> None:
         """Telegram counts what is left of a text after its markup, so of a marked-up one it has to be the judge."""
+        draft = with_descriptions(draft)
         is_raw_markup = draft.format is TextFormat.HTML or "parse_mode" in draft.extra
         if is_split(draft):
             if is_raw_markup:
@@ -133,14 +149,23 @@ class TelegramProvider(ConnectedProvider[Connection]):
         return super().check_lengths(draft.model_copy(update={"text": ""}))
 
     async def send(self, draft: Draft) -> SentMessage:
-        with telegram_errors():
-            try:
-                return await send_draft(self._bot, draft, self.limits)
-            except ChatMigrated as moved:
-                if draft.reply_to is not None:
-                    raise
-                draft = await self._follow(draft, str(moved.new_chat_id))
-                return await send_draft(self._bot, draft, self.limits)
+        draft = with_descriptions(draft)
+        try:
+            with telegram_errors():
+                return await self._send(draft)
+        except Forbidden as refusal:
+            if self._connection is not None and closes_chat(refusal) and not draft.chat_id.startswith("@"):
+                self._connection.note(ChatClosed(chat_id=draft.chat_id, reason=refusal.detail, at=datetime.now(UTC)))
+            raise
+
+    async def _send(self, draft: Draft) -> SentMessage:
+        try:
+            return await send_draft(self._bot, draft, self.limits, self._memory)
+        except ChatMigrated as moved:
+            if draft.reply_to is not None:
+                raise
+            draft = await self._follow(draft, str(moved.new_chat_id))
+            return await send_draft(self._bot, draft, self.limits, self._memory)
 
     async def _follow(self, draft: Draft, new_id: str) -> Draft:
         """Telegram sent nothing, and told where the group is now."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from providers.base import Provider
-from providers.models import Location, MessageEdited, Poll, ReactionChanged, Upload
+from providers.models import Contact, Location, MessageEdited, Poll, ReactionChanged, Upload
 from tests.providers.contract import ProviderContract
 from tests.providers.harness import Harness, Seen
 from tests.providers.telegram.conftest import Station
@@ -52,6 +52,20 @@ class TelegramHarness(Harness):
         assert message is not None
         self._bot.user_reacts(message, *([emoji] if emoji else []), by=self._ann)
 
+    async def choices(self, message_id: str) -> dict[str, str]:
+        message = self._held(message_id)
+        assert message is not None
+        return {button["callback_data"]: button["text"] for row in message["reply_markup"]["inline_keyboard"] for button in row}
+
+    async def choose(self, message_id: str, choice_id: str) -> None:
+        message = self._held(message_id)
+        assert message is not None
+        press = self._bot.user_presses(message, choice_id, by=self._ann)
+        await self._station.telegram.until(lambda: press in self._bot.answered)
+
+    async def thread(self) -> str:
+        return str(self._bot.topic(self._ann, "News"))
+
     async def seen(self, message_id: str) -> Seen:
         message = self._held(message_id)
         if message is None:
@@ -66,6 +80,8 @@ class TelegramHarness(Harness):
             file=self._bot.files[photo[-1]["file_id"]].content if photo else None,
             location=Location(**place) if place else None,
             poll=_poll(poll) if poll else None,
+            contact=_contact(message["contact"]) if "contact" in message else None,
+            thread_id=str(message["message_thread_id"]) if "message_thread_id" in message else None,
         )
 
     async def is_typing(self) -> bool:
@@ -75,6 +91,10 @@ class TelegramHarness(Harness):
 
 def _poll(poll: dict[str, Any]) -> Poll:
     return Poll(question=poll["question"], options=tuple(option["text"] for option in poll["options"]), multiple=poll["allows_multiple_answers"])
+
+
+def _contact(card: dict[str, Any]) -> Contact:
+    return Contact(id="", name=f"{card['first_name']} {card.get('last_name', '')}".strip(), phone=card["phone_number"])
 
 
 @pytest.fixture

@@ -180,12 +180,8 @@ async def test_a_contact(station: Station) -> None:
 
 async def test_what_is_not_known_is_unknown_and_kept_in_raw(station: Station) -> None:
     found = await message(station, something_new={"a": 1})
-    assert (found.kind, found.text) == (MessageKind.UNKNOWN, "")
+    assert (found.kind, found.text) == (MessageKind.UNKNOWN, "A message of the type something_new.")
     assert found.raw["message"]["something_new"] == {"a": 1}
-
-
-async def test_a_dice_shows_its_emoji(station: Station) -> None:
-    assert (await message(station, dice={"emoji": "🎲", "value": 6})).text == "🎲"
 
 
 async def test_raw_is_bounded(station: Station) -> None:

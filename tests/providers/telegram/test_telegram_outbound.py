@@ -68,14 +68,16 @@ async def test_markup_that_telegram_cannot_parse_is_refused_in_its_words(station
 
 async def test_other_fields_of_telegram_pass(station: Station) -> None:
     keyboard = {"inline_keyboard": [[{"text": "Yes", "callback_data": "yes"}]]}
-    extra = {"reply_markup": keyboard, "message_thread_id": 7, "protect_content": True, "link_preview_options": {"is_disabled": True}}
+    forum = station.bot.group()
+    topic = station.bot.topic(forum, "News")
+    extra = {"reply_markup": keyboard, "message_thread_id": topic, "protect_content": True, "link_preview_options": {"is_disabled": True}}
     provider = station.make()
-    asked = draft(station.bot.group(), "Sure?", extra=extra, silent=True)
+    asked = draft(forum, "Sure?", extra=extra, silent=True)
     provider.check(asked)
     await provider.send(asked)
     params = station.bot.sent[0].params
     assert json.loads(params["reply_markup"]) == keyboard
-    assert (params["message_thread_id"], params["protect_content"], params["disable_notification"]) == ("7", "true", "true")
+    assert (params["message_thread_id"], params["protect_content"], params["disable_notification"]) == (str(topic), "true", "true")
 
 
 @pytest.mark.parametrize("field", ["chat_id", "text", "caption", "photo", "reply_parameters"])

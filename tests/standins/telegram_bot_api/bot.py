@@ -80,6 +80,7 @@ class StandInBot:
     webhook: Webhook | None = None
     not_started: set[int] = field(default_factory=set[int])
     blocked: set[int] = field(default_factory=set[int])
+    closed_topics: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
     migrated: dict[int, int] = field(default_factory=dict[int, int])
     calls: list[Call] = field(default_factory=list[Call])
     """Every call as it arrived, whatever became of it."""
@@ -118,6 +119,14 @@ class StandInBot:
         number = -4_000_000 - number if kind == "group" else -1_001_000_000_000 - number
         self.chats[number] = {"id": number, "type": kind, "title": title} | ({"username": username} if username else {})
         return number
+
+    def topic(self, chat: int, name: str) -> int:
+        """A topic of a forum, or of a private chat."""
+        opening = self.compose(chat, forum_topic_created={"name": name, "icon_color": 7322096}, is_topic_message=True)
+        opening["message_thread_id"] = opening["message_id"]
+        if chat < 0:
+            self.chats[chat]["is_forum"] = True
+        return opening["message_id"]
 
     def store(self, content: bytes, name: str, mime: str = "application/octet-stream", *, size: int | None = None) -> StoredFile:
         """A file on Telegram's servers. `size` lets it claim to be larger than it is."""
@@ -160,6 +169,28 @@ class StandInBot:
         self.update("callback_query", {"id": press, "from": self.users[by], "message": message, "chat_instance": "1", "data": data})
         return press
 
+    def user_votes(self, message: Json, *options: int, by: int) -> None:
+        """An answer in a poll of the bot: with who it is from, or only as sums where the poll is anonymous."""
+        poll = message["poll"]
+        if poll["is_anonymous"]:
+            for number in options:
+                poll["options"][number]["voter_count"] += 1
+            self.update("poll", poll)
+            return
+        ids = [poll["options"][number]["persistent_id"] for number in options]
+        self.update("poll_answer", {"poll_id": poll["id"], "user": self.users[by], "option_ids": list(options), "option_persistent_ids": ids})
+
+    def user_blocks(self, person: int, *, blocked: bool = True) -> None:
+        """A person blocks the bot, or no longer."""
+        (self.blocked.add if blocked else self.blocked.discard)(person)
+        self.membership(person, by=person, status="kicked" if blocked else "member", **({"until_date": 0} if blocked else {}))
+
+    def membership(self, chat: int, *, by: int, status: str, **rights: Any) -> None:
+        """The bot's own membership changes."""
+        old, new = {"user": self.user, "status": "member"}, {"user": self.user, "status": status, **rights}
+        change = {"chat": self.chats[chat], "from": self.users[by], "date": int(time.time()), "old_chat_member": old, "new_chat_member": new}
+        self.update("my_chat_member", change)
+
     def group_becomes_supergroup(self, chat: int, *, announce: bool = True) -> int:
         """The new id. Without `announce` the bot is not told and finds out when it writes."""
         new = self.group(self.chats[chat]["title"])
@@ -191,6 +222,9 @@ class StandInBot:
         return hold
 
     # What the server uses
+
+    def new_name(self, what: str) -> str:
+        return f"{what}-{next(self._names)}"
 
     def take_fault(self, method: str) -> Fault | None:
         fault = next((fault for fault in self.faults if fault.call == method.lower()), None)

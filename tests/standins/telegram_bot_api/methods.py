@@ -14,6 +14,9 @@ from tests.standins.telegram_bot_api.refusal import Refusal, bad_request, forbid
 
 MAX_TEXT = 4096
 MAX_CAPTION = 1024
+MAX_BUTTONS = 100
+MAX_BUTTON_DATA = 64
+"""In bytes."""
 MAX_UPLOAD = 50_000_000
 MAX_PHOTO = 10_485_760
 MAX_DOWNLOAD = 20 * 1024 * 1024
@@ -71,14 +74,36 @@ def send(bot: StandInBot, call: Call, **content: Any) -> Json:
         reply = bot.messages.get((chat, parameters["message_id"]))
         if reply is None and not parameters.get("allow_sending_without_reply"):
             raise bad_request("message to be replied not found")
-    thread = int(call.params["message_thread_id"]) if "message_thread_id" in call.params else None
+    thread = thread_of(bot, call, chat)
     markup = json.loads(call.params.get("reply_markup", "null"))
+    judge_buttons(markup or {})
     is_channel = bot.chats[chat]["type"] == "channel"
     author: Json = {"sender_chat": bot.chats[chat]} if is_channel else {"from": bot.user}
-    message = bot.compose(chat, **author, **content, reply_to_message=reply, message_thread_id=thread, reply_markup=markup)
+    message = bot.compose(chat, **author, **content, reply_to_message=reply, reply_markup=markup, **thread)
     call.message = message
     bot.sent.append(call)
     return message
+
+
+def thread_of(bot: StandInBot, call: Call, chat: int) -> Json:
+    """The topic that a message goes to. The general one has no number that a message may be sent to."""
+    if "message_thread_id" not in call.params:
+        return {}
+    number = int(call.params["message_thread_id"])
+    known = {message.get("message_thread_id") for (where, _), message in bot.messages.items() if where == chat and message.get("is_topic_message")}
+    if number not in known:
+        raise bad_request("message thread not found")
+    if (chat, number) in bot.closed_topics:
+        raise bad_request("TOPIC_CLOSED")
+    return {"message_thread_id": number, "is_topic_message": True}
+
+
+def judge_buttons(markup: Json) -> None:
+    buttons = [button for row in markup.get("inline_keyboard", []) for button in row]
+    if len(buttons) > MAX_BUTTONS:
+        raise bad_request("REPLY_MARKUP_TOO_LONG")
+    if any(not 1 <= len(button["callback_data"].encode()) <= MAX_BUTTON_DATA for button in buttons if "callback_data" in button):
+        raise bad_request("BUTTON_DATA_INVALID")
 
 
 def get_me(bot: StandInBot, call: Call) -> Json:
@@ -160,6 +185,15 @@ def _place(call: Call) -> Json:
     return {"latitude": float(call.params["latitude"]), "longitude": float(call.params["longitude"])}
 
 
+def send_contact(bot: StandInBot, call: Call) -> Json:
+    if not call.params["phone_number"]:
+        raise bad_request("PHONE_NUMBER_INVALID")
+    if not call.params["first_name"]:
+        raise bad_request("first name must be non-empty")
+    card = {name: call.params[name] for name in ("phone_number", "first_name", "last_name", "vcard") if call.params.get(name)}
+    return send(bot, call, contact=card)
+
+
 def send_poll(bot: StandInBot, call: Call) -> Json:
     chat = chat_of(bot, call)
     question, options = call.params["question"], [option["text"] for option in json.loads(call.params["options"])]
@@ -173,7 +207,8 @@ def send_poll(bot: StandInBot, call: Call) -> Json:
     if any(utf16(option) > 100 for option in options):
         raise bad_request("poll options length must not exceed 100")
     poll: Json = {
-        "id": "1", "question": question, "options": [{"persistent_id": text, "text": text, "voter_count": 0} for text in options],
+        "id": bot.new_name("poll"), "question": question,
+        "options": [{"persistent_id": f"option-{number}", "text": text, "voter_count": 0} for number, text in enumerate(options)],
         "total_voter_count": 0, "is_closed": False, "is_anonymous": anonymous, "type": "regular", "allows_revoting": True,
         "allows_multiple_answers": call.params.get("allows_multiple_answers", "false").lower() == "true", "members_only": False,
     }  # fmt: skip
@@ -301,6 +336,7 @@ METHODS = dict(
           for kind in ("photo", "document", "audio", "video", "voice", "animation", "sticker")],
         _method("sendLocation", send_location, "chat_id", "latitude", "longitude"),
         _method("sendVenue", send_venue, "chat_id", "latitude", "longitude", "title", "address"),
+        _method("sendContact", send_contact, "chat_id", "phone_number", "first_name"),
         _method("sendPoll", send_poll, "chat_id", "question", "options"),
         _method("sendChatAction", send_chat_action, "chat_id", "action"),
         _method("setMessageReaction", set_message_reaction, "chat_id", "message_id"),
