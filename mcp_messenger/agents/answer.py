@@ -274,6 +274,7 @@ class Answer:
             text=text,
             format=format or self._format,
             reply_to=self.batch.messages[-1].platform_id if can_reply and key == self.batch.key else None,
+            thread_id=self.batch.messages[-1].thread_id if Capability.THREADS in self.cls.capabilities else None,
             extra={"split": True} if limits.text_unit.length(text) > limits.max_text else {},
         )
         is_this = True

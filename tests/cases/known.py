@@ -2,7 +2,7 @@
 
 KNOWN: dict[str, dict[str, tuple[str, ...]]] = {
     "telegram-conversation.json": {
-        "nothing can be sent into a topic": (  "tg-talk-topic-long-answer", ),
+        "nothing can be sent into a topic": ("tg-talk-topic-long-answer",),
     },
     "search-words.json": {
         "words are not found in scripts without spaces, or with vowel signs": (
