@@ -19,6 +19,7 @@ class FoundChat:
     closed: str | None
 
 
+# Who has written since then has opened the chat again, also where the platform did not say so.
 FIND: LiteralString = """
     SELECT coalesce(moved.id, named.id, alias.chat_id, closure.chat_id) AS chat_id, alias.thread_id,
         coalesce(moved.kind, named.kind, 'unknown') AS kind, coalesce(moved.title, named.title, '') AS title, closure.reason AS closed
@@ -28,6 +29,7 @@ FIND: LiteralString = """
     LEFT JOIN public.chats AS moved ON moved.instance_id = asked.instance_id AND moved.id = named.migrated_to
     LEFT JOIN public.chat_closures AS closure ON closure.instance_id = asked.instance_id
         AND closure.chat_id = coalesce(moved.id, named.id, alias.chat_id, asked.id)
+        AND (coalesce(moved.last_incoming_at, named.last_incoming_at) > closure.at) IS NOT TRUE
     WHERE coalesce(moved.id, named.id, alias.chat_id, closure.chat_id) IS NOT NULL"""
 
 

@@ -1,9 +1,6 @@
 """Cases that fail today, by file and kind of fault. Whoever mends a kind removes its line: a case that passes unexpectedly fails."""
 
 KNOWN: dict[str, dict[str, tuple[str, ...]]] = {
-    "telegram-conversation.json": {
-        "nothing can be sent into a topic": ("tg-talk-topic-long-answer",),
-    },
     "search-words.json": {
         "words are not found in scripts without spaces, or with vowel signs": (
             "search-zh-inside",

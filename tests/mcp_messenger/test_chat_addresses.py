@@ -133,6 +133,14 @@ async def test_a_chat_that_is_closed_says_why_until_it_is_open_again(desk: Desk)
     assert desk.events().count("chat_closed") == 2
 
 
+async def test_a_closed_chat_in_which_somebody_writes_is_open_again(desk: Desk) -> None:
+    await desk.deliver(received("1"), ChatClosed(chat_id="ann", reason="Ann has blocked the bot.", at=NOON))
+    await desk.deliver(received("2", "I am back", minute=1))
+    found = await chat_addresses.find(desk.database, desk.source.instance_id, "ann")
+    assert found is not None
+    assert found.closed is None
+
+
 async def test_a_vote_is_kept_with_its_poll_and_replaced_by_the_next(desk: Desk) -> None:
     await desk.deliver(received("1", "Tea or coffee?", kind=MessageKind.POLL))
     await desk.deliver(PollVoted(chat_id="ann", message_id="1", sender_id="bob", sender_name="Bob", options=("Tea",), at=NOON))
