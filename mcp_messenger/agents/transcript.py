@@ -2,7 +2,7 @@
 
 import json
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from db.messages import MessageRow
 from providers.models import ChatKind
@@ -11,6 +11,8 @@ from providers.text import clean_line
 QUOTE = "> "
 """Before a line that goes on with a person's text, or begins as ours do."""
 _CONTINUED = f"\n{QUOTE}"
+CONTEXT_MAX = 500
+"""Characters of each part of a remark."""
 _OURS = frozenset('[>"')
 """How lines of ours begin: a remark, a line that goes on, a name."""
 
@@ -21,9 +23,25 @@ def transcript(messages: Sequence[MessageRow], kind: ChatKind) -> str:
     A name is in quotes, as JSON writes it, on one line. A further line of a text begins with QUOTE; in a private chat only where it begins
     as lines of ours do.
     """
-    if kind is ChatKind.PRIVATE:
-        return "\n".join("\n".join(map(_guarded, message.body.splitlines())) or _nothing_said(message) for message in messages)
-    return "\n".join(f"{_sender(message)}: {_CONTINUED.join(message.body.splitlines()) or _nothing_said(message)}" for message in messages)
+    lines: list[str] = []
+    for message in messages:
+        if kind is ChatKind.PRIVATE:
+            lines.append("\n".join(map(_guarded, message.body.splitlines())) or _nothing_said(message))
+        else:
+            lines.append(f"{_sender(message)}: {_CONTINUED.join(message.body.splitlines()) or _nothing_said(message)}")
+        lines += _context(message)
+    return "\n".join(lines)
+
+
+def _context(message: MessageRow) -> list[str]:
+    """Return remarks on the words that a message answers, and on whose words it passes on."""
+    forwarded, quoted = message.content.get("forwarded"), message.content.get("quoted")
+    remarks = [] if forwarded is None else [remark("forwarded", *_given(forwarded, "name", "mark"))]
+    return remarks if quoted is None else [*remarks, remark("in answer to", *_given(quoted, "of", "name", "text"))]
+
+
+def _given(part: Mapping[str, str], *names: str) -> list[str]:
+    return [part[name][:CONTEXT_MAX] for name in names if part.get(name)]
 
 
 def remark(words: str, *about: str) -> str:
