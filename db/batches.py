@@ -101,7 +101,7 @@ EXTEND: LiteralString = """
 SHOW: LiteralString = """
     UPDATE public.deliveries SET shown = %(shown)s, answer = coalesce(%(answer)s, answer)
     WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(held)s"""
-# Of what has died it is told why it failed before, and what it has shown is remembered: a person may restart it.
+# A dead one keeps its last error, and the text it has shown: a person may restart it.
 END: LiteralString = """
     UPDATE public.deliveries SET status = %(status)s, lease_until = NULL, done_at = now(), answer = NULL,
         shown = CASE %(status)s WHEN 'dead' THEN shown END,

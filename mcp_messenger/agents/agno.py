@@ -27,7 +27,7 @@ class AgentOs:
     key: str | None = field(default=None, repr=False)
 
     async def run(self, agent_id: str, *, message: str, session: str, files: Sequence[Download] = (), hear: Hear = lambda said: None) -> str:
-        """What the agent answers; meanwhile `hear` is told what there is of it. Raises AgentFailed.
+        """Return the agent's answer; meanwhile `hear` gets its text so far. Raises AgentFailed.
 
         The session belongs to the user who began it, so the user is the same as the session: always sent, and never another.
         """

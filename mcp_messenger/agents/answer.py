@@ -2,7 +2,7 @@
 
 The order makes it durable. What is about to be shown is written to the batch first, so that a message in the chat is known to be
 unfinished; then the whole answer, so that who comes after a crash need not run the agent again; then the message is edited, what does
-not go into it is queued under a key of its own, and the batch is ended. Each step may be done twice.
+not go into it is queued under a separate key, and the batch is ended. Each step may be done twice.
 """
 
 import logging
@@ -63,7 +63,7 @@ class Answer:
     _news: anyio.Event = field(default_factory=anyio.Event)
     _whole: anyio.Event = field(default_factory=anyio.Event)
     _stands: str | None = None
-    """What surely stands in the chat, less the mark; None when that was somebody else's doing."""
+    """Return the text that is surely in the chat, less the mark; None when somebody else changed it."""
     _stopped: Stopped | None = None
 
     async def grown(self, ask: Callable[[Hear], Awaitable[str]]) -> str:
@@ -173,7 +173,7 @@ class Answer:
         return 0.0
 
     async def finish(self, answer: str) -> None:
-        """See to it that the whole answer stands in the chat, and end the batch.
+        """Bring the whole answer into the chat, and end the batch.
 
         Raises TakenOver, and what the platform raises when that is to be tried again.
         """
@@ -201,7 +201,7 @@ class Answer:
         if message.status == "failed":
             await self.batch.hold.end("dead", f"Its first message was not sent: {(message.error or {}).get('message', '')}")
             return
-        # Of an unknown fate: nobody can tell where it stands, so what follows is the whole.
+        # Of an unknown fate: nobody can tell where it ended, so the whole follows.
         rest = await self._edited(message, answer) if message.status in STANDS else answer
         if rest:
             await self._queue(rest, self.batch.key_of_rest)
@@ -219,7 +219,7 @@ class Answer:
         return rest
 
     async def give_up(self, status: str, reason: str) -> None:
-        """End the batch without an answer; one that stands in the chat in part is told to be no more than that."""
+        """End the batch without an answer; one that is in the chat in part gets a note that it is incomplete."""
         if self.progress.message_id is not None:
             await self._mark_broken_off(self.progress.message_id)
         await self.batch.hold.end(status, reason)

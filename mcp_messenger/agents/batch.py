@@ -48,7 +48,7 @@ class Hold:
         self._turn = anyio.Lock()
 
     async def kept(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do this while the batch is ours. Raises Lost when it is not any more, and what `work` raises of MessengerError and Stopped."""
+        """Do this while the batch is ours. Raises Lost as soon as it is another's, and what `work` raises of MessengerError and Stopped."""
         failure: MessengerError | Stopped | None = Lost()
         async with anyio.create_task_group() as beside:
             beside.start_soon(self._keep, beside.cancel_scope)

@@ -34,8 +34,8 @@ def first_and_rest(answer: str, limit: int, unit: TextUnit) -> tuple[str, str]:
     return first, answer[len(first) :].strip()
 
 
-def rest_of(answer: str, stands: str | None) -> str:
+def rest_of(answer: str, shown: str | None) -> str:
     """What is to be sent where the first message cannot be changed any more; all of it where that says something else, or nobody knows what."""
-    if stands and answer.startswith(stands):
-        return answer[len(stands) :].strip()
+    if shown and answer.startswith(shown):
+        return answer[len(shown) :].strip()
     return answer

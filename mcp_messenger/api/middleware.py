@@ -28,7 +28,7 @@ _AUTHORITY = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:/?#@\s]+)(?::(?P<port>
 
 
 class HostGuard:
-    """Answers only to names this server is known by, so that no page can reach it by pointing a name of its own at it.
+    """Answers only to names this server is known by, so that no page can reach it by pointing its own name at it.
 
     Loopback names are always known, on every port. An entry of `allowed_hosts` is `name`, meaning every port, or `name:port`.
     A page (an Origin header) must come from the address it calls, or from a host in `allowed_hosts`. What a browser sends for another
@@ -144,7 +144,7 @@ class CutOffAnswer:
 
 
 class _Refused(Exception):
-    """Ends the application's reading. Its own type, so that it is told from everything else the application raises."""
+    """Ends the application's reading. Its own type, so that it is distinct from everything else the application raises."""
 
 
 class _LimitedExchange:

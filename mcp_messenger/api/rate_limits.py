@@ -1,4 +1,4 @@
-"""How often who may call over HTTP: counted when the caller is known, told in the headers of every answer.
+"""How often who may call over HTTP: counted when the caller is known, shown in the headers of every answer.
 
 The fields are those of draft-ietf-httpapi-ratelimit-headers-10: `RateLimit-Policy: "caller";q=600;w=60` and `RateLimit: "caller";r=599;t=1`.
 """

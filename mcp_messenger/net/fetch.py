@@ -150,7 +150,7 @@ async def _resolve(host: str, port: int) -> Sequence[str]:
 
 @asynccontextmanager
 async def _following(client: httpx.AsyncClient, url: httpx.URL) -> AsyncGenerator[httpx.Response]:
-    """The answer at the end of the redirects, each of which goes through the guard anew."""
+    """The answer at the end of the redirects, each of which goes through the guard again."""
     for _ in range(MAX_REDIRECTS + 1):
         async with client.stream("GET", url, follow_redirects=False) as response:
             if not response.has_redirect_location:

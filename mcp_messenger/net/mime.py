@@ -118,15 +118,15 @@ def sniffed(content: bytes) -> str | None:
 
 def mime_of(content: bytes, declared: str | None, name: str | None) -> str:
     """The type by content where that shows it, else as declared, else by the name. What would run in a browser is OCTETS."""
-    told = parse_mime(declared)
-    if told in (None, OCTETS):
-        told = _by_name(name)
+    named = parse_mime(declared)
+    if named in (None, OCTETS):
+        named = _by_name(name)
     seen = sniffed(content)
     if seen is None:
         # A web page that calls itself a photo is no photo.
-        mime = OCTETS if told is None or told in _SIGNED else told
+        mime = OCTETS if named is None or named in _SIGNED else named
     else:
-        mime = told if told and seen in _MAY_HOLD and _MAY_HOLD[seen].match(told) else seen
+        mime = named if named and seen in _MAY_HOLD and _MAY_HOLD[seen].match(named) else seen
     return OCTETS if mime in _RUNS_IN_BROWSERS else mime
 
 

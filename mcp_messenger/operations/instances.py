@@ -163,7 +163,7 @@ async def create_instance(app: App, caller: Caller, args: CreateInstance) -> Cre
 def _runtime_for(app: App, cls: type[Provider], wanted: str | None) -> str:
     """Raises NotAvailable for one that this server has not. Docker may be away for the moment: the instance waits for it then.
 
-    A server that was told to use containers uses them from its first moment on, before it has seen the engine.
+    A server that is set to use containers uses them from its first moment on, before it has seen the engine.
     """
     if wanted == "swarm" or (wanted == "docker" and app.docker is None):
         raise NotAvailable(f"The runtime {wanted} is not available on this server.", hint="Leave runtime out.")

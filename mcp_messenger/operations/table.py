@@ -19,7 +19,7 @@ from mcp_messenger.operations import (
 )
 from mcp_messenger.operations.operation import REST_ONLY, Effect, Input, Nothing, OfInstance, Operation, Toolset
 
-I = "/instances/{instance_id}"  # noqa: E741 - stands at the head of sixty paths
+I = "/instances/{instance_id}"  # noqa: E741 - begins sixty paths
 READ, WRITE, DESTROY = Effect.READ, Effect.WRITE, Effect.DESTROY
 INSTANCES, READING, SENDING = Toolset.INSTANCES, Toolset.READING, Toolset.SENDING
 EXTRAS, GROUPS, DIAGNOSTICS = Toolset.EXTRAS, Toolset.GROUPS, Toolset.DIAGNOSTICS
@@ -99,7 +99,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("list_templates", "GET", f"{I}/templates", OfInstance, sending.TemplateList, sending.list_templates,
               "Templates that the platform has approved.", EXTRAS),
     Operation("get_sending_budget", "GET", f"{I}/sending-budget", OfInstance, sending.SendingBudgetAnswer, sending.get_sending_budget,
-              "How many chats with strangers may be begun, and how fast sends go out, where a messenger needs such caution.", EXTRAS),
+              "How many chats with strangers may be opened, and how fast sends go out, where a messenger needs such caution.", EXTRAS),
     Operation("check_send", "POST", f"{I}/check-send", sending.CheckSend, sending.SendCheck, sending.check_send,
               "Whether a send would be accepted now, and what to do instead.", SENDING),
     Operation("react", "POST", f"{I}/message/{{message_id}}/react", sending.React, Nothing, sending.react,

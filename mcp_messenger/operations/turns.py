@@ -26,7 +26,7 @@ class Turn:
     async def comes(self) -> None:
         """Return when every earlier call that concerns the same is over."""
         for earlier in self._earlier:
-            await earlier._named.wait()  # noqa: SLF001 - of its own kind
+            await earlier._named.wait()  # noqa: SLF001 - another object of this class
             if earlier._key == self._key is not None:  # noqa: SLF001
                 await earlier._over.wait()  # noqa: SLF001
         self._earlier = ()

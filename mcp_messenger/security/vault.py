@@ -103,7 +103,7 @@ class Vault:
         return SecretStr("mr_" + base64.urlsafe_b64encode(derived).decode().rstrip("="))
 
     def is_stale(self, blob: bytes) -> bool:
-        """Whether a sealed value is not under the current key, and so should be sealed anew before the former key is dropped."""
+        """Return whether a value is sealed with a former key and should be sealed again before that key is dropped."""
         return blob[len(_FORMAT) : _HEADER_BYTES] != next(iter(self._ciphers))
 
     def digest(self, api_key: str) -> bytes:

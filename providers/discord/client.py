@@ -22,7 +22,7 @@ from providers.proxies import aiohttp_way_out
 # Bounds the sockets of one bot: one is the gateway.
 _CONNECTIONS = 8
 
-# A wait up to this long that Discord asks for is sat out; of a longer one the caller is told.
+# A wait up to this long that Discord asks for is sat out; a longer one is left to the caller.
 _PATIENCE = 1.0
 
 _WRONG = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
@@ -128,10 +128,10 @@ class DiscordClient(HTTPClient):
 def _watched() -> aiohttp.TraceConfig:
     """discord.py would try again by itself after 5xx answers, and if the last of its tries was not made at all, nobody would know of the others."""
 
-    async def give_up(session: aiohttp.ClientSession, context: object, told: aiohttp.TraceRequestEndParams) -> None:
-        if told.response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            told.response.close()
-            raise DiscordServerError(told.response, None)
+    async def give_up(session: aiohttp.ClientSession, context: object, end: aiohttp.TraceRequestEndParams) -> None:
+        if end.response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            end.response.close()
+            raise DiscordServerError(end.response, None)
 
     trace = aiohttp.TraceConfig()
     trace.on_request_end.append(give_up)

@@ -1,4 +1,4 @@
-"""Keeps one bot connected to the gateway, and tells where the connection stands."""
+"""Keeps one bot connected to the gateway, and reports the state of the connection."""
 
 import asyncio
 import logging
@@ -161,11 +161,11 @@ class Connection(StateReporter):
 
     async def _gateway(self) -> URL:
         """Where to begin a session. Discord allows so many a day."""
-        told: Json = await self._client.call("GET", "/gateway/bot")
-        left = told["session_start_limit"]
+        payload: Json = await self._client.call("GET", "/gateway/bot")
+        left = payload["session_start_limit"]
         if not left["remaining"]:
             raise RateLimited(left["reset_after"] / 1000, "Discord allows this bot no more connections today.")
-        return URL(self._settings.gateway_url or told["url"])
+        return URL(self._settings.gateway_url or payload["url"])
 
     def _take(self, kind: str, data: Json) -> None:
         self._arrived.append((kind, data))

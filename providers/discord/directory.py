@@ -247,7 +247,7 @@ class Directory:
         return Address(chat_id=private_chat(known.id), kind=ChatKind.PRIVATE, title=known.name)
 
     def _named(self, to: str) -> str:
-        """Return the id that a name stands for; what is no name as it is."""
+        """Return the id that a name means; what is no name as it is."""
         if to.startswith("@"):
             same = [person for person in self.people.values() if (person.username or "").casefold() == to[1:].casefold()]
             return private_chat(same[0].id) if same else to

@@ -106,7 +106,7 @@ def _answered(error: HTTPException) -> MessengerError:
         return RateLimited(_retry_after(error, _SLOW_SECONDS), f"The channel is in slow mode. Discord says: {words}")
     by_status = {HTTPStatus.FORBIDDEN: Forbidden, HTTPStatus.NOT_FOUND: NotFound}
     if "Unknown message" in words:
-        # What a reply is to; as a part of a form it has no code of its own.
+        # What a reply is to; as a part of a form it has no separate code.
         return NotFound(words, hint=_CODES[10008][1])
     kind, hint = _CODES.get(error.code, (by_status.get(HTTPStatus(status), InvalidRequest), None))
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:

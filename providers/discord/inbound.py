@@ -69,8 +69,8 @@ class Translator:
         spot = await self._directory.spot(message["channel_id"])
         if "webhook_id" not in message:
             self._directory.saw(sender)
-        told = self.message(message, spot)
-        return [MessageReceived(message=told, chat=spot.chat, sender=sender, client_id=self._nonces.read(message) if told.outgoing else None)]
+        payload = self.message(message, spot)
+        return [MessageReceived(message=payload, chat=spot.chat, sender=sender, client_id=self._nonces.read(message) if payload.outgoing else None)]
 
     def message(self, message: Json, spot: Spot) -> Message:
         """Return a message of Discord as ours."""
@@ -114,8 +114,8 @@ class Translator:
 
     async def interacted(self, interaction: Json) -> list[Event]:
         """Return a pressed button, a pick, a command or a dialog as a message: with what it says, in reply to the message it hangs on."""
-        told = picked(interaction, self._directory)
-        if told is None:
+        payload = picked(interaction, self._directory)
+        if payload is None:
             return []
         member: Json = one(interaction, "member")
         sender = person_of({**(interaction.get("user") or member["user"]), "nick": member.get("nick")})
@@ -125,20 +125,20 @@ class Translator:
         elif self._directory.known(where) is None and channel.get("name"):
             self._directory.add(channel, interaction["guild_id"])
         spot = await self._directory.spot(where)
-        under = None if told.under is None else message_id(where, told.under["id"])
+        under = None if payload.under is None else message_id(where, payload.under["id"])
         message = Message(
             id=command_id(where, interaction["id"]) if under is None else f"{under}:{interaction['id']}",
             chat_id=spot.chat.id,
             at=time_of(int(interaction["id"])),
             sender_id=sender.id,
             sender_name=sender.name,
-            text=told.text,
-            chosen=told.chosen,
+            text=payload.text,
+            chosen=payload.chosen,
             reply_to=under,
             thread_id=spot.thread,
             thread_title=spot.title,
             mentions_me=True,
-            quoted=told.quoted,
+            quoted=payload.quoted,
             raw=bounded_raw({name: interaction[name] for name in ("id", "type", "data")}, "id"),
         )
         return [MessageReceived(message=message, chat=spot.chat, sender=sender)]

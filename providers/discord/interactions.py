@@ -44,7 +44,7 @@ class Picked(NamedTuple):
 def answer_to(interaction: Json) -> Json | None:
     """Return the answer that keeps Discord from showing the person a failure; None for a kind that wants none. Raises ValueError for a new one.
 
-    A command has to be answered by a message: one that only the person sees. What we have to say comes as a message of its own.
+    A command has to be answered by a message: one that only the person sees. What we have to say comes as a separate message.
     """
     match Kind(interaction["type"]):
         case Kind.COMPONENT:

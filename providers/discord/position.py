@@ -10,7 +10,7 @@ from providers.models import Contact
 
 _CHANNELS_MAX = 5000
 
-# Channels are not told of in one order: in one that we have nothing from yet, look back a little further than the newest of the others.
+# Channels do not come in one order: in one that we have nothing from yet, look back a little further than the newest of the others.
 _MARGIN = timedelta(minutes=1)
 
 

@@ -231,7 +231,7 @@ class DiscordProvider(ConnectedProvider[Connection]):
                 if doubt is None:
                     raise
                 if pause is None or not isinstance(error, Unreachable):
-                    # Whatever the last try was told, an earlier one may have gone out.
+                    # Whatever the last try was answered, an earlier one may have gone out.
                     raise doubt from error
                 await asyncio.sleep(pause)
         raise AssertionError("the last try returns or raises")

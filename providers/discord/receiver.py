@@ -75,14 +75,14 @@ class Receiver:
         for channel, person in self._position.partners.items():
             directory.meet(channel, person)
 
-    async def put(self, told: StateChanged | Told) -> None:
+    async def put(self, payload: StateChanged | Told) -> None:
         """Wait while too much is waiting: then Discord waits as well, and repeats the rest."""
-        if not isinstance(told, StateChanged) and told[0] == "INTERACTION_CREATE" and self._directory.sees(told[1].get("guild_id")):
-            stored = self._stored[str(told[1].get("id"))] = asyncio.Event()
-            answering = asyncio.create_task(self._answer(told[1], stored))
+        if not isinstance(payload, StateChanged) and payload[0] == "INTERACTION_CREATE" and self._directory.sees(payload[1].get("guild_id")):
+            stored = self._stored[str(payload[1].get("id"))] = asyncio.Event()
+            answering = asyncio.create_task(self._answer(payload[1], stored))
             self._answering.add(answering)
             answering.add_done_callback(self._answering.discard)
-        await self._waiting.put(told)
+        await self._waiting.put(payload)
 
     async def deliver_states(self, states: Sequence[Event]) -> None:
         """Put states between the events, in their order."""
@@ -108,19 +108,19 @@ class Receiver:
             while len(batch) < _BATCH and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
             events: list[Event] = []
-            for told in batch:
-                if isinstance(told, StateChanged):
-                    events.append(told)
-                elif told[0] in {"READY", "GUILD_CREATE"}:
+            for payload in batch:
+                if isinstance(payload, StateChanged):
+                    events.append(payload)
+                elif payload[0] in {"READY", "GUILD_CREATE"}:
                     await self._hand_over(events)
                     events = []
-                    with _readable(told[0]):
-                        await self._catch_up(*told)
+                    with _readable(payload[0]):
+                        await self._catch_up(*payload)
                 else:
-                    events += await self._read(*told)
+                    events += await self._read(*payload)
             await self._hand_over(events)
-            for told in batch:
-                if not isinstance(told, StateChanged) and (stored := self._stored.get(str(told[1].get("id")))) is not None:
+            for payload in batch:
+                if not isinstance(payload, StateChanged) and (stored := self._stored.get(str(payload[1].get("id")))) is not None:
                     stored.set()
                 self._waiting.task_done()
 

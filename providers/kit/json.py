@@ -21,9 +21,9 @@ def object_in(body: bytes | str) -> Json | None:
     return without_nulls(cast("Json", found))
 
 
-def without_nulls(told: Json) -> Json:
+def without_nulls(payload: Json) -> Json:
     """Return an object without the fields that are null, at any depth: to a platform they are the same as fields that are left out."""
-    return {name: _without_nulls(value) for name, value in told.items() if value is not None}
+    return {name: _without_nulls(value) for name, value in payload.items() if value is not None}
 
 
 def _without_nulls(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Where an account stands: whether its token works, looked at now and then. There is no connection besides."""
+"""The state of an account: whether its token works, checked now and then. There is no other connection."""
 
 import asyncio
 import logging
@@ -48,7 +48,7 @@ class Connection(StateReporter):
                 await self._check()
             except Exception as error:  # noqa: BLE001  a store that is away for a while must not end the watching
                 self._pause = self._backoff.next()
-                logger.warning("A state could not be told and is told again: %s", type(error).__name__)
+                logger.warning("A state was not taken and is reported again: %s", type(error).__name__)
                 await asyncio.sleep(self._pause)
 
     def doubt(self) -> None:

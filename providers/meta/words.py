@@ -64,6 +64,6 @@ def without_nulls(value: Any) -> Any:
 
 
 def quoted_of(*found: tuple[str, str]) -> Quoted | None:
-    """Return what stands beside a message from its kinds and their texts; None where all texts are empty."""
+    """Return the words beside a message from its kinds and their texts; None where all texts are empty."""
     said = [(of, text) for of, text in found if text]
     return Quoted(of=" and ".join(of for of, _ in said), text="\n".join(text for _, text in said)) if said else None

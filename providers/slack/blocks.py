@@ -1,4 +1,4 @@
-"""The words of blocks, of what stands in them and of attachments, in mrkdwn."""
+"""The words of blocks, of their elements and of attachments, in mrkdwn."""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime

@@ -61,7 +61,7 @@ class CatchUp:
             if float(message["ts"]) > since:
                 events.append(await self.translator.received(message, channel, kind))
             if float(message.get("edited", {}).get("ts", 0)) > since:
-                # It may have been told of before it was edited.
+                # It may have been reported before it was edited.
                 events.append(await self.translator.edited(message, channel))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             logger.warning("A message of the history is not of Slack's form and was left out: %s", type(error).__name__)

@@ -1,4 +1,4 @@
-"""Keeps one app connected: reads its events, catches up after an absence, and tells where the connection stands."""
+"""Keeps one app connected: reads its events, catches up after an absence, and reports the state of the connection."""
 
 import asyncio
 import logging
@@ -43,7 +43,7 @@ class Timing:
     """Between two looks at whether the token still works, where Slack brings the events."""
     position_seconds: float = 30
     overlap_seconds: float = 300
-    """Read again after an absence: clocks differ, and a broken connection shows late. What is known already is not told twice."""
+    """Read again after an absence: clocks differ, and a broken connection shows late. Known messages are not reported twice."""
     held_back_seconds: float = 65
     """After Slack said that it drops events for a minute."""
     drain_seconds: float = 60
@@ -79,7 +79,7 @@ class Connection(StateReporter):
         self._pause = 0.0
         self._is_open = False
         self._untaken = 0
-        """What Slack told, or is known to have dropped, and is not stored yet."""
+        """Events that Slack sent, or is known to have dropped, and that are not stored yet."""
         self._missed = False
         self._doubt = asyncio.Event()
         """Set when the token may have been revoked."""
@@ -313,7 +313,7 @@ class Connection(StateReporter):
             await self._store(events)
 
     def _is_complete(self) -> bool:
-        """Whether everything that Slack told up to now is stored."""
+        """Return whether every event up to now is stored."""
         caught_up = self._catching is None or self._catching.done()
         return self._is_open and caught_up and not self._untaken
 

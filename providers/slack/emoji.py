@@ -1,4 +1,4 @@
-"""Slack calls emoji by names of its own: `+1` for 👍. Most are the Unicode name; the table has those that are not."""
+"""Slack calls emoji by its own names: `+1` for 👍. Most are the Unicode name; the table has those that are not."""
 
 import re
 import unicodedata

@@ -30,7 +30,7 @@ _FORBIDDEN = frozenset(
 _TOO_FAST = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
 # Slack says of these that some of the call may have happened all the same.
 _UNCERTAIN = frozenset({"fatal_error", "internal_error", "service_unavailable"})
-# And these were never begun.
+# And these never started.
 _NOT_BEGUN = frozenset({"request_timeout", "team_added_to_org"})
 
 _HINTS = {

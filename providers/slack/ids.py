@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from providers.errors import NotFound
 
-# A pick has an id of its own after the message's.
+# A pick has a further id after the message's.
 _SHAPE = re.compile(r"(?P<channel>[A-Z0-9]+):(?P<ts>\d+\.\d+)(?::.+)?")
 # A command has its trigger's id, of three parts; a modal or a shortcut has `x.` before whatever id it has.
 _NO_MESSAGE = re.compile(r"[A-Z0-9]+:(?:\d+\.\d+\.\w+|x\..+)")

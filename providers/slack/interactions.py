@@ -88,7 +88,7 @@ class Interactions:
         return await self._of[payload["type"]](payload)
 
     async def pressed(self, payload: Json) -> list[Event]:
-        """A pressed button or what was picked is a message, in reply to the message it stands under where it stands under one."""
+        """A pressed button or what was picked is a message, in reply to the message it belongs to where it belongs to one."""
         place = inner(payload, "container")
         under = place.get("message_ts") or inner(payload, "message").get("ts")
         channel = place.get("channel_id") or inner(payload, "channel").get("id")

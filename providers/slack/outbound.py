@@ -135,7 +135,7 @@ class Sender:
         return next((str(message.get("thread_ts", ts)) for message in answer.get("messages", [])), ts)
 
     async def _send_text(self, draft: Draft, channel: str, thread: str | None, nonce: str) -> SentMessage:
-        begun = time.time()
+        started = time.time()
         metadata = {"event_type": METADATA, "event_payload": {"client_id": nonce}}
         try:
             with slack_errors():
@@ -144,7 +144,7 @@ class Sender:
             # Slack counts messages by channel: the others need not wait.
             raise RateLimited(error.retry_after, error.detail, of_chat=True) from None
         except Unreachable as error:
-            if error.maybe_sent and (found := await self._find(nonce, channel, thread, begun)):
+            if error.maybe_sent and (found := await self._find(nonce, channel, thread, started)):
                 return self._sent(channel, found)
             raise
         sent = self._sent(str(answer["channel"]), {"ts": answer["ts"], **answer.get("message", {})})
@@ -152,9 +152,9 @@ class Sender:
             self._buttons[sent.id] = _choices(draft)[1:]
         return sent
 
-    async def _find(self, nonce: str, channel: str, thread: str | None, begun: float) -> Json | None:
+    async def _find(self, nonce: str, channel: str, thread: str | None, started: float) -> Json | None:
         """Return the message with this nonce; None where Slack does not show it."""
-        where: dict[str, Any] = {"channel": channel, "oldest": f"{begun - _CLOCKS_SECONDS:.6f}", "limit": _LOOK_BACK, "include_all_metadata": True}
+        where: dict[str, Any] = {"channel": channel, "oldest": f"{started - _CLOCKS_SECONDS:.6f}", "limit": _LOOK_BACK, "include_all_metadata": True}
         method = "conversations.history"
         if thread is not None:
             method, where["ts"] = "conversations.replies", thread
@@ -172,7 +172,7 @@ class Sender:
         if len(text) > EDIT_MAX:
             raise InvalidRequest(
                 f"The text has {len(text)} characters with its markup; Slack takes {EDIT_MAX} in an edit.",
-                hint="Send the rest as a message of its own.",
+                hint="Send the rest as a separate message.",
             )
         # Slack keeps the blocks that an edit does not name, and shows them in place of the text.
         buttons = self._buttons.get(f"{channel}:{ts}")
@@ -221,7 +221,7 @@ class Sender:
             if pause is not None:
                 await asyncio.sleep(pause)
         raise Unreachable(
-            "Slack took the file and has not told yet which message it became.",
+            "Slack took the file and has not said yet which message it became.",
             maybe_sent=True,
             hint="get_messages shows it when Slack has looked through it; the scope files:read is needed.",
         )

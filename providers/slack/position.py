@@ -1,4 +1,4 @@
-"""Until when everything that Slack told was stored: what came later is read from history after an absence."""
+"""The time up to which every event of Slack is stored; later messages are read from history after an absence."""
 
 import time
 from datetime import datetime

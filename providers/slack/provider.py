@@ -195,7 +195,7 @@ class SlackProvider(ConnectedProvider[Connection]):
         return [contact_of(person) for person in people if not person.get("deleted")]
 
     async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
-        """What stands in the channel itself; answers in threads come only as they are written."""
+        """Return messages of the channel itself; answers in threads come only as they are written."""
         latest = None if before is None else place_of(chat_id, before)[1]
         channel = await self._at.sender.channel_of(chat_id)
         translator = self._at.translator(await self._me())

@@ -1,4 +1,4 @@
-"""Slack tells of one reaction at a time; ours are told whole."""
+"""Slack reports one reaction at a time; ours are reported as a whole."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ _MESSAGES = 2000
 
 
 class Reactions:
-    """Who reacted how, by message: asked for once, then kept by what is told."""
+    """Who reacted how, by message: asked for once, then kept up to date by events."""
 
     def __init__(self, client: SlackClient) -> None:
         self._client = client
@@ -43,7 +43,7 @@ class Reactions:
             with slack_errors():
                 answer = await self._client.call("reactions.get", channel=channel, timestamp=ts, full=True)
         except MessengerError:
-            # Then only what is told from now on is known.
+            # Then only reactions from now on are known.
             return {}
         people: dict[str, list[str]] = {}
         for reaction in _reactions(answer):

@@ -35,13 +35,13 @@ class Socket:
         try:
             with slack_errors():
                 hello = await connection.receive(timeout=_HELLO_SECONDS)
-            told = _json(hello)
-            if told.get("type") != "hello":
-                raise Unreachable(f"Slack did not say hello but {told.get('reason') or told.get('type') or 'nothing'}.", maybe_sent=False)
+            payload = _json(hello)
+            if payload.get("type") != "hello":
+                raise Unreachable(f"Slack did not say hello but {payload.get('reason') or payload.get('type') or 'nothing'}.", maybe_sent=False)
         except BaseException:
             await connection.close()
             raise
-        return cls(connection, told.get("num_connections", 1))
+        return cls(connection, payload.get("num_connections", 1))
 
     async def read(self, take: Callable[[Json], Awaitable[None]]) -> str | None:
         """Has each envelope taken, and acknowledges it then. Returns why Slack ends the connection; None when it broke."""

@@ -71,10 +71,10 @@ async def _read(ask: Ask, chat_id: str, since: int | None, first_login_messages:
     failed: str | None = None
     for limit in (first_login_messages,) if since is None else _PAGES:
         try:
-            told: Json = await ask("messages", {"chat_id": chat_id, "limit": limit})
+            payload: Json = await ask("messages", {"chat_id": chat_id, "limit": limit})
         except (BridgeRefused, MessengerError) as error:
             return raws, clean_line(str(error))
-        raws, failed = told["messages"], told["failed"] and clean_line(told["failed"])
+        raws, failed = payload["messages"], payload["failed"] and clean_line(payload["failed"])
         if failed or len(raws) < limit or (since is not None and raws[0]["t"] < since):
             break
     return [raw for raw in raws if since is None or raw["t"] >= since], failed

@@ -282,10 +282,10 @@ class Connection(StateReporter):
             case _:
                 await self._on_pulse(data)
 
-    async def _on_ready(self, told: Json) -> None:
+    async def _on_ready(self, payload: Json) -> None:
         self._loading_since = None
         self._ready_at = time.time()
-        self.me = Me(told["id"], told["lid"], told["name"] or "")
+        self.me = Me(payload["id"], payload["lid"], payload["name"] or "")
         self._governor.logged_in()
         await self.report(self._usable())
         await self._catch_up()
@@ -397,7 +397,7 @@ class Connection(StateReporter):
         self._position.add(message.id, raw["t"])
 
     async def _catch_up(self) -> bool:
-        """Deliver what was written and not told; return whether there was anything new. What cannot be read is tried again later."""
+        """Deliver messages that were not reported; return whether there was anything new. What cannot be read is tried again later."""
         result, newest = await self._read_back()
         self._newest_told = max(self._newest_told, newest)
         for one in result.found:

@@ -98,15 +98,15 @@ class Directory:
         """
         if not is_person(id) or self._clock() < self._nobody.get(id, 0.0):
             return None
-        told: Json = await self._ask("person", {"id": id, "ask": False})
-        if not told["known"]:
+        payload: Json = await self._ask("person", {"id": id, "ask": False})
+        if not payload["known"]:
             look_up()
-            told = await self._ask("person", {"id": id, "ask": True})
-        if not told["exists"]:
+            payload = await self._ask("person", {"id": id, "ask": True})
+        if not payload["exists"]:
             self._nobody[id] = self._clock() + _NOBODY_SECONDS
             return None
-        self._pair(told["lid"], told["pn"])
-        return Person(told["pn"], told["lid"], told["chat"])
+        self._pair(payload["lid"], payload["pn"])
+        return Person(payload["pn"], payload["lid"], payload["chat"])
 
     def _pair(self, one: str | None, other: str | None) -> None:
         if one and other:

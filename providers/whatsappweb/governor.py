@@ -75,14 +75,14 @@ class Governor:
         return max(begun[-self.allowance] + _DAY, locked or 0.0)
 
     def require(self, chat_id: str) -> None:
-        """Before a chat is begun. Raises Forbidden."""
+        """Check before a chat is opened. Raises Forbidden."""
         now = self._clock()
         if now < self._locked_until:
             hours = (self._locked_until - now) / 3600
             raise Forbidden(f"WhatsApp does not let this account begin new chats (463); it is not tried again for {hours:.0f} hours.", hint=_HINT)
         begun = len(self._begun(chat_id))
         if begun >= self.allowance:
-            raise Forbidden(f"{begun} new chats were begun in 24 hours, and {self.allowance} are allowed now.", hint=_HINT)
+            raise Forbidden(f"{begun} new chats were opened in 24 hours, and {self.allowance} are allowed now.", hint=_HINT)
 
     def begin(self, chat_id: str) -> bool:
         """Before the first message goes out. False: an earlier attempt was counted, and may have gone out. Raises Forbidden."""
@@ -117,7 +117,7 @@ class Governor:
             self._save()
 
     def logged_out(self) -> None:
-        """The next login is a fresh one; what was begun today still counts."""
+        """The next login is a fresh one; the chats opened today still count."""
         self._since = None
         self._save()
 

@@ -49,15 +49,15 @@ def inside(group: Group, person: Person | None) -> str | None:
     return None if person is None else next((id for id in person.ids if id in members), None)
 
 
-def added(told: Mapping[str, Json], group: Group, people: People) -> tuple[ParticipantResult, ...]:
+def added(payload: Mapping[str, Json], group: Group, people: People) -> tuple[ParticipantResult, ...]:
     """Return the outcomes of an addition. `told` is WhatsApp's answer by id; where it is silent about somebody, the group tells."""
-    return tuple(_added(asked, person, told, group) for asked, person in people.items())
+    return tuple(_added(asked, person, payload, group) for asked, person in people.items())
 
 
-def _added(asked: str, person: Person | None, told: Mapping[str, Json], group: Group) -> ParticipantResult:
+def _added(asked: str, person: Person | None, payload: Mapping[str, Json], group: Group) -> ParticipantResult:
     if person is None:
         return ParticipantResult(id=asked, ok=False, reason=_NOBODY)
-    answer = next((told[id] for id in person.ids if id in told), None)
+    answer = next((payload[id] for id in person.ids if id in payload), None)
     if answer is None:
         is_inside = inside(group, person) is not None
         return ParticipantResult(id=asked, ok=is_inside, reason=None if is_inside else _NO_ANSWER)

@@ -26,7 +26,7 @@ def check_content(draft: Draft) -> None:
     alone = (draft.location, draft.poll, draft.contact)
     if draft.text and (any(part is not None for part in alone) or _shows_no_caption(draft)):
         raise InvalidRequest(
-            "WhatsApp shows no text with a location, a poll, a contact, a sticker or a sound.", hint="Send the text as a message of its own."
+            "WhatsApp shows no text with a location, a poll, a contact, a sticker or a sound.", hint="Send the text as a separate message."
         )
     if draft.poll is not None and len(draft.poll.options) > POLL_OPTIONS_MAX:
         raise InvalidRequest(f"A poll of WhatsApp has at most {POLL_OPTIONS_MAX} options.", hint="Ask in two polls.")

@@ -117,7 +117,7 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         return is_person(to)
 
     async def resolve(self, to: str) -> Address:
-        """Return the chat with a person. Raises NotFound where WhatsApp knows nobody, Forbidden where no further chat may be begun."""
+        """Return the chat with a person. Raises NotFound where WhatsApp knows nobody, Forbidden where no further chat may be opened."""
         connection = self._linked
         with bridge_errors():
             person = await connection.people.person(to, self._governor.look_up)
@@ -241,10 +241,13 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         connection, wanted = self._linked, limit if before is None else limit + 50
         require_chat(chat_id)
         while True:
-            told: Json = await self._ask("messages", {"chat_id": chat_id, "limit": wanted})
-            if told["failed"]:
-                raise Unreachable(f"WhatsApp Web could not read this chat: {clean_line(told['failed'])}", maybe_sent=False, hint="Try again later.")
-            raws: list[Json] = told["messages"]
+            payload: Json = await self._ask("messages", {"chat_id": chat_id, "limit": wanted})
+            if payload["failed"]:
+                words = clean_line(payload["failed"])
+                raise Unreachable(f"WhatsApp Web could not read this chat: {words}", maybe_sent=False, hint="Try again later.")
+                    f"WhatsApp Web could not read this chat: {clean_line(payload['failed'])}", maybe_sent=False, hint="Try again later."
+                )
+            raws: list[Json] = payload["messages"]
             end = len(raws) if before is None else next((index for index, raw in enumerate(raws) if id_of(raw) == before), None)
             if len(raws) < wanted or wanted >= _HISTORY_MAX or (end is not None and end >= limit):
                 break
@@ -322,9 +325,9 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         groups.require_group(group_id)
         people = await self._people(participants)
         ids = groups.writable(people)
-        told: Json = await self._ask("group_add", {"group_id": group_id, "participants": ids}) if ids else {}
+        payload: Json = await self._ask("group_add", {"group_id": group_id, "participants": ids}) if ids else {}
         group = await self._group(group_id)
-        return GroupChange(group=group, results=groups.added(told, group, people))
+        return GroupChange(group=group, results=groups.added(payload, group, people))
 
     async def remove_participants(self, group_id: str, participants: Sequence[str]) -> GroupChange:
         before, people = await self._members(group_id, participants)

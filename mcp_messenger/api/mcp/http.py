@@ -30,7 +30,7 @@ Admit = Callable[[Scope], Awaitable[Caller]]
 
 
 class Gate:
-    """Lets a request through to the MCP transport when its caller may come in. Every call is a request of its own, in both eras."""
+    """Lets a request through to the MCP transport when its caller may come in. Every call is a separate request, in both eras."""
 
     def __init__(self, app: App, transport: StreamableHTTPASGIApp, admit: Admit) -> None:
         self._app = app

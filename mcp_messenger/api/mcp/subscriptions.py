@@ -102,7 +102,7 @@ class Changes(Listener):
             self._handlers.discard(handler)
 
     def end(self) -> None:
-        """The clients are told that their streams are over, and may listen elsewhere."""
+        """End the clients' streams, so that they can listen elsewhere."""
         for handler in list(self._handlers):
             handler.close()
 

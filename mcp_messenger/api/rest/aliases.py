@@ -20,7 +20,7 @@ from providers.models import TextFormat
 
 @dataclass(frozen=True)
 class Alias:
-    """`operation` under another `path`; `media` where that path stands for a picture or a page of it."""
+    """`operation` under another `path`; `media` where that path answers a picture or a page of it."""
 
     operation: str
     path: str

@@ -1,4 +1,4 @@
-"""GET /metrics, in Prometheus' text format, for the administrator. What is counted is of this process; what stands is of the store."""
+"""GET /metrics, in Prometheus' text format, for the administrator. Counters are of this process, gauges of the store."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ GONE = "gone"
 
 
 def add_metrics(router: APIRouter, app: App, caller_of: CallerOf) -> None:
-    # Not in the document: it has a format of its own, and Prometheus needs no description.
+    # Not in the document: it has its own format, and Prometheus needs no description.
     @router.get("/metrics", include_in_schema=False)
     async def metrics(request: Request) -> Response:
         (await caller_of(request)).require_admin()
@@ -35,7 +35,7 @@ def add_metrics(router: APIRouter, app: App, caller_of: CallerOf) -> None:
 
 
 async def _standing(app: App) -> Sequence[Gauge] | None:
-    """None while the store is away: what this process has counted is told all the same."""
+    """None while the store is away: the counters of this process are shown all the same."""
     try:
         return await gauges(app.database)
     except StoreUnavailable:

@@ -1,4 +1,4 @@
-"""The login where people are: the QR code as a drawing that scales, and a page that shows it anew until somebody is logged in.
+"""The login where people are: the QR code as a drawing that scales, and a page that renews it until somebody is logged in.
 
 The page has no script: what runs on this server's pages could call it as its user.
 """

@@ -91,7 +91,7 @@ async def _log_events(app: App, request: Request, caller_of: CallerOf, args: Rea
     async with app.supervisor.following(row) as theirs:
         seen = app.logbook.tail(str(row.id), LOG_LINES_MAX)
         lines = (await diagnostics.get_logs(app, await caller_of(request), args)).lines
-        told = set(lines)
+        shown = set(lines)
         while True:
             for line in lines:
                 yield {"data": line}
@@ -99,10 +99,10 @@ async def _log_events(app: App, request: Request, caller_of: CallerOf, args: Rea
             # Deleted meanwhile, or a key that was revoked: nothing more.
             await instance_of(app.database, await caller_of(request), args.instance_id)
             now = app.logbook.tail(str(row.id), LOG_LINES_MAX)
-            lines = now[_overlap(seen, now) :] + [line for line in _taken(theirs) if line not in told]
+            lines = now[_overlap(seen, now) :] + [line for line in _taken(theirs) if line not in shown]
             seen = now
             # What came while the past was read is in both; later lines may well be alike.
-            told.clear()
+            shown.clear()
 
 
 def _taken(lines: deque[str]) -> list[str]:
@@ -155,7 +155,7 @@ def _streamed(events: AsyncIterator[dict[str, Any]]) -> EventSourceResponse:
 
 
 async def _until_refused(events: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
-    """What can no longer be told by a status ends the stream as an event of its own; who connects again gets it as a status."""
+    """Report an error that comes too late for a status as the last event of the stream; the next connection gets it as a status."""
     try:
         async for event in events:
             yield event

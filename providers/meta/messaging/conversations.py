@@ -54,10 +54,10 @@ class Conversations:
         after: dict[str, str | int] = {}
         for _ in range(_PAGES_MAX):
             page = await self._graph.get(f"{segment(conversation)}/messages", fields=_FIELDS, limit=_MESSAGES_PAGE, **after)
-            for told in page["data"]:
+            for payload in page["data"]:
                 if is_past:
-                    found.append(self._message(chat_id, told))
-                is_past = is_past or told["id"] == before
+                    found.append(self._message(chat_id, payload))
+                is_past = is_past or payload["id"] == before
             after = _next(page)
             if len(found) >= limit or not after:
                 break
@@ -71,27 +71,27 @@ class Conversations:
             raise NotFound(f"There is no conversation with '{chat_id[:64]}'.", hint="list_chats shows those there are.")
         return str(found["data"][0]["id"])
 
-    def _message(self, chat_id: str, told: Json) -> Message:
-        sender = part(told, "from")
+    def _message(self, chat_id: str, payload: Json) -> Message:
+        sender = part(payload, "from")
         sender_id = str(sender.get("id", chat_id))
-        files = parts(told, "attachments", "data")
+        files = parts(payload, "attachments", "data")
         media = tuple(
-            Media(kind=kept_kind(one), ref=f"{told['id']}#{position}#", mime=one.get("mime_type"), name=one.get("name"))
+            Media(kind=kept_kind(one), ref=f"{payload['id']}#{position}#", mime=one.get("mime_type"), name=one.get("name"))
             for position, one in enumerate(files)
         )
-        text = told.get("message") or ""
+        text = payload.get("message") or ""
         return Message(
-            id=told["id"],
+            id=payload["id"],
             chat_id=chat_id,
-            at=datetime.fromisoformat(told["created_time"]),
+            at=datetime.fromisoformat(payload["created_time"]),
             outgoing=sender_id in self._ids,
             sender_id=sender_id,
             sender_name=sender.get("name") or sender.get("username") or "",
             kind=MessageKind.MEDIA if media else MessageKind.TEXT if text else MessageKind.UNKNOWN,
             text=text,
-            reply_to=part(told, "reply_to").get("mid"),
+            reply_to=part(payload, "reply_to").get("mid"),
             media=media,
-            raw=bounded_raw(told),
+            raw=bounded_raw(payload),
         )
 
 

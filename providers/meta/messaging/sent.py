@@ -19,7 +19,7 @@ class _Sent:
 
 
 class SentLog:
-    """Of this process; what was sent before it began is not told as read."""
+    """Of this process; messages sent before it started are not marked as read."""
 
     def __init__(self) -> None:
         self._chats: BoundedMap[str, deque[_Sent]] = BoundedMap(_CHATS)
@@ -33,7 +33,7 @@ class SentLog:
             sent.append(_Sent(message_id, at, choices))
 
     def read_until(self, chat_id: str, at: datetime) -> list[str]:
-        """The messages up to then that were not told as read."""
+        """The messages up to then that were not marked as read."""
         return [one.id for one in self._chats.get(chat_id) or () if one.at <= at and not one.is_read]
 
     def told(self, chat_id: str, message_id: str) -> None:

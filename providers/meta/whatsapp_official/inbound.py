@@ -183,19 +183,19 @@ def _person(contact: Json, phone: str | None, scoped: str | None) -> Contact:
     return Contact(id=person_of(phone, scoped), name=profile.get("name", ""), username=username, phone=phone and f"+{phone}")
 
 
-def _noticed(contacts: list[Json], phone: str | None, scoped: str | None, id: str, text: str, told: Json) -> list[Event]:
+def _noticed(contacts: list[Json], phone: str | None, scoped: str | None, id: str, text: str, payload: Json) -> list[Event]:
     """Return a notice in a person's chat."""
     sender = _person(_contact_of({"from": phone, "from_user_id": scoped}, contacts), phone, scoped)
     chat = _chat({}, sender, scoped)
     message = Message(
         id=id,
         chat_id=chat.id,
-        at=_time(told),
+        at=_time(payload),
         sender_id=sender.id,
         sender_name=sender.name,
         kind=MessageKind.SYSTEM,
         text=text,
-        raw=bounded_raw(without_secrets(told)),
+        raw=bounded_raw(without_secrets(payload)),
     )
     return [MessageReceived(message=message, chat=chat, sender=sender if sender.name else None)]
 
@@ -319,12 +319,12 @@ def _group(group: Json) -> list[Event]:
     return [ChatChanged(chat=chat), MessageReceived(message=message, chat=chat)]
 
 
-def _participant(told: Json) -> str:
+def _participant(payload: Json) -> str:
     """Return the number or id of a participant, with the reason where something failed."""
-    reasons = "; ".join(words_of(error) for error in parts(told, "errors"))
-    person = str(told.get("wa_id") or told.get("user_id") or told.get("input") or "?")
+    reasons = "; ".join(words_of(error) for error in parts(payload, "errors"))
+    person = str(payload.get("wa_id") or payload.get("user_id") or payload.get("input") or "?")
     return f"{person} ({reasons})" if reasons else person
 
 
-def _time(told: Json) -> datetime:
-    return datetime.fromtimestamp(int(told["timestamp"]), UTC)
+def _time(payload: Json) -> datetime:
+    return datetime.fromtimestamp(int(payload["timestamp"]), UTC)

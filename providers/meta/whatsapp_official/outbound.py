@@ -56,7 +56,7 @@ def check_content(draft: Draft) -> None:
     if draft.text and (kinds & _UNCAPTIONED or "interactive" in draft.extra):
         raise InvalidRequest(
             "WhatsApp shows no text with a location, a contact, a template, a voice message or a sticker.",
-            hint="Send the text as a message of its own; send_template and send_choices send those without extra.",
+            hint="Send the text as a separate message; send_template and send_choices send those without extra.",
         )
     if draft.upload is not None:
         _check_size(draft.upload.kind, len(draft.upload.content))
@@ -164,7 +164,7 @@ def _interactive(draft: Draft) -> Json:
 
 def _check_choices(draft: Draft) -> None:
     if len(draft.text) > _CHOICES_TEXT_MAX:
-        raise InvalidRequest(f"A text with choices has at most {_CHOICES_TEXT_MAX} characters.", hint="Send the text as a message of its own before.")
+        raise InvalidRequest(f"A text with choices has at most {_CHOICES_TEXT_MAX} characters.", hint="Send the text as a separate message before.")
     if len(draft.choices) > _ROWS_MAX:
         raise InvalidRequest(f"WhatsApp shows at most {_ROWS_MAX} choices.", hint="Ask in two steps.")
     if _are_buttons(draft.choices):

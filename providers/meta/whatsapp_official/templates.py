@@ -6,13 +6,13 @@ from providers.models import Template
 TEMPLATE_FIELDS = "name,language,status,category,components"
 
 
-def template_of(told: Json) -> Template:
+def template_of(payload: Json) -> Template:
     """Header, body and footer make the text; the placeholders that are filled in are the body's."""
-    texts = [component["text"] for component in told.get("components", []) if component.get("text")]
+    texts = [component["text"] for component in payload.get("components", []) if component.get("text")]
     return Template(
-        name=told["name"],
-        language=told["language"],
-        status=str(told.get("status", "")).lower(),
-        category=str(told.get("category", "")).lower(),
+        name=payload["name"],
+        language=payload["language"],
+        status=str(payload.get("status", "")).lower(),
+        category=str(payload.get("category", "")).lower(),
         text="\n".join(texts),
     )

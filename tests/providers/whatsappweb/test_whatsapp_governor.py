@@ -59,7 +59,7 @@ def test_what_is_used_up_comes_back_after_a_day(tmp_path: Path, clock: Clock) ->
     governor.begin("two")
     budget = governor.budget()
     assert (budget.begun, budget.allowed, budget.next_at) == (2, 2, at(DAY))
-    with pytest.raises(Forbidden, match="2 new chats were begun in 24 hours, and 2 are allowed"):
+    with pytest.raises(Forbidden, match="2 new chats were opened in 24 hours, and 2 are allowed"):
         governor.begin("three")
     # One that was begun goes on.
     governor.begin("two")
