@@ -245,8 +245,6 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
             if payload["failed"]:
                 words = clean_line(payload["failed"])
                 raise Unreachable(f"WhatsApp Web could not read this chat: {words}", maybe_sent=False, hint="Try again later.")
-                    f"WhatsApp Web could not read this chat: {clean_line(payload['failed'])}", maybe_sent=False, hint="Try again later."
-                )
             raws: list[Json] = payload["messages"]
             end = len(raws) if before is None else next((index for index, raw in enumerate(raws) if id_of(raw) == before), None)
             if len(raws) < wanted or wanted >= _HISTORY_MAX or (end is not None and end >= limit):
