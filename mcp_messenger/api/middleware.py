@@ -1,4 +1,4 @@
-"""What every HTTP request passes before any face sees it. Pure ASGI, so answers stream through untouched."""
+"""What every HTTP request passes before it reaches REST or MCP. Pure ASGI, so answers stream through untouched."""
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details, for every HTTP face. Plain ASGI: the guards answer before any framework is asked."""
+"""Errors as RFC 9457 problem details, for everything over HTTP. Plain ASGI: the guards answer before any framework is asked."""
 
 import json
 import math

@@ -29,7 +29,7 @@ For an MCP client that speaks HTTP:
 For one that starts its servers itself, such as Claude Desktop:
 {stdio}
 
-Try it:  curl -s -X POST {url}/api/v1/instances -H 'Content-Type: application/json' -d '{{"provider": "sandbox"}}'
+Try it:  curl -s {url}/api/v1/instances -H 'Content-Type: application/json' -d '{{"provider": "sandbox", "credentials": {{"auto_scan": true}}}}'
 Data is in {data}. Press Ctrl+C to stop."""
 
 

@@ -196,8 +196,8 @@ def folder_of(setting: str, value: str) -> Path:
         raise InvalidInput(
             f"{setting} has {variable[0]} in it, which nothing has replaced.", hint="Write the whole path of the folder, or begin with ~/."
         )
-    if any(ord(character) < 32 for character in value):
-        raise InvalidInput(f"{setting} has a line break or another control character in it.", hint="Choose a folder without one.")
+    if any(ord(character) < 32 or "\ud800" <= character <= "\udfff" for character in value):
+        raise InvalidInput(f"{setting} has a control character in it, or bytes that are not UTF-8.", hint="Choose a folder without them.")
     try:
         return Path(value).expanduser()
     except RuntimeError:

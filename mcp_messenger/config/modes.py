@@ -1,4 +1,4 @@
-"""The program's modes of one messenger alone, which are also what runs in an instance's container."""
+"""The modes of one messenger: a server with one instance, or the relay in an instance's container."""
 
 from providers import REGISTRY
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 import anyio
 import anyio.to_thread
 import pytest
+from docker.errors import NotFound
 
 from mcp_messenger.config.containers import ContainerConfig
 from mcp_messenger.operations import login
@@ -105,6 +106,14 @@ async def test_two_accounts_in_two_containers_talk(
         assert [reply.text for reply in waited.replies] == ["Hi yourself"]
 
 
+async def inspected(here: Site, instance_id: str) -> Any:
+    """Return the engine's view of the container; None while there is none."""
+    try:
+        return await here.inspect(instance_id)
+    except NotFound:
+        return None
+
+
 async def test_an_account_in_a_container_keeps_its_login(
     database_url: str, tmp_path: Path, engine: Any, image: str, whatsapp: WhatsAppStandIn
 ) -> None:
@@ -131,16 +140,15 @@ async def test_an_account_in_a_container_keeps_its_login(
         await here.ask("kill", container, "SIGKILL")
         await here.ask("remove_container", container, force=True)
 
-        async def another_runs() -> bool:
-            view = (await get_instance(here.app, ADMIN, of)).instance
-            return view.container == "running" and view.status == "ready" and (await here.inspect(instance_id))["Id"] != container
-
-        await until(another_runs, PATIENCE)
+        await until_answer(lambda: inspected(here, instance_id), lambda found: found is not None and found["Id"] != container, PATIENCE)
+        await until_state(here, instance_id, "ready")
 
         container = (await here.inspect(instance_id))["Id"]
         await anyio.to_thread.run_sync(upgrade, engine, image)
         await restart_instance(here.app, ADMIN, of)
-        await until_answer(lambda: here.inspect(instance_id), lambda found: found["Config"]["Labels"].get("release") == "next", PATIENCE)
+        await until_answer(
+            lambda: inspected(here, instance_id), lambda found: found is not None and found["Config"]["Labels"].get("release") == "next", PATIENCE
+        )
         await until_state(here, instance_id, "ready")
         assert (await here.inspect(instance_id))["Id"] != container
         codes = "SELECT count(*) FROM status_history WHERE status = 'qr_ready'"

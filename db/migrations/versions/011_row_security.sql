@@ -33,6 +33,8 @@ BEGIN
     FOR stranger IN SELECT rolname FROM pg_roles WHERE rolname IN ('anon', 'authenticated') LOOP
         EXECUTE format('REVOKE ALL ON FUNCTION public.mcp_messenger_close(regclass) FROM %I', stranger);
     END LOOP;
+    -- Writers of messages hold this lock (the event log's): while it is ours, no new one begins.
+    PERFORM pg_advisory_xact_lock(7019830104723521);
     -- Each table is locked for a moment, while others write. In less than the time after which PostgreSQL looks for deadlocks this file
     -- gives way, and the runner tries it again: no writer is ever the one that fails. Tables come in the order in which they are written.
     PERFORM set_config('lock_timeout', '200ms', true);

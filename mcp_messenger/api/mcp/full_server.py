@@ -1,4 +1,4 @@
-"""The whole MCP face of the application, whatever way clients come in."""
+"""The whole MCP server of the application, for every transport."""
 
 from mcp_messenger.api.mcp.resources import add_completion, add_prompts, add_resources
 from mcp_messenger.api.mcp.server import Authenticate, MessengerServer

@@ -1,4 +1,4 @@
-"""The MCP face: a tool of every row of the table, with the row's own validation, errors and output.
+"""MCP: a tool of every row of the table, with the row's own validation, errors and output.
 
 `MCPServer` derives schemas and validation from Python functions and ignores arguments it does not know. Here the table says it all,
 so its two public methods `list_tools` and `call_tool` are answered from the table instead.

@@ -1,4 +1,4 @@
-"""The REST face: a route of every row of the table, with its signature made from the row's input."""
+"""REST: a route of every row of the table, with its signature made from the row's input."""
 
 import inspect
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -134,7 +134,7 @@ class Routes:
                 names = quoted(", ".join(request.query_params))
                 raise InvalidInput(f"{names}: this call takes nothing in the query.", hint="/docs shows what it takes.")
             body: BaseModel | None = arguments.pop("arguments", None)
-            values = {**arguments, **(body.model_dump(exclude_unset=True) if body is not None else {})}
+            values = {**arguments, **(body.model_dump(exclude_unset=True) if body is not None else {}), **_idempotency_key(request, row, body)}
             return await answer(request, request.state.caller, validated(row, values))
 
         parameters = [inspect.Parameter("request", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=Request)]
@@ -144,6 +144,17 @@ class Routes:
         run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess] - FastAPI reads it
         run.__name__ = row.name
         return run
+
+
+def _idempotency_key(request: Request, row: Operation, body: BaseModel | None) -> dict[str, str]:
+    """Return the key that the header of that name gives, for an operation that takes one. Raises InvalidInput where the body says another."""
+    header = request.headers.get("idempotency-key")
+    if header is None or "idempotency_key" not in row.input.model_fields:
+        return {}
+    named: str | None = getattr(body, "idempotency_key", None)
+    if named not in (None, header):
+        raise InvalidInput("The header Idempotency-Key and idempotency_key in the body are two different keys.", hint="Give one of them.")
+    return {"idempotency_key": header}
 
 
 def caller_of_request(app: App) -> CallerOf:

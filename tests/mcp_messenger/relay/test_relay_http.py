@@ -74,7 +74,7 @@ def texts(found: list[dict[str, Any]]) -> list[str]:
 
 
 def codes(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [event["qr"] for event in found if event["type"] == "state" and event["qr"]]
+    return [event["qr"] for event in found if event["type"] == "state" and "qr" in event]
 
 
 async def test_it_waits_for_its_manager_and_says_so(tmp_path: Path) -> None:
