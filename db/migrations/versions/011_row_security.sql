@@ -36,12 +36,13 @@ BEGIN
     -- Writers of messages hold this lock (the event log's): while it is ours, no new one begins.
     PERFORM pg_advisory_xact_lock(7019830104723521);
     -- Each table is locked for a moment, while others write. In less than the time after which PostgreSQL looks for deadlocks this file
-    -- gives way, and the runner tries it again: no writer is ever the one that fails. Tables come in the order in which they are written.
-    PERFORM set_config('lock_timeout', '200ms', true);
+    -- gives way, and the runner tries it again: no writer is ever the one that fails. Tables come in
+    -- the order in which programs write them that do not take the log's lock.
+    PERFORM set_config('lock_timeout', '800ms', true);
     PERFORM public.mcp_messenger_close(found.relation) FROM (
         WITH named AS (
             SELECT to_regclass('public.' || name) AS relation, place FROM unnest(ARRAY[
-                'schema_migrations', 'leases', 'messages', 'chats', 'contacts', 'events', 'event_numbers', 'message_instances', 'all_instances',
+                'schema_migrations', 'leases', 'message_instances', 'all_instances', 'messages', 'chats', 'contacts', 'events', 'event_numbers',
                 'deliveries', 'outbox', 'status_history', 'qr_codes', 'api_keys', 'user_tokens', 'instance_secrets', 'reveals',
                 'instance_errors', 'calls', 'rate_limits', 'delivery_endpoints', 'agent_chats', 'people', 'identities', 'installation',
                 'instance_addresses', 'chat_aliases', 'chat_closures', 'chat_successions']) WITH ORDINALITY AS all_names (name, place)
