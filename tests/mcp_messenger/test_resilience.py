@@ -31,7 +31,7 @@ async def test_a_wake_up_that_makes_no_sense(channel: str, database_url: str, tm
         await still_works(app)
 
 
-@pytest.mark.parametrize(("table", "statement"), [("leases", "%leases%"), ("events", "%FROM events%")])
+@pytest.mark.parametrize(("table", "statement"), [("leases", "%leases%"), ("events", "%FROM public.events%")])
 async def test_a_statement_that_is_cancelled(table: str, statement: str, database_url: str, tmp_path: Path) -> None:
     async with running_app(database_url, tmp_path) as app:
         await still_works(app)
