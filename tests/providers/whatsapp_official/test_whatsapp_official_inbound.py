@@ -75,7 +75,7 @@ async def test_an_official_example_is_understood_or_recorded_as_it_came(station:
         ("Text Message", MessageKind.TEXT, "Does it come in another color?"),
         ("Text Message with Context (Product Inquiry)", MessageKind.TEXT, "Is this still available?"),
         ("Image Message", MessageKind.MEDIA, "Taj Mahal"),
-        ("Contact Sharing Message", MessageKind.CONTACT, "Lucía Gómez +1 (983) 555-2319"),
+        ("Contact Sharing Message", MessageKind.CONTACT, "Lucía Gómez (Google) +1 (983) 555-2319"),
         ("Unsupported Message", MessageKind.UNKNOWN, "Message type unknown Message type is currently not supported."),
         ("Order Message", MessageKind.UNKNOWN, "Order: 2 × di9ozbzfi4 at 30 USD, 1 × nqryix03ez at 25 USD."),
         ("System Message", MessageKind.SYSTEM, "User Sheena Nelson changed from 16505551234 to 12195555358"),
