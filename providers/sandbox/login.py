@@ -9,7 +9,7 @@ import anyio
 
 from providers.errors import Forbidden, InvalidRequest, LoggedOut
 from providers.models import Account, InstanceState, Need, QrCode, StateChanged
-from providers.sandbox.feed import Feed
+from providers.sandbox.event_queue import EventQueue
 from providers.sandbox.people import OWN_ID
 from providers.sandbox.settings import ACCESS_CODE_PREFIX, SandboxSettings
 from providers.sandbox.world import World
@@ -29,9 +29,9 @@ Sleep = Callable[[float], Awaitable[None]]
 class Login:
     """Owns the state of the instance while it runs. `address` is where the chat page is served, if it is."""
 
-    def __init__(self, world: World, feed: Feed, settings: SandboxSettings, *, sleep: Sleep, address: str | None = None) -> None:
+    def __init__(self, world: World, queue: EventQueue, settings: SandboxSettings, *, sleep: Sleep, address: str | None = None) -> None:
         self._world = world
-        self._feed = feed
+        self._queue = queue
         self._settings = settings
         self._sleep = sleep
         self._address = address
@@ -40,11 +40,11 @@ class Login:
         self._pairing: tuple[str, str, datetime] | None = None
 
     async def run(self) -> None:
-        self._feed.tell(StateChanged(state=InstanceState.STARTING))
+        self._queue.tell(StateChanged(state=InstanceState.STARTING))
         code = self._settings.access_code
         if code is not None and not code.get_secret_value().startswith(ACCESS_CODE_PREFIX):
             reason = f"The sandbox refused the access code: it does not begin with '{ACCESS_CODE_PREFIX}'."
-            self._feed.tell(StateChanged(state=InstanceState.ERROR, reason=reason, needs=Need.TOKEN))
+            self._queue.tell(StateChanged(state=InstanceState.ERROR, reason=reason, needs=Need.TOKEN))
             return
         account = self._world.fact("account")
         if account is not None:
@@ -82,11 +82,11 @@ class Login:
             self._pairing = None
         code = None if self._pairing is None else self._pairing[0]
         needs = Need.QR if code is None else Need.PAIRING_CODE
-        self._feed.tell(StateChanged(state=InstanceState.QR_READY, needs=needs, qr=qr, pairing_code=code))
+        self._queue.tell(StateChanged(state=InstanceState.QR_READY, needs=needs, qr=qr, pairing_code=code))
 
     def is_current(self, word: str) -> bool:
         """Whether this is the word of the QR code now shown."""
-        shown = self._feed.state.qr
+        shown = self._queue.state.qr
         return shown is not None and self._world.now() < shown.expires_at and secrets.compare_digest(word.encode(), self._word.encode())
 
     def request_pairing_code(self, phone: str) -> str:
@@ -102,9 +102,9 @@ class Login:
         return code
 
     def _waiting_for_scan(self) -> QrCode:
-        qr = self._feed.state.qr
+        qr = self._queue.state.qr
         if qr is None:
-            raise InvalidRequest(f"Nothing to link: it is {self._feed.state.state}.", hint="A linked account must log out first; then start it.")
+            raise InvalidRequest(f"Nothing to link: it is {self._queue.state.state}.", hint="A linked account must log out first; then start it.")
         return qr
 
     def scan(self) -> None:
@@ -127,12 +127,12 @@ class Login:
         account = Account(id=OWN_ID, name=self._settings.account_name, username="agent", phone=phone)
         with self._world.change():
             self._world.set_fact("account", account.model_dump_json())
-        self._feed.tell(StateChanged(state=InstanceState.AUTHENTICATED, account=account))
+        self._queue.tell(StateChanged(state=InstanceState.AUTHENTICATED, account=account))
         self._be_ready(account)
 
     def _be_ready(self, account: Account) -> None:
         account = account.model_copy(update={"name": self._settings.account_name})
-        self._feed.tell(StateChanged(state=InstanceState.READY, account=account, reason=self._page_hint()))
+        self._queue.tell(StateChanged(state=InstanceState.READY, account=account, reason=self._page_hint()))
         self._linked.set()
 
     def _page_hint(self) -> str | None:
@@ -140,8 +140,8 @@ class Login:
 
     def unlink(self, reason: str) -> None:
         """Raises LoggedOut when nobody is logged in."""
-        if self._feed.state.state is not InstanceState.READY:
+        if self._queue.state.state is not InstanceState.READY:
             raise LoggedOut("Nobody is logged in on this sandbox instance.", hint="get_auth_status says what it needs.")
         with self._world.change():
             self._world.set_fact("account", None)
-        self._feed.tell(StateChanged(state=InstanceState.LOGGED_OUT, reason=reason))
+        self._queue.tell(StateChanged(state=InstanceState.LOGGED_OUT, reason=reason))

@@ -26,7 +26,7 @@ from starlette.routing import Route
 from providers.errors import MessengerError
 from providers.part_server import PartServer
 from providers.sandbox.acts import ACT, perform
-from providers.sandbox.feed import Feed
+from providers.sandbox.event_queue import EventQueue
 from providers.sandbox.login import Login
 from providers.sandbox.phone import Phone
 from providers.sandbox.view import view
@@ -70,10 +70,10 @@ def _take(port: int, *, or_any: bool) -> socket.socket:
 class Page:
     """The token in its path is what admits a person; the Host header is checked against pages that rebind their name to 127.0.0.1."""
 
-    def __init__(self, world: World, phone: Phone, feed: Feed, login: Login, listener: Listener) -> None:
+    def __init__(self, world: World, phone: Phone, queue: EventQueue, login: Login, listener: Listener) -> None:
         self._world = world
         self._phone = phone
-        self._feed = feed
+        self._queue = queue
         self._login = login
         self._listener = listener
         self._closing = anyio.Event()
@@ -134,7 +134,7 @@ class Page:
         return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 
     async def _state(self, request: Request) -> Response:
-        return JSONResponse(view(self._world, self._phone, self._feed.state, request.query_params.get("chat")))
+        return JSONResponse(view(self._world, self._phone, self._queue.state, request.query_params.get("chat")))
 
     async def _events(self, request: Request) -> Response:
         return StreamingResponse(self._ticks(), media_type="text/event-stream")

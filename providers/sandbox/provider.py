@@ -35,7 +35,7 @@ from providers.models import (
     TextFormat,
 )
 from providers.sandbox import groups
-from providers.sandbox.feed import Feed
+from providers.sandbox.event_queue import EventQueue
 from providers.sandbox.login import Login, Sleep
 from providers.sandbox.people import MAYBE_SENT, OWN_ID, TROUBLE_IDS, rehearse
 from providers.sandbox.personas import Attendant
@@ -60,28 +60,28 @@ class Running:
 
     world: World
     phone: Phone
-    feed: Feed
+    queue: EventQueue
     login: Login
     attendant: Attendant
     page: "Page | None"
 
     @property
     def state(self) -> StateChanged:
-        return self.feed.state
+        return self.queue.state
 
     async def run(self) -> None:
         """Live until cancelled."""
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self.feed.run)
+                tasks.start_soon(self.queue.run)
                 tasks.start_soon(self.attendant.run)
                 tasks.start_soon(self.login.run)
                 if self.page is not None:
                     tasks.start_soon(self.page.serve)
         except Exception:
             logger.exception("The sandbox broke down.")
-            self.feed.tell(StateChanged(state=InstanceState.ERROR, reason="The sandbox broke down; its log says why. Restart the instance."))
-            await self.feed.flush()
+            self.queue.tell(StateChanged(state=InstanceState.ERROR, reason="The sandbox broke down; its log says why. Restart the instance."))
+            await self.queue.flush()
 
     def close(self) -> None:
         self.world.close()
@@ -122,11 +122,11 @@ class SandboxProvider(ConnectedProvider[Running]):
     def _assemble(self, deliver: Deliver) -> Running:
         world = World(self.context.data_dir, now=self._now)
         phone = Phone(world)
-        feed = Feed(world, deliver)
+        queue = EventQueue(world, deliver)
         attendant = Attendant(world, phone, self._settings, self._sleep)
         if not self._settings.page:
-            login = Login(world, feed, self._settings, sleep=self._sleep)
-            return Running(world, phone, feed, login, attendant, page=None)
+            login = Login(world, queue, self._settings, sleep=self._sleep)
+            return Running(world, phone, queue, login, attendant, page=None)
         from providers.sandbox.page import Page, listen  # Starlette and uvicorn cost 0.2 s, and only the page needs them
 
         try:
@@ -134,8 +134,8 @@ class SandboxProvider(ConnectedProvider[Running]):
         except OSError:
             world.close()
             raise
-        login = Login(world, feed, self._settings, sleep=self._sleep, address=listener.address)
-        return Running(world, phone, feed, login, attendant, Page(world, phone, feed, login, listener))
+        login = Login(world, queue, self._settings, sleep=self._sleep, address=listener.address)
+        return Running(world, phone, queue, login, attendant, Page(world, phone, queue, login, listener))
 
     def _linked(self) -> Running:
         if self._connection is None:
@@ -305,7 +305,7 @@ class SandboxProvider(ConnectedProvider[Running]):
             return WebhookReply(503, error.detail)
         except MessengerError as error:
             return WebhookReply(422, error.detail)
-        await running.feed.flush()
+        await running.queue.flush()
         return WebhookReply(200, "ok")
 
 

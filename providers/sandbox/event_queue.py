@@ -16,7 +16,7 @@ _BATCH = 100
 _PAUSES = (0.2, 0.4, 0.8, 2, 5, 10, 30)
 
 
-class Feed:
+class EventQueue:
     """At least once: an event that `deliver` did not take is handed over again, after a restart too.
 
     States go first and are not kept; messages wait in the world until an account is linked and `deliver` has returned.
