@@ -53,7 +53,7 @@ _NOTICES = {
 _EMOJIS = {"love": "❤️", "like": "👍", "dislike": "👎", "smile": "😆", "laugh": "😆", "wow": "😮", "sad": "😢", "angry": "😠"}
 
 
-class Inbound:
+class WebhookTranslator:
     """Translates what is about one account, known under any of `ids`."""
 
     def __init__(self, ids: set[str], instance_id: str, sent: SentLog) -> None:

@@ -11,7 +11,7 @@ from providers.kit.json import Json
 from providers.meta.connection import Timing
 from providers.meta.messaging import attachments, outbound
 from providers.meta.messaging.conversations import Conversations
-from providers.meta.messaging.inbound import Inbound
+from providers.meta.messaging.inbound import WebhookTranslator
 from providers.meta.messaging.outbound import Sender
 from providers.meta.messaging.profiles import Names
 from providers.meta.messaging.sent import SentLog
@@ -66,7 +66,7 @@ class MessagingProvider(MetaProvider):
         self._sent = SentLog()
         self._uploads: BoundedMap[str, str] = BoundedMap(_UPLOADS_REMEMBERED)
         self._names = Names(self.profile_fields)
-        self._inbound = Inbound(ids, context.instance_id, self._sent)
+        self._translator = WebhookTranslator(ids, context.instance_id, self._sent)
 
     @property
     def _sender(self) -> Sender:
@@ -74,7 +74,7 @@ class MessagingProvider(MetaProvider):
 
     @property
     def _conversations(self) -> Conversations:
-        return Conversations(self._graph, self._account_id, self.platform, self._inbound.ids)
+        return Conversations(self._graph, self._account_id, self.platform, self._translator.ids)
 
     def check(self, draft: Draft) -> None:
         super().check(draft)
@@ -108,10 +108,10 @@ class MessagingProvider(MetaProvider):
             return await attachments.download(self._graph, media, self.limits.max_download or 0)
 
     def _events_of(self, entry: Json) -> list[Event]:
-        return self._inbound.events_of(entry)
+        return self._translator.events_of(entry)
 
     def _tested(self, entry: Json) -> list[Event]:
-        return self._inbound.tested(entry)
+        return self._translator.tested(entry)
 
     async def _before(self, events: Sequence[Event]) -> Sequence[Event]:
         if self._deliver is None:

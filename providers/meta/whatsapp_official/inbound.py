@@ -49,7 +49,7 @@ _OF_EVERY_GROUP = frozenset({"timestamp", "group_id", "type", "request_id", "sub
 _CHANGED = re.compile(r"changed from (\S+) to (\S+)")
 
 
-class Inbound:
+class WebhookTranslator:
     """Translates what is about one number. `answered` holds the ids that Meta answered to our sends.
 
     `account` is the id of the business account, where it is known; notices about another one are left out.

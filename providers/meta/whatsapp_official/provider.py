@@ -14,7 +14,7 @@ from providers.meta.nonce import marked
 from providers.meta.provider import MetaProvider
 from providers.meta.webhook import readable
 from providers.meta.whatsapp_official.ids import is_group, phone_of, recipient_of
-from providers.meta.whatsapp_official.inbound import Inbound
+from providers.meta.whatsapp_official.inbound import WebhookTranslator
 from providers.meta.whatsapp_official.outbound import PREVIEW, check_content, message_of
 from providers.meta.whatsapp_official.settings import WhatsAppOfficialSettings
 from providers.meta.whatsapp_official.templates import TEMPLATE_FIELDS, template_of
@@ -74,7 +74,7 @@ class WhatsAppOfficialProvider(MetaProvider):
         self._settings = WhatsAppOfficialSettings.model_validate(settings)
         super().__init__(self._settings, context, token=self._settings.access_token, app_secret=self._settings.app_secret, timing=timing)
         self._answered: BoundedSet[str] = BoundedSet()
-        self._inbound = Inbound(self._settings.phone_number_id, context.instance_id, self._answered, self._settings.business_account_id)
+        self._translator = WebhookTranslator(self._settings.phone_number_id, context.instance_id, self._answered, self._settings.business_account_id)
 
     @classmethod
     def address(cls, to: str) -> str:
@@ -82,7 +82,7 @@ class WhatsAppOfficialProvider(MetaProvider):
 
     async def _identify(self) -> Account:
         number = await self._graph.get(self._settings.phone_number_id, fields="id,display_phone_number,verified_name")
-        phone = self._inbound.display = phone_of(str(number.get("display_phone_number", "")))
+        phone = self._translator.display = phone_of(str(number.get("display_phone_number", "")))
         return Account(id=self._settings.phone_number_id, name=number.get("verified_name", ""), phone=phone and f"+{phone}")
 
     def check(self, draft: Draft) -> None:
@@ -158,10 +158,10 @@ class WhatsAppOfficialProvider(MetaProvider):
 
     def _events_of(self, entry: Json) -> list[Event]:
         at = datetime.fromtimestamp(entry["time"], UTC) if isinstance(entry.get("time"), int) else datetime.now(UTC)
-        return readable(entry["changes"], lambda change: self._inbound.events_of(change, str(entry.get("id")), at))
+        return readable(entry["changes"], lambda change: self._translator.events_of(change, str(entry.get("id")), at))
 
     def _tested(self, entry: Json) -> list[Event]:
-        return readable(entry["changes"], self._inbound.tested)
+        return readable(entry["changes"], self._translator.tested)
 
     @property
     def _messages(self) -> str:
