@@ -12,13 +12,13 @@ from pydantic import SecretStr
 from mcp_messenger.config import containers
 from mcp_messenger.config.containers import ContainerConfig
 from mcp_messenger.config.quiet_hours import Quiet, parse_quiet
-from mcp_messenger.config.rates import Rate, parse_rate
+from mcp_messenger.config.rate_limit import RateLimit, parse_rate_limit
 from mcp_messenger.config.timing import Timing
 from mcp_messenger.errors import InvalidInput
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PREFIX = "MCP_MESSENGER_"
-RATE_LIMIT = Rate(6000, 60)
+RATE_LIMIT = RateLimit(6000, 60)
 PORTS = range(4000, 6000)
 LEAST_PORT = 1024
 """Those below need rights that a server does not have."""
@@ -44,7 +44,7 @@ class Config:
     quiet_hours: Quiet | None = None
     toolsets: tuple[str, ...] = ("default",)
     read_only: bool = False
-    rate_limit: Rate | None = RATE_LIMIT
+    rate_limit: RateLimit | None = RATE_LIMIT
     log_level: str = "INFO"
     log_json: bool = False
     environment: str = "development"
@@ -176,7 +176,7 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         media_roots=_paths(get("MEDIA_ROOTS")),
         toolsets=_names(get("TOOLSETS", "default")),
         read_only=_flag("READ_ONLY", get("READ_ONLY")),
-        rate_limit=parse_rate(get("RATE_LIMIT"), PREFIX + "RATE_LIMIT") if get("RATE_LIMIT") else RATE_LIMIT,
+        rate_limit=parse_rate_limit(get("RATE_LIMIT"), PREFIX + "RATE_LIMIT") if get("RATE_LIMIT") else RATE_LIMIT,
         log_level=get("LOG_LEVEL", "INFO").upper(),
         log_json=_flag("LOG_JSON", get("LOG_JSON")),
         environment=get("ENVIRONMENT", "development"),

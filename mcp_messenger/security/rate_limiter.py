@@ -15,7 +15,7 @@ import anyio
 from db import rate_limits
 from db.database import Database
 from db.errors import StoreUnavailable
-from mcp_messenger.config.rates import Rate
+from mcp_messenger.config.rate_limit import RateLimit
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ CLEAN_EVERY = 600.0
 class Allowance:
     """What is left after a call; `reset` in seconds until all of it is back, `retry_after` until the next call of one that was refused."""
 
-    rate: Rate
+    rate: RateLimit
     remaining: int
     reset: float
     retry_after: float | None = None
@@ -55,7 +55,7 @@ class _Bucket:
 class RateLimiter:
     """The calls of every caller of this process, which counts for itself alone where there is no database. `clock` counts seconds."""
 
-    def __init__(self, database: Database | None, rate: Rate | None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, database: Database | None, rate: RateLimit | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._database = database
         self._rate = rate
         self._clock = clock
@@ -89,7 +89,7 @@ class RateLimiter:
             self._buckets.move_to_end(key)
         return bucket
 
-    async def _fill(self, bucket: _Bucket, key: bytes, rate: Rate) -> None:
+    async def _fill(self, bucket: _Bucket, key: bytes, rate: RateLimit) -> None:
         if self._database is not None and self._clock() >= self._ask_again_at:
             try:
                 with anyio.fail_after(STORE_WITHIN):
@@ -101,28 +101,28 @@ class RateLimiter:
             else:
                 _keep(bucket, rate, self._clock(), taken.granted, taken.ahead)
                 return
-        self._fill_alone(bucket, rate)
+        self._fill_locally(bucket, rate)
 
-    def _fill_alone(self, bucket: _Bucket, rate: Rate) -> None:
+    def _fill_locally(self, bucket: _Bucket, rate: RateLimit) -> None:
         now, each = self._clock(), rate.each.total_seconds()
         ahead = max(0.0, bucket.spent_until - now)
         granted = int(ahead + each <= _whole(rate) + each / 2)  # half a call for what floating point loses
         _keep(bucket, rate, now, granted, ahead + granted * each)
 
 
-def _whole(rate: Rate) -> float:
+def _whole(rate: RateLimit) -> float:
     """Seconds in which the whole quota comes back."""
     return rate.calls * rate.each.total_seconds()
 
 
-def _keep(bucket: _Bucket, rate: Rate, now: float, granted: int, ahead: float) -> None:
+def _keep(bucket: _Bucket, rate: RateLimit, now: float, granted: int, ahead: float) -> None:
     bucket.owned = granted
     bucket.held_until = now + rate.seconds
     bucket.spent_until = now + ahead
     bucket.refused_until = 0.0 if granted else now + ahead + rate.each.total_seconds() - _whole(rate)
 
 
-def _spend(bucket: _Bucket, rate: Rate, now: float) -> Allowance:
+def _spend(bucket: _Bucket, rate: RateLimit, now: float) -> Allowance:
     ahead = max(0.0, bucket.spent_until - now)
     if bucket.owned == 0:
         return Allowance(rate, 0, ahead, max(rate.each.total_seconds() / 2, bucket.refused_until - now))

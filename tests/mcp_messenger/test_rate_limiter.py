@@ -7,7 +7,7 @@ import pytest
 
 from db.database import Database
 from db.errors import StoreUnavailable
-from mcp_messenger.config.rates import Rate
+from mcp_messenger.config.rate_limit import RateLimit
 from mcp_messenger.security.rate_limiter import CALLERS_MAX, RateLimiter
 from tests.proxy import proxied
 from tests.stored import one, opened, rows
@@ -41,20 +41,20 @@ async def taken(limiters: list[RateLimiter], calls: int, key: bytes = b"ann") ->
 
 async def test_of_fifty_at_once_exactly_the_quota_passes(database_url: str) -> None:
     async with opened(database_url) as database:
-        assert await taken([RateLimiter(database, Rate(10, 60))], 50) == 10
+        assert await taken([RateLimiter(database, RateLimit(10, 60))], 50) == 10
 
 
 @pytest.mark.parametrize("quota", [10, 600])
 async def test_two_processes_share_the_allowance(database_url: str, quota: int) -> None:
     async with opened(database_url) as one, opened(database_url) as other:
-        limiters = [RateLimiter(one, Rate(quota, 3600)), RateLimiter(other, Rate(quota, 3600))]
+        limiters = [RateLimiter(one, RateLimit(quota, 3600)), RateLimiter(other, RateLimit(quota, 3600))]
         assert await taken(limiters, quota) == quota
         assert await taken(limiters, 5) == 0
 
 
 async def test_a_caller_far_below_the_limit_seldom_asks_the_database(database_url: str) -> None:
     async with opened(database_url) as database:
-        limiter = RateLimiter(database, Rate(600, 60))
+        limiter = RateLimiter(database, RateLimit(600, 60))
         for left in (599, 598, 597):
             allowance = await limiter.take(b"ann")
             assert allowance is not None
@@ -66,7 +66,7 @@ async def test_a_caller_far_below_the_limit_seldom_asks_the_database(database_ur
 
 async def test_who_was_refused_does_not_load_the_database(database_url: str) -> None:
     async with opened(database_url) as database:
-        limiter = RateLimiter(database, Rate(2, 3600))
+        limiter = RateLimiter(database, RateLimit(2, 3600))
         assert await taken([limiter], 5) == 2
         before = one(database_url, "SELECT xmin::text FROM rate_limits")
         assert await taken([limiter], 100) == 0
@@ -76,7 +76,7 @@ async def test_who_was_refused_does_not_load_the_database(database_url: str) -> 
 async def test_the_refusal_says_when_to_come_back(database_url: str) -> None:
     async with opened(database_url) as database:
         clock = Clock()
-        limiter = RateLimiter(database, Rate(2, 60), clock)
+        limiter = RateLimiter(database, RateLimit(2, 60), clock)
         assert await taken([limiter], 2) == 2
         refused = await limiter.take(b"ann")
         assert refused is not None
@@ -90,7 +90,7 @@ async def test_what_a_process_holds_lapses(database_url: str) -> None:
     """Or a caller who pauses would have the quota and what is held besides."""
     async with opened(database_url) as database:
         clock = Clock()
-        limiter = RateLimiter(database, Rate(100, 60), clock)
+        limiter = RateLimiter(database, RateLimit(100, 60), clock)
         assert await taken([limiter], 1) == 1
         rows(database_url, "UPDATE rate_limits SET spent_until = now() + interval '1 hour'")
         assert await taken([limiter], 1) == 1
@@ -101,7 +101,7 @@ async def test_what_a_process_holds_lapses(database_url: str) -> None:
 async def test_without_the_database_each_process_counts_alone_and_nobody_is_locked_out(database_url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with proxied(database_url) as proxy, opened(proxy.url) as database:
         clock = Clock()
-        limiter = RateLimiter(database, Rate(10, 60), clock)
+        limiter = RateLimiter(database, RateLimit(10, 60), clock)
         assert await taken([limiter], 4) == 4
         proxy.hang()
         with caplog.at_level(logging.WARNING), anyio.fail_after(15):
@@ -117,13 +117,13 @@ async def test_without_the_database_each_process_counts_alone_and_nobody_is_lock
 
 async def test_a_store_that_never_started_locks_nobody_out() -> None:
     with anyio.fail_after(15):
-        assert await taken([RateLimiter(Database(), Rate(10, 60))], 50) == 10
+        assert await taken([RateLimiter(Database(), RateLimit(10, 60))], 50) == 10
 
 
 async def test_made_up_callers_do_not_fill_the_memory() -> None:
     database = Database()
     database.failed(StoreUnavailable("not there"))
-    limiter = RateLimiter(database, Rate(10, 60))
+    limiter = RateLimiter(database, RateLimit(10, 60))
     for number in range(CALLERS_MAX + 10):
         await limiter.take(str(number).encode())
     assert len(limiter._buckets) == CALLERS_MAX

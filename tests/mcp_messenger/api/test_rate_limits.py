@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from mcp_messenger.api.rate_limits import address_key
-from mcp_messenger.config.rates import Rate
+from mcp_messenger.config.rate_limit import RateLimit
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.keys import CreateToken, create_user_token
 from mcp_messenger.security.caller import ADMIN
@@ -30,7 +30,7 @@ def bearer(token: str) -> dict[str, str]:
 @pytest.fixture
 async def app(database_url: str, tmp_path: Path) -> Any:
     """Three calls an hour, for each caller."""
-    async with running_app(database_url, tmp_path, admin_token=SecretStr(ADMIN_TOKEN), rate_limit=Rate(3, 3600)) as app:
+    async with running_app(database_url, tmp_path, admin_token=SecretStr(ADMIN_TOKEN), rate_limit=RateLimit(3, 3600)) as app:
         yield app
 
 
@@ -100,7 +100,7 @@ async def test_whoever_watches_the_server_is_never_limited(app: App) -> None:
 
 async def test_two_servers_on_one_database_share_the_allowance(app: App, database_url: str, tmp_path: Path) -> None:
     async with (
-        running_app(database_url, tmp_path / "other", admin_token=SecretStr(ADMIN_TOKEN), rate_limit=Rate(3, 3600)) as other,
+        running_app(database_url, tmp_path / "other", admin_token=SecretStr(ADMIN_TOKEN), rate_limit=RateLimit(3, 3600)) as other,
         serving(app) as one,
         serving(other) as two,
     ):
@@ -110,7 +110,7 @@ async def test_two_servers_on_one_database_share_the_allowance(app: App, databas
 
 async def test_of_fifty_calls_at_once_exactly_the_quota_is_answered(database_url: str, tmp_path: Path) -> None:
     found: list[int] = []
-    async with running_app(database_url, tmp_path, rate_limit=Rate(10, 3600)) as app, serving(app) as url, anyio.create_task_group() as tasks:
+    async with running_app(database_url, tmp_path, rate_limit=RateLimit(10, 3600)) as app, serving(app) as url, anyio.create_task_group() as tasks:
 
         async def one() -> None:
             found.extend(await statuses(url, 1))
@@ -122,7 +122,7 @@ async def test_of_fifty_calls_at_once_exactly_the_quota_is_answered(database_url
 
 
 async def test_on_this_computer_without_a_token_the_address_is_counted(database_url: str, tmp_path: Path) -> None:
-    async with running_app(database_url, tmp_path, rate_limit=Rate(2, 3600)) as app, serving(app) as url:
+    async with running_app(database_url, tmp_path, rate_limit=RateLimit(2, 3600)) as app, serving(app) as url:
         assert await statuses(url, 3) == [200, 200, 429]
         assert await app.database.value("SELECT key FROM rate_limits") == b"address:127.0.0.1"
 
@@ -139,7 +139,11 @@ async def test_nothing_of_a_token_is_kept_in_the_clear(app: App) -> None:
 
 
 async def test_a_model_is_told_in_the_answer_of_its_call(database_url: str, tmp_path: Path, era: str) -> None:
-    async with running_app(database_url, tmp_path, rate_limit=Rate(10, 3600)) as app, serving(app) as url, over_http(f"{url}/mcp", era) as client:
+    async with (
+        running_app(database_url, tmp_path, rate_limit=RateLimit(10, 3600)) as app,
+        serving(app) as url,
+        over_http(f"{url}/mcp", era) as client,
+    ):
         await call(client, "list_instances")
         await statuses(url, 10)
         said = await refused(client, "create_instance", provider="sandbox")
@@ -149,7 +153,7 @@ async def test_a_model_is_told_in_the_answer_of_its_call(database_url: str, tmp_
 
 
 async def test_what_is_no_tool_call_is_refused_to_the_client(database_url: str, tmp_path: Path) -> None:
-    async with running_app(database_url, tmp_path, rate_limit=Rate(1, 3600)) as app, serving(app) as url:
+    async with running_app(database_url, tmp_path, rate_limit=RateLimit(1, 3600)) as app, serving(app) as url:
         await statuses(url, 1)
         async with httpx.AsyncClient(base_url=url, headers={"Accept": "application/json, text/event-stream"}, trust_env=False) as client:
             for body in (b'{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}', b"[]", b"no JSON"):

@@ -11,7 +11,7 @@ _RATE = re.compile(r"(?P<calls>[0-9]{1,8})\s*/\s*(?P<unit>[a-z]+)")
 
 
 @dataclass(frozen=True)
-class Rate:
+class RateLimit:
     """`calls` at once, and as many again in `seconds`, evenly."""
 
     calls: int
@@ -26,11 +26,11 @@ class Rate:
         return f"{self.calls} in {self.seconds} s"
 
 
-def parse_rate(text: str, name: str) -> Rate | None:
+def parse_rate_limit(text: str, name: str) -> RateLimit | None:
     """`600/min`; None for 0. Raises InvalidInput that names the setting."""
     if text == "0":
         return None
     found = _RATE.fullmatch(text.lower())
     if found is None or int(found["calls"]) == 0 or found["unit"] not in _SECONDS:
         raise InvalidInput(f"{name} is {text!r}, which is no rate.", hint="Give one such as 600/min, 10/s or 5000/hour; 0 turns it off.")
-    return Rate(int(found["calls"]), _SECONDS[found["unit"]])
+    return RateLimit(int(found["calls"]), _SECONDS[found["unit"]])
