@@ -196,7 +196,7 @@ async def pause(database: Database, instance_id: UUID, target: str, seconds: flo
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class EndpointRow:
     """An instance as deliveries need it, with the secrets that begin with the prefix asked for."""
 
     id: UUID
@@ -217,9 +217,9 @@ ENDPOINTS: LiteralString = """
     WHERE i.id = ANY(%(ids)s)"""
 
 
-async def endpoints(database: Database, instance_ids: Sequence[UUID], *, prefix: str) -> dict[UUID, Endpoint]:
+async def endpoints(database: Database, instance_ids: Sequence[UUID], *, prefix: str) -> dict[UUID, EndpointRow]:
     """Return the endpoints of instances as they are now; instances that are gone are missing."""
-    return {row.id: row for row in await database.all(Endpoint, ENDPOINTS, {"ids": list(instance_ids), "prefix": prefix})}
+    return {row.id: row for row in await database.all(EndpointRow, ENDPOINTS, {"ids": list(instance_ids), "prefix": prefix})}
 
 
 @dataclass(frozen=True, slots=True)

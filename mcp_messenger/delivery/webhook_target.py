@@ -53,7 +53,7 @@ class Endpoint:
         return " ".join(signer.sign(webhook_id, at, body) for signer in self._signers)
 
 
-def endpoint_of(row: deliveries.Endpoint, vault: Vault) -> Endpoint | None:
+def endpoint_of(row: deliveries.EndpointRow, vault: Vault) -> Endpoint | None:
     """None: the instance has no webhook, or it is switched off."""
     try:
         config = WebhookConfig.model_validate(row.api_webhook_schema or {})
