@@ -17,7 +17,7 @@ from db.database import Database
 from db.errors import EmbeddedFailed, Reason, StoreUnavailable
 from mcp_messenger.agents.agents import Agents
 from mcp_messenger.agents.agno import AgentOs
-from mcp_messenger.agents.answer import Ways
+from mcp_messenger.agents.answer import AnswerServices
 from mcp_messenger.config import Config
 from mcp_messenger.delivery.feed import POLL_WITH_WAKEUPS, POLL_WITHOUT_WAKEUPS, Feed
 from mcp_messenger.delivery.inbound import Inbound
@@ -86,8 +86,8 @@ def build(config: Config, *, shares: bool = False) -> App:
     addresses = Addresses(database, owner, config.ports, workers)
     supervisor.looked = addresses.wake
     calls = Calls(database, feed, supervisor, workers, claim_within=config.timing.claim)
-    ways = Ways(database, outbox, inbound, supervisor)
-    agents = Agents(ways, calls=calls, agent_os=_agent_os(config), quiet=config.quiet_hours, workers=workers)
+    services = AnswerServices(database, outbox, inbound, supervisor)
+    agents = Agents(services, calls=calls, agent_os=_agent_os(config), quiet=config.quiet_hours, workers=workers)
     feed.listeners.append(calls)
     feed.growth += [webhooks.wake, agents.wake]
     limiter = RateLimiter(database, config.rate_limit)

@@ -20,7 +20,7 @@ from db.errors import StoreUnavailable
 from db.events import TRACE
 from db.instances import InstanceRow
 from mcp_messenger.agents.agno import AgentOs
-from mcp_messenger.agents.answer import Answer, Ways
+from mcp_messenger.agents.answer import Answer, AnswerServices
 from mcp_messenger.agents.batch import LEASE, Batch, Hold, Lost, TakenOver, key_of
 from mcp_messenger.agents.guards import BOT_WINDOW, WINDOW, Situation, Verdict, judge
 from mcp_messenger.agents.run import Run, typing
@@ -49,7 +49,7 @@ NEVER = 10**9
 class Agents:
     def __init__(
         self,
-        ways: Ways,
+        services: AnswerServices,
         *,
         calls: Calls,
         agent_os: AgentOs | None,
@@ -58,8 +58,8 @@ class Agents:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._worker = workers.worker("agents")
-        self._ways = ways
-        self._database = ways.database
+        self._services = services
+        self._database = services.database
         self._calls = calls
         self._agent_os = agent_os
         self._quiet = quiet
@@ -178,7 +178,7 @@ class Agents:
     async def _answer(self, agent_os: AgentOs, batch: Batch, progress: AnswerProgress) -> None:
         cls = await classes.load(batch.row.provider)
         port = self._port(batch)
-        answer = Answer(self._ways, batch, cls, port, progress if progress.is_growing else AnswerProgress(None, None, None))
+        answer = Answer(self._services, batch, cls, port, progress if progress.is_growing else AnswerProgress(None, None, None))
         hours = cls.limits.reply_window_hours or WINDOW_HOURS
         try:
             if progress.is_growing and progress.answer is not None:
@@ -203,7 +203,7 @@ class Agents:
             raise
 
     def _port(self, batch: Batch) -> Provider | RemotePort:
-        owned = self._ways.supervisor.get(batch.row.id)
+        owned = self._services.supervisor.get(batch.row.id)
         return owned.provider if owned is not None else RemotePort(self._calls.asker(batch.row.id))
 
     async def _failed(self, batch: Batch, error: MessengerError) -> None:

@@ -41,8 +41,8 @@ STANDS = frozenset({"sent", "delivered", "read"})
 
 
 @dataclass(frozen=True)
-class Ways:
-    """What answers go through."""
+class AnswerServices:
+    """The parts of the application that an answer uses."""
 
     database: Database
     outbox: Outbox
@@ -54,7 +54,7 @@ class Ways:
 class Answer:
     """Of one batch. `progress` is what an earlier run has left in the chat."""
 
-    ways: Ways
+    services: AnswerServices
     batch: Batch
     cls: type[Provider]
     port: Port
@@ -145,7 +145,7 @@ class Answer:
     async def _until_sent(self, message_id: int) -> MessageRow | None:
         """None when it does not stand there, or the answer is whole meanwhile."""
         while not self._whole.is_set():
-            message = await self.ways.outbox.wait_settled(self.batch.row.id, message_id, 1.0)
+            message = await self.services.outbox.wait_settled(self.batch.row.id, message_id, 1.0)
             if message.status in STANDS:
                 with anyio.move_on_after(self.cls.limits.edit_pause):
                     await self._whole.wait()
@@ -193,7 +193,7 @@ class Answer:
         await self._complete(message_id, answer)
 
     async def _complete(self, message_id: int, answer: str) -> None:
-        message = await self.ways.outbox.wait_settled(self.batch.row.id, message_id, SENT_WITHIN)
+        message = await self.services.outbox.wait_settled(self.batch.row.id, message_id, SENT_WITHIN)
         await self._require_agent()
         if message.status in {"queued", "sending"}:
             await self.batch.hold.again(SENT_WITHIN)
@@ -225,7 +225,7 @@ class Answer:
         await self.batch.hold.end(status, reason)
 
     async def _mark_broken_off(self, message_id: int) -> None:
-        message = await self.ways.outbox.wait_settled(self.batch.row.id, message_id, 0.0)
+        message = await self.services.outbox.wait_settled(self.batch.row.id, message_id, 0.0)
         if message.status not in STANDS:
             return
         text = f"{self.progress.shown}{MARK}\n\n{BROKEN_OFF}"
@@ -235,18 +235,18 @@ class Answer:
 
     async def _remember_what_stands(self) -> None:
         if self.progress.message_id is not None and self._stands is not None:
-            message = await self.ways.outbox.wait_settled(self.batch.row.id, self.progress.message_id, 0.0)
+            message = await self.services.outbox.wait_settled(self.batch.row.id, self.progress.message_id, 0.0)
             if message.status in STANDS:
                 await self._remember(message, self._stands + MARK)
 
     async def _remember(self, message: MessageRow, text: str) -> None:
         """Not every platform tells us of our own edit again."""
         edited = MessageEdited(chat_id=message.chat_id, message_id=message.platform_id or "", text=text, at=datetime.now(UTC))
-        await self.ways.inbound.deliver(Source(self.batch.row.id, None), [edited])
+        await self.services.inbound.deliver(Source(self.batch.row.id, None), [edited])
 
     async def _require_agent(self) -> None:
         """Raises TakenOver when a person took over while the agent was thinking."""
-        mode = await agents.mode(self.ways.database, self.batch.row.id, self.batch.chat_id)
+        mode = await agents.mode(self.services.database, self.batch.row.id, self.batch.chat_id)
         if mode.mode != "agent" or await self._owner_wrote():
             raise TakenOver
 
@@ -254,7 +254,7 @@ class Answer:
         """Waits while what looks like it may be an echo of ours; not for ever, since a send may hang."""
         for _ in range(LOOKS):
             row, after = self.batch.row, self.batch.messages[-1].id
-            wrote = await agents.owner_wrote(self.ways.database, row.id, self.batch.chat_id, after=after)
+            wrote = await agents.owner_wrote(self.services.database, row.id, self.batch.chat_id, after=after)
             if wrote is not None:
                 return wrote
             await anyio.sleep(LOOK_EVERY)
@@ -279,11 +279,11 @@ class Answer:
         )
         is_this = True
         try:
-            message_id = await self.ways.outbox.queue(row.id, draft, kind=self.batch.chat_kind, idempotency_key=key)
+            message_id = await self.services.outbox.queue(row.id, draft, kind=self.batch.chat_kind, idempotency_key=key)
         except IdempotencyConflict:
-            known = await outbox.known(self.ways.database, row.id, key)
+            known = await outbox.known(self.services.database, row.id, key)
             if known is None:
                 raise
             message_id, is_this = known.id, False
-        await self.ways.supervisor.wake_outbox(row.id)
+        await self.services.supervisor.wake_outbox(row.id)
         return message_id, is_this

@@ -1,1 +1,1 @@
-"""The ways of messages: inbound, outbox, event feed and webhooks."""
+"""Messages on their way: inbound, outbox, the reader of the event log, and webhooks."""
