@@ -26,7 +26,7 @@ from db.events import TRACE
 from db.messages import MessageRow
 from mcp_messenger.delivery.connections import connections
 from mcp_messenger.delivery.payload import Data, Payload, QrPart, payload_of
-from mcp_messenger.delivery.post import SECONDS, Outcome, post
+from mcp_messenger.delivery.webhook_request import SECONDS, Outcome, post
 from mcp_messenger.delivery.webhook_target import PREFIX, Endpoint, endpoint_of
 from mcp_messenger.errors import VaultError
 from mcp_messenger.net.network_policy import NetworkPolicy

@@ -10,8 +10,8 @@ import anyio
 import pytest
 
 from mcp_messenger.delivery.connections import connections
-from mcp_messenger.delivery.post import ANSWER_MAX, Outcome, post
 from mcp_messenger.delivery.webhook_config import WebhookConfig
+from mcp_messenger.delivery.webhook_request import ANSWER_MAX, Outcome, post
 from mcp_messenger.delivery.webhook_target import Endpoint
 from mcp_messenger.errors import FetchRefused
 from mcp_messenger.net.network_policy import NetworkPolicy

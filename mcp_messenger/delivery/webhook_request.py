@@ -1,4 +1,4 @@
-"""One POST of a webhook, and what its receiver made of it."""
+"""Posts one webhook request and judges its answer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
