@@ -126,12 +126,12 @@ def _tls() -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def running(config: Config, *, quiet: float = 0.0, shares: bool = False) -> AsyncGenerator[App]:
+async def running(config: Config, *, store_after: float = 0.0, shares: bool = False) -> AsyncGenerator[App]:
     """The application at work: at once, while the store comes up behind it. On leaving, instances are given up and the store is closed.
 
-    For `quiet` seconds the store is started only for somebody who asks for it. `shares` is as for `build`.
+    For `store_after` seconds the store is started only for somebody who asks for it. `shares` is as for `build`.
     """
-    async with stored(config, quiet=quiet, shares=shares) as app:
+    async with stored(config, store_after=store_after, shares=shares) as app:
         logging.getLogger().addHandler(app.logbook)
         try:
             # Providers are stopped by the supervisor while inbound still writes what they deliver.
@@ -149,12 +149,12 @@ async def running(config: Config, *, quiet: float = 0.0, shares: bool = False) -
 
 
 @asynccontextmanager
-async def stored(config: Config, *, quiet: float = 0.0, shares: bool = False) -> AsyncGenerator[App]:
+async def stored(config: Config, *, store_after: float = 0.0, shares: bool = False) -> AsyncGenerator[App]:
     """The application with nothing but its store, which comes up behind it."""
     config.check()
     app = build(config, shares=shares)
     async with anyio.create_task_group() as background:
-        store = await background.start(_keep_store, app, quiet)
+        store = await background.start(_keep_store, app, store_after)
         try:
             yield app
         finally:
@@ -183,10 +183,10 @@ async def _when_stored(app: App, worker: Callable[[], Awaitable[None]]) -> None:
     await worker()
 
 
-async def _keep_store(app: App, quiet: float, *, task_status: "anyio.abc.TaskStatus[anyio.CancelScope]") -> None:
+async def _keep_store(app: App, store_after: float, *, task_status: "anyio.abc.TaskStatus[anyio.CancelScope]") -> None:
     with anyio.CancelScope() as scope:
         task_status.started(scope)
-        with anyio.move_on_after(quiet):
+        with anyio.move_on_after(store_after):
             await app.database.wanted.wait()
         app.database.wanted.set()
         await _run_store(app)

@@ -15,7 +15,7 @@ from providers.errors import MessengerError
 
 COMMANDS = frozenset({"doctor", "ps", "logs", "qr"})
 """They ask a server, and need no set-up that would be safe to serve with."""
-QUIET_STORE = 0.3
+STORE_AFTER = 0.3
 """Seconds in which nobody but the first call starts the store: a client asks for the tools first, and the driver's import would hold them up."""
 IN_A_TERMINAL = """mcp-messenger is waiting for an MCP client on stdin.
 You seem to be a person: try 'mcp-messenger demo', or 'mcp-messenger serve' for HTTP. To use it from Claude Desktop, put this into its configuration:
@@ -130,7 +130,7 @@ def _stdio(config: Config) -> int:
         print(IN_A_TERMINAL.format(configuration=stdio_configuration()), file=sys.stderr)  # noqa: T201 - a person reads it
 
     async def main() -> None:
-        async with running(config, quiet=QUIET_STORE) as app:
+        async with running(config, store_after=STORE_AFTER) as app:
             await serve_stdio(app)
 
     return _run(main)

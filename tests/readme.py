@@ -137,7 +137,7 @@ def tools() -> str:
 def arguments() -> str:
     """Every tool with its arguments."""
     shown = [row for row in OPERATIONS if Transport.MCP in row.transports]
-    return "\n\n".join(f"### {row.name}\n\n{row.summary}\n\n{_fields(row.input, quiet=False)}" for row in shown)
+    return "\n\n".join(f"### {row.name}\n\n{row.summary}\n\n{_fields(row.input, with_hidden=False)}" for row in shown)
 
 
 def operations() -> str:
@@ -151,11 +151,11 @@ def operations() -> str:
 
 def _call(row: Operation) -> str:
     also = "" if Transport.MCP in row.transports else " Not over MCP."
-    return f"### {row.name}\n\n`{row.method} /api/v1{row.path}`\n\n{row.summary}{also}\n\n{_fields(row.input, quiet=True)}"
+    return f"### {row.name}\n\n`{row.method} /api/v1{row.path}`\n\n{row.summary}{also}\n\n{_fields(row.input, with_hidden=True)}"
 
 
-def _fields(shape: type[Input], *, quiet: bool) -> str:
-    names = {name: info for name, info in shape.model_fields.items() if quiet or name not in shape.quiet}
+def _fields(shape: type[Input], *, with_hidden: bool) -> str:
+    names = {name: info for name, info in shape.model_fields.items() if with_hidden or name not in shape.hidden}
     if not names:
         return "No arguments."
     properties = shape.model_json_schema()["properties"]

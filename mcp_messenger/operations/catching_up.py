@@ -28,7 +28,7 @@ OF_INSTANCE = 40
 
 
 class CatchUp(Input):
-    quiet = frozenset({"instance_id"})
+    hidden = frozenset({"instance_id"})
 
     instance_id: str | None = Field(default=None, max_length=64, description="only this one")
     days: int = Field(default=7, ge=1, le=365, description="how far back")

@@ -61,7 +61,7 @@ QuietHours = Annotated[
 
 
 class CreateInstance(Input):
-    quiet = frozenset({"type_instance", "runtime", "agent_id", "agno_enable", "stream", "quiet_hours", "api_webhook_schema", "user_id"})
+    hidden = frozenset({"type_instance", "runtime", "agent_id", "agno_enable", "stream", "quiet_hours", "api_webhook_schema", "user_id"})
     takes_empty = frozenset({"quiet_hours"})
 
     provider: str = Field(description="e.g. whatsappweb, telegram, slack; sandbox rehearses without an account", max_length=64)
@@ -205,7 +205,7 @@ async def _answer(app: App, row: InstanceRow) -> InstanceAnswer:
 
 
 class ListInstances(Input):
-    quiet = frozenset({"user_id"})
+    hidden = frozenset({"user_id"})
 
     provider: str | None = Field(default=None, max_length=64)
     status: str | None = Field(default=None, max_length=32)

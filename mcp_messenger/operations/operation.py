@@ -17,8 +17,6 @@ from mcp_messenger.security.caller import Caller
 if TYPE_CHECKING:
     from mcp_messenger.operations.application import App
 
-"""Seconds; what an operation waits for (the store, another process, a messenger) has a shorter limit with better words."""
-
 
 class Toolset(StrEnum):
     """Groups of tools that are shown or hidden together."""
@@ -51,10 +49,10 @@ REST_ONLY = frozenset({Transport.REST})
 
 
 class Input(BaseModel):
-    """Arguments. `quiet` ones are taken, and not shown to models: they are rarely a model's business, and each costs tokens."""
+    """Arguments. `hidden` ones are accepted but not shown to models, which rarely need them: each costs tokens."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True, coerce_numbers_to_str=True)
-    quiet: ClassVar[frozenset[str]] = frozenset()
+    hidden: ClassVar[frozenset[str]] = frozenset()
     takes_empty: ClassVar[frozenset[str]] = frozenset()
     """Optional arguments of which an empty text is a value, or a mistake; of the others it says as much as none."""
 

@@ -51,7 +51,7 @@ TO = AliasChoices("to", "number", "chatId", "chat_id")
 
 
 class Send(OfInstance):
-    quiet = frozenset({"extra", "silent", "thread_id", "mass_mentions"})
+    hidden = frozenset({"extra", "silent", "thread_id", "mass_mentions"})
 
     to: PlatformId = Field(validation_alias=TO, description="chat id from list_chats, or a number where the messenger takes one")
     reply_to: str | None = Field(default=None, max_length=20, description="message id to answer")

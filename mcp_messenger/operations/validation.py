@@ -14,5 +14,5 @@ def validated(row: Operation, arguments: dict[str, Any]) -> Input:
     try:
         return row.input.model_validate(arguments)
     except ValidationError as error:
-        fields = ", ".join(name for name in row.input.model_fields if name not in row.input.quiet)
+        fields = ", ".join(name for name in row.input.model_fields if name not in row.input.hidden)
         raise InvalidInput(describe(error), hint=f"{row.name} takes: {fields or 'nothing'}.") from None

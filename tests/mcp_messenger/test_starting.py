@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_a_quiet_store_is_started_for_the_first_who_asks(database_url: str, tmp_path: Path) -> None:
-    async with running(Config(data_dir=tmp_path, database_url=SecretStr(database_url)), quiet=3600) as app:
+    async with running(Config(data_dir=tmp_path, database_url=SecretStr(database_url)), store_after=3600) as app:
         await anyio.wait_all_tasks_blocked()
         assert not app.database.wanted.is_set()
         with anyio.fail_after(PATIENCE):
@@ -23,7 +23,7 @@ async def test_a_quiet_store_is_started_for_the_first_who_asks(database_url: str
 
 
 async def test_a_quiet_store_is_started_when_its_time_is_over(database_url: str, tmp_path: Path) -> None:
-    async with running(Config(data_dir=tmp_path, database_url=SecretStr(database_url)), quiet=0.01) as app:
+    async with running(Config(data_dir=tmp_path, database_url=SecretStr(database_url)), store_after=0.01) as app:
         with anyio.fail_after(PATIENCE):
             await app.database.wanted.wait()
 

@@ -13,7 +13,7 @@ Schema = dict[str, Any]
 def input_schema(operation: Operation, *, without_instance: bool = False) -> Schema:
     """The JSON schema of an operation's arguments. `without_instance`: for a server of one instance alone."""
     full = operation.input.model_json_schema(by_alias=False)
-    hidden = operation.input.quiet | ({"instance_id"} if without_instance else set[str]())
+    hidden = operation.input.hidden | ({"instance_id"} if without_instance else set[str]())
     definitions = full.get("$defs", {})
     properties = {name: _lean(spec, definitions) for name, spec in full.get("properties", {}).items() if name not in hidden}
     return _object(properties, [name for name in full.get("required", []) if name not in hidden])
