@@ -5,7 +5,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-ROOMS = ("db", "providers")
+PACKAGES = ("db", "providers")
 
 
 def main() -> None:
@@ -20,12 +20,12 @@ def main() -> None:
 def check_rooms() -> None:
     """`db` and `providers` are common names: a folder or file of that name elsewhere on the path must not be run in place of ours."""
     home = Path(__file__).resolve().parent.parent
-    for room in ROOMS:
-        found = find_spec(room)
+    for package in PACKAGES:
+        found = find_spec(package)
         origin = Path(found.origin).resolve() if found is not None and found.origin else None
-        if origin != home / room / "__init__.py":
+        if origin != home / package / "__init__.py":
             sys.exit(
-                f"mcp-messenger: the package '{room}' would come from {origin}, not from {home}.\n"
+                f"mcp-messenger: the package '{package}' would come from {origin}, not from {home}.\n"
                 "Start it from another folder, or with the environment variable PYTHONSAFEPATH=1."
             )
 
