@@ -68,9 +68,9 @@ TAKE: LiteralString = """
     WITH taken AS (
         UPDATE public.deliveries SET batch = %(head)s, lease_until = now() + make_interval(secs => %(lease)s)
         WHERE status = 'pending' AND target = 'agno' AND instance_id = %(instance_id)s AND coalesce(chat_id, '') = %(chat_id)s
-          AND (id = %(head)s AND lease_until = %(held)s OR id <> %(head)s AND (lease_until IS NULL OR lease_until <= now())
+          AND (id = %(head)s AND lease_until = %(lease_until)s OR id <> %(head)s AND (lease_until IS NULL OR lease_until <= now())
               AND (batch = %(head)s OR NOT %(has_answer)s))
-          AND EXISTS (SELECT FROM public.deliveries WHERE id = %(head)s AND lease_until = %(held)s)
+          AND EXISTS (SELECT FROM public.deliveries WHERE id = %(head)s AND lease_until = %(lease_until)s)
         RETURNING id, event_id, instance_id, chat_id, created_at, lease_until
     )
     SELECT taken.id, taken.event_id, m.id AS message_id, coalesce(m.outgoing, false) AS outgoing, coalesce(m.queued, false) AS queued,
@@ -84,33 +84,33 @@ TAKE: LiteralString = """
 
 
 async def take(
-    database: Database, instance_id: UUID, chat_id: str, *, head: int, held: datetime, has_answer: bool, lease: float
+    database: Database, instance_id: UUID, chat_id: str, *, head: int, lease_until: datetime, has_answer: bool, lease: float
 ) -> list[BatchedMessage]:
-    """Take all that waits in the chat as one batch; return nothing when `head` is not held until `held` any more.
+    """Take all that waits in the chat as one batch; return nothing when the lease of `head` is not the one until `lease_until` any more.
 
     `has_answer`: its answer is in the chat in part, so nothing may be added to the question.
     """
-    params = {"instance_id": instance_id, "chat_id": chat_id, "head": head, "held": held, "has_answer": has_answer, "lease": lease}
+    params = {"instance_id": instance_id, "chat_id": chat_id, "head": head, "lease_until": lease_until, "has_answer": has_answer, "lease": lease}
     return await database.all(BatchedMessage, TAKE, params)
 
 
 EXTEND: LiteralString = """
     UPDATE public.deliveries SET lease_until = now() + make_interval(secs => %(lease)s)
-    WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(held)s RETURNING lease_until"""
+    WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(lease_until)s RETURNING lease_until"""
 # In the row of the head.
 SHOW: LiteralString = """
     UPDATE public.deliveries SET shown = %(shown)s, answer = coalesce(%(answer)s, answer)
-    WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(held)s"""
+    WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(lease_until)s"""
 # A dead one keeps its last error, and the text it has shown: a person may restart it.
 END: LiteralString = """
     UPDATE public.deliveries SET status = %(status)s, lease_until = NULL, done_at = now(), answer = NULL,
         shown = CASE %(status)s WHEN 'dead' THEN shown END,
         last_error = CASE %(status)s WHEN 'dead' THEN concat_ws(' ', %(error)s::text, last_error) ELSE %(error)s END
-    WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(held)s"""
+    WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(lease_until)s"""
 AGAIN: LiteralString = """
     UPDATE public.deliveries SET run_at = now() + make_interval(secs => %(delay)s), last_error = coalesce(%(error)s, last_error), lease_until = NULL,
         attempts = greatest(0, attempts - CASE WHEN %(error)s::text IS NULL THEN 1 ELSE 0 END)
-    WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(held)s"""
+    WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(lease_until)s"""
 HASTEN: LiteralString = """
     UPDATE public.deliveries SET run_at = now()
     WHERE instance_id = %(instance_id)s AND target = 'agno' AND status = 'pending' AND lease_until IS NULL AND run_at > now()"""
@@ -120,24 +120,24 @@ ENDED: LiteralString = """
     WHERE (id = %(head)s OR batch = %(head)s) AND status = 'pending'"""
 
 
-async def extend(database: Database, ids: Sequence[int], *, held: datetime, lease: float) -> datetime | None:
-    """Hold the batch for `lease` more seconds; return until when, or None when it is not held any more."""
-    return await database.value(EXTEND, {"ids": list(ids), "held": held, "lease": lease})
+async def extend(database: Database, ids: Sequence[int], *, lease_until: datetime, lease: float) -> datetime | None:
+    """Hold the batch for `lease` more seconds; return until when, or None when the lease is lost."""
+    return await database.value(EXTEND, {"ids": list(ids), "lease_until": lease_until, "lease": lease})
 
 
-async def show(database: Database, head: int, *, held: datetime, shown: str, answer: str | None) -> bool:
-    """Store the text that is or will soon be shown in the chat, and the whole answer where it is known. False: not held any more."""
-    return await database.execute(SHOW, {"ids": [head], "held": held, "shown": shown, "answer": answer}) > 0
+async def show(database: Database, head: int, *, lease_until: datetime, shown: str, answer: str | None) -> bool:
+    """Store the text that is or will soon be shown in the chat, and the whole answer where it is known. False: the lease is lost."""
+    return await database.execute(SHOW, {"ids": [head], "lease_until": lease_until, "shown": shown, "answer": answer}) > 0
 
 
-async def end(database: Database, ids: Sequence[int], status: str, error: str | None = None, *, held: datetime) -> None:
+async def end(database: Database, ids: Sequence[int], status: str, error: str | None = None, *, lease_until: datetime) -> None:
     """Store that the batch is over: `status` is done or dead."""
-    await database.execute(END, {"ids": list(ids), "status": status, "error": error, "held": held})
+    await database.execute(END, {"ids": list(ids), "status": status, "error": error, "lease_until": lease_until})
 
 
-async def again(database: Database, ids: Sequence[int], delay: float, error: str | None = None, *, held: datetime) -> None:
+async def again(database: Database, ids: Sequence[int], delay: float, error: str | None = None, *, lease_until: datetime) -> None:
     """Let the batch be answered in `delay` seconds; without an error this was no attempt."""
-    await database.execute(AGAIN, {"ids": list(ids), "delay": delay, "error": error, "held": held})
+    await database.execute(AGAIN, {"ids": list(ids), "delay": delay, "error": error, "lease_until": lease_until})
 
 
 async def ended(database: Database, head: int) -> None:

@@ -44,9 +44,9 @@ CLAIM: LiteralString = """
     RETURNING calls.id, calls.instance_id, calls.method, calls.args::text AS args"""
 
 
-async def claim(database: Database, held: Mapping[UUID, int]) -> list[Call]:
-    """Claim the calls to the instances that are held with these epochs; nobody else gets them."""
-    params = {"ids": list(held), "epochs": list(held.values()), "within": CLAIM_WITHIN}
+async def claim(database: Database, owned: Mapping[UUID, int]) -> list[Call]:
+    """Claim the calls to the instances that are owned with these epochs; nobody else gets them."""
+    params = {"ids": list(owned), "epochs": list(owned.values()), "within": CLAIM_WITHIN}
     return await database.all(Call, CLAIM, params)
 
 

@@ -1,4 +1,4 @@
-"""Who holds the connection of which instance. The clock is the database's; the epoch fences a holder that has been replaced."""
+"""Leases: the process that owns each instance. The clock is the database's; the epoch fences an owner that has been replaced."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ async def acquire(
     handed_over: Collection[UUID] = (),
     limit: int | None = None,
 ) -> dict[UUID, int]:
-    """Take every instance (or at most `limit` of them) that should run and has no holder; return its new epoch by instance.
+    """Take every instance (or at most `limit` of them) that should run and has no owner; return its new epoch by instance.
 
     `but` leaves instances out as long as they are as they were then (`updated_at`), `handed_over` in any case.
     """
@@ -53,7 +53,7 @@ async def acquire(
 
 
 # A process that shares has a lease of itself, under its own id, by which the others count it.
-ROOM: LiteralString = """
+CAPACITY: LiteralString = """
     WITH here AS (
         INSERT INTO public.leases (instance_id, owner, expires_at) VALUES (%(owner)s, %(owner)s, now() + make_interval(secs => %(ttl)s))
         ON CONFLICT (instance_id) DO UPDATE SET expires_at = excluded.expires_at
@@ -71,19 +71,19 @@ ROOM: LiteralString = """
     ) AS others"""
 
 
-async def room(database: Database, owner: UUID, runtime: str) -> int:
+async def capacity(database: Database, owner: UUID, runtime: str) -> int:
     """Return how many more instances of the runtime are this process's share; below zero: how many it has too many.
 
     To be called as often as leases are renewed: who does not is not counted any more.
     """
-    return await database.value(ROOM, {"owner": owner, "ttl": TTL, "horizon": HORIZON, "runtime": runtime})
+    return await database.value(CAPACITY, {"owner": owner, "ttl": TTL, "horizon": HORIZON, "runtime": runtime})
 
 
 LEAVE: LiteralString = """
     WITH gone AS (
         DELETE FROM public.leases WHERE instance_id = owner AND owner = %(owner)s
     ), ours AS MATERIALIZED (
-        SELECT instance_id FROM public.leases WHERE owner = %(owner)s AND instance_id <> owner AND instance_id <> ALL(%(held)s::uuid[])
+        SELECT instance_id FROM public.leases WHERE owner = %(owner)s AND instance_id <> owner AND instance_id <> ALL(%(owned)s::uuid[])
           AND expires_at > now() ORDER BY instance_id FOR UPDATE
     ), freed AS (
         UPDATE public.leases SET expires_at = '-infinity' FROM ours WHERE leases.instance_id = ours.instance_id RETURNING ours.instance_id
@@ -91,9 +91,9 @@ LEAVE: LiteralString = """
     SELECT pg_notify('mcp_messenger_instances', instance_id::text) FROM freed"""
 
 
-async def leave(database: Database, owner: UUID, *, held: Collection[UUID]) -> None:
-    """Give up the process's share and the leases it does not know it has: all but `held` were taken by a call that was cut short."""
-    await database.rows(LEAVE, {"owner": owner, "held": list(held)})
+async def leave(database: Database, owner: UUID, *, owned: Collection[UUID]) -> None:
+    """Give up the process's share and the leases it does not know it has: all but `owned` were taken by a call that was cut short."""
+    await database.rows(LEAVE, {"owner": owner, "owned": list(owned)})
 
 
 # A renewal that is under way when the lease is released must not bring it back.
@@ -108,9 +108,9 @@ RENEW: LiteralString = """
     RETURNING leases.instance_id"""
 
 
-async def renew(database: Database, held: Mapping[UUID, int]) -> set[UUID]:
+async def renew(database: Database, owned: Mapping[UUID, int]) -> set[UUID]:
     """Renew leases, by instance and epoch; return the instances that are still ours."""
-    return {row[0] for row in await database.rows(RENEW, {"ttl": TTL, "ids": list(held), "epochs": list(held.values())})}
+    return {row[0] for row in await database.rows(RENEW, {"ttl": TTL, "ids": list(owned), "epochs": list(owned.values())})}
 
 
 RELEASE: LiteralString = """
@@ -163,7 +163,7 @@ WAITING: LiteralString = """
 
 
 async def waiting(database: Database, runtime: str, reason: str) -> list[UUID]:
-    """Return instances of the runtime that should run, have no holder, and do not give this reason yet."""
+    """Return instances of the runtime that should run, have no owner, and do not give this reason yet."""
     return [row[0] for row in await database.rows(WAITING, {"runtime": runtime, "reason": reason, "horizon": HORIZON})]
 
 
@@ -173,11 +173,11 @@ class Fate:
 
     id: UUID
     desired: str
-    is_held: bool
+    is_owned: bool
 
 
 FATES: LiteralString = """
-    SELECT i.id, i.desired, coalesce(l.expires_at BETWEEN now() AND now() + %(horizon)s::interval, false) AS is_held
+    SELECT i.id, i.desired, coalesce(l.expires_at BETWEEN now() AND now() + %(horizon)s::interval, false) AS is_owned
     FROM public.message_instances i LEFT JOIN public.leases l ON l.instance_id = i.id WHERE i.id = ANY(%(ids)s)"""
 
 
@@ -186,13 +186,13 @@ async def fates(database: Database, instance_ids: Sequence[UUID]) -> dict[UUID, 
     return {fate.id: fate for fate in await database.all(Fate, FATES, {"ids": list(instance_ids), "horizon": HORIZON})}
 
 
-HOLDER: LiteralString = """
+OWNER: LiteralString = """
     SELECT owner FROM public.leases WHERE instance_id = %(id)s AND expires_at BETWEEN now() AND now() + %(horizon)s::interval"""
 
 
-async def holder(database: Database, instance_id: UUID) -> UUID | None:
-    """Return the process that holds the instance; None: nobody does."""
-    return await database.value(HOLDER, {"id": instance_id, "horizon": HORIZON})
+async def owner_of(database: Database, instance_id: UUID) -> UUID | None:
+    """Return the process that owns the instance; None: none does."""
+    return await database.value(OWNER, {"id": instance_id, "horizon": HORIZON})
 
 
 TELL_OWNER: LiteralString = "SELECT pg_notify('mcp_messenger_outbox', %(id)s::text)"

@@ -11,13 +11,13 @@ PACKAGES = ("db", "providers")
 def main() -> None:
     # What is imported stays: to look for garbage meanwhile takes a tenth of the start.
     gc.disable()
-    check_rooms()
+    check_packages()
     from mcp_messenger.cli import run
 
     sys.exit(run(sys.argv[1:]))
 
 
-def check_rooms() -> None:
+def check_packages() -> None:
     """`db` and `providers` are common names: a folder or file of that name elsewhere on the path must not be run in place of ours."""
     home = Path(__file__).resolve().parent.parent
     for package in PACKAGES:

@@ -37,9 +37,9 @@ def test_it_runs_from_the_wheel(wheel: Path, tmp_path: Path) -> None:
     code = f"""
 import sys
 sys.path.insert(0, {str(tmp_path / "site")!r})
-from mcp_messenger.__main__ import check_rooms
+from mcp_messenger.__main__ import check_packages
 from db.migrate import packaged_versions
-check_rooms()
+check_packages()
 print([str(entry) for entry in packaged_versions().iterdir()])
 """
     ran = subprocess.run([sys.executable, "-I", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)

@@ -86,8 +86,8 @@ class Agents:
         self._wake = anyio.Event()
         if self._running >= AT_ONCE:
             return
-        room = AT_ONCE - self._running
-        claimed = await deliveries.claim(self._database, TARGET, limit=room, each=AT_ONCE_OF_ONE, busy={}, breaker=NEVER, lease=LEASE)
+        free = AT_ONCE - self._running
+        claimed = await deliveries.claim(self._database, TARGET, limit=free, each=AT_ONCE_OF_ONE, busy={}, breaker=NEVER, lease=LEASE)
         for one in claimed:
             self._running += 1
             runs.start_soon(self._guarded, agent_os, one)
@@ -116,7 +116,13 @@ class Agents:
             await batches.ended(self._database, claimed.id)
             return
         asked = await batches.take(
-            self._database, row.id, claimed.chat_id or "", head=claimed.id, held=claimed.lease_until, has_answer=progress.is_growing, lease=LEASE
+            self._database,
+            row.id,
+            claimed.chat_id or "",
+            head=claimed.id,
+            lease_until=claimed.lease_until,
+            has_answer=progress.is_growing,
+            lease=LEASE,
         )
         if asked:
             hold = Hold(self._database, [one.id for one in asked], asked[0].lease_until, lease=LEASE)

@@ -70,7 +70,7 @@ class Hold:
                 await self._renew()
                 renewed = anyio.current_time()
             except StoreUnavailable as error:
-                log.warning("a question to an agent is not held on to yet: %s", error)
+                log.warning("a question to an agent has not renewed its lease yet: %s", error)
             except Lost:
                 break
         work.cancel()
@@ -79,7 +79,7 @@ class Hold:
         # Cut off in the middle, it would leave a lease whose end nobody knows.
         with anyio.move_on_after(RENEW_WITHIN, shield=True):
             async with self._turn:
-                until = await batches.extend(self._database, self.ids, held=self._until, lease=self._lease)
+                until = await batches.extend(self._database, self.ids, lease_until=self._until, lease=self._lease)
                 if until is None:
                     raise Lost
                 self._until = until
@@ -87,18 +87,18 @@ class Hold:
     async def show(self, text: str, answer: str | None = None) -> None:
         """Before it is shown in the chat. Raises Lost."""
         async with self._turn:
-            if not await batches.show(self._database, self.ids[0], held=self._until, shown=text, answer=answer):
+            if not await batches.show(self._database, self.ids[0], lease_until=self._until, shown=text, answer=answer):
                 raise Lost
 
     async def end(self, status: str, error: str | None = None) -> None:
         """Done, or dead."""
         async with self._turn:
-            await batches.end(self._database, self.ids, status, error, held=self._until)
+            await batches.end(self._database, self.ids, status, error, lease_until=self._until)
 
     async def again(self, delay: float, error: str | None = None) -> None:
         """In so many seconds; without an error that was no attempt."""
         async with self._turn:
-            await batches.again(self._database, self.ids, delay, error, held=self._until)
+            await batches.again(self._database, self.ids, delay, error, lease_until=self._until)
 
 
 def key_of(head: int) -> str:

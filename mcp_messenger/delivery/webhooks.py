@@ -142,10 +142,10 @@ class Webhooks:
 
     async def _claim(self, posts: anyio.abc.TaskGroup) -> bool:
         """Whether there was something that is not wanted, so that there may be more at once."""
-        room = AT_ONCE - len(self._scopes)
-        if room <= 0:
+        free = AT_ONCE - len(self._scopes)
+        if free <= 0:
             return False
-        claimed = await deliveries.claim(self._database, TARGET, limit=room, each=AT_ONCE_OF_ONE, busy=self._busy, breaker=BREAKER, lease=LEASE)
+        claimed = await deliveries.claim(self._database, TARGET, limit=free, each=AT_ONCE_OF_ONE, busy=self._busy, breaker=BREAKER, lease=LEASE)
         if not claimed:
             return False
         wanted = await self._wanted(claimed)

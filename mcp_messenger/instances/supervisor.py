@@ -156,14 +156,14 @@ class Supervisor:
         # Which engine a container is on, the others may not reach: those are not shared out.
         apart = [name for name in able if name != SHARED]
         taken = await leases.acquire(self._database, self.owner, apart, but=self._broken) if apart else {}
-        room = await leases.room(self._database, self.owner, SHARED)
+        capacity = await leases.capacity(self._database, self.owner, SHARED)
         # What is left over (nobody else can run it) is taken one by one, but not at once after another has let go of it.
-        room, surplus = max(room, 1 if self._is_eager else 0), -room
+        capacity, surplus = max(capacity, 1 if self._is_eager else 0), -capacity
         self._is_eager = False
         self._hand_over(surplus)
         recent = [id for id, at in self._handed_over.items() if anyio.current_time() - at < leases.TTL]
-        if room > 0:
-            taken |= await leases.acquire(self._database, self.owner, [SHARED], but=self._broken, handed_over=recent, limit=room)
+        if capacity > 0:
+            taken |= await leases.acquire(self._database, self.owner, [SHARED], but=self._broken, handed_over=recent, limit=capacity)
         return taken
 
     def _hand_over(self, surplus: int) -> None:
@@ -346,7 +346,7 @@ class Supervisor:
 
     async def _leave(self, owned: Sequence[UUID]) -> None:
         with anyio.move_on_after(TELL_WITHIN), self._worker.contained():
-            await leases.leave(self._database, self.owner, held=owned)
+            await leases.leave(self._database, self.owner, owned=owned)
 
     async def _deliver(self, owned: OwnedInstance, events: Sequence[Event]) -> None:
         others: list[Event] = []
@@ -396,7 +396,7 @@ class Supervisor:
             await leases.tell_owner(self._database, instance_id)
 
     async def nobody_runs(self, instance_id: UUID) -> bool:
-        return await leases.holder(self._database, instance_id) is None
+        return await leases.owner_of(self._database, instance_id) is None
 
     async def announce(self, row: InstanceRow, state: InstanceState) -> None:
         """Write down the state of an instance that nobody runs."""

@@ -87,7 +87,7 @@ class InstagramProvider(MessagingProvider):
             mine = {str(me[name]) for name in ("id", "user_id") if name in me}
             if self._settings.ig_user_id not in mine:
                 raise LoggedOut(f"This token is of @{me.get('username')} ({me.get('user_id')}), not of the account {self._settings.ig_user_id}.")
-            self._inbound.ids |= mine
+            self._translator.ids |= mine
         return Account(id=self._settings.ig_user_id, name=me.get("name", ""), username=me.get("username"))
 
     def check(self, draft: Draft) -> None:

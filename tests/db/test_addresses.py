@@ -61,7 +61,7 @@ async def test_a_server_listens_for_all_but_what_another_server_runs(database: D
     await leases.acquire(database, A, ["process"])
     assert (await seen_by(A), await seen_by(B)) == ([True], [False]), "a process without a lease of itself serves nobody"
     assert not await addresses.has_other_servers(database, B)
-    await leases.room(database, A, "process")
+    await leases.capacity(database, A, "process")
     assert (await seen_by(A), await seen_by(B)) == ([True], [])
     assert await addresses.has_other_servers(database, B)
     assert not await addresses.has_other_servers(database, A)

@@ -42,9 +42,9 @@ async def test_what_is_held_is_taken_only_when_it_expired_and_with_a_higher_epoc
     instance_id = await new_instance(database)
     assert await acquire(database, A) == {instance_id: 1}
     assert await acquire(database, B) == {}
-    assert await leases.holder(database, instance_id) == A
+    assert await leases.owner_of(database, instance_id) == A
     execute(database_url, EXPIRE)
-    assert await leases.holder(database, instance_id) is None
+    assert await leases.owner_of(database, instance_id) is None
     assert await acquire(database, B) == {instance_id: 2}
     assert await leases.renew(database, {instance_id: 1}) == set()
     assert await leases.renew(database, {instance_id: 2}) == {instance_id}
@@ -55,8 +55,8 @@ async def test_a_lease_from_before_the_clock_was_set_back_is_expired(database: D
     instance_id = await new_instance(database)
     held = await acquire(database, A)
     execute(database_url, "UPDATE leases SET expires_at = expires_at + interval '1 hour'")
-    assert await leases.holder(database, instance_id) is None
-    assert not (await leases.fates(database, [instance_id]))[instance_id].is_held
+    assert await leases.owner_of(database, instance_id) is None
+    assert not (await leases.fates(database, [instance_id]))[instance_id].is_owned
     assert await leases.waiting(database, "process", "") == [instance_id]
     assert await acquire(database, B) == {instance_id: 2}
     assert await leases.renew(database, held) == set()
@@ -94,28 +94,28 @@ async def test_shares_are_counted_among_those_who_are_there(database: Database, 
     for _ in range(5):
         await new_instance(database)
     await instances.set_desired(database, await new_instance(database), "stopped")
-    assert await leases.room(database, A, "process") == 5
-    assert await leases.room(database, A, "docker") == 0
+    assert await leases.capacity(database, A, "process") == 5
+    assert await leases.capacity(database, A, "docker") == 0
     held = await leases.acquire(database, A, ["process"])
-    assert await leases.room(database, B, "process") == 3
-    assert await leases.room(database, A, "process") == -2
+    assert await leases.capacity(database, B, "process") == 3
+    assert await leases.capacity(database, A, "process") == -2
     for instance_id in list(held)[:2]:
         await leases.release(database, instance_id, 1)
     assert await leases.acquire(database, A, ["process"], handed_over=list(held)[:2]) == {}
     assert len(await leases.acquire(database, B, ["process"], limit=1)) == 1
-    await leases.leave(database, A, held=())
+    await leases.leave(database, A, owned=())
     # Who left has no lease at all; who died is counted until its own has ended.
-    assert await leases.room(database, B, "process") == 4
+    assert await leases.capacity(database, B, "process") == 4
     assert len(await leases.acquire(database, B, ["process"])) == 4
-    assert await leases.room(database, A, "process") == 3
+    assert await leases.capacity(database, A, "process") == 3
     execute(database_url, EXPIRE)
-    assert await leases.room(database, A, "process") == 5
+    assert await leases.capacity(database, A, "process") == 5
 
 
 async def test_who_leaves_keeps_what_it_knows_of_until_it_lets_go_of_that(database: Database) -> None:
     known, unknown = await new_instance(database), await new_instance(database)
     assert (await acquire(database, A)).keys() == {known, unknown}
-    await leases.leave(database, A, held=[known])
+    await leases.leave(database, A, owned=[known])
     assert (await acquire(database, B)).keys() == {unknown}
 
 
@@ -189,4 +189,4 @@ async def test_a_renewal_under_way_does_not_bring_back_what_is_given_up(database
         await until(lambda: rows(database_url, WAITING))
         await releasing.commit()
     assert renewed == [set()]
-    assert await leases.holder(database, instance_id) is None
+    assert await leases.owner_of(database, instance_id) is None

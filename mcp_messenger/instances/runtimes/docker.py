@@ -171,7 +171,7 @@ class DockerRuntime(Runtime):
             if fate is None:
                 log.info("container of an instance that is gone is removed", extra={"instance_id": str(instance_id)})
                 await containers.remove(self.engine, one.name)
-            elif fate.desired == "stopped" and not fate.is_held and one.state == "running":
+            elif fate.desired == "stopped" and not fate.is_owned and one.state == "running":
                 await containers.stop(self.engine, one.name)
         for instance_id, name in volumes.items():
             if instance_id not in fates:
