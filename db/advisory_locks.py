@@ -3,6 +3,11 @@
 Numbers are not changed: two versions of this program may work on one database, and have to agree.
 """
 
+from typing import TYPE_CHECKING, Any, LiteralString
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
+
 EVENT_LOG = 7019830104723521
 """Guards the event log, from the first change of a message until the commit: events are numbered in the order of their commits.
 
@@ -17,3 +22,12 @@ EMBEDDED_USERS = 0x6D6D_0002
 
 The server frees it when a process dies.
 """
+
+# For a transaction of several statements: everybody waits for its end, so the server ends it when its process is frozen or cut off.
+HOLD_LOG: LiteralString = """
+    SELECT set_config('idle_in_transaction_session_timeout', '5s', true), pg_advisory_xact_lock(%(event_log)s)"""
+
+
+async def hold_log(connection: "AsyncConnection[Any]") -> None:
+    """Take the event log's lock until the transaction of this connection ends. Take it before any row is locked."""
+    await connection.execute(HOLD_LOG, {"event_log": EVENT_LOG})

@@ -1,11 +1,15 @@
 """Which chat an id means: aliases, ids that a chat had before, and chats that take no messages."""
 
 from dataclasses import dataclass
-from typing import LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
 
+from db.advisory_locks import hold_log
+from db.changes import Change, complete
 from db.database import Database
-from db.inbound import hold_log
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,40 +42,55 @@ async def find(database: Database, instance_id: UUID, id: str) -> FoundChat | No
     return await database.one(FoundChat, FIND, {"instance_id": instance_id, "id": id})
 
 
-ADD_ALIAS: LiteralString = """
-    INSERT INTO public.chat_aliases (instance_id, alias, chat_id, thread_id) VALUES (%(instance_id)s, %(alias)s, %(chat_id)s, %(thread_id)s)
-    ON CONFLICT (instance_id, alias) DO UPDATE SET chat_id = excluded.chat_id, thread_id = excluded.thread_id
-    WHERE (chat_aliases.chat_id, chat_aliases.thread_id) IS DISTINCT FROM (excluded.chat_id, excluded.thread_id)
-    RETURNING alias"""
 # An alias of an alias would be looked up twice. An id that is a chat's own is none of another.
 POINT_ALIASES: LiteralString = """
-    UPDATE public.chat_aliases SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(alias)s AND alias <> %(chat_id)s"""
+    UPDATE public.chat_aliases SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s AND alias <> %(chat_id)s"""
 DROP_ALIAS: LiteralString = "DELETE FROM public.chat_aliases WHERE instance_id = %(instance_id)s AND alias = %(chat_id)s"
+# The words of the event count first, then those of the chat that goes on, then those of the chat that ends.
 MOVE_CHAT: LiteralString = """
     INSERT INTO public.chats (instance_id, id, kind, title, username, phone, unread, last_message_id, last_at, last_incoming_at)
-    SELECT instance_id, %(chat_id)s, kind, title, username, phone, unread, last_message_id, last_at, last_incoming_at
-    FROM public.chats WHERE instance_id = %(instance_id)s AND id = %(alias)s
+    SELECT instance_id, %(chat_id)s, CASE WHEN %(kind)s = 'unknown' THEN kind ELSE %(kind)s END, coalesce(nullif(%(title)s, ''), title),
+        coalesce(%(username)s, username), coalesce(%(phone)s, phone), unread, last_message_id, last_at, last_incoming_at
+    FROM public.chats WHERE instance_id = %(instance_id)s AND id = %(old_id)s
     ON CONFLICT (instance_id, id) DO UPDATE SET
-        kind = CASE WHEN chats.kind = 'unknown' THEN excluded.kind ELSE chats.kind END,
-        title = coalesce(nullif(chats.title, ''), excluded.title),
-        username = coalesce(chats.username, excluded.username), phone = coalesce(chats.phone, excluded.phone),
+        kind = CASE WHEN %(kind)s <> 'unknown' OR chats.kind = 'unknown' THEN excluded.kind ELSE chats.kind END,
+        title = coalesce(nullif(%(title)s, ''), nullif(chats.title, ''), excluded.title),
+        username = coalesce(%(username)s, chats.username, excluded.username), phone = coalesce(%(phone)s, chats.phone, excluded.phone),
         unread = chats.unread + excluded.unread,
         last_message_id = CASE WHEN chats.last_at >= excluded.last_at THEN chats.last_message_id
             ELSE coalesce(excluded.last_message_id, chats.last_message_id) END,
         last_at = greatest(chats.last_at, excluded.last_at),
         last_incoming_at = greatest(chats.last_incoming_at, excluded.last_incoming_at)
     RETURNING id"""
-DROP_CHAT: LiteralString = "DELETE FROM public.chats WHERE instance_id = %(instance_id)s AND id = %(alias)s"
 MOVE_MESSAGES: LiteralString = """
     UPDATE public.messages SET chat_id = %(chat_id)s, thread_id = coalesce(thread_id, %(thread_id)s)
-    WHERE instance_id = %(instance_id)s AND chat_id = %(alias)s"""
-MOVE_OUTBOX: LiteralString = "UPDATE public.outbox SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(alias)s"
+    WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s"""
+MOVE_OUTBOX: LiteralString = "UPDATE public.outbox SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s"
 MOVE_DELIVERIES: LiteralString = """
-    UPDATE public.deliveries SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(alias)s AND status = 'pending'"""
+    UPDATE public.deliveries SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s AND status = 'pending'"""
+EMPTY_CHAT: LiteralString = "UPDATE public.chats SET unread = 0, last_message_id = NULL WHERE instance_id = %(instance_id)s AND id = %(old_id)s"
+DROP_CHAT: LiteralString = "DELETE FROM public.chats WHERE instance_id = %(instance_id)s AND id = %(old_id)s"
+
+
+async def _merge(connection: "AsyncConnection[Any]", params: dict[str, Any]) -> bool:
+    """Move everything of the chat `old_id` to `chat_id`; return whether anything was known of the chat."""
+    await connection.execute(DROP_ALIAS, params)
+    await connection.execute(POINT_ALIASES, params)
+    merged = await (await connection.execute(MOVE_CHAT, params)).fetchone()
+    for statement in (MOVE_MESSAGES, MOVE_OUTBOX, MOVE_DELIVERIES):
+        await connection.execute(statement, params)
+    return merged is not None
+
+
+ADD_ALIAS: LiteralString = """
+    INSERT INTO public.chat_aliases (instance_id, alias, chat_id, thread_id) VALUES (%(instance_id)s, %(old_id)s, %(chat_id)s, %(thread_id)s)
+    ON CONFLICT (instance_id, alias) DO UPDATE SET chat_id = excluded.chat_id, thread_id = excluded.thread_id
+    WHERE (chat_aliases.chat_id, chat_aliases.thread_id) IS DISTINCT FROM (excluded.chat_id, excluded.thread_id)
+    RETURNING alias"""
 LOG_MERGE: LiteralString = """
     WITH logged AS (
         INSERT INTO public.events (id, instance_id, type, chat_id, data)
-        VALUES (nextval('public.event_numbers'), %(instance_id)s, 'chat_migrated', %(chat_id)s, jsonb_build_object('old_id', %(alias)s::text))
+        VALUES (nextval('public.event_numbers'), %(instance_id)s, 'chat_migrated', %(chat_id)s, jsonb_build_object('old_id', %(old_id)s::text))
         RETURNING id, instance_id, chat_id
     ), due AS (
         INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
@@ -86,20 +105,66 @@ async def join(database: Database, instance_id: UUID, alias: str, chat_id: str, 
 
     Returns the event's number where a chat was merged; None where there was nothing under the alias, or it is known already.
     """
-    params = {"instance_id": instance_id, "alias": alias, "chat_id": chat_id, "thread_id": thread_id}
+    params = {"instance_id": instance_id, "old_id": alias, "chat_id": chat_id, "thread_id": thread_id}
     async with database.transaction() as connection:
         await hold_log(connection)
         if await (await connection.execute(ADD_ALIAS, params)).fetchone() is None:
             return None
-        await connection.execute(DROP_ALIAS, params)
-        await connection.execute(POINT_ALIASES, params)
-        merged = await (await connection.execute(MOVE_CHAT, params)).fetchone()
-        for statement in (DROP_CHAT, MOVE_MESSAGES, MOVE_OUTBOX, MOVE_DELIVERIES):
-            await connection.execute(statement, params)
-        if merged is None:
+        merged = await _merge(connection, {**params, "kind": "unknown", "title": "", "username": None, "phone": None})
+        await connection.execute(DROP_CHAT, params)
+        if not merged:
             return None
         row = await (await connection.execute(LOG_MERGE, params)).fetchone()
     return None if row is None else row[0]
+
+
+MIGRATED: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), moved AS (
+        INSERT INTO public.chats (instance_id, id, kind, migrated_to) SELECT %(instance_id)s, %(old_id)s, %(kind)s, %(chat_id)s FROM guard
+        ON CONFLICT (instance_id, id) DO UPDATE SET migrated_to = excluded.migrated_to
+        WHERE chats.migrated_to IS DISTINCT FROM excluded.migrated_to
+        RETURNING id
+    ), again AS (
+        UPDATE public.chats SET migrated_to = %(chat_id)s FROM moved WHERE instance_id = %(instance_id)s AND migrated_to = %(old_id)s
+    ), changed AS (
+        SELECT NULL::bigint AS id FROM moved
+    ), logged AS (
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
+    FROM guard"""
+# It has moved already, or somebody wrote from the old id since: the notice was brought late or again, and the id may be another's by now.
+OVERTAKEN: LiteralString = """
+    SELECT 1 FROM public.chats WHERE instance_id = %(instance_id)s AND id = %(old_id)s
+        AND (migrated_to IS NOT NULL OR last_incoming_at > %(at)s)"""
+
+
+async def migrate_chat(database: Database, params: dict[str, Any]) -> Change | None:
+    """Move everything of the chat `old_id` to `chat_id`; the old id stays known. Answers as `changes.change` does.
+
+    A notice of the time `at` (None: not known) moves nothing where the chat has moved before, or has a word from the old id that is newer.
+    """
+    params = complete({"thread_id": None, **params})
+    async with database.transaction() as connection:
+        await hold_log(connection)
+        if params.get("at") is not None and await (await connection.execute(OVERTAKEN, params)).fetchone():
+            return Change(None)
+        rows = await (await connection.execute(MIGRATED, params)).fetchall()
+        if not rows:
+            return None
+        await _merge(connection, params)
+        await connection.execute(EMPTY_CHAT, params)
+    return Change(rows[0][0])
 
 
 HOME: LiteralString = """

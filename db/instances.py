@@ -6,8 +6,8 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 from db import secrets
+from db.advisory_locks import hold_log
 from db.database import Database
-from db.inbound import hold_log
 from db.json import jsonb
 
 

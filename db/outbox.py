@@ -7,9 +7,8 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 from db import chat_addresses
-from db.advisory_locks import EVENT_LOG
+from db.advisory_locks import EVENT_LOG, hold_log
 from db.database import Database
-from db.inbound import hold_log
 from db.json import jsonb
 
 QUEUE: LiteralString = """

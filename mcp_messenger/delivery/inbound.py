@@ -8,7 +8,7 @@ from uuid import UUID
 
 import anyio
 
-from db import chat_addresses, inbound, outbox
+from db import changes, chat_addresses, inbound, outbox
 from db.database import Database
 from db.errors import StoreUnavailable
 from db.json import jsonb
@@ -192,16 +192,16 @@ class Inbound:
                 await self._learn_aliases(source, Chat(id=home, aliases=(event.chat.id,)))
             return
         params = {**chat_params(event), "old_id": event.old_id, "at": event.at}
-        self._told(await inbound.migrate_chat(self._database, self._complete(source, event, params)))
+        self._told(await chat_addresses.migrate_chat(self._database, self._complete(source, event, params)))
         await self._learn_aliases(source, event.chat)
 
     async def _run(self, source: Source, event: Event, statement: LiteralString, params: dict[str, Any]) -> int | None:
-        return self._told(await inbound.change(self._database, statement, self._complete(source, event, params)))
+        return self._told(await changes.change(self._database, statement, self._complete(source, event, params)))
 
     def _complete(self, source: Source, event: Event, params: dict[str, Any]) -> dict[str, Any]:
         return {"instance_id": source.instance_id, "epoch": source.epoch, "type": event.type, **params}
 
-    def _told(self, changed: inbound.Change | None) -> int | None:
+    def _told(self, changed: changes.Change | None) -> int | None:
         if changed is None:
             raise _replaced()
         if changed.event_id is not None:
@@ -237,13 +237,13 @@ class Inbound:
         self._early.setdefault(key, []).append(receipt)
         if len(self._early) > EARLY_RECEIPTS:
             self._early.popitem(last=False)
-        if await self._run(source, receipt, inbound.RECEIPT, _receipt_params(receipt)) is not None:
+        if await self._run(source, receipt, changes.RECEIPT, _receipt_params(receipt)) is not None:
             self._early.pop(key, None)
 
     async def settled(self, instance_id: UUID, platform_id: str) -> None:
         """A send got its platform id: receipts that came too early can be booked now."""
         for receipt in list(self._early.get((instance_id, platform_id), ())):
-            await self._run(Source(instance_id, None), receipt, inbound.RECEIPT, _receipt_params(receipt))
+            await self._run(Source(instance_id, None), receipt, changes.RECEIPT, _receipt_params(receipt))
         self._early.pop((instance_id, platform_id), None)
 
 
@@ -301,16 +301,16 @@ def chat_params(event: ChatChanged | ChatMigrated) -> dict[str, Any]:
 
 def _edited(event: MessageEdited) -> tuple[LiteralString, dict[str, Any]]:
     content = event.model_dump(mode="json", include={"media", "location", "poll", "format"}, exclude_none=True)
-    return inbound.EDIT, {"message_id": event.message_id, "text": event.text, "content": jsonb(content), "at": event.at}
+    return changes.EDIT, {"message_id": event.message_id, "text": event.text, "content": jsonb(content), "at": event.at}
 
 
 def _deleted(event: MessageDeleted) -> tuple[LiteralString, dict[str, Any]]:
-    return inbound.DELETE, {"chat_id": event.chat_id, "message_id": event.message_id, "at": event.at}
+    return changes.DELETE, {"chat_id": event.chat_id, "message_id": event.message_id, "at": event.at}
 
 
 def _reacted(event: ReactionChanged) -> tuple[LiteralString, dict[str, Any]]:
     emojis = list(event.emojis)
-    return inbound.REACT, {
+    return changes.REACT, {
         "chat_id": event.chat_id,
         "message_id": event.message_id,
         "sender_id": event.sender_id,
@@ -331,13 +331,13 @@ def _receipt_params(event: ReceiptChanged) -> dict[str, Any]:
 
 
 def _chat(event: ChatChanged) -> tuple[LiteralString, dict[str, Any]]:
-    return inbound.CHAT, chat_params(event)
+    return changes.CHAT, chat_params(event)
 
 
 def _voted(event: PollVoted) -> tuple[LiteralString, dict[str, Any]]:
     options = list(event.options)
     vote = {"name": event.sender_name, "options": options} | ({} if event.count is None else {"count": event.count})
-    return inbound.VOTE, {
+    return changes.VOTE, {
         "message_id": event.message_id,
         "sender_id": event.sender_id,
         "vote": jsonb(vote),
@@ -347,11 +347,11 @@ def _voted(event: PollVoted) -> tuple[LiteralString, dict[str, Any]]:
 
 def _closed(event: ChatClosed) -> tuple[LiteralString, dict[str, Any]]:
     params = {"chat_id": event.chat_id, "reason": event.reason, "at": event.at, "data": jsonb({"reason": event.reason})}
-    return (inbound.CHAT_OPENED if event.reason is None else inbound.CHAT_CLOSED), params
+    return (changes.CHAT_OPENED if event.reason is None else changes.CHAT_CLOSED), params
 
 
 def _notice(event: NoticeReceived) -> tuple[LiteralString, dict[str, Any]]:
-    return inbound.NOTICE, {"code": event.code, "text": event.text, "data": jsonb({"code": event.code, "text": event.text})}
+    return changes.NOTICE, {"code": event.code, "text": event.text, "data": jsonb({"code": event.code, "text": event.text})}
 
 
 _CHANGES: dict[type, Any] = {

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from db import history, inbound
+from db import changes, history
 from db.database import Database
 from db.json import jsonb
 from mcp_messenger.delivery.feed import Feed
@@ -25,7 +25,7 @@ class States:
 
     async def write(self, instance_id: UUID, epoch: int | None, event: StateChanged) -> bool:
         """False: another process holds the instance by now. `epoch` None is for an instance that nobody runs."""
-        changed = await inbound.change(self._database, inbound.STATE, self._params(instance_id, epoch, event))
+        changed = await changes.change(self._database, changes.STATE, self._params(instance_id, epoch, event))
         if changed is None or changed.event_id is None:
             return changed is not None
         self._feed.grew(changed.event_id)

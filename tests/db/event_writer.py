@@ -5,7 +5,7 @@ from uuid import UUID
 
 import anyio
 
-from db import inbound, outbox
+from db import changes, inbound, outbox
 from db.database import Database
 from tests.stored import NOON, opened
 
@@ -18,7 +18,7 @@ async def write(database: Database, instance_id: UUID, writer: str, count: int) 
         await inbound.append_messages(database, [message(instance_id, f"{writer}-{number}-{part}", part) for part in range(2)])
         state = {"status": "degraded", "reason": f"{writer} {number}", "needs": "nothing", "account": None, "qr_outcome": "dropped"}
         qr = dict.fromkeys(("qr_sequence", "qr_issued_at", "qr_expires_at", "qr_sealed"))
-        await inbound.change(database, inbound.STATE, {"instance_id": instance_id, "epoch": None, "type": "state", **state, **qr})
+        await changes.change(database, changes.STATE, {"instance_id": instance_id, "epoch": None, "type": "state", **state, **qr})
         queued = await outbox.queue(
             database,
             instance_id=instance_id,

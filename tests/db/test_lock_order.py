@@ -8,7 +8,7 @@ import anyio
 import psycopg
 import pytest
 
-from db import inbound, instances, outbox
+from db import advisory_locks, changes, chat_addresses, instances, outbox
 from db.database import Database
 from db.errors import StoreUnavailable
 from db.json import jsonb
@@ -40,10 +40,10 @@ def action(name: str, database: Database, instance_id: UUID, queued: int) -> Cal
         "merged": lambda: outbox.sent(database, instance_id, queued, platform_id="echo", sent_at=NOON, content={}),
         "ended": lambda: outbox.ended(database, queued, "failed", {}),
         "claimed": lambda: outbox.claim(database, instance_id, epoch=1, in_flight=()),
-        "edited": lambda: inbound.change(database, inbound.EDIT, {**of_message, "content": jsonb({})}),
-        "deleted": lambda: inbound.change(database, inbound.DELETE, of_message),
-        "receipt": lambda: inbound.change(database, inbound.RECEIPT, receipt),
-        "moved": lambda: inbound.migrate_chat(database, of_chat),
+        "edited": lambda: changes.change(database, changes.EDIT, {**of_message, "content": jsonb({})}),
+        "deleted": lambda: changes.change(database, changes.DELETE, of_message),
+        "receipt": lambda: changes.change(database, changes.RECEIPT, receipt),
+        "moved": lambda: chat_addresses.migrate_chat(database, of_chat),
         "purged": lambda: instances.delete(database, instance_id, purge=True),
     }
     return actions[name]
@@ -106,10 +106,10 @@ async def test_who_is_frozen_between_two_statements_does_not_keep_the_log_s_lock
 
         async def hold_it_until_another_has_it() -> None:
             async with frozen.transaction() as connection:
-                await inbound.hold_log(connection)
+                await advisory_locks.hold_log(connection)
                 with anyio.fail_after(PATIENCE):
                     async with database.transaction() as another:
-                        await inbound.hold_log(another)
+                        await advisory_locks.hold_log(another)
 
         with pytest.raises(StoreUnavailable):
             await hold_it_until_another_has_it()

@@ -14,7 +14,24 @@ import psycopg
 import pytest
 
 import db
-from db import agents, batches, calls, chats, deliveries, events, history, inbound, instances, leases, messages, outbox, people, secrets, waiting
+from db import (
+    agents,
+    batches,
+    calls,
+    changes,
+    chats,
+    deliveries,
+    events,
+    history,
+    inbound,
+    instances,
+    leases,
+    messages,
+    outbox,
+    people,
+    secrets,
+    waiting,
+)
 from db.database import Database
 from db.json import jsonb
 from tests.postgres import execute
@@ -120,7 +137,7 @@ async def test_this_version_works_beside_a_column_of_a_later_one(newer_url: str,
     appended = await inbound.append_messages(database, [incoming(row.id)])
     message_id = appended[0].message_id or 0
     edited = {"instance_id": row.id, "epoch": epoch, "message_id": "1", "text": "hello there", "content": jsonb({}), "at": NOON, "type": "edit"}
-    assert await inbound.change(database, inbound.EDIT, edited) is not None
+    assert await changes.change(database, changes.EDIT, edited) is not None
     sent_id = await queued(database, row.id, key="once")
     assert [send.message_id for send in await outbox.claim(database, row.id, epoch=epoch, in_flight=())] == [sent_id]
     assert await outbox.sent(database, row.id, sent_id, platform_id="2", sent_at=NOON + timedelta(minutes=1), content={}) is not None

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from db import inbound, leases, outbox
+from db import changes, leases, outbox
 from db.advisory_locks import EVENT_LOG
 from db.database import Database
 from db.errors import StoreUnavailable
@@ -217,9 +217,9 @@ async def test_a_receipt_beside_the_answer_to_the_send_is_not_lost(desk: Desk, m
     """The store looks for the message a moment before it gets its platform id, and we hear of that a moment after."""
     message_id = await desk.send()
     looked, settled = anyio.Event(), anyio.Event()
-    change = inbound.change
+    change = changes.change
 
-    async def late_to_answer(*args: Any) -> inbound.Change | None:
+    async def late_to_answer(*args: Any) -> changes.Change | None:
         changed = await change(*args)
         looked.set()
         await settled.wait()
@@ -227,7 +227,7 @@ async def test_a_receipt_beside_the_answer_to_the_send_is_not_lost(desk: Desk, m
 
     async with anyio.create_task_group() as tasks:
         with monkeypatch.context() as patch:
-            patch.setattr(inbound, "change", late_to_answer)
+            patch.setattr(changes, "change", late_to_answer)
             tasks.start_soon(desk.deliver, receipt("1", "read"))
             await looked.wait()
         await desk.sent(message_id, "1")

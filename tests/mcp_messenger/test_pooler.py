@@ -11,7 +11,7 @@ from db.errors import StoreUnavailable
 from mcp_messenger.app import running
 from mcp_messenger.config import Config
 from mcp_messenger.delivery.feed import POLL_WITH_WAKEUPS, POLL_WITHOUT_WAKEUPS
-from mcp_messenger.operations import sending, waiting
+from mcp_messenger.operations import message_actions, sending, waiting
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.waiting import WaitForReply
 from mcp_messenger.security.caller import ADMIN
@@ -44,7 +44,7 @@ async def test_two_processes_behind_a_pooler(pgbouncer: str, database_url: str, 
             for app in (owner, other):
                 for _ in range(3):
                     await converse(app, instance_id, 2 if direct else 8)
-            await sending.set_typing(other, ADMIN, sending.SetTyping(instance_id=instance_id, chat_id="ann"))
+            await message_actions.set_typing(other, ADMIN, message_actions.SetTyping(instance_id=instance_id, chat_id="ann"))
             if not direct:
                 assert other.feed.poll_every == owner.feed.poll_every == POLL_WITHOUT_WAKEUPS
     assert one(database_url, "SELECT count(*) FROM messages WHERE outgoing") == 6

@@ -13,7 +13,7 @@ import pytest
 from db import calls
 from mcp_messenger.config.timing import Timing
 from mcp_messenger.errors import InternalError, NotReady
-from mcp_messenger.operations import groups, messages, sending
+from mcp_messenger.operations import groups, message_actions, messages, sending
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.relay.port import METHODS, RemotePort, deserialize_error, serialize_error
@@ -54,13 +54,13 @@ async def test_what_needs_the_connection_works_from_a_process_without_it(databas
         ours = await sending.send_message(other, ADMIN, sending.SendMessage(instance_id=instance_id, to="ann", message="hello"))
         of_message: dict[str, Any] = {"instance_id": instance_id, "message_id": ours.message_id}
         assert ours.platform_id is not None
-        await sending.react(other, ADMIN, sending.React(**of_message, emoji="👍"))
+        await message_actions.react(other, ADMIN, message_actions.React(**of_message, emoji="👍"))
         assert world.reactions(ours.platform_id) == {"me": "👍"}
-        await sending.edit_message(other, ADMIN, sending.EditMessage(**of_message, message="hello again"))
+        await message_actions.edit_message(other, ADMIN, message_actions.EditMessage(**of_message, message="hello again"))
         assert world.post(ours.platform_id).message.text == "hello again"
-        await sending.set_typing(other, ADMIN, sending.SetTyping(instance_id=instance_id, chat_id="ann"))
+        await message_actions.set_typing(other, ADMIN, message_actions.SetTyping(instance_id=instance_id, chat_id="ann"))
         assert world.is_typing("ann")
-        await sending.delete_message(other, ADMIN, messages.OfMessage(**of_message))
+        await message_actions.delete_message(other, ADMIN, messages.OfMessage(**of_message))
         with pytest.raises(errors.NotFound):
             world.post(ours.platform_id)
         assert (await messages.get_message(other, ADMIN, messages.GetMessage(**of_message))).message.deleted
@@ -76,7 +76,7 @@ async def test_files_reading_and_history(database_url: str, tmp_path: Path) -> N
         ((message_id,),) = await until(lambda: rows(database_url, "SELECT id FROM messages"))
         download = messages.DownloadMedia(instance_id=instance_id, message_id=str(message_id))
         assert Path((await messages.download_media(other, ADMIN, download)).path).read_bytes() == content
-        await sending.mark_read(other, ADMIN, sending.MarkRead(instance_id=instance_id, chat_id="ann"))
+        await message_actions.mark_read(other, ADMIN, message_actions.MarkRead(instance_id=instance_id, chat_id="ann"))
         assert world.read_up_to("ann") == 1
         execute(database_url, "DELETE FROM messages")
         found = await messages.get_messages(other, ADMIN, messages.GetMessages(instance_id=instance_id, chat_id="ann"))

@@ -1,0 +1,270 @@
+"""Stores changes that the messengers report besides new messages, each with its event and its deliveries in one statement.
+
+Every statement takes the log's lock first, as those of db/inbound.py do.
+"""
+
+from dataclasses import dataclass
+from typing import Any, LiteralString
+
+from db.advisory_locks import EVENT_LOG
+from db.database import Database
+from db.json import jsonb
+
+EDIT: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), changed AS (
+        UPDATE public.messages SET body = %(text)s, content = content || %(content)s, edited_at = %(at)s
+        FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s AND (body <> %(text)s OR NOT content @> %(content)s)
+        RETURNING messages.id, messages.chat_id
+    ), logged AS (
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
+    FROM guard"""
+DELETE: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), changed AS (
+        UPDATE public.messages SET deleted_at = %(at)s
+        FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s AND deleted_at IS NULL
+        RETURNING messages.id, messages.chat_id
+    ), logged AS (
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
+    FROM guard"""
+REACT: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), changed AS (
+        UPDATE public.messages SET content = jsonb_set(content, '{reactions}',
+            coalesce(content->'reactions', '{}') || jsonb_build_object(%(sender_id)s::text, to_jsonb(%(emojis)s::text[])))
+        FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s
+            AND content->'reactions'->%(sender_id)s::text IS DISTINCT FROM to_jsonb(%(emojis)s::text[])
+        RETURNING messages.id, messages.chat_id
+    ), logged AS (
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
+    FROM guard"""
+# Receipts come late and out of order: a message never goes back from read to delivered, and what was delivered has not failed.
+RECEIPT: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), changed AS (
+        UPDATE public.messages SET status = %(status)s, error = %(error)s
+        FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s AND outgoing
+            AND array_position(ARRAY['sent', 'failed', 'delivered', 'read'], status)
+                < array_position(ARRAY['sent', 'failed', 'delivered', 'read'], %(status)s)
+        RETURNING messages.id, messages.chat_id
+    ), logged AS (
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
+    FROM guard"""
+VOTE: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), changed AS (
+        UPDATE public.messages SET content = jsonb_set(content, '{votes}',
+            coalesce(content->'votes', '{}') || jsonb_build_object(%(sender_id)s::text, %(vote)s::jsonb))
+        FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s
+            AND content->'votes'->%(sender_id)s::text IS DISTINCT FROM %(vote)s::jsonb
+        RETURNING messages.id, messages.chat_id
+    ), logged AS (
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
+    FROM guard"""
+CHAT: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), written AS (
+        INSERT INTO public.chats (instance_id, id, kind, title, username, phone)
+        SELECT %(instance_id)s, %(chat_id)s, %(kind)s, %(title)s, %(username)s, %(phone)s FROM guard
+        ON CONFLICT (instance_id, id) DO UPDATE SET
+            kind = CASE WHEN excluded.kind = 'unknown' THEN chats.kind ELSE excluded.kind END,
+            title = coalesce(nullif(excluded.title, ''), chats.title),
+            username = coalesce(excluded.username, chats.username), phone = coalesce(excluded.phone, chats.phone)
+        WHERE (excluded.kind NOT IN ('unknown', chats.kind)) OR excluded.title NOT IN ('', chats.title)
+            OR excluded.username <> coalesce(chats.username, '') OR excluded.phone <> coalesce(chats.phone, '')
+        RETURNING chats.id
+    ), changed AS (
+        SELECT NULL::bigint AS id FROM written
+    ), logged AS (
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
+    FROM guard"""
+CHAT_CLOSED: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), written AS (
+        INSERT INTO public.chat_closures (instance_id, chat_id, reason, at) SELECT %(instance_id)s, %(chat_id)s, %(reason)s, %(at)s FROM guard
+        ON CONFLICT (instance_id, chat_id) DO UPDATE SET reason = excluded.reason, at = excluded.at
+        WHERE chat_closures.reason <> excluded.reason
+        RETURNING chat_id
+    ), changed AS (
+        SELECT NULL::bigint AS id FROM written
+    ), logged AS (
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
+    FROM guard"""
+CHAT_OPENED: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), written AS (
+        DELETE FROM public.chat_closures USING guard WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s RETURNING chat_id
+    ), changed AS (
+        SELECT NULL::bigint AS id FROM written
+    ), logged AS (
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
+    FROM guard"""
+NOTICE: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), written AS (
+        INSERT INTO public.instance_errors (instance_id, code, message) SELECT %(instance_id)s, %(code)s, %(text)s FROM guard
+        ON CONFLICT (instance_id, code, message) DO UPDATE SET count = instance_errors.count + 1, at = now()
+        RETURNING code
+    ), changed AS (
+        SELECT NULL::bigint AS id FROM written
+    ), logged AS (
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
+    FROM guard"""
+# Told again, a state is no news: neither an event nor a line of history. A QR code is, each time.
+STATE: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), former AS (SELECT status, status_reason FROM public.message_instances WHERE id = %(instance_id)s), written AS (
+        UPDATE public.message_instances SET status = %(status)s, status_reason = %(reason)s, needs = %(needs)s,
+            account = coalesce(%(account)s, account), updated_at = now()
+        FROM guard
+        WHERE id = %(instance_id)s AND ((status, status_reason, needs) IS DISTINCT FROM (%(status)s, %(reason)s, %(needs)s)
+            OR account IS DISTINCT FROM coalesce(%(account)s, account) OR %(qr_sequence)s::int IS NOT NULL)
+        RETURNING id
+    ), remembered AS (
+        INSERT INTO public.status_history (instance_id, status, reason) SELECT %(instance_id)s, %(status)s, %(reason)s FROM written, former
+        WHERE (former.status, former.status_reason) IS DISTINCT FROM (%(status)s, %(reason)s)
+    ), shown AS (
+        UPDATE public.qr_codes SET sealed = %(qr_sealed)s, expires_at = %(qr_expires_at)s FROM written
+        WHERE instance_id = %(instance_id)s AND outcome = 'current'
+            AND (sequence, issued_at) = (%(qr_sequence)s, %(qr_issued_at)s::timestamptz)
+        RETURNING qr_codes.id
+    ), replaced AS (
+        UPDATE public.qr_codes SET outcome = %(qr_outcome)s, sealed = NULL FROM written
+        WHERE instance_id = %(instance_id)s AND outcome = 'current' AND NOT EXISTS (SELECT FROM shown)
+    ), issued AS (
+        INSERT INTO public.qr_codes (instance_id, sequence, issued_at, expires_at, sealed)
+        SELECT %(instance_id)s, %(qr_sequence)s, %(qr_issued_at)s, %(qr_expires_at)s, %(qr_sealed)s FROM written
+        WHERE %(qr_sequence)s::int IS NOT NULL AND NOT EXISTS (SELECT FROM shown)
+    ), changed AS (
+        SELECT NULL::bigint AS id FROM written
+    ), logged AS (
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+    )
+    SELECT (SELECT max(id) FROM logged) AS event_id,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
+    FROM guard"""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    event_id: int | None
+    """None: it was so already."""
+
+
+async def change(database: Database, statement: LiteralString, params: dict[str, Any]) -> Change | None:
+    """Run one of the statements above. None: refused, since `epoch` (unless it is None) is not the lease's any more."""
+    rows = await database.rows(statement, complete(params))
+    return Change(rows[0][0]) if rows else None
+
+
+def complete(params: dict[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a statement with those that have a default."""
+    return {"chat_id": None, "data": jsonb({}), "event_log": EVENT_LOG, **params}

@@ -1,0 +1,100 @@
+"""Reacts to messages, edits and deletes them, marks chats as read and shows the typing sign."""
+
+from datetime import UTC, datetime
+
+from pydantic import Field
+
+from db import chats, messages
+from db.instances import InstanceRow
+from db.messages import MessageRow
+from mcp_messenger.delivery.inbound import Source
+from mcp_messenger.errors import InvalidInput
+from mcp_messenger.instances import classes
+from mcp_messenger.operations.addresses import recipient
+from mcp_messenger.operations.application import App
+from mcp_messenger.operations.chats import known_chat
+from mcp_messenger.operations.messages import OfMessage, known_message, platform_id_of
+from mcp_messenger.operations.operation import Nothing, OfInstance, PlatformId
+from mcp_messenger.operations.port import port
+from mcp_messenger.operations.sending import checker
+from mcp_messenger.security.caller import Caller, instance_of
+from providers.models import Capability, Draft, MessageDeleted, MessageEdited, TextFormat
+
+
+class React(OfMessage):
+    emoji: str | None = Field(default=None, max_length=32, description="none takes the reaction back")
+
+
+async def react(app: App, caller: Caller, args: React) -> Nothing:
+    """Set our reaction to a message, or take it back. Raises Unsupported, NotReady, NoSuchMessage."""
+    row, message = await _on_message(app, caller, args)
+    await (await port(app, row, Capability.REACT)).react(message.chat_id, platform_id_of(message), args.emoji)
+    return Nothing()
+
+
+class EditMessage(OfMessage):
+    message: str = Field(min_length=1, max_length=100_000)
+    format: TextFormat = TextFormat.PLAIN
+
+
+async def edit_message(app: App, caller: Caller, args: EditMessage) -> Nothing:
+    """Change the text of our own message. Raises InvalidInput for one that somebody else wrote."""
+    row, message = await _on_message(app, caller, args)
+    _require_own(message)
+    provider = await port(app, row, Capability.EDIT)
+    (await checker(app, row)).check_lengths(Draft(client_id="0", chat_id=message.chat_id, text=args.message))
+    await provider.edit(message.chat_id, platform_id_of(message), args.message, args.format)
+    # Not every platform tells us of our own edit again.
+    edited = MessageEdited(chat_id=message.chat_id, message_id=platform_id_of(message), text=args.message, at=datetime.now(UTC))
+    await app.inbound.deliver(Source(row.id, None), [edited])
+    return Nothing()
+
+
+async def delete_message(app: App, caller: Caller, args: OfMessage) -> Nothing:
+    """Delete a message for everyone. Raises Unsupported, NotReady, NoSuchMessage."""
+    row, message = await _on_message(app, caller, args)
+    await (await port(app, row, Capability.DELETE)).delete(message.chat_id, platform_id_of(message))
+    deleted = MessageDeleted(chat_id=message.chat_id, message_id=platform_id_of(message), at=datetime.now(UTC))
+    await app.inbound.deliver(Source(row.id, None), [deleted])
+    return Nothing()
+
+
+async def _on_message(app: App, caller: Caller, args: OfMessage) -> tuple[InstanceRow, MessageRow]:
+    row = await instance_of(app.database, caller, args.instance_id)
+    return row, await known_message(app, row, args.message_id)
+
+
+def _require_own(message: MessageRow) -> None:
+    if not message.outgoing:
+        raise InvalidInput(f"The message {message.id} was written by somebody else.", hint="Only own messages can be edited.")
+
+
+class MarkRead(OfInstance):
+    chat_id: PlatformId
+
+
+async def mark_read(app: App, caller: Caller, args: MarkRead) -> Nothing:
+    """Mark the chat as read up to the newest message from others: on the platform where it has such marks, then in our own count."""
+    row = await instance_of(app.database, caller, args.instance_id)
+    chat = await known_chat(app, row, args.chat_id)
+    cls = await classes.load(row.provider)
+    if Capability.MARK_READ in cls.capabilities:
+        newest = await messages.newest_incoming(app.database, row.id, chat.id)
+        if newest is not None:
+            await (await port(app, row, Capability.MARK_READ)).mark_read(chat.id, newest)
+    await chats.mark_read(app.database, row.id, chat.id)
+    return Nothing()
+
+
+class SetTyping(OfInstance):
+    chat_id: PlatformId
+    typing: bool = True
+
+
+async def set_typing(app: App, caller: Caller, args: SetTyping) -> Nothing:
+    """Show or hide the typing sign. Raises Unsupported, NotReady."""
+    row = await instance_of(app.database, caller, args.instance_id)
+    to = await recipient(app, row, args.chat_id)
+    newest = await messages.newest_incoming(app.database, row.id, to.chat_id)
+    await (await port(app, row, Capability.TYPING)).set_typing(to.chat_id, args.typing, newest)
+    return Nothing()
