@@ -11,6 +11,7 @@ from typing import ClassVar, NoReturn
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from providers.errors import InvalidRequest, LoggedOut, Unsupported
+from providers.events import Event, StateChanged
 from providers.kit.parts import SPLIT_HINT
 from providers.models import (
     Account,
@@ -20,7 +21,6 @@ from providers.models import (
     Contact,
     Download,
     Draft,
-    Event,
     Group,
     GroupChange,
     Limits,
@@ -29,7 +29,6 @@ from providers.models import (
     Message,
     SendingBudget,
     SentMessage,
-    StateChanged,
     Template,
     TextFormat,
 )

@@ -14,7 +14,8 @@ from mcp_messenger.operations.agents import ChatAgent, OfAgentChat, SetChatAgent
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import UpdateInstance, update_instance
 from mcp_messenger.security.caller import ADMIN
-from providers.models import Chat, ChatKind, Contact, Message, MessageReceived
+from providers.events import MessageReceived
+from providers.models import Chat, ChatKind, Contact, Message
 from providers.sandbox.provider import SandboxProvider
 from providers.sandbox.world import Post
 from tests.postgres import execute

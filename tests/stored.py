@@ -11,7 +11,8 @@ import psycopg
 from db import leases, outbox
 from db.database import Database
 from db.pool import open_pool
-from providers.models import Chat, ChatKind, Contact, Message, MessageReceived, ReceiptChanged, ReceiptStatus
+from providers.events import MessageReceived, ReceiptChanged, ReceiptStatus
+from providers.models import Chat, ChatKind, Contact, Message
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 ANN = Chat(id="ann", kind=ChatKind.PRIVATE, title="Ann Lee", username="ann", phone="+15550100")

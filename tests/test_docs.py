@@ -20,7 +20,8 @@ from mcp_messenger.operations.instances import start_instance, stop_instance
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.security.caller import ADMIN
 from providers import REGISTRY, provider_class
-from providers.models import InstanceState, ReceiptStatus
+from providers.events import ReceiptStatus
+from providers.models import InstanceState
 from tests.markdown import blocks
 from tests.postgres import execute
 from tests.readme import DOCUMENTS, ROOT, layers, meanings

@@ -29,7 +29,8 @@ from mcp_messenger.errors import AgentFailed, IdempotencyConflict
 from mcp_messenger.instances.supervisor import Supervisor
 from providers.base import Provider
 from providers.errors import MessengerError, RateLimited, Rejected
-from providers.models import Capability, ChatKind, Draft, MessageEdited, TextFormat
+from providers.events import MessageEdited
+from providers.models import Capability, ChatKind, Draft, TextFormat
 
 log = logging.getLogger(__name__)
 

@@ -17,13 +17,11 @@ from mcp_messenger.errors import Conflict
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.tracing import carrier, span
 from mcp_messenger.observability.workers import Workers
-from providers.models import (
-    Chat,
+from providers.events import (
     ChatChanged,
     ChatClosed,
     ChatMigrated,
     Event,
-    Message,
     MessageDeleted,
     MessageEdited,
     MessageReceived,
@@ -32,6 +30,7 @@ from providers.models import (
     ReactionChanged,
     ReceiptChanged,
 )
+from providers.models import Chat, Message
 
 BATCH = 200
 IN_CONTENT = {"media", "location", "poll", "contact", "format", "chosen", "mentions_me", "forwarded", "quoted", "thread_title", "album", "standby"}

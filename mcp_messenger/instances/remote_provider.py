@@ -17,7 +17,8 @@ from mcp_messenger.relay.protocol import Attached, Pull, Pulled
 from mcp_messenger.relay.versions import TYPES, readable
 from providers.base import Deliver, Provider, ProviderContext, Settings, WebhookReply, WebhookRequest
 from providers.errors import MessengerError, Unreachable
-from providers.models import Chat, Contact, Draft, Event, InstanceState, SentMessage, StateChanged
+from providers.events import Event, StateChanged
+from providers.models import Chat, Contact, Draft, InstanceState, SentMessage
 
 log = logging.getLogger(__name__)
 

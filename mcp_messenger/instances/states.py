@@ -11,7 +11,8 @@ from db.json import jsonb
 from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.security import login_codes
 from mcp_messenger.security.vault import Vault
-from providers.models import InstanceState, StateChanged
+from providers.events import StateChanged
+from providers.models import InstanceState
 from providers.states import TROUBLE
 
 log = logging.getLogger(__name__)

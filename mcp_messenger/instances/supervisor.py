@@ -33,7 +33,8 @@ from mcp_messenger.security import credentials
 from mcp_messenger.security.vault import Vault
 from providers.base import Provider, ProviderContext
 from providers.errors import MessengerError
-from providers.models import Event, InstanceState, StateChanged
+from providers.events import Event, StateChanged
+from providers.models import InstanceState
 from providers.states import WORKING
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,8 @@ from mcp_messenger.operations.operation import Nothing, OfInstance, PlatformId
 from mcp_messenger.operations.port import port
 from mcp_messenger.operations.sending import checker
 from mcp_messenger.security.caller import Caller, instance_of
-from providers.models import Capability, Draft, MessageDeleted, MessageEdited, TextFormat
+from providers.events import MessageDeleted, MessageEdited
+from providers.models import Capability, Draft, TextFormat
 
 
 class React(OfMessage):

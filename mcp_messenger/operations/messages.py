@@ -24,7 +24,8 @@ from mcp_messenger.operations.port import port
 from mcp_messenger.operations.views import Beside, MessageView, context_line, message_view
 from mcp_messenger.security.caller import Caller, instance_of
 from providers.errors import MessengerError
-from providers.models import Capability, Chat, ChatKind, Download, Media, Message, MessageReceived
+from providers.events import MessageReceived
+from providers.models import Capability, Chat, ChatKind, Download, Media, Message
 
 MessageId = str
 WORD = re.compile(r"\w+")

@@ -5,7 +5,7 @@ Both ends may be of different versions during an upgrade: paths and fields are o
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from providers.models import Event, StateChanged
+from providers.events import Event, StateChanged
 
 HEALTH = "/health"
 """Open to everybody; the other paths need the relay's key."""

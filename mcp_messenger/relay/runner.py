@@ -12,7 +12,8 @@ from mcp_messenger.relay.spool import Spool
 from mcp_messenger.relay.spool_file import SpoolUnavailable
 from providers.base import Provider, ProviderContext, Settings
 from providers.errors import MessengerError, Unreachable
-from providers.models import Event, InstanceState, StateChanged
+from providers.events import Event, StateChanged
+from providers.models import InstanceState
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,8 @@ from mcp_messenger.relay import send_ledger
 from mcp_messenger.relay.protocol import Numbered
 from mcp_messenger.relay.spool_file import SpoolFile, SpoolUnavailable, fact, set_fact, time_text
 from mcp_messenger.relay.versions import slim
-from providers.models import Event, InstanceState, MessageReceived, StateChanged
+from providers.events import Event, MessageReceived, StateChanged
+from providers.models import InstanceState
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any, cast, get_args
 
 from pydantic import BaseModel
 
-from providers.models import Event
+from providers.events import Event
 
 log = logging.getLogger(__name__)
 

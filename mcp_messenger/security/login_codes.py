@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from db.history import QrRow
 from mcp_messenger.security.vault import Vault
-from providers.models import StateChanged
+from providers.events import StateChanged
 
 
 class Codes(BaseModel):

@@ -20,9 +20,10 @@ from providers.discord.inbound import TRANSLATED, Translator
 from providers.discord.receiver import Catching, Receiver, Told
 from providers.discord.settings import DiscordSettings
 from providers.errors import LoggedOut, MessengerError, RateLimited
+from providers.events import Need, StateChanged
 from providers.kit.backoff import PAUSES, Backoff, jittered
 from providers.kit.delivery import StateReporter
-from providers.models import Account, InstanceState, Need, StateChanged
+from providers.models import Account, InstanceState
 
 logger = logging.getLogger(__name__)
 

@@ -15,22 +15,10 @@ from providers.discord.nonce import Nonces
 from providers.discord.polls import Votes
 from providers.discord.reactions import Reactions
 from providers.discord.system import POINTING, sentence
+from providers.events import ChatChanged, Event, MessageDeleted, MessageEdited, MessageReceived, PollVoted, ReactionChanged
 from providers.kit.bounded import BoundedMap, BoundedSet, bounded_raw
 from providers.kit.parts import is_part
-from providers.models import (
-    Account,
-    ChatChanged,
-    Contact,
-    Event,
-    Message,
-    MessageDeleted,
-    MessageEdited,
-    MessageKind,
-    MessageReceived,
-    PollVoted,
-    ReactionChanged,
-    TextFormat,
-)
+from providers.models import Account, Contact, Message, MessageKind, TextFormat
 
 Json = dict[str, Any]
 

@@ -17,9 +17,9 @@ from providers.discord.inbound import READ_BACK, Translator
 from providers.discord.interactions import answer_to
 from providers.discord.position import Position
 from providers.errors import MessengerError, RateLimited, Rejected
+from providers.events import Event, MessageReceived, StateChanged
 from providers.kit.bounded import BoundedSet
 from providers.kit.delivery import deliver_until_taken
-from providers.models import Event, MessageReceived, StateChanged
 from providers.text import clean_line
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from providers.base import Deliver, Provider, ProviderContext, Settings
 from providers.errors import MessengerError
-from providers.models import InstanceState, StateChanged
+from providers.events import StateChanged
+from providers.models import InstanceState
 
 
 class Background:

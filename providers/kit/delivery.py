@@ -5,8 +5,9 @@ import logging
 from collections.abc import Sequence
 
 from providers.base import Deliver
+from providers.events import Event, StateChanged
 from providers.kit.backoff import PAUSES, Backoff
-from providers.models import Event, InstanceState, StateChanged
+from providers.models import InstanceState
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from providers.base import Deliver
 from providers.errors import Forbidden, LoggedOut, MessengerError, NotFound, RateLimited, Unreachable
+from providers.events import Need, StateChanged
 from providers.kit.backoff import PAUSES, Backoff
 from providers.kit.delivery import StateReporter
-from providers.models import Account, InstanceState, Need, StateChanged
+from providers.models import Account, InstanceState
 
 logger = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from providers.base import Deliver, ProviderContext, WebhookReply, WebhookRequest
 from providers.errors import LoggedOut
+from providers.events import Event
 from providers.kit.background import ConnectedProvider
 from providers.kit.json import Json
 from providers.kit.parts import check_parts, is_split, texts_of
@@ -17,7 +18,7 @@ from providers.meta.client import GraphClient
 from providers.meta.connection import Connection, Timing
 from providers.meta.settings import MetaSettings
 from providers.meta.webhook import NO_SECRET, TEST_ENTRY, Webhook, as_test, entries_of, readable
-from providers.models import Account, Draft, Event
+from providers.models import Account, Draft
 
 # WhatsApp takes about ten messages a minute to one person.
 _PARTS_MAX = 10

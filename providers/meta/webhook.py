@@ -11,9 +11,10 @@ from typing import Any, cast
 from pydantic import SecretStr
 
 from providers.base import WebhookReply, WebhookRequest
+from providers.events import Event, MessageReceived, NoticeReceived
 from providers.kit.json import Json, object_in, parts
 from providers.meta.words import without_nulls
-from providers.models import Chat, Event, MessageKind, MessageReceived, NoticeReceived
+from providers.models import Chat, MessageKind
 
 logger = logging.getLogger(__name__)
 

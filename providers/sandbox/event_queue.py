@@ -6,8 +6,9 @@ from collections import deque
 import anyio
 
 from providers.base import Deliver
+from providers.events import StateChanged
 from providers.kit.backoff import Backoff
-from providers.models import InstanceState, StateChanged
+from providers.models import InstanceState
 from providers.sandbox.world import World
 
 logger = logging.getLogger(__name__)

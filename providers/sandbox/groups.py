@@ -5,7 +5,8 @@ import secrets
 from collections.abc import Sequence
 
 from providers.errors import InvalidRequest, NotFound
-from providers.models import Chat, ChatChanged, ChatKind, Group, GroupChange, ParticipantResult
+from providers.events import ChatChanged
+from providers.models import Chat, ChatKind, Group, GroupChange, ParticipantResult
 from providers.sandbox.people import BLOCKED, OWN_ID
 from providers.sandbox.world import World
 from providers.text import clean, clean_line

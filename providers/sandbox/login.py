@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 import anyio
 
 from providers.errors import Forbidden, InvalidRequest, LoggedOut
-from providers.models import Account, InstanceState, Need, QrCode, StateChanged
+from providers.events import Need, QrCode, StateChanged
+from providers.models import Account, InstanceState
 from providers.sandbox.event_queue import EventQueue
 from providers.sandbox.people import OWN_ID
 from providers.sandbox.settings import ACCESS_CODE_PREFIX, SandboxSettings

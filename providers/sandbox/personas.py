@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from providers.models import Location, Media, ReceiptStatus
+from providers.events import ReceiptStatus
+from providers.models import Location, Media
 from providers.sandbox.login import Sleep
 from providers.sandbox.people import FAILING
 from providers.sandbox.phone import Phone

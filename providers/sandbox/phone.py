@@ -5,21 +5,8 @@ import secrets
 from collections.abc import Sequence
 
 from providers.errors import Forbidden, InvalidRequest, NotFound
-from providers.models import (
-    Chat,
-    ChatKind,
-    Contact,
-    Location,
-    Media,
-    Message,
-    MessageDeleted,
-    MessageEdited,
-    MessageKind,
-    MessageReceived,
-    ReactionChanged,
-    ReceiptChanged,
-    ReceiptStatus,
-)
+from providers.events import MessageDeleted, MessageEdited, MessageReceived, ReactionChanged, ReceiptChanged, ReceiptStatus
+from providers.models import Chat, ChatKind, Contact, Location, Media, Message, MessageKind
 from providers.sandbox.world import Post, World
 from providers.text import clean, clean_line
 

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from providers.base import Deliver, ProviderContext, Settings, WebhookReply, WebhookRequest
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, Unreachable
+from providers.events import MessageReceived, StateChanged
 from providers.kit.background import ConnectedProvider
 from providers.kit.extra import check_extra
 from providers.kit.parts import check_parts, is_split, part_nonce, parts_of, send_parts, texts_of
@@ -27,10 +28,8 @@ from providers.models import (
     Media,
     Message,
     MessageKind,
-    MessageReceived,
     SendingBudget,
     SentMessage,
-    StateChanged,
     Template,
     TextFormat,
 )

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from providers.models import Chat, ChatKind, InstanceState, StateChanged
+from providers.events import StateChanged
+from providers.models import Chat, ChatKind, InstanceState
 from providers.sandbox.people import OWN_ID, TROUBLE_IDS
 from providers.sandbox.phone import Phone
 from providers.sandbox.world import Post, World

@@ -12,7 +12,8 @@ import anyio
 from pydantic import TypeAdapter
 
 from providers.errors import NotFound
-from providers.models import Chat, ChatKind, Choice, Contact, Download, Event, Message, ReceiptStatus, TextFormat
+from providers.events import Event, ReceiptStatus
+from providers.models import Chat, ChatKind, Choice, Contact, Download, Message, TextFormat
 from providers.sandbox.people import PEOPLE, TEAM, TROUBLE
 
 _SCHEMA = """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from providers.errors import Forbidden, NotFound, RateLimited
-from providers.models import Event
+from providers.events import Event
 from providers.slack.client import SlackClient, in_each_workspace
 from providers.slack.errors import slack_errors
 from providers.slack.inbound import Translator

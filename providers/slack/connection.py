@@ -11,12 +11,13 @@ from pydantic import SecretStr
 
 from providers.base import Deliver
 from providers.errors import Forbidden, LoggedOut, MessengerError, RateLimited, Rejected, Unreachable
+from providers.events import Event, MessageReceived, Need, StateChanged
 from providers.kit.background import Background
 from providers.kit.backoff import PAUSES, Backoff
 from providers.kit.bounded import BoundedSet
 from providers.kit.delivery import StateReporter
 from providers.kit.parts import is_part
-from providers.models import Account, Event, InstanceState, MessageReceived, Need, StateChanged
+from providers.models import Account, InstanceState
 from providers.slack.catchup import CatchUp
 from providers.slack.client import SlackClient, organization_of
 from providers.slack.errors import refusal, slack_errors

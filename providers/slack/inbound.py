@@ -6,22 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from providers.events import ChatChanged, ChatClosed, Event, MessageDeleted, MessageEdited, MessageReceived, ReactionChanged
 from providers.kit.bounded import BoundedMap, bounded_raw
-from providers.models import (
-    Account,
-    Chat,
-    ChatChanged,
-    ChatClosed,
-    Contact,
-    Event,
-    Message,
-    MessageDeleted,
-    MessageEdited,
-    MessageKind,
-    MessageReceived,
-    ReactionChanged,
-    TextFormat,
-)
+from providers.models import Account, Chat, Contact, Message, MessageKind, TextFormat
 from providers.slack.attachments import forwarded_of, media_of, words_of
 from providers.slack.directory import Directory
 from providers.slack.emoji import emoji_of

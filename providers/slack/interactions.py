@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from providers.events import Event, MessageReceived
 from providers.kit.bounded import bounded_raw
-from providers.models import Contact, Event, Message, MessageReceived
+from providers.models import Contact, Message
 from providers.slack.blocks import rich_text
 from providers.slack.directory import Directory
 from providers.slack.ids import act_id, message_id, time_of

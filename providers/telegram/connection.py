@@ -10,10 +10,11 @@ from telegram import WebhookInfo
 from telegram.error import BadRequest, Conflict, InvalidToken, RetryAfter, TelegramError
 
 from providers.base import Deliver
+from providers.events import Event, Need, StateChanged
 from providers.kit.backoff import PAUSES, Backoff
 from providers.kit.delivery import StateReporter
 from providers.kit.json import object_in, without_nulls
-from providers.models import Account, Event, InstanceState, Need, StateChanged
+from providers.models import Account, InstanceState
 from providers.telegram.client import BotClient
 from providers.telegram.errors import seconds_of
 from providers.telegram.inbound import ALLOWED_UPDATES, Reader, events_of, notice

@@ -5,24 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from providers.events import ChatChanged, ChatClosed, ChatMigrated, Event, MessageEdited, MessageReceived, NoticeReceived, ReactionChanged
 from providers.kit.bounded import bounded_raw
-from providers.models import (
-    Account,
-    Chat,
-    ChatChanged,
-    ChatClosed,
-    ChatKind,
-    ChatMigrated,
-    Contact,
-    Event,
-    Message,
-    MessageEdited,
-    MessageKind,
-    MessageReceived,
-    NoticeReceived,
-    ReactionChanged,
-    TextFormat,
-)
+from providers.models import Account, Chat, ChatKind, Contact, Message, MessageKind, TextFormat
 from providers.telegram import context
 from providers.telegram.content import content_of
 from providers.telegram.ids import message_id, time_of

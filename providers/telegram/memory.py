@@ -6,9 +6,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from providers.events import PollVoted
 from providers.kit.bounded import BoundedMap
 from providers.kit.state_file import StateFile
-from providers.models import PollVoted
 from providers.telegram.people import name_of, title_of
 
 Json = dict[str, Any]

@@ -13,25 +13,12 @@ from telegram.error import BadRequest, ChatMigrated, InvalidToken
 
 from providers.base import Deliver, ProviderContext, Settings, WebhookReply, WebhookRequest
 from providers.errors import Forbidden, InvalidRequest, NotFound
+from providers.events import ChatClosed
+from providers.events import ChatMigrated as ChatMigratedEvent
 from providers.kit.background import ConnectedProvider
 from providers.kit.extra import check_extra
 from providers.kit.parts import check_parts, is_split
-from providers.models import (
-    Capability,
-    Chat,
-    ChatClosed,
-    ChatKind,
-    Download,
-    Draft,
-    Limits,
-    Media,
-    MediaKind,
-    Rate,
-    SentMessage,
-    TextFormat,
-    TextUnit,
-)
-from providers.models import ChatMigrated as ChatMigratedEvent
+from providers.models import Capability, Chat, ChatKind, Download, Draft, Limits, Media, MediaKind, Rate, SentMessage, TextFormat, TextUnit
 from providers.telegram.client import BotClient, connect
 from providers.telegram.connection import Connection, Timing, parse_update
 from providers.telegram.errors import closes_chat, telegram_errors

@@ -11,13 +11,9 @@ from typing import Any
 
 from providers.base import Deliver
 from providers.errors import LoggedOut, MessengerError, Unreachable
-from providers.kit.backoff import jittered
-from providers.kit.delivery import StateReporter, deliver_until_taken
-from providers.models import (
+from providers.events import (
     ChatChanged,
-    ChatKind,
     Event,
-    InstanceState,
     MessageDeleted,
     MessageEdited,
     MessageReceived,
@@ -26,6 +22,9 @@ from providers.models import (
     ReceiptChanged,
     StateChanged,
 )
+from providers.kit.backoff import jittered
+from providers.kit.delivery import StateReporter, deliver_until_taken
+from providers.models import ChatKind, InstanceState
 from providers.text import clean_line
 from providers.whatsappweb import inbound
 from providers.whatsappweb.catchup import Missed, ReadBack, read_back

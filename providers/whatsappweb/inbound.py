@@ -4,26 +4,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from providers.events import Event, MessageDeleted, MessageEdited, PollVoted, ReactionChanged, ReceiptChanged, ReceiptStatus
 from providers.kit.bounded import bounded_raw
-from providers.models import (
-    Account,
-    ChatKind,
-    Contact,
-    Event,
-    Forwarded,
-    Location,
-    Media,
-    MediaKind,
-    Message,
-    MessageDeleted,
-    MessageEdited,
-    MessageKind,
-    Poll,
-    PollVoted,
-    ReactionChanged,
-    ReceiptChanged,
-    ReceiptStatus,
-)
+from providers.models import Account, ChatKind, Contact, Forwarded, Location, Media, MediaKind, Message, MessageKind, Poll
 from providers.whatsappweb.ids import kind_of, phone_of, quoted_id, serialized
 
 Json = dict[str, Any]

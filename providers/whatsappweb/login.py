@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from providers.models import InstanceState, Need, QrCode, StateChanged
+from providers.events import Need, QrCode, StateChanged
+from providers.models import InstanceState
 
 FIRST_LASTS = timedelta(seconds=60)
 NEXT_LASTS = timedelta(seconds=20)

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from providers.models import ChatClosed, Event, Message, MessageKind
+from providers.events import ChatClosed, Event
+from providers.models import Message, MessageKind
 from providers.whatsappweb.ids import phone_of, serialized
 from providers.whatsappweb.inbound import Me
 

@@ -17,7 +17,8 @@ from psycopg import AsyncConnection
 from db import leases
 from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.operations.application import App
-from providers.models import Chat, ChatKind, Contact, Message, MessageReceived
+from providers.events import MessageReceived
+from providers.models import Chat, ChatKind, Contact, Message
 from tests.benchmarks.figures import Figure, at_least, interleaved
 from tests.benchmarks.store import Store, fresh_store
 from tests.running import running_app

@@ -21,7 +21,8 @@ from pydantic import SecretStr
 
 from providers import provider_class
 from providers.base import Provider, ProviderContext
-from providers.models import Event, InstanceState, MessageReceived, StateChanged
+from providers.events import Event, MessageReceived, StateChanged
+from providers.models import InstanceState
 
 ROOT = Path(__file__).parents[2]
 

@@ -18,7 +18,8 @@ from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound, Source
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.workers import Workers
-from providers.models import Chat, ChatKind, Contact, Message, MessageReceived
+from providers.events import MessageReceived
+from providers.models import Chat, ChatKind, Contact, Message
 from tests.benchmarks.bench_mcp_http import MODERN, asked, headers
 from tests.benchmarks.figures import Figure, at_most, percentile
 from tests.benchmarks.load import NUMBER

@@ -22,7 +22,8 @@ from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.operations import webhooks
 from mcp_messenger.operations.application import App
 from mcp_messenger.security.caller import ADMIN
-from providers.models import Chat, ChatKind, Contact, Message, MessageReceived
+from providers.events import MessageReceived
+from providers.models import Chat, ChatKind, Contact, Message
 from tests.benchmarks.figures import Figure, at_least, at_most, interleaved, percentile
 from tests.benchmarks.servers import served
 from tests.benchmarks.store import fresh_store

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from providers.base import ProviderContext
-from providers.models import Event, InstanceState, StateChanged
+from providers.events import Event, StateChanged
+from providers.models import InstanceState
 from providers.whatsappweb.machine import Machine
 from providers.whatsappweb.provider import WhatsAppWebProvider
 from providers.whatsappweb.settings import WhatsAppWebSettings

@@ -7,7 +7,8 @@ from uuid import uuid4
 import pytest
 
 from db import chat_addresses, outbox
-from providers.models import Chat, ChatClosed, ChatKind, ChatMigrated, MessageKind, NoticeReceived, PollVoted
+from providers.events import ChatClosed, ChatMigrated, NoticeReceived, PollVoted
+from providers.models import Chat, ChatKind, MessageKind
 from tests.mcp_messenger.test_inbound import Desk, desk_of
 from tests.stored import NOON, one, received, rows
 

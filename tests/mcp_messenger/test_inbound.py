@@ -21,7 +21,8 @@ from mcp_messenger.delivery.inbound import Inbound, Source
 from mcp_messenger.errors import Conflict
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.workers import Workers
-from providers.models import Chat, ChatChanged, ChatKind, ChatMigrated, Event, MessageDeleted, MessageEdited, ReactionChanged
+from providers.events import ChatChanged, ChatMigrated, Event, MessageDeleted, MessageEdited, ReactionChanged
+from providers.models import Chat, ChatKind
 from tests.postgres import execute
 from tests.stored import NOON, held_instance, one, opened, receipt, received, rows
 from tests.waiting import until

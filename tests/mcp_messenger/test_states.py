@@ -13,7 +13,8 @@ from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.instances.states import States
 from mcp_messenger.security import login_codes
 from mcp_messenger.security.vault import Vault
-from providers.models import Account, InstanceState, Need, QrCode, StateChanged
+from providers.events import Need, QrCode, StateChanged
+from providers.models import Account, InstanceState
 from tests.postgres import execute
 from tests.stored import NOON, held_instance, one, opened, rows
 

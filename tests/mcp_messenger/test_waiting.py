@@ -17,7 +17,8 @@ from mcp_messenger.operations.instances import stop_instance
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.operations.waiting import NewMessages, Replies, WaitForMessages, WaitForReply
 from mcp_messenger.security.caller import ADMIN
-from providers.models import Chat, ChatKind, Event, ReactionChanged
+from providers.events import Event, ReactionChanged
+from providers.models import Chat, ChatKind
 from tests.postgres import execute
 from tests.running import ready_sandbox, running_app
 from tests.stored import one, received

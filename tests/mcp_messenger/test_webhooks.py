@@ -21,7 +21,8 @@ from mcp_messenger.operations import instances, webhooks
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.security.caller import ADMIN
-from providers.models import Chat, ChatKind, Event, MessageDeleted, MessageEdited, ReactionChanged
+from providers.events import Event, MessageDeleted, MessageEdited, ReactionChanged
+from providers.models import Chat, ChatKind
 from tests.postgres import execute
 from tests.receiver import Answer, Receiver, receiver
 from tests.running import running_app

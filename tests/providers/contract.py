@@ -13,26 +13,8 @@ from pydantic import SecretStr
 from providers import REGISTRY, provider_class
 from providers.base import Provider, WebhookRequest
 from providers.errors import InvalidRequest, LoggedOut, NotFound, Rejected, Unsupported
-from providers.models import (
-    Capability,
-    Choice,
-    Contact,
-    Draft,
-    Event,
-    InstanceState,
-    Location,
-    Media,
-    MediaKind,
-    MessageDeleted,
-    MessageEdited,
-    MessageReceived,
-    Poll,
-    ReactionChanged,
-    ReceiptChanged,
-    StateChanged,
-    TemplateUse,
-    TextFormat,
-)
+from providers.events import Event, MessageDeleted, MessageEdited, MessageReceived, ReactionChanged, ReceiptChanged, StateChanged
+from providers.models import Capability, Choice, Contact, Draft, InstanceState, Location, Media, MediaKind, Poll, TemplateUse, TextFormat
 from tests.providers.harness import PICTURE, PNG, Harness, Inbox, Running, Seen, run
 from tests.standins.socks import socks_proxy
 

@@ -12,7 +12,8 @@ import pytest
 from pydantic import TypeAdapter
 
 from providers.base import Provider, Settings
-from providers.models import Capability, Contact, Draft, Event, InstanceState, Location, MediaKind, MessageReceived, Poll, StateChanged, Upload
+from providers.events import Event, MessageReceived, StateChanged
+from providers.models import Capability, Contact, Draft, InstanceState, Location, MediaKind, Poll, Upload
 
 PATIENCE = 15
 E = TypeVar("E", bound=Event)

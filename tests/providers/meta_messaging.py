@@ -1,7 +1,8 @@
 """The far end of Messenger and Instagram, for the contract of all messengers."""
 
 from providers.base import Provider
-from providers.models import MessageEdited, ReactionChanged, ReceiptChanged, Upload
+from providers.events import MessageEdited, ReactionChanged, ReceiptChanged
+from providers.models import Upload
 from tests.providers.harness import Harness, Seen
 from tests.providers.meta_station import Station
 from tests.standins.graph_api import MessagingAccount

@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from mcp_messenger.instances.remote_provider import RemoteProvider
 from mcp_messenger.instances.runtimes.reconciler import ContainerReconciler
 from providers.base import Deliver, Provider, ProviderContext, Settings
-from providers.models import Event, StateChanged
+from providers.events import Event, StateChanged
 
 
 class ContainedProvider(RemoteProvider):

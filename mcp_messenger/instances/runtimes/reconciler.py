@@ -20,7 +20,8 @@ from mcp_messenger.instances.runtimes.engine import Engine
 from mcp_messenger.instances.runtimes.images import Images, Preparing
 from mcp_messenger.instances.runtimes.spec import PORT, RESTARTS, Spec
 from providers.errors import Unreachable
-from providers.models import InstanceState, StateChanged
+from providers.events import StateChanged
+from providers.models import InstanceState
 
 log = logging.getLogger(__name__)
 

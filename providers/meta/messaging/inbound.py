@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from providers.events import Event, MessageDeleted, MessageEdited, MessageReceived, NoticeReceived, ReactionChanged, ReceiptChanged, ReceiptStatus
 from providers.kit.bounded import bounded_raw
 from providers.kit.json import Json, part, parts
 from providers.kit.parts import is_part
@@ -13,22 +14,7 @@ from providers.meta.messaging.sent import SentLog
 from providers.meta.nonce import nonce_in
 from providers.meta.webhook import readable
 from providers.meta.words import quoted_of, without_secrets, words_for
-from providers.models import (
-    Chat,
-    ChatKind,
-    Contact,
-    Event,
-    Location,
-    Message,
-    MessageDeleted,
-    MessageEdited,
-    MessageKind,
-    MessageReceived,
-    NoticeReceived,
-    ReactionChanged,
-    ReceiptChanged,
-    ReceiptStatus,
-)
+from providers.models import Chat, ChatKind, Contact, Location, Message, MessageKind
 
 logger = logging.getLogger(__name__)
 

@@ -6,10 +6,11 @@ from collections.abc import Collection
 
 from providers.base import Deliver
 from providers.errors import MessengerError
+from providers.events import ChatChanged
 from providers.kit.background import Background
 from providers.kit.bounded import BoundedMap
 from providers.meta.client import GraphClient, segment
-from providers.models import Chat, ChatChanged, ChatKind, Contact
+from providers.models import Chat, ChatKind, Contact
 
 logger = logging.getLogger(__name__)
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 from pydantic import SecretStr
 
 from providers.base import ProviderContext
+from providers.events import Event, MessageReceived, ReceiptChanged, ReceiptStatus
 from providers.kit.bounded import BoundedMap
 from providers.kit.json import Json
 from providers.meta.connection import Timing
@@ -17,7 +18,7 @@ from providers.meta.messaging.profiles import Names
 from providers.meta.messaging.sent import SentLog
 from providers.meta.provider import MetaProvider
 from providers.meta.settings import MetaSettings
-from providers.models import Capability, Chat, Download, Draft, Event, Media, Message, MessageReceived, ReceiptChanged, ReceiptStatus, SentMessage
+from providers.models import Capability, Chat, Download, Draft, Media, Message, SentMessage
 
 _UPLOADS_REMEMBERED = 200
 

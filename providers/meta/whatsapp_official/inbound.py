@@ -5,6 +5,18 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 
+from providers.events import (
+    ChatChanged,
+    ChatMigrated,
+    Event,
+    MessageDeleted,
+    MessageEdited,
+    MessageReceived,
+    NoticeReceived,
+    ReactionChanged,
+    ReceiptChanged,
+    ReceiptStatus,
+)
 from providers.kit.bounded import BoundedSet, bounded_raw
 from providers.kit.json import Json, part, parts
 from providers.meta.errors import words_of
@@ -13,23 +25,7 @@ from providers.meta.webhook import readable
 from providers.meta.whatsapp_official.content import content_of
 from providers.meta.whatsapp_official.ids import aliases_of, is_group, person_of, phone_of
 from providers.meta.words import without_secrets, words_for
-from providers.models import (
-    Chat,
-    ChatChanged,
-    ChatKind,
-    ChatMigrated,
-    Contact,
-    Event,
-    Message,
-    MessageDeleted,
-    MessageEdited,
-    MessageKind,
-    MessageReceived,
-    NoticeReceived,
-    ReactionChanged,
-    ReceiptChanged,
-    ReceiptStatus,
-)
+from providers.models import Chat, ChatKind, Contact, Message, MessageKind
 
 logger = logging.getLogger(__name__)
 

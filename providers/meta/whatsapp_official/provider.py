@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from providers.base import ProviderContext, Settings
 from providers.errors import InvalidRequest, NotFound
+from providers.events import Event
 from providers.kit.bounded import BoundedSet
 from providers.kit.json import Json, parts
 from providers.kit.parts import parts_of, send_parts
@@ -18,18 +19,7 @@ from providers.meta.whatsapp_official.inbound import WebhookTranslator
 from providers.meta.whatsapp_official.outbound import PREVIEW, check_content, message_of
 from providers.meta.whatsapp_official.settings import WhatsAppOfficialSettings
 from providers.meta.whatsapp_official.templates import TEMPLATE_FIELDS, template_of
-from providers.models import (
-    Account,
-    Capability,
-    Download,
-    Draft,
-    Event,
-    Limits,
-    Media,
-    Rate,
-    SentMessage,
-    Template,
-)
+from providers.models import Account, Capability, Download, Draft, Limits, Media, Rate, SentMessage, Template
 
 _MB = 1024 * 1024
 _TEMPLATES_PAGE = 100

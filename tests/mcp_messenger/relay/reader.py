@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from mcp_messenger.instances.remote_provider import RemoteProvider
 from providers.base import ProviderContext
-from providers.models import Event, MessageReceived
+from providers.events import Event, MessageReceived
 from providers.telegram.provider import TelegramProvider
 from providers.telegram.settings import TelegramSettings
 from tests.mcp_messenger.relay.process import KEY, QUICK

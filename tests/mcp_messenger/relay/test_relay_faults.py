@@ -13,7 +13,8 @@ from pydantic import SecretStr
 
 from mcp_messenger.instances.remote_provider import RemoteProvider
 from providers.errors import Unreachable
-from providers.models import Draft, InstanceState, MessageReceived, SentMessage, StateChanged
+from providers.events import MessageReceived, StateChanged
+from providers.models import Draft, InstanceState, SentMessage
 from providers.telegram.settings import TelegramSettings
 from tests.mcp_messenger.relay.process import RelayProcess, running_relay
 from tests.program import ROOT

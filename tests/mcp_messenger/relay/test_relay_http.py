@@ -16,7 +16,8 @@ from pydantic import SecretStr
 
 from mcp_messenger.relay import protocol
 from providers.errors import Unreachable
-from providers.models import Draft, InstanceState, MessageReceived, StateChanged
+from providers.events import MessageReceived, StateChanged
+from providers.models import Draft, InstanceState
 from providers.sandbox.people import MAYBE_SENT
 from providers.telegram.settings import TelegramSettings
 from tests.mcp_messenger.relay.process import KEY, RelayProcess, running_relay

@@ -12,7 +12,8 @@ from mcp_messenger.relay.spool import EVENT, Bounds, Spool
 from mcp_messenger.relay.spool_file import FORMER_TABLES
 from mcp_messenger.relay.versions import TYPES, event_for, is_read_by, readable
 from providers.drafts import fingerprint_of, stored_draft
-from providers.models import Chat, ChatKind, Draft, Event, Forwarded, Message, MessageReceived, PollVoted
+from providers.events import Event, MessageReceived, PollVoted
+from providers.models import Chat, ChatKind, Draft, Forwarded, Message
 from tests.mcp_messenger.relay.process import KEY, running_relay
 from tests.mcp_messenger.relay.test_spool import NOW, said, texts, waiting
 

@@ -13,7 +13,8 @@ from pydantic import SecretStr
 from mcp_messenger.instances.remote_provider import RemoteProvider, Timing
 from providers.base import ProviderContext
 from providers.errors import InvalidRequest, MessengerError, Unreachable, Unsupported
-from providers.models import Capability, Draft, InstanceState, SentMessage, StateChanged, TextFormat
+from providers.events import StateChanged
+from providers.models import Capability, Draft, InstanceState, SentMessage, TextFormat
 from providers.sandbox.provider import SandboxProvider
 from providers.sandbox.settings import SandboxSettings
 from providers.telegram.provider import TelegramProvider

@@ -10,17 +10,8 @@ import pytest
 from mcp_messenger.relay import send_ledger
 from mcp_messenger.relay.spool import Bounds, Spool
 from mcp_messenger.relay.spool_file import SpoolFile, SpoolUnavailable
-from providers.models import (
-    Account,
-    Chat,
-    ChatKind,
-    Event,
-    InstanceState,
-    Message,
-    MessageReceived,
-    QrCode,
-    StateChanged,
-)
+from providers.events import Event, MessageReceived, QrCode, StateChanged
+from providers.models import Account, Chat, ChatKind, InstanceState, Message
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,8 @@ from providers.discord.connection import Timing
 from providers.discord.gateway import INTENTS, MESSAGE_CONTENT
 from providers.discord.receiver import Catching
 from providers.errors import LoggedOut
-from providers.models import Draft, Event, InstanceState, MessageReceived, Need, StateChanged
+from providers.events import Event, MessageReceived, Need, StateChanged
+from providers.models import Draft, InstanceState
 from tests.providers.discord.conftest import QUICK, Station
 from tests.providers.harness import PATIENCE, Inbox
 from tests.standins.discord_api import DiscordStandIn

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from providers.base import Provider
-from providers.models import MessageDeleted, MessageEdited, Poll, ReactionChanged, Upload
+from providers.events import MessageDeleted, MessageEdited, ReactionChanged
+from providers.models import Poll, Upload
 from tests.providers.contract import ProviderContract
 from tests.providers.discord.conftest import Station
 from tests.providers.harness import Harness, Seen

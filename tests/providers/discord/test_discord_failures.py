@@ -6,7 +6,8 @@ import pytest
 from providers.discord.client import WrongCalls
 from providers.discord.connection import Timing
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, NotFound, RateLimited, Unreachable
-from providers.models import Draft, InstanceState, Media, MediaKind, StateChanged, TextFormat
+from providers.events import StateChanged
+from providers.models import Draft, InstanceState, Media, MediaKind, TextFormat
 from tests.providers.discord.conftest import QUICK, Station
 from tests.providers.harness import PICTURE
 from tests.standins.discord_api import DiscordStandIn

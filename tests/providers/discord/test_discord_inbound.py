@@ -5,22 +5,8 @@ from typing import Any
 import pytest
 
 from providers.errors import NotFound
-from providers.models import (
-    ChatChanged,
-    ChatKind,
-    Draft,
-    InstanceState,
-    Media,
-    MediaKind,
-    MessageDeleted,
-    MessageEdited,
-    MessageKind,
-    MessageReceived,
-    Poll,
-    PollVoted,
-    ReactionChanged,
-    TextFormat,
-)
+from providers.events import ChatChanged, MessageDeleted, MessageEdited, MessageReceived, PollVoted, ReactionChanged
+from providers.models import ChatKind, Draft, InstanceState, Media, MediaKind, MessageKind, Poll, TextFormat
 from tests.providers.discord.conftest import Station
 from tests.standins.discord_api.world import StoredFile
 

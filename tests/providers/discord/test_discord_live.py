@@ -10,7 +10,8 @@ from pydantic import SecretStr
 from providers.base import ProviderContext
 from providers.discord.provider import DiscordProvider
 from providers.discord.settings import DiscordSettings
-from providers.models import Draft, InstanceState, MessageReceived, StateChanged, TextFormat
+from providers.events import MessageReceived, StateChanged
+from providers.models import Draft, InstanceState, TextFormat
 from tests.providers.harness import PICTURE, Inbox
 
 TOKEN = os.environ.get("DISCORD_BOT_TOKEN", "")

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from providers.errors import Forbidden, InvalidRequest, NotFound, RateLimited, Unreachable
-from providers.models import Choice, Draft, MediaKind, MessageEdited, MessageReceived, Poll, ReactionChanged, TextFormat, Upload
+from providers.events import MessageEdited, MessageReceived, ReactionChanged
+from providers.models import Choice, Draft, MediaKind, Poll, TextFormat, Upload
 from tests.providers.discord.conftest import Station
 from tests.providers.harness import PICTURE, PNG
 from tests.standins.discord_api.rest import Call

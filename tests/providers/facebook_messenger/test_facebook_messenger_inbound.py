@@ -6,16 +6,8 @@ import anyio
 import pytest
 
 from providers.base import WebhookRequest
-from providers.models import (
-    ChatChanged,
-    ChatKind,
-    MediaKind,
-    MessageKind,
-    ReactionChanged,
-    ReceiptChanged,
-    ReceiptStatus,
-    StateChanged,
-)
+from providers.events import ChatChanged, ReactionChanged, ReceiptChanged, ReceiptStatus, StateChanged
+from providers.models import ChatKind, MediaKind, MessageKind
 from tests.providers.meta_station import Station, pretty
 from tests.standins.graph_api import MessagingAccount
 

@@ -6,7 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, NotFound, RateLimited, Unreachable, WindowClosed
-from providers.models import Choice, InstanceState, Media, MediaKind, Need, Upload
+from providers.events import Need
+from providers.models import Choice, InstanceState, Media, MediaKind, Upload
 from tests.providers.harness import PICTURE, PNG
 from tests.providers.meta_station import Station
 from tests.standins.graph_api import MessagingAccount

@@ -6,18 +6,9 @@ import pytest
 from pydantic import SecretStr
 
 from providers.errors import InvalidRequest, NotFound, WindowClosed
+from providers.events import MessageDeleted, MessageReceived, Need, ReceiptChanged, ReceiptStatus, StateChanged
 from providers.meta.instagram import InstagramSettings
-from providers.models import (
-    InstanceState,
-    MediaKind,
-    MessageDeleted,
-    MessageKind,
-    MessageReceived,
-    Need,
-    ReceiptChanged,
-    ReceiptStatus,
-    StateChanged,
-)
+from providers.models import InstanceState, MediaKind, MessageKind
 from tests.providers.harness import PICTURE
 from tests.providers.meta_station import Station, pretty
 from tests.standins.graph_api import MessagingAccount

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from providers.errors import InvalidRequest, RateLimited, Unreachable
+from providers.events import StateChanged
 from providers.kit.backoff import Backoff
 from providers.kit.bounded import BoundedMap, BoundedSet, bounded_raw
 from providers.kit.delivery import StateReporter, deliver_until_taken
@@ -18,7 +19,7 @@ from providers.kit.extra import check_extra
 from providers.kit.json import object_in
 from providers.kit.parts import is_part, part_nonce, parts_of, send_parts
 from providers.kit.state_file import StateFile
-from providers.models import Choice, Draft, InstanceState, SentMessage, StateChanged
+from providers.models import Choice, Draft, InstanceState, SentMessage
 from tests.providers.harness import Inbox
 
 pytestmark = pytest.mark.anyio

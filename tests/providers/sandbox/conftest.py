@@ -9,7 +9,8 @@ import anyio
 import pytest
 
 from providers.base import ProviderContext
-from providers.models import InstanceState, StateChanged
+from providers.events import StateChanged
+from providers.models import InstanceState
 from providers.sandbox.provider import SandboxProvider
 from providers.sandbox.settings import SandboxSettings
 from tests.providers.harness import Inbox

@@ -7,7 +7,8 @@ import pytest
 from pydantic import SecretStr
 
 from providers.base import Provider, ProviderContext
-from providers.models import InstanceState, Media, MessageDeleted, MessageEdited, ReactionChanged, ReceiptChanged, Upload
+from providers.events import MessageDeleted, MessageEdited, ReactionChanged, ReceiptChanged
+from providers.models import InstanceState, Media, Upload
 from providers.sandbox.people import OWN_ID
 from providers.sandbox.phone import Phone
 from providers.sandbox.provider import SandboxProvider

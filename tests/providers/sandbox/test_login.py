@@ -7,7 +7,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, Unreachable
-from providers.models import Draft, InstanceState, Need, StateChanged
+from providers.events import Need, StateChanged
+from providers.models import Draft, InstanceState
 from providers.sandbox.provider import SandboxProvider
 from providers.sandbox.settings import SandboxSettings
 from tests.providers.sandbox.conftest import Sandbox

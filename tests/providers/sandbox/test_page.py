@@ -7,17 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Dialog, Page, async_playwright, expect
 
-from providers.models import (
-    Draft,
-    InstanceState,
-    MessageDeleted,
-    MessageEdited,
-    MessageReceived,
-    Poll,
-    ReactionChanged,
-    ReceiptChanged,
-    ReceiptStatus,
-)
+from providers.events import MessageDeleted, MessageEdited, MessageReceived, ReactionChanged, ReceiptChanged, ReceiptStatus
+from providers.models import Draft, InstanceState, Poll
 from tests.providers.harness import PICTURE
 from tests.providers.sandbox.conftest import Sandbox
 

@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from providers.models import Draft, InstanceState, MediaKind, MessageReceived, Upload
+from providers.events import MessageReceived
+from providers.models import Draft, InstanceState, MediaKind, Upload
 from providers.sandbox.provider import SandboxProvider
 from providers.sandbox.settings import SandboxSettings
 from tests.providers.harness import PICTURE, Inbox

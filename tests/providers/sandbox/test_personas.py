@@ -2,7 +2,8 @@
 
 import pytest
 
-from providers.models import Draft, InstanceState, Location, MessageReceived, Poll, ReceiptChanged, ReceiptStatus
+from providers.events import MessageReceived, ReceiptChanged, ReceiptStatus
+from providers.models import Draft, InstanceState, Location, Poll
 from tests.providers.harness import PICTURE, Inbox
 from tests.providers.sandbox.conftest import Sandbox
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from providers.models import Draft, InstanceState, MessageReceived, StateChanged
+from providers.events import MessageReceived, StateChanged
+from providers.models import Draft, InstanceState
 from providers.sandbox.phone import Phone
 from tests.providers.sandbox.conftest import Sandbox
 
@@ -18,7 +19,8 @@ DIES_IN_DELIVER = """
 import asyncio, ssl, sys
 from pathlib import Path
 from providers.base import ProviderContext
-from providers.models import Draft, MessageReceived
+from providers.events import (MessageReceived)
+from providers.models import (Draft)
 from providers.sandbox.provider import SandboxProvider
 from providers.sandbox.settings import SandboxSettings
 

@@ -3,7 +3,8 @@
 import pytest
 
 from providers.errors import Forbidden, InvalidRequest, NotFound, RateLimited, Unreachable, WindowClosed
-from providers.models import ChatChanged, Draft, Location, MessageReceived, ReceiptChanged, ReceiptStatus, TextFormat
+from providers.events import ChatChanged, MessageReceived, ReceiptChanged, ReceiptStatus
+from providers.models import Draft, Location, TextFormat
 from providers.sandbox.phone import Phone
 from tests.providers.harness import PICTURE
 from tests.providers.sandbox.conftest import Sandbox

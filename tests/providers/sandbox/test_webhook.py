@@ -6,7 +6,7 @@ import pytest
 from pydantic import SecretStr
 
 from providers.base import WebhookRequest
-from providers.models import MessageReceived
+from providers.events import MessageReceived
 from providers.sandbox.webhook import SIGNATURE_HEADER, TIMESTAMP_HEADER, sign
 from tests.providers.sandbox.conftest import Sandbox
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from providers.base import Provider
-from providers.models import MessageDeleted, MessageEdited, ReactionChanged, Upload
+from providers.events import MessageDeleted, MessageEdited, ReactionChanged
+from providers.models import Upload
 from providers.slack.emoji import emoji_of, name_of
 from providers.slack.markup import entities, from_mrkdwn
 from providers.text import clean

@@ -4,20 +4,8 @@ from typing import Any
 
 import pytest
 
-from providers.models import (
-    ChatChanged,
-    ChatClosed,
-    ChatKind,
-    Event,
-    Media,
-    MediaKind,
-    MessageDeleted,
-    MessageEdited,
-    MessageKind,
-    MessageReceived,
-    ReactionChanged,
-    TextFormat,
-)
+from providers.events import ChatChanged, ChatClosed, Event, MessageDeleted, MessageEdited, MessageReceived, ReactionChanged
+from providers.models import ChatKind, Media, MediaKind, MessageKind, TextFormat
 from tests.providers.slack.conftest import Station
 from tests.standins.slack_api.workspace import BOT, BOT_ID
 

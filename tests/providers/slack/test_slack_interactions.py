@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from providers.errors import Forbidden, InvalidRequest
-from providers.models import Draft, MessageReceived, TextFormat
+from providers.events import MessageReceived
+from providers.models import Draft, TextFormat
 from providers.slack.attachments import words_of
 from providers.slack.interactions import picked
 from providers.slack.provider import SlackProvider

@@ -8,7 +8,8 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
-from providers.models import InstanceState, MessageEdited, MessageReceived, Need, StateChanged
+from providers.events import MessageEdited, MessageReceived, Need, StateChanged
+from providers.models import InstanceState
 from providers.slack.provider import SlackProvider
 from tests.providers.harness import PATIENCE, Inbox
 from tests.providers.slack.conftest import QUICK, Station

@@ -9,7 +9,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from providers.base import WebhookReply, WebhookRequest
-from providers.models import InstanceState, MessageReceived
+from providers.events import MessageReceived
+from providers.models import InstanceState
 from providers.slack.provider import SlackProvider
 from tests.providers.harness import Inbox
 from tests.providers.slack.conftest import Station

@@ -8,7 +8,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from providers.models import Event, InstanceState, Media, MediaKind, MessageReceived, Need, StateChanged
+from providers.events import Event, MessageReceived, Need, StateChanged
+from providers.models import InstanceState, Media, MediaKind
 from providers.telegram.connection import Timing
 from providers.telegram.inbound import ALLOWED_UPDATES
 from tests.providers.harness import PATIENCE, Inbox

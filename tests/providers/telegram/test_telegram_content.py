@@ -5,22 +5,8 @@ from typing import Any
 
 import pytest
 
-from providers.models import (
-    Account,
-    ChatClosed,
-    Contact,
-    Event,
-    Forwarded,
-    Message,
-    MessageEdited,
-    MessageKind,
-    MessageReceived,
-    NoticeReceived,
-    PollVoted,
-    Quoted,
-    ReactionChanged,
-    TextFormat,
-)
+from providers.events import ChatClosed, Event, MessageEdited, MessageReceived, NoticeReceived, PollVoted, ReactionChanged
+from providers.models import Account, Contact, Forwarded, Message, MessageKind, Quoted, TextFormat
 from providers.telegram.content import content_of
 from providers.telegram.inbound import ALLOWED_UPDATES, Reader, events_of
 from providers.telegram.memory import MAX_DATA, Memory

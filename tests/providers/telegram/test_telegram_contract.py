@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from providers.base import Provider
-from providers.models import Contact, Location, MessageEdited, Poll, ReactionChanged, Upload
+from providers.events import MessageEdited, ReactionChanged
+from providers.models import Contact, Location, Poll, Upload
 from tests.providers.contract import ProviderContract
 from tests.providers.harness import Harness, Seen
 from tests.providers.telegram.conftest import Station

@@ -5,20 +5,8 @@ from typing import Any
 
 import pytest
 
-from providers.models import (
-    ChatChanged,
-    ChatKind,
-    ChatMigrated,
-    Location,
-    MediaKind,
-    Message,
-    MessageEdited,
-    MessageKind,
-    MessageReceived,
-    Poll,
-    ReactionChanged,
-    TextFormat,
-)
+from providers.events import ChatChanged, ChatMigrated, MessageEdited, MessageReceived, ReactionChanged
+from providers.models import ChatKind, Location, MediaKind, Message, MessageKind, Poll, TextFormat
 from tests.providers.telegram.conftest import Station
 from tests.standins.telegram_bot_api import StandInBot
 

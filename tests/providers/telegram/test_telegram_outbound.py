@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from providers.errors import InvalidRequest, NotFound, Unreachable
-from providers.models import ChatMigrated, Draft, Location, Media, MediaKind, Poll, TextFormat, Upload
+from providers.events import ChatMigrated
+from providers.models import Draft, Location, Media, MediaKind, Poll, TextFormat, Upload
 from providers.telegram.provider import TelegramProvider
 from tests.providers.telegram.conftest import Station
 from tests.standins.telegram_bot_api.server import calls_of

@@ -3,7 +3,8 @@
 import pytest
 
 from providers.base import Provider
-from providers.models import Contact, Location, MessageDeleted, MessageEdited, ReactionChanged, ReceiptChanged, Upload
+from providers.events import MessageDeleted, MessageEdited, ReactionChanged, ReceiptChanged
+from providers.models import Contact, Location, Upload
 from tests.providers.contract import ProviderContract
 from tests.providers.harness import Harness, Seen
 from tests.providers.meta_station import Station

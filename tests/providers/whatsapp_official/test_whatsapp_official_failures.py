@@ -9,8 +9,9 @@ import pytest
 from pydantic import SecretStr
 
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, NotFound, RateLimited, Rejected, Unreachable, WindowClosed
+from providers.events import Need, StateChanged
 from providers.meta.connection import Timing
-from providers.models import InstanceState, Media, MediaKind, Need, StateChanged, Upload
+from providers.models import InstanceState, Media, MediaKind, Upload
 from tests.providers.meta_station import Station
 from tests.standins.graph_api import WhatsAppNumber
 from tests.standins.graph_api.refusal import Refusal, no_such_object

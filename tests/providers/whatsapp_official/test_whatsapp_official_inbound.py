@@ -6,19 +6,8 @@ from typing import Any
 
 import pytest
 
-from providers.models import (
-    ChatKind,
-    ChatMigrated,
-    MediaKind,
-    Message,
-    MessageKind,
-    MessageReceived,
-    NoticeReceived,
-    ReactionChanged,
-    ReceiptChanged,
-    ReceiptStatus,
-    StateChanged,
-)
+from providers.events import ChatMigrated, MessageReceived, NoticeReceived, ReactionChanged, ReceiptChanged, ReceiptStatus, StateChanged
+from providers.models import ChatKind, MediaKind, Message, MessageKind
 from tests.providers.meta_station import Station
 from tests.standins.graph_api import WhatsAppNumber, spec
 

@@ -5,7 +5,8 @@ import pytest
 from pydantic import SecretStr
 
 from providers.base import WebhookReply, WebhookRequest
-from providers.models import InstanceState, MessageReceived
+from providers.events import MessageReceived
+from providers.models import InstanceState
 from tests.providers.meta_station import Station, pretty
 from tests.standins.graph_api import WhatsAppNumber
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from providers.base import ProviderContext
-from providers.models import InstanceState, MessageReceived
+from providers.events import MessageReceived
+from providers.models import InstanceState
 from providers.whatsappweb.machine import Machine
 from providers.whatsappweb.provider import WhatsAppWebProvider
 from providers.whatsappweb.settings import WhatsAppWebSettings

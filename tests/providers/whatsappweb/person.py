@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from providers.base import Provider
-from providers.models import Contact, InstanceState, Location, MessageDeleted, MessageEdited, Poll, ReactionChanged, ReceiptChanged, Upload
+from providers.events import MessageDeleted, MessageEdited, ReactionChanged, ReceiptChanged
+from providers.models import Contact, InstanceState, Location, Poll, Upload
 from providers.whatsappweb.provider import WhatsAppWebProvider
 from providers.whatsappweb.settings import WhatsAppWebSettings
 from tests.providers.harness import Harness, Seen

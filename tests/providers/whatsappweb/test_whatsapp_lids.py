@@ -3,7 +3,8 @@
 import pytest
 
 from providers.errors import Forbidden, NotFound
-from providers.models import ChatKind, InstanceState, ReceiptChanged, ReceiptStatus
+from providers.events import ReceiptChanged, ReceiptStatus
+from providers.models import ChatKind, InstanceState
 from tests.providers.harness import Running
 from tests.providers.whatsappweb.conftest import Station
 from tests.providers.whatsappweb.person import WhatsAppHarness

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from providers.errors import InvalidRequest
-from providers.models import InstanceState, Need, QrCode, StateChanged
+from providers.events import Need, QrCode, StateChanged
+from providers.models import InstanceState
 from tests.providers.harness import Inbox
 from tests.providers.whatsappweb.conftest import Station
 from tests.providers.whatsappweb.person import log_in

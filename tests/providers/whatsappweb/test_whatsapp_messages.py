@@ -5,18 +5,8 @@ import time
 import pytest
 
 from providers.errors import Forbidden, InvalidRequest, NotFound, Unreachable
-from providers.models import (
-    ChatChanged,
-    InstanceState,
-    Location,
-    MediaKind,
-    MessageKind,
-    MessageReceived,
-    Poll,
-    ReceiptChanged,
-    ReceiptStatus,
-    Upload,
-)
+from providers.events import ChatChanged, MessageReceived, ReceiptChanged, ReceiptStatus
+from providers.models import InstanceState, Location, MediaKind, MessageKind, Poll, Upload
 from tests.providers.harness import PNG, Inbox, Running
 from tests.providers.whatsappweb.conftest import Station
 from tests.providers.whatsappweb.person import WhatsAppHarness

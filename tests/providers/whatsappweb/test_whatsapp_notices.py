@@ -2,7 +2,8 @@
 
 import pytest
 
-from providers.models import ChatClosed, MessageKind, MessageReceived, PollVoted, TextFormat
+from providers.events import ChatClosed, MessageReceived, PollVoted
+from providers.models import MessageKind, TextFormat
 from tests.providers.harness import Running
 from tests.providers.whatsappweb.conftest import Station
 from tests.providers.whatsappweb.person import WhatsAppHarness
