@@ -38,7 +38,7 @@ class SingleFlight:
                 del self._asking[key]
             mine.answer, mine.is_answered = answer, True
             return answer
-        except Exception as error:
+        except Exception as error:  # raised again, and told to those who share the query
             mine.error = error
             raise
         finally:

@@ -251,7 +251,7 @@ class RemoteProvider(RemotePort, Provider):
     async def _try_to_tell(self, deliver: Deliver, state: StateChanged) -> None:
         try:
             await self._tell(deliver, state)
-        except Exception:
+        except MessengerError:
             log.exception("the state was not taken", extra={"instance_id": self.context.instance_id})
 
 

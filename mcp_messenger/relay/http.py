@@ -82,7 +82,7 @@ class RelayHttp:
                 answer = await handler(request)
             except MessengerError as error:
                 return _failed(error)
-            except Exception:
+            except Exception:  # the transport: the caller learns that something broke, and the log what
                 log.exception("a call of the manager broke")
                 return _failed(InternalError())
             if isinstance(answer, BaseModel):

@@ -83,7 +83,7 @@ class Runner:
 
         try:
             await provider.start(deliver)
-        except Exception as error:
+        except Exception as error:  # the start of a container: its state says what is wrong
             log.exception("the provider did not start")
             reason = error.detail if isinstance(error, MessengerError) else "Something broke while it started; the log has the reason."
             self._spooled = StateChanged(state=InstanceState.ERROR, reason=reason)

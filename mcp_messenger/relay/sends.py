@@ -80,7 +80,7 @@ class Sends:
             flight.sent = await self._known(draft.client_id, flight.fingerprint) or await self._send(draft, flight.fingerprint)
         except MessengerError as error:
             flight.error = error
-        except Exception:
+        except Exception:  # the top of a task: whoever waits for the flight reports it
             log.exception("a send broke")
         finally:
             del self._flights[draft.client_id]
@@ -115,7 +115,7 @@ class Sends:
             if (echoed := await self._settle(draft.client_id, outcome, serialize_error(error))) is not None:
                 return echoed
             raise error from None
-        except Exception:
+        except Exception:  # whatever breaks in an SDK, the ledger must say that the message may have gone out
             log.exception("a send broke")
             error = Unreachable("Something broke while this was being sent; it may have arrived.", maybe_sent=True, hint="The log has the reason.")
             if (echoed := await self._settle(draft.client_id, "unknown", serialize_error(error))) is not None:

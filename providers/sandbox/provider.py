@@ -77,7 +77,7 @@ class Running:
                 tasks.start_soon(self.login.run)
                 if self.page is not None:
                     tasks.start_soon(self.page.serve)
-        except Exception:
+        except Exception:  # the top of the provider: its state says that it broke
             logger.exception("The sandbox broke down.")
             self.queue.tell(StateChanged(state=InstanceState.ERROR, reason="The sandbox broke down; its log says why. Restart the instance."))
             await self.queue.flush()

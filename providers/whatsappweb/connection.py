@@ -146,7 +146,7 @@ class Connection(StateReporter):
             await self.report(StateChanged(state=InstanceState.STARTING))
             while (pause := await self._one_run()) is not None:  # noqa: ASYNC110  nothing tells when it would work again
                 await asyncio.sleep(pause)
-        except Exception:
+        except Exception:  # the top of the provider: its state says that it broke
             logger.exception("The connection to WhatsApp Web broke down.")
             await self.report(StateChanged(state=InstanceState.ERROR, reason="The connection broke down; its log says why. Restart the instance."))
 

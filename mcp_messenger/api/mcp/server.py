@@ -141,8 +141,7 @@ class MessengerServer(MCPServer[None]):
             raise ToolError(error_text(error)) from error
         except MCPError:
             raise
-        except Exception as error:
-            # What broke is for the log; a model could do nothing with it.
+        except Exception as error:  # the transport: what broke is for the log, since a model could do nothing with it
             log.exception("tool %s broke", name)
             raise ToolError("internal_error: Something broke on the server. Its log says what; try again or tell the operator.") from error
         return result_of(output)

@@ -109,7 +109,7 @@ def _translated() -> Generator[None]:
     """The SDK's errors as ours; none of them holds a secret, since none is ever sent to the engine."""
     try:
         yield
-    except Exception as error:
+    except Exception as error:  # the SDK is imported late, so its errors are told apart in _ours; the others are raised as they are
         if (ours := _ours(error)) is None:
             raise
         raise ours from error

@@ -52,5 +52,6 @@ class Names:
             return
         try:
             await deliver([ChatChanged(chat=Chat(id=person, kind=ChatKind.PRIVATE, title=found.name, username=found.username))])
-        except Exception as error:  # noqa: BLE001  the next message of the person has the name
-            logger.warning("A name could not be delivered: %s", type(error).__name__)
+        except MessengerError as error:
+            # The next message of the person has the name.
+            logger.warning("A name could not be delivered: %s", error.code)
