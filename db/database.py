@@ -23,8 +23,10 @@ CONFLICT_TRIES = 3
 """How often a statement is run that another one gets in the way of: it was undone as a whole, so nothing is done twice."""
 CONFLICT_PAUSE = 0.02
 RENEW_EVERY = 1.0
-OF_SESSION = frozenset({Reason.READ_ONLY, Reason.CANCELLED, Reason.LOCKED})
-"""Refusals that a setting of the role may cause. A session keeps such a setting from its login on, so new ones are needed."""
+OF_SESSION = frozenset({Reason.READ_ONLY, Reason.CANCELLED, Reason.LOCKED, Reason.STALE_PLAN})
+"""Refusals that a setting of the role, or a statement prepared before a migration, may cause. A session keeps them, so new ones are needed."""
+AT_ONCE = frozenset({Reason.READ_ONLY, Reason.STALE_PLAN})
+"""Of these, what is refused before anything is done."""
 
 
 class Database:
@@ -118,7 +120,7 @@ class Database:
                 elif error.reason in OF_SESSION and not is_renewed:
                     is_renewed = True
                     await self._renew_sessions(began)
-                    if error.reason is not Reason.READ_ONLY:
+                    if error.reason not in AT_ONCE:
                         # It may have taken as long as it may take.
                         raise
                 else:

@@ -30,6 +30,7 @@ class Reason(StrEnum):
     BROKEN = "broken"
     FORBIDDEN = "forbidden"
     SCHEMA = "schema"
+    STALE_PLAN = "stale_plan"
 
 
 WORDS: Mapping[Reason, str] = MappingProxyType(
@@ -46,6 +47,7 @@ WORDS: Mapping[Reason, str] = MappingProxyType(
         Reason.BROKEN: "PostgreSQL cannot read or write its files.",
         Reason.FORBIDDEN: "The role of the database may not do this.",
         Reason.SCHEMA: "The database has not the tables that this version needs.",
+        Reason.STALE_PLAN: "A table was changed after the statement had been prepared.",
     }
 )
 """For callers. PostgreSQL's own words may name hosts, tables and values, so they go to the log alone."""
@@ -57,6 +59,7 @@ _BY_SQLSTATE: Mapping[str, Reason] = MappingProxyType(
         # This process was frozen with a transaction open; the server has rolled it back.
         "25P03": Reason.CANCELLED,
         "25P04": Reason.CANCELLED,
+        "26000": Reason.STALE_PLAN,
         "28": Reason.FORBIDDEN,
         "3D000": Reason.UNREACHABLE,
         "3F000": Reason.SCHEMA,
@@ -143,7 +146,9 @@ def translated() -> Generator[None]:
             if isinstance(error, OperationalError):
                 raise StoreUnavailable from error
             raise
-        reason = reason_for(error.sqlstate)
+        # PostgreSQL has no code of its own for a prepared statement whose columns were changed by a migration.
+        stale = error.diag.source_function == "RevalidateCachedQuery"
+        reason = Reason.STALE_PLAN if stale else reason_for(error.sqlstate)
         if reason is None:
             raise
         raise (StoreConflict if reason is Reason.CONFLICT else StoreUnavailable)(reason=reason) from error

@@ -19,6 +19,12 @@ POOL_TIMEOUT = 15.0
 RECONNECT_TIMEOUT = 4.0
 """Seconds until the pool restarts its attempts: it pauses twice as long after each, so the end of a long outage would go unnoticed."""
 
+PREPARE_AFTER = 2
+"""How often a connection runs a statement before it has PostgreSQL keep it: parsing and planning cost more than most of ours do."""
+
+PREPARED_MAX = 300
+"""Statements that a connection keeps; more than we have, so that none is thrown out and prepared again."""
+
 MAX_IDLE = 300.0
 MAX_LIFETIME = 1800.0
 
@@ -39,7 +45,8 @@ async def connect(url: str) -> "AsyncConnection[TupleRow]":
 async def open_pool(url: str, *, min_size: int, max_size: int, patience: float = POOL_TIMEOUT) -> "AsyncConnectionPool[AsyncConnection[TupleRow]]":
     """Return a pool that has reached PostgreSQL; the caller closes it.
 
-    Connections are in autocommit mode and prepare nothing, so that a transaction-mode pooler may stand between. `patience` is in seconds.
+    Connections are in autocommit mode. They prepare statements where they end at PostgreSQL itself, and nothing where a pooler is between:
+    in transaction mode the next statement may meet another session, which does not have them. `patience` is in seconds.
     Raises StoreUnavailable when no connection comes about in that time.
     """
     from psycopg import AsyncConnection
@@ -52,7 +59,7 @@ async def open_pool(url: str, *, min_size: int, max_size: int, patience: float =
         min_size=min_size,
         max_size=max_size,
         open=False,
-        configure=connection_settings.prepare,
+        configure=_configure,
         check=_check,
         timeout=patience,
         max_idle=MAX_IDLE,
@@ -68,6 +75,15 @@ async def open_pool(url: str, *, min_size: int, max_size: int, patience: float =
         await pool.close()
         raise
     return pool
+
+
+async def _configure(connection: "AsyncConnection[TupleRow]") -> None:
+    await connection_settings.prepare(connection)
+    row = await (await connection.execute("SELECT pg_backend_pid()")).fetchone()
+    # A pooler gives its clients process numbers of its own making, for their requests to cancel.
+    if row is not None and row[0] == connection.info.backend_pid:
+        connection.prepare_threshold = PREPARE_AFTER
+        connection.prepared_max = PREPARED_MAX
 
 
 async def _check(connection: "AsyncConnection[TupleRow]") -> None:

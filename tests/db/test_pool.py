@@ -9,6 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
+from db.database import Database
 from db.errors import Reason, StoreUnavailable, translated
 from db.pool import open_pool
 from tests.postgres import execute
@@ -123,3 +124,32 @@ async def test_a_server_that_goes_away_or_refuses_for_now_is_unavailable_and_a_w
         assert caught.value.reason is Reason.CANCELLED
         with pytest.raises(psycopg.errors.DivisionByZero), translated():
             await value(pool, "SELECT 1 / 0")
+
+
+async def test_statements_are_prepared_where_the_connection_ends_at_postgresql(database_url: str, pgbouncer: str) -> None:
+    for url, count in ((database_url, 1), (pgbouncer, 0)):
+        async with await open_pool(url, min_size=1, max_size=1) as pool, pool.connection() as connection, connection.transaction():
+            for _ in range(4):
+                await connection.execute("SELECT %s::int", [1])
+            cursor = await connection.execute("SELECT count(*) FROM pg_prepared_statements WHERE statement = 'SELECT $1::int'")
+            assert await cursor.fetchone() == (count,)
+
+
+async def test_a_statement_that_was_prepared_before_a_migration_works_after_it(database_url: str) -> None:
+    execute(database_url, "CREATE TABLE changed (number integer); INSERT INTO changed VALUES (1)")
+    async with await open_pool(database_url, min_size=3, max_size=3) as pool:
+        database = Database()
+        database.ready(pool)
+
+        async def read() -> list[tuple[object, ...]]:
+            return await database.rows("SELECT number FROM changed")
+
+        async def on_every_connection() -> None:
+            async with anyio.create_task_group() as group:
+                for _ in range(12):
+                    group.start_soon(read)
+
+        await on_every_connection()
+        execute(database_url, "ALTER TABLE changed ALTER COLUMN number TYPE text")
+        assert await read() == [("1",)]
+        await on_every_connection()
