@@ -39,6 +39,8 @@ class Figure:
     unit: str
     bare: float | None = None
     target: Target | None = None
+    before: float | None = None
+    """What another commit gave in the same run."""
 
     @property
     def ratio(self) -> float | None:
@@ -65,12 +67,19 @@ def percentile(values: Sequence[float], part: int) -> float:
 
 
 def table(figures: Sequence[Figure]) -> str:
-    head = ("what", "figure", "bare", "ratio", "target", "")
-    rows = [head, *((f.what, _shown(f.value, f.unit), _shown(f.bare, f.unit), _shown(f.ratio), str(f.target or ""), f.verdict) for f in figures)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:5], widths[1:5], strict=True)), row[5]]) for row in rows
-    )
+    head = ["what", "figure", "bare", "ratio", "target", "", "before", "change"]
+    rows = [head, *(_row(figure) for figure in figures)]
+    if not any(row[6] for row in rows[1:]):
+        rows = [row[:6] for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = (row[0].ljust(widths[0]) + "".join("  " + cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _row(figure: Figure) -> list[str]:
+    before = figure.before
+    shown = [_shown(figure.value, figure.unit), _shown(figure.bare, figure.unit), _shown(figure.ratio), str(figure.target or ""), figure.verdict]
+    return [figure.what, *shown, _shown(before, figure.unit), _shown(figure.value / before if before else None)]
 
 
 def _shown(value: float | None, unit: str = "x") -> str:
