@@ -2,7 +2,7 @@
 
 import select
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, LiteralString
 
 from db import connection_settings
 from db.connection_settings import connection_string
@@ -24,6 +24,8 @@ PREPARE_AFTER = 2
 
 PREPARED_MAX = 300
 """Statements that a connection keeps; more than we have, so that none is thrown out and prepared again."""
+
+OWN_PROCESS: LiteralString = "SELECT pg_backend_pid()"
 
 MAX_IDLE = 300.0
 MAX_LIFETIME = 1800.0
@@ -79,7 +81,7 @@ async def open_pool(url: str, *, min_size: int, max_size: int, patience: float =
 
 async def _configure(connection: "AsyncConnection[TupleRow]") -> None:
     await connection_settings.prepare(connection)
-    row = await (await connection.execute("SELECT pg_backend_pid()")).fetchone()
+    row = await (await connection.execute(OWN_PROCESS)).fetchone()
     # A pooler gives its clients process numbers of its own making, for their requests to cancel.
     if row is not None and row[0] == connection.info.backend_pid:
         connection.prepare_threshold = PREPARE_AFTER
