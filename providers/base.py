@@ -19,6 +19,7 @@ from providers.models import (
     Capability,
     Chat,
     Contact,
+    ControlAction,
     Download,
     Draft,
     Group,
@@ -285,6 +286,13 @@ class Provider(ABC):
     async def logout(self) -> None:
         """Remove the login on both sides."""
         self._unsupported(Capability.LOGOUT)
+
+    async def set_control(self, chat_id: str, action: ControlAction, app_id: str | None = None, note: str | None = None) -> None:
+        """Change which application answers in a conversation; `app_id` is the one to pass it to, `note` is handed to it.
+
+        Raises Forbidden where another application has the conversation and the platform does not let us have it.
+        """
+        self._unsupported(Capability.THREAD_CONTROL)
 
     async def receive_webhook(self, request: WebhookRequest) -> WebhookReply:
         """Verify a call, deliver its events, then answer: with 200 only where they are durable. Raises what `deliver` raises."""

@@ -59,6 +59,16 @@ class Capability(StrEnum):
     LOGOUT = "logout"
     SENDING_BUDGET = "sending_budget"
     WEBHOOK = "webhook"
+    THREAD_CONTROL = "thread_control"
+
+
+class ControlAction(StrEnum):
+    """A change of which application answers in a conversation that several share."""
+
+    TAKE = "take"
+    PASS = "pass"  # noqa: S105 - the word, not a password
+    RELEASE = "release"
+    REQUEST = "request"
 
 
 class TextUnit(StrEnum):

@@ -34,9 +34,19 @@ from providers.models import Chat, Message
 
 BATCH = 200
 IN_CONTENT = {"media", "location", "poll", "contact", "format", "chosen", "mentions_me", "forwarded", "quoted", "thread_title", "album", "standby"}
-EARLY_RECEIPTS = 1000
+EARLY = 1000
+"""Messages for which reports that came too early are kept."""
 ALIASES_KNOWN = 10_000
 """Aliases that need no look into the store; the others are looked up again."""
+
+
+_OnMessage = ReceiptChanged | PollVoted | ReactionChanged
+"""Reports about one message that the platform may bring before it answers the call that sent the message."""
+
+
+def _subject(event: _OnMessage) -> tuple[type, str | None]:
+    """Return what a later report of the same subject replaces."""
+    return type(event), None if isinstance(event, ReceiptChanged) else event.sender_id
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ class Inbound:
         self._queue: list[_Waiting] = []
         self._pending = anyio.Event()
         self._aliases: OrderedDict[tuple[UUID, str], str] = OrderedDict()
-        self._early: OrderedDict[tuple[UUID, str], list[ReceiptChanged]] = OrderedDict()
+        self._early: OrderedDict[tuple[UUID, str], list[_OnMessage]] = OrderedDict()
 
     async def deliver(self, source: Source, events: Sequence[Event]) -> None:
         """Return when the events are durable, in their order.
@@ -173,7 +183,7 @@ class Inbound:
     async def _change(self, source: Source, event: Event) -> None:
         if isinstance(event, MessageReceived):
             await self._settle_echo(source, event)
-        elif isinstance(event, ReceiptChanged):
+        elif isinstance(event, _OnMessage):
             await self._book(source, event)
         elif isinstance(event, ChatMigrated):
             await self._move(source, event)
@@ -230,19 +240,22 @@ class Inbound:
         else:
             self._feed.grew(settled.event_id)
 
-    async def _book(self, source: Source, receipt: ReceiptChanged) -> None:
-        """A receipt can overtake the answer to the send that it is for. It is kept before it is tried, or it could be missed in between."""
-        key = (source.instance_id, receipt.message_id)
-        self._early.setdefault(key, []).append(receipt)
-        if len(self._early) > EARLY_RECEIPTS:
+    async def _book(self, source: Source, event: _OnMessage) -> None:
+        """A receipt, a vote or a reaction can overtake the answer to the send that it is for. It is kept before it is tried, or it could be
+        missed in between."""
+        key = (source.instance_id, event.message_id)
+        self._early.setdefault(key, []).append(event)
+        if len(self._early) > EARLY:
             self._early.popitem(last=False)
-        if await self._run(source, receipt, changes.RECEIPT, _receipt_params(receipt)) is not None:
-            self._early.pop(key, None)
+        if await self._run(source, event, *_CHANGES[type(event)](event)) is not None and key in self._early:
+            self._early[key] = [one for one in self._early[key] if _subject(one) != _subject(event)]
+            if not self._early[key]:
+                self._early.pop(key)
 
     async def settled(self, instance_id: UUID, platform_id: str) -> None:
-        """A send got its platform id: receipts that came too early can be booked now."""
-        for receipt in list(self._early.get((instance_id, platform_id), ())):
-            await self._run(Source(instance_id, None), receipt, changes.RECEIPT, _receipt_params(receipt))
+        """A send got its platform id: what came too early about the message can be booked now."""
+        for event in list(self._early.get((instance_id, platform_id), ())):
+            await self._run(Source(instance_id, None), event, *_CHANGES[type(event)](event))
         self._early.pop((instance_id, platform_id), None)
 
 
@@ -318,9 +331,9 @@ def _reacted(event: ReactionChanged) -> tuple[LiteralString, dict[str, Any]]:
     }
 
 
-def _receipt_params(event: ReceiptChanged) -> dict[str, Any]:
+def _receipt(event: ReceiptChanged) -> tuple[LiteralString, dict[str, Any]]:
     error = {"code": "rejected", "message": event.detail} if event.status == "failed" else None
-    return {
+    return changes.RECEIPT, {
         "chat_id": event.chat_id,
         "message_id": event.message_id,
         "status": event.status,
@@ -357,6 +370,7 @@ _CHANGES: dict[type, Any] = {
     MessageEdited: _edited,
     MessageDeleted: _deleted,
     ReactionChanged: _reacted,
+    ReceiptChanged: _receipt,
     ChatChanged: _chat,
     PollVoted: _voted,
     ChatClosed: _closed,

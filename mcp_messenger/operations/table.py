@@ -4,6 +4,7 @@ from mcp_messenger.operations import (
     agents,
     catching_up,
     chats,
+    control,
     diagnostics,
     events,
     groups,
@@ -119,6 +120,8 @@ OPERATIONS: tuple[Operation, ...] = (
               "Whether the instance's own agent answers in a chat.", EXTRAS, open_world=False),
     Operation("set_chat_agent", "PUT", f"{I}/chats/{{chat_id}}/agent", agents.SetChatAgent, agents.ChatAgent, agents.set_chat_agent,
               "Hand a chat to a person, pause the instance's own agent there, or give it back.", EXTRAS, WRITE, idempotent=True, open_world=False),
+    Operation("set_thread_control", "PUT", f"{I}/chats/{{chat_id}}/control", control.SetThreadControl, Nothing, control.set_thread_control,
+              "Take a conversation from another application of the account, or give it away.", EXTRAS, WRITE, idempotent=True),
 
     # groups
     Operation("list_groups", "GET", f"{I}/groups", OfInstance, groups.GroupList, groups.list_groups,

@@ -12,7 +12,7 @@ from mcp_messenger.errors import InternalError, NotReady
 from providers import errors
 from providers.base import Provider
 from providers.errors import MessengerError
-from providers.models import Address, Download, Group, GroupChange, InstanceState, Media, Message, SendingBudget, Template, TextFormat
+from providers.models import Address, ControlAction, Download, Group, GroupChange, InstanceState, Media, Message, SendingBudget, Template, TextFormat
 from providers.states import LOGGING_IN, WORKING
 
 METHODS = frozenset(
@@ -36,6 +36,7 @@ METHODS = frozenset(
         "list_templates",
         "sending_budget",
         "request_pairing_code",
+        "set_control",
     }
 )
 """The methods of RemotePort, which a process without the instance's lease may ask for."""
@@ -149,6 +150,9 @@ class RemotePort:
 
     async def request_pairing_code(self, phone: str) -> str:
         return await self._ask("request_pairing_code", {"phone": phone})
+
+    async def set_control(self, chat_id: str, action: ControlAction, app_id: str | None = None, note: str | None = None) -> None:
+        await self._ask("set_control", {"chat_id": chat_id, "action": action, "app_id": app_id, "note": note})
 
 
 OF_ERRORS = ("retry_after", "of_chat", "maybe_sent", "provider", "capability", "state")

@@ -3,7 +3,7 @@
 import json
 import re
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from discord.utils import escape_markdown
 
@@ -70,6 +70,15 @@ def _with_blocks_of_backticks(text: str) -> str:
         done += [f"```{fence['language']}", *code, *(["```"] if end < len(lines) else [])]
         at = end + 1
     return "\n".join(done)
+
+
+def alarms_many(allowed: object) -> bool:
+    """Return whether an `allowed_mentions` lets a text alarm everybody or a role; one that is no object lets it alarm all that it names."""
+    if not isinstance(allowed, dict):
+        return True
+    fields = cast("Json", allowed)
+    kinds: list[object] = fields.get("parse") or []
+    return bool(fields.get("roles")) or not {"users"}.issuperset(map(str, kinds))
 
 
 def drafts_of(draft: Draft, limits: Limits) -> list[Draft]:

@@ -32,6 +32,7 @@ from providers.discord.outbound import (
     SAID_BY_DRAFT,
     TEXT_MAX,
     TITLE,
+    alarms_many,
     create_post,
     drafts_of,
     permission_for,
@@ -174,6 +175,11 @@ class DiscordProvider(ConnectedProvider[Connection]):
         """Raise Unsupported or InvalidRequest for a draft that Discord is known to refuse; of a forum, where it is known as one."""
         super().check(draft)
         check_extra(draft, self.title, reserved=SAID_BY_DRAFT, known=KNOWN_EXTRA)
+        if not draft.mass_mentions and "allowed_mentions" in draft.extra and alarms_many(draft.extra["allowed_mentions"]):
+            raise InvalidRequest(
+                "extra.allowed_mentions would let the text alarm everybody or a role.",
+                hint="Name people alone in it, or allow mass mentions with mass_mentions.",
+            )
         if draft.poll is not None:
             _check_poll(draft.poll)
         check_choices(draft.choices)

@@ -10,15 +10,24 @@ DEPTH_MAX = 100
 """No platform nests its objects that deeply, and what is nested deeper than 255 could not be written down again."""
 
 
+def value_in(body: bytes | str) -> object:
+    """Return the JSON value in a body. Raises ValueError where there is none, or it is nested deeper than `DEPTH_MAX`."""
+    try:
+        found: object = json.loads(body)
+    except RecursionError:
+        raise ValueError("The JSON is nested too deeply.") from None
+    if is_too_deep(found):
+        raise ValueError("The JSON is nested too deeply.")
+    return found
+
+
 def object_in(body: bytes | str) -> Json | None:
     """Return the JSON object in a body, without_nulls; None where it is something else, or nested deeper than `DEPTH_MAX`."""
     try:
-        found: object = json.loads(body)
-    except (ValueError, RecursionError):
+        found = value_in(body)
+    except ValueError:
         return None
-    if not isinstance(found, dict) or is_too_deep(cast("object", found)):
-        return None
-    return without_nulls(cast("Json", found))
+    return without_nulls(cast("Json", found)) if isinstance(found, dict) else None
 
 
 def without_nulls(payload: Json) -> Json:

@@ -15,13 +15,15 @@ from providers.text import clean_line
 LOOK_FIRST = "It may have taken effect; look before doing it again."
 LATER = "Nothing was sent; try again later."
 _NO_CHAT = "Only people who wrote first, or have a number with WhatsApp, can be written to; list_chats shows them."
+_NOT_ROUTED = "Switch Conversation Routing on in the Page's settings, and let this app take conversations there; until then use request."
+_ANOTHERS = "Another app has the conversation now: set_thread_control takes it, or asks for it, where the account's settings let it."
 _PERMISSION = "Give the app and its token the permission, or the account the role, that Meta names."
 _WINDOW = "Wait until the person writes again, or send what is taken outside of the window: a template (WhatsApp), a human's answer (HUMAN_AGENT)."
 
 # Codes that say the same whatever their subcode. 200 to 299 are permissions, see `_kind_of`.
 _KINDS: dict[type[MessengerError], frozenset[int]] = {
     LoggedOut: frozenset({0, 102, 190, 463, 467}),
-    Forbidden: frozenset({3, 10, 368, 551, 130472, 130497, 131005, 131030, 131031, 131042, 131045, 131050, 132015, 132016, 133010}),
+    Forbidden: frozenset({3, 10, 27, 368, 551, 130472, 130497, 131005, 131030, 131031, 131042, 131045, 131050, 132015, 132016, 133010}),
     NotFound: frozenset({803, 131026, 131052, 132001}),
     WindowClosed: frozenset({131047}),
     RateLimited: frozenset({4, 17, 32, 613, 80001, 80002, 80006, 80007, 80008, 130429, 131048, 131056}),
@@ -39,6 +41,8 @@ _BY_SUBCODE: dict[int, type[MessengerError]] = {
     2018065: WindowClosed,
     2534022: WindowClosed,
     2018108: Forbidden,
+    2018300: Forbidden,
+    2494191: Forbidden,
     2018022: RateLimited,
 }
 
@@ -50,6 +54,9 @@ _WAITS = {131056: 6.0, 130429: 5.0, 131048: 300.0}
 _WAIT = 60.0
 
 _HINTS = {
+    27: _NOT_ROUTED,
+    2018300: _ANOTHERS,
+    2494191: "Only the app that is set as escalation partner in the account's settings may take a conversation.",
     131026: _NO_CHAT,
     2018001: _NO_CHAT,
     2534014: _NO_CHAT,

@@ -36,6 +36,7 @@ class FacebookMessengerProvider(MessagingProvider):
     profile_fields = "first_name,last_name"
     sent_fields: ClassVar[Json] = {"messaging_type": "RESPONSE"}
     silent_fields: ClassVar[Json] = {"notification_type": "SILENT_PUSH"}
+    inbox_app = "263902037430900"
     remedy = "The token has to be the Page's own, with pages_messaging and pages_manage_metadata"
     limits = Limits(
         max_text=2000,

@@ -11,7 +11,7 @@ from providers.meta.connection import Timing
 from providers.meta.messaging.outbound import ATTACHMENT
 from providers.meta.messaging.provider import MessagingProvider
 from providers.meta.settings import GraphId, MetaSettings
-from providers.models import Account, Draft, Limits, Rate, SentMessage, TextUnit
+from providers.models import Account, ControlAction, Draft, Limits, Rate, SentMessage, TextUnit
 
 _MB = 1024 * 1024
 
@@ -49,6 +49,7 @@ class InstagramProvider(MessagingProvider):
     profile_fields = "name,username"
     sent_fields: ClassVar[Json] = {}
     silent_fields: ClassVar[Json] = {}
+    inbox_app = "1217981644879628"
     remedy = "The token needs instagram_business_manage_messages (by Instagram Login), or with page_id instagram_manage_messages"
     limits = Limits(
         max_text=1000,
@@ -97,6 +98,14 @@ class InstagramProvider(MessagingProvider):
                 "By Instagram Login, Instagram takes no uploads: it fetches files from a public address.",
                 hint=f'Send extra {{"{ATTACHMENT}": {{"type": "image", "payload": {{"url": "https://…"}}}}}}, or set page_id to use the linked Page.',
             )
+
+    async def set_control(self, chat_id: str, action: ControlAction, app_id: str | None = None, note: str | None = None) -> None:
+        if self._settings.page_id is None and action in {ControlAction.TAKE, ControlAction.REQUEST}:
+            raise InvalidRequest(
+                f"By Instagram Login, Instagram has no way to {action} control of a conversation.",
+                hint="The app that has it passes or releases it; or set page_id to go through the linked Page.",
+            )
+        await super().set_control(chat_id, action, app_id, note)
 
     async def send(self, draft: Draft) -> SentMessage:
         """Instagram shows no mark of ours in its echoes, so a send of unknown fate stays unknown."""

@@ -19,6 +19,7 @@ from providers.models import (
     Capability,
     Chat,
     Contact,
+    ControlAction,
     Download,
     Draft,
     Group,
@@ -177,6 +178,8 @@ class SandboxProvider(ConnectedProvider[Running]):
         if earlier is not None:
             return _sent(earlier)
         chat = world.chat(draft.chat_id)
+        if (other := world.fact(f"control:{chat.id}") or "ours") != "ours":
+            raise Forbidden(f"{other} has this conversation now.", hint="set_thread_control takes it back.")
         self._rehearse(world, draft)
         if draft.reply_to is not None:
             world.post(draft.reply_to, chat.id)
@@ -207,7 +210,11 @@ class SandboxProvider(ConnectedProvider[Running]):
 
     async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
         world = self.world
-        return [post.message for post in world.posts(world.chat(chat_id).id, before=before, limit=limit) if not post.deleted]
+        if world.find_post(chat_id) is not None:
+            found = world.thread(chat_id, before=before, limit=limit)
+        else:
+            found = world.posts(world.chat(chat_id).id, before=before, limit=limit)
+        return [post.message for post in found if not post.deleted]
 
     def _own(self, chat_id: str, message_id: str) -> Message:
         message = self.world.post(message_id, chat_id).message
@@ -276,6 +283,13 @@ class SandboxProvider(ConnectedProvider[Running]):
         """Nobody is a stranger here."""
         self._linked()
         return SendingBudget(begun=0, allowed=1000, allowed_after_warm_up=1000)
+
+    async def set_control(self, chat_id: str, action: ControlAction, app_id: str | None = None, note: str | None = None) -> None:
+        """Control that is asked for is given at once: the other application is only thought of."""
+        world = self.world
+        chat = world.chat(chat_id)
+        is_ours = action in {ControlAction.TAKE, ControlAction.REQUEST}
+        world.set_fact(f"control:{chat.id}", "ours" if is_ours else app_id or "another application")
 
     async def request_pairing_code(self, phone: str) -> str:
         """Eight letters and digits, to be typed on the chat page within 180 s."""

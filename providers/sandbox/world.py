@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 import anyio
@@ -195,6 +196,14 @@ class World:
         end = 2**62 if before is None else self._position(before)
         rows = self._db.execute("SELECT * FROM messages WHERE chat_id = ? AND position < ? ORDER BY position DESC LIMIT ?", (chat_id, end, limit))
         return [_post(row) for row in rows]
+
+    def thread(self, root: str, *, before: str | None = None, limit: int) -> Sequence[Post]:
+        """Return the posts of the thread that this message begins, newest first; those before the message `before`."""
+        first = self.post(root).message
+        end = 2**62 if before is None else self._position(before)
+        rows = self._db.execute("SELECT * FROM messages WHERE chat_id = ? AND position < ? ORDER BY position DESC", (first.chat_id, end))
+        found = (_post(row) for row in rows)
+        return list(islice((post for post in found if root in {post.message.id, post.message.thread_id}), limit))
 
     def _position(self, message_id: str) -> int:
         row = self._db.execute("SELECT position FROM messages WHERE id = ?", (message_id,)).fetchone()

@@ -8,7 +8,7 @@ from providers.errors import InvalidRequest, NotFound
 from providers.models import Address, ChatKind
 from providers.slack.client import SlackClient, in_each_workspace
 from providers.slack.directory import Directory, chat_of
-from providers.slack.ids import is_channel, is_person, message_id
+from providers.slack.ids import is_channel, is_message, is_person, message_id
 from providers.slack.outbound import Sender
 
 Json = dict[str, Any]
@@ -42,6 +42,8 @@ async def resolve(to: str, client: SlackClient, directory: Directory, sender: Se
         return Address(chat_id=to)
     if is_person(to):
         return await _direct(to, sender)
+    if is_message(to):
+        return Address(chat_id=to.partition(":")[0], thread_id=to)
     if (link := _link(to)) is not None:
         channel, ts = link
         return Address(chat_id=channel, thread_id=None if ts is None else message_id(channel, ts))

@@ -37,6 +37,11 @@ def is_channel(chat_id: str) -> bool:
     return _CHANNEL.fullmatch(chat_id) is not None
 
 
+def is_message(id: str) -> bool:
+    """Whether it is the id of a message, which also names the thread under it."""
+    return _SHAPE.fullmatch(id) is not None
+
+
 def place_of(chat_id: str, message_id: str) -> tuple[str, str]:
     """Return Slack's channel and ts of a message. Raises NotFound for an id of another shape or another chat."""
     found = _SHAPE.fullmatch(message_id)

@@ -192,7 +192,8 @@ class Sender:
         self._uploads[file] = draft.client_id
         comment = rendered(draft) if draft.format is TextFormat.MARKDOWN else literal(draft.text)
         files = [{"id": file, "title": upload.name}]
-        params = {"channel_id": channel, "thread_ts": thread, "initial_comment": comment or None, **draft.extra}
+        extra = draft.extra if draft.mass_mentions else quiet(draft.extra)
+        params = {"channel_id": channel, "thread_ts": thread, "initial_comment": comment or None, **extra}
         try:
             with slack_errors():
                 await self._client.call("files.completeUploadExternal", files=files, **params)

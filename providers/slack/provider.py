@@ -2,7 +2,9 @@
 
 import json
 import mimetypes
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from providers.base import Deliver, ProviderContext, Settings, WebhookReply, WebhookRequest
 from providers.errors import Forbidden, InvalidRequest, NotFound, RateLimited
@@ -33,7 +35,7 @@ from providers.slack.directory import Directory, chat_of, contact_of
 from providers.slack.emoji import name_of
 from providers.slack.errors import slack_errors
 from providers.slack.groups import Groups
-from providers.slack.ids import place_of
+from providers.slack.ids import is_message, place_of
 from providers.slack.inbound import Identity, Translator
 from providers.slack.interactions import Interactions
 from providers.slack.outbound import ALARMING_EXTRA, KNOWN_EXTRA, SAID_BY_DRAFT, SECTION_MAX, Sender, drafts_of, written_length
@@ -48,6 +50,7 @@ _MAX_BUTTON_TITLE = 75
 # Slack takes about one message a second.
 _PARTS_MAX = 20
 _HISTORY_PAGE = 200
+_THREAD_PAGES = 10
 
 
 class SlackProvider(ConnectedProvider[Connection]):
@@ -195,20 +198,33 @@ class SlackProvider(ConnectedProvider[Connection]):
         return [contact_of(person) for person in people if not person.get("deleted")]
 
     async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
-        """Return messages of the channel itself; answers in threads come only as they are written."""
+        """Return messages of the channel itself, or of a thread of it by the thread's id."""
+        root: str | None = None
+        if is_message(chat_id):
+            chat_id, root = place_of(chat_id.partition(":")[0], chat_id)
         latest = None if before is None else place_of(chat_id, before)[1]
         channel = await self._at.sender.channel_of(chat_id)
         translator = self._at.translator(await self._me())
-        count = min(limit, _HISTORY_PAGE)
-        try:
-            with slack_errors():
-                answer = await self._at.client.call("conversations.history", channel=channel, latest=latest, limit=count)
-        except RateLimited as error:
-            raise RateLimited(
-                error.retry_after,
-                f"{error.detail} Apps that are sold outside Slack's Marketplace read 15 messages of history a minute; internal apps read more.",
-            ) from None
-        return [(await translator.received(message, channel)).message for message in answer["messages"]]
+        with _few_readings():
+            if root is not None:
+                found = await self._thread(channel, root, latest, limit)
+            else:
+                answer = await self._at.client.call("conversations.history", channel=channel, latest=latest, limit=min(limit, _HISTORY_PAGE))
+                found = answer["messages"]
+        return [(await translator.received(message, channel)).message for message in found]
+
+    async def _thread(self, channel: str, root: str, latest: str | None, limit: int) -> list[dict[str, Any]]:
+        """Return the newest messages of a thread before `latest`, newest first. Slack gives a thread from its beginning, page by page."""
+        found: dict[str, dict[str, Any]] = {}
+        cursor: str | None = None
+        for _ in range(_THREAD_PAGES):
+            answer = await self._at.client.call("conversations.replies", channel=channel, ts=root, latest=latest, limit=_HISTORY_PAGE, cursor=cursor)
+            # The first message comes with each page.
+            found |= {message["ts"]: message for message in answer["messages"] if message["ts"] != latest}
+            cursor = answer.get("response_metadata", {}).get("next_cursor") or None
+            if cursor is None:
+                break
+        return sorted(found.values(), key=lambda message: float(message["ts"]), reverse=True)[:limit]
 
     async def download(self, media: Media) -> Download:
         with slack_errors():
@@ -257,6 +273,19 @@ class SlackProvider(ConnectedProvider[Connection]):
         if self._connection is None or not await self._connection.receive(payload):
             return WebhookReply(503, "The instance is not running yet.")
         return WebhookReply()
+
+
+@contextmanager
+def _few_readings() -> Generator[None]:
+    """Read history inside: a limit on that has a reason which Slack does not name."""
+    try:
+        with slack_errors():
+            yield
+    except RateLimited as error:
+        raise RateLimited(
+            error.retry_after,
+            f"{error.detail} Apps that are sold outside Slack's Marketplace read 15 messages of history a minute; internal apps read more.",
+        ) from None
 
 
 class _Desk:

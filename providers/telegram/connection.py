@@ -117,6 +117,9 @@ class Connection(StateReporter):
             self._offset = updates[-1]["update_id"] + 1
 
     async def _take(self, updates: list[Json], me: Account) -> None:
+        for update in updates:
+            if poll_id := update.get("poll_answer", {}).get("poll_id") or update.get("poll", {}).get("id"):
+                await self._memory.until_known(poll_id)
         reader = Reader(me, self._memory)
         events = [event for update in updates for event in _readable(update, reader)]
         if events:

@@ -25,6 +25,8 @@ _AROUND_CONTENT = frozenset(
 """Fields of a Message that say where, when, by whom and how it came."""
 
 
+_ANSWERS = frozenset({"web_app_data", "users_shared", "chat_shared"})
+"""Service messages by which a person answers a button of ours: they say something to the bot, and nothing about the chat."""
 _KINDS = {
     "text": MessageKind.TEXT,
     "location": MessageKind.LOCATION,
@@ -52,7 +54,7 @@ class Content:
 def content_of(message: Json, who: str = "") -> Content:
     """Return the content of a message that `who` wrote or caused. A field that is new is named."""
     if (report := sentence(message, who)) is not None:
-        return Content(kind=MessageKind.SYSTEM, text=report)
+        return Content(kind=MessageKind.TEXT if _ANSWERS & message.keys() else MessageKind.SYSTEM, text=report)
     if rich := message.get("rich_message"):
         return Content(kind=MessageKind.TEXT, text=markdown_of(rich["blocks"]), format=TextFormat.MARKDOWN, media=media_of_blocks(rich["blocks"]))
     own, format = marked(message.get("text") or message.get("caption", ""), message.get("entities") or message.get("caption_entities", []))

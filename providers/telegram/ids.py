@@ -9,6 +9,15 @@ from providers.errors import NotFound
 _SHAPE = re.compile(r"(?P<chat>-?\d+):(?P<number>\d+)(?::[^:]+)?")
 
 
+_NAME = re.compile(r"(?:@|(?:https?://)?(?:t|telegram)\.me/)(?P<name>[A-Za-z]\w{3,31})/?")
+
+
+def username_in(to: str) -> str | None:
+    """Return the user name that an address or a link to a chat holds, with its `@`; None for another address."""
+    found = _NAME.fullmatch(to.strip())
+    return f"@{found['name']}" if found else None
+
+
 def message_id(chat: int, number: int) -> str:
     """Return our id of a message."""
     return f"{chat}:{number}"

@@ -1,6 +1,9 @@
 """Things that Telegram says once and refers to later: the message and the options of a poll, the whole id of a choice."""
 
+import asyncio
 import hashlib
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -44,6 +47,26 @@ class Memory:
         self._choices: BoundedMap[str, str] = BoundedMap(_CHOICES)
         self._polls: BoundedMap[str, KnownPoll] = BoundedMap(_POLLS)
         self._is_read = False
+        self._asking = 0
+        self._asked = asyncio.Event()
+        self._asked.set()
+
+    @contextmanager
+    def asking(self) -> Generator[None]:
+        """Send a poll inside: a vote may be there before Telegram has answered which message the poll became."""
+        self._asking += 1
+        self._asked.clear()
+        try:
+            yield
+        finally:
+            self._asking -= 1
+            if not self._asking:
+                self._asked.set()
+
+    async def until_known(self, poll_id: str) -> None:
+        """Return when the poll is known, or none is being sent any more."""
+        if self.poll(poll_id) is None:
+            await self._asked.wait()
 
     def data_for(self, choice_id: str) -> str:
         """Return the data of a choice's button: the id itself, or a short name for it where it is too long."""

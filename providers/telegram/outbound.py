@@ -72,7 +72,8 @@ async def send_draft(bot: Bot, draft: Draft, limits: Limits, memory: Memory) -> 
     if draft.location is not None:
         return _sent(await _send_location(bot, draft, draft.location, memory))
     if draft.poll is not None:
-        return _sent(await _send_poll(bot, draft, draft.poll, memory), memory)
+        with memory.asking():
+            return _sent(await _send_poll(bot, draft, draft.poll, memory), memory)
     if draft.contact is not None:
         return _sent(await _send_contact(bot, draft, draft.contact, memory))
 

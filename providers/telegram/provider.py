@@ -18,14 +18,15 @@ from providers.events import ChatMigrated as ChatMigratedEvent
 from providers.kit.background import ConnectedProvider
 from providers.kit.extra import check_extra
 from providers.kit.parts import check_parts, is_split
-from providers.models import Capability, Chat, ChatKind, Download, Draft, Limits, Media, MediaKind, Rate, SentMessage, TextFormat, TextUnit
+from providers.models import Address, Capability, Chat, ChatKind, Download, Draft, Limits, Media, MediaKind, Rate, SentMessage, TextFormat, TextUnit
 from providers.telegram.client import BotClient, connect
 from providers.telegram.connection import Connection, Timing, parse_update
 from providers.telegram.errors import closes_chat, telegram_errors
-from providers.telegram.ids import number_of
+from providers.telegram.ids import number_of, username_in
 from providers.telegram.keyboards import check_choices, with_descriptions
 from providers.telegram.memory import Memory
 from providers.telegram.outbound import KNOWN_EXTRA, SAID_BY_DRAFT, rendered, send_draft, texts_in
+from providers.telegram.people import chat_of
 from providers.telegram.settings import TelegramSettings
 
 # Markup may be longer than what is shown of it (4096), but not without end.
@@ -102,6 +103,24 @@ class TelegramProvider(ConnectedProvider[Connection]):
         client, self._client = self._client, None
         if client is not None:
             await client.close_connections()
+
+    @classmethod
+    def address(cls, to: str) -> str:
+        return username_in(to) or to
+
+    @classmethod
+    def must_resolve(cls, to: str) -> bool:
+        return to.startswith("@")
+
+    async def resolve(self, to: str) -> Address:
+        """Return the chat that a user name names now. Names move between chats, so it is asked for each time."""
+        to = self.address(to)
+        if not self.must_resolve(to):
+            return Address(chat_id=to)
+        with telegram_errors():
+            found = await self._bot.get_chat(to)
+        chat = chat_of(found.to_dict())
+        return Address(chat_id=chat.id, kind=chat.kind, title=chat.title, lasting=False)
 
     def check(self, draft: Draft) -> None:
         super().check(draft)

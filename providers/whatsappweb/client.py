@@ -11,11 +11,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 
 from providers.errors import Unreachable
+from providers.kit.json import value_in
 from providers.whatsappweb.machine import BRIDGE, Machine
 
 logger = logging.getLogger(__name__)
@@ -152,9 +153,9 @@ class Bridge:
 
     def _take(self, line: bytes) -> None:
         try:
-            message: Json = json.loads(line)
-        except ValueError:
-            logger.warning("The WhatsApp bridge sent a line that is no JSON.")
+            message = cast("Json", value_in(line))
+        except ValueError as error:
+            logger.warning("The WhatsApp bridge sent a line of %d bytes that cannot be read: %s", len(line), type(error).__name__)
             return
         if "event" in message:
             self._events.put_nowait(BridgeEvent(message["event"], message["data"]))

@@ -21,7 +21,7 @@ from mcp_messenger.delivery.inbound import Inbound, Source
 from mcp_messenger.errors import Conflict
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.workers import Workers
-from providers.events import ChatChanged, ChatMigrated, Event, MessageDeleted, MessageEdited, ReactionChanged
+from providers.events import ChatChanged, ChatMigrated, Event, MessageDeleted, MessageEdited, PollVoted, ReactionChanged
 from providers.models import Chat, ChatKind
 from tests.postgres import execute
 from tests.stored import NOON, held_instance, one, opened, receipt, received, rows
@@ -212,6 +212,17 @@ async def test_receipts_that_overtake_the_answer_to_the_send_are_booked_later(de
         await desk.deliver(receipt("1", status))
     await desk.sent(message_id, "1")
     assert desk.status("1") == "read"
+
+
+async def test_votes_and_reactions_that_overtake_the_answer_to_the_send_are_booked_later(desk: Desk) -> None:
+    message_id = await desk.send()
+    for options in (("tea",), ("coffee",)):
+        await desk.deliver(PollVoted(chat_id="ann", message_id="1", sender_id="ann", sender_name="Ann", options=options, at=NOON))
+    await desk.deliver(ReactionChanged(chat_id="ann", message_id="1", sender_id="bob", emojis=("👍",), at=NOON))
+    await desk.sent(message_id, "1")
+    content = desk.message("1")["content"]
+    assert content["votes"] == {"ann": {"name": "Ann", "options": ["coffee"]}}
+    assert content["reactions"] == {"bob": ["👍"]}
 
 
 async def test_a_receipt_beside_the_answer_to_the_send_is_not_lost(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,22 @@ from pydantic import SecretStr
 
 from providers import REGISTRY, provider_class
 from providers.base import Provider, WebhookRequest
-from providers.errors import InvalidRequest, LoggedOut, NotFound, Rejected, Unsupported
+from providers.errors import Forbidden, InvalidRequest, LoggedOut, NotFound, Rejected, Unsupported
 from providers.events import Event, MessageDeleted, MessageEdited, MessageReceived, ReactionChanged, ReceiptChanged, StateChanged
-from providers.models import Capability, Choice, Contact, Draft, InstanceState, Location, Media, MediaKind, Poll, TemplateUse, TextFormat
+from providers.models import (
+    Capability,
+    Choice,
+    Contact,
+    ControlAction,
+    Draft,
+    InstanceState,
+    Location,
+    Media,
+    MediaKind,
+    Poll,
+    TemplateUse,
+    TextFormat,
+)
 from tests.providers.harness import PICTURE, PNG, Harness, Inbox, Running, Seen, run
 from tests.standins.socks import socks_proxy
 
@@ -41,6 +54,7 @@ METHODS: dict[str, Capability] = {
     "request_pairing_code": Capability.PAIRING_CODE,
     "logout": Capability.LOGOUT,
     "receive_webhook": Capability.WEBHOOK,
+    "set_control": Capability.THREAD_CONTROL,
 }
 
 
@@ -73,6 +87,7 @@ def call_each(provider: Provider) -> dict[str, Callable[[], Awaitable[object]]]:
         "request_pairing_code": lambda: provider.request_pairing_code("+15550100"),
         "logout": provider.logout,
         "receive_webhook": lambda: provider.receive_webhook(WebhookRequest("POST", {}, {}, b"{}")),
+        "set_control": lambda: provider.set_control("chat", ControlAction.TAKE),
     }
 
 
@@ -479,6 +494,18 @@ class ProviderContract:
         older = await running.provider.history(running.harness.chat_id, before=newest[-1].id, limit=2)
         assert [message.text for message in older] == ["page 2", "page 1"]
 
+    async def test_reads_a_thread_by_its_id(self, running: Running) -> None:
+        running.need(Capability.THREADS)
+        running.need(Capability.HISTORY)
+        thread = await running.harness.thread()
+        answers = [(await running.provider.send(running.draft(f"in here {number}", thread_id=thread))).id for number in range(3)]
+        outside = (await running.provider.send(running.draft("out here"))).id
+        newest = [message.id for message in await running.provider.history(thread, before=None, limit=2)]
+        assert newest == answers[:0:-1]
+        older = [message.id for message in await running.provider.history(thread, before=newest[-1], limit=5)]
+        assert older[0] == answers[0]
+        assert outside not in older
+
     async def test_makes_and_changes_a_group(self, running: Running) -> None:
         running.need(Capability.GROUPS)
         made = await running.provider.create_group("Friends", [running.harness.person_id, "no-such-person"])
@@ -509,6 +536,17 @@ class ProviderContract:
         await running.inbox.state(InstanceState.LOGGED_OUT)
         with pytest.raises(LoggedOut):
             await running.provider.send(running.draft("hello?"))
+
+    async def test_gives_a_conversation_away_and_takes_it_back(self, running: Running) -> None:
+        running.need(Capability.THREAD_CONTROL)
+        await running.provider.set_control(running.harness.chat_id, ControlAction.PASS)
+        assert not await running.harness.has_control()
+        with pytest.raises(Forbidden) as caught:
+            await running.provider.send(running.draft("still me"))
+        assert "set_thread_control" in (caught.value.hint or "")
+        await running.provider.set_control(running.harness.chat_id, ControlAction.TAKE)
+        assert await running.harness.has_control()
+        await running.provider.send(running.draft("me again"))
 
     async def test_refuses_an_unsigned_webhook(self, running: Running) -> None:
         running.need(Capability.WEBHOOK)

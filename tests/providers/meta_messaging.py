@@ -54,5 +54,8 @@ class MessagingHarness(Harness):
         after = self._account.order[self._account.order.index(message_id) + 1 :]
         return self._account.messages[after[0]]["text"] if after else ""
 
+    async def has_control(self) -> bool:
+        return self.chat_id not in self._account.elsewhere
+
     async def is_typing(self) -> bool:
         return self.chat_id in self._account.typing

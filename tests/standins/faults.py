@@ -42,7 +42,9 @@ class Drop(Fault):
 
 @dataclass
 class Hold(Fault):
-    """Keeps a call waiting, before it is done, until it is let go."""
+    """Keeps a call, or with `when` "after" its answer, waiting until it is let go."""
+
+    when: Literal["before", "after"] = "before"
 
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
     let_go: asyncio.Event = field(default_factory=asyncio.Event)

@@ -14,7 +14,7 @@ from providers.kit.parts import part_nonce, parts_of, send_parts
 from providers.meta.client import GraphClient, id_in
 from providers.meta.messaging.attachments import attachment_type, sent_media
 from providers.meta.messaging.sent import SentLog
-from providers.models import Draft, SentMessage, Upload
+from providers.models import ControlAction, Draft, SentMessage, Upload
 
 # Our own words in `extra`; everything else in there is Meta's, of the call itself.
 TAG = "tag"
@@ -84,6 +84,11 @@ class Sender:
         """A sender action: typing, seen, a reaction."""
         _require_id(chat_id)
         await self.graph.post(f"{self.account}/messages", {"recipient": {"id": chat_id}, "sender_action": action, **more})
+
+    async def control(self, chat_id: str, action: ControlAction, **fields: str) -> None:
+        """Change which app answers: the call is named after the action."""
+        _require_id(chat_id)
+        await self.graph.post(f"{self.account}/{action}_thread_control", {"recipient": {"id": chat_id}, **fields})
 
     async def _messages(self, draft: Draft, parts: Sequence[Draft]) -> list[Json]:
         messages: list[Json] = []

@@ -6,6 +6,7 @@ from typing import ClassVar
 from pydantic import SecretStr
 
 from providers.base import ProviderContext
+from providers.errors import InvalidRequest
 from providers.events import Event, MessageReceived, ReceiptChanged, ReceiptStatus
 from providers.kit.bounded import BoundedMap
 from providers.kit.json import Json
@@ -18,7 +19,7 @@ from providers.meta.messaging.profiles import Names
 from providers.meta.messaging.sent import SentLog
 from providers.meta.provider import MetaProvider
 from providers.meta.settings import MetaSettings
-from providers.models import Capability, Chat, Download, Draft, Media, Message, SentMessage
+from providers.models import Capability, Chat, ControlAction, Download, Draft, Media, Message, SentMessage
 
 _UPLOADS_REMEMBERED = 200
 
@@ -33,6 +34,8 @@ class MessagingProvider(MetaProvider):
     """What every message of the platform has besides."""
     silent_fields: ClassVar[Json]
     """What a message has that makes no sound."""
+    inbox_app: ClassVar[str]
+    """The app that is the inbox in which people answer by hand."""
     capabilities = frozenset(
         {
             Capability.REPLY,
@@ -46,6 +49,7 @@ class MessagingProvider(MetaProvider):
             Capability.CHATS,
             Capability.HISTORY,
             Capability.WEBHOOK,
+            Capability.THREAD_CONTROL,
         }
     )
 
@@ -95,6 +99,17 @@ class MessagingProvider(MetaProvider):
 
     async def mark_read(self, chat_id: str, message_id: str) -> None:
         await self._act(chat_id, "mark_seen")
+
+    async def set_control(self, chat_id: str, action: ControlAction, app_id: str | None = None, note: str | None = None) -> None:
+        """Source: Meta's Conversation Routing. Passed to no app in particular, a conversation goes to the account's inbox."""
+        if action is ControlAction.PASS:
+            fields = {"target_app_id": app_id or self.inbox_app}
+        elif app_id is not None:
+            raise InvalidRequest("Only passing a conversation names an app.", hint="Leave app_id out.")
+        else:
+            fields = {}
+        with self._watched():
+            await self._sender.control(chat_id, action, **fields, **({"metadata": note} if note else {}))
 
     async def list_chats(self) -> Sequence[Chat]:
         with self._watched():

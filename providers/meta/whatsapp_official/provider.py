@@ -19,10 +19,12 @@ from providers.meta.whatsapp_official.inbound import WebhookTranslator
 from providers.meta.whatsapp_official.outbound import PREVIEW, check_content, message_of
 from providers.meta.whatsapp_official.settings import WhatsAppOfficialSettings
 from providers.meta.whatsapp_official.templates import TEMPLATE_FIELDS, template_of
-from providers.models import Account, Capability, Download, Draft, Limits, Media, Rate, SentMessage, Template
+from providers.models import Account, Capability, ControlAction, Download, Draft, Limits, Media, Rate, SentMessage, Template
 
 _MB = 1024 * 1024
 _TEMPLATES_PAGE = 100
+_BUSINESS_AGENT = "ai_agent"
+"""As Meta names its own agent among those who may answer."""
 
 
 class WhatsAppOfficialProvider(MetaProvider):
@@ -46,6 +48,7 @@ class WhatsAppOfficialProvider(MetaProvider):
             Capability.MARK_READ,
             Capability.RECEIPTS,
             Capability.WEBHOOK,
+            Capability.THREAD_CONTROL,
         }
     )
     limits = Limits(
@@ -134,6 +137,22 @@ class WhatsAppOfficialProvider(MetaProvider):
 
     async def mark_read(self, chat_id: str, message_id: str) -> None:
         await self._mark(message_id)
+
+    async def set_control(self, chat_id: str, action: ControlAction, app_id: str | None = None, note: str | None = None) -> None:
+        """Source: Meta's Thread Control (Cloud API). Besides us there are the Meta Business Agent and one app that people are passed to."""
+        if action is ControlAction.REQUEST:
+            raise InvalidRequest("WhatsApp lets no app ask for a conversation.", hint="Use take, which the app may that agents pass people to.")
+        if app_id not in {None, _BUSINESS_AGENT} or (app_id is not None and action is not ControlAction.PASS):
+            raise InvalidRequest(
+                f"WhatsApp passes a conversation to {_BUSINESS_AGENT} or, without app_id, to the app that people are passed to.",
+                hint=f"Leave app_id out, or use {_BUSINESS_AGENT} with pass.",
+            )
+        body: Json = {"messaging_product": "whatsapp", "action": str(action), **recipient_of(chat_id)} | ({"metadata": note} if note else {})
+        body.pop("recipient_type")
+        if app_id is not None:
+            body["control_pass"] = {"target_role": app_id}
+        with self._watched():
+            await self._graph.post(f"{self._settings.phone_number_id}/thread_control", body)
 
     async def _mark(self, message_id: str, **more: Json) -> None:
         with self._watched():

@@ -197,6 +197,19 @@ async def test_everybody_is_called_where_the_draft_says_so(station: Station) -> 
     assert "everyone" in (await sent(station, "@everyone look", mass_mentions=True)).body["allowed_mentions"]["parse"]
 
 
+@pytest.mark.parametrize("allowed", [{"parse": ["everyone"]}, {"parse": ["roles"]}, {"roles": ["5"]}, {"parse": ["users", "roles"]}, None, []])
+async def test_mentions_of_many_are_no_field_of_the_platform(station: Station, allowed: object) -> None:
+    with pytest.raises(InvalidRequest, match="allowed_mentions") as caught:
+        station.make().check(draft(station, extra={"allowed_mentions": allowed}))
+    assert "mass_mentions" in (caught.value.hint or "")
+    station.make().check(draft(station, extra={"allowed_mentions": allowed}, mass_mentions=True))
+
+
+async def test_a_person_may_be_called_by_a_field_of_the_platform(station: Station) -> None:
+    allowed = {"users": [station.ann]}
+    assert (await sent(station, f"<@{station.ann}>", extra={"allowed_mentions": allowed})).body["allowed_mentions"] == allowed
+
+
 def forum(station: Station, **fields: Any) -> str:
     tags = [{"id": "71", "name": "Bug", "moderated": False}, {"id": "72", "name": "Idea", "moderated": False}]
     return station.world.channel(station.works, "questions", kind=15, available_tags=tags, **fields)

@@ -92,6 +92,10 @@ class SandboxHarness(Harness):
     async def thread(self) -> str:
         return await self.write("a thread")
 
+    async def has_control(self) -> bool:
+        with self._world() as world:
+            return world.fact(f"control:{self.chat_id}") in {None, "ours"}
+
     async def is_typing(self) -> bool:
         with self._world() as world:
             return world.is_typing(self.chat_id)

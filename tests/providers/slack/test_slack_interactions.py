@@ -10,6 +10,7 @@ from providers.models import Draft, TextFormat
 from providers.slack.attachments import words_of
 from providers.slack.interactions import picked
 from providers.slack.provider import SlackProvider
+from tests.providers.harness import PICTURE
 from tests.providers.slack.conftest import Station
 
 pytestmark = pytest.mark.anyio
@@ -137,6 +138,12 @@ async def test_nobody_is_alarmed_by_blocks_or_by_bare_words(station: Station) ->
     with pytest.raises(InvalidRequest, match="link_names"):
         provider.check(alarming)
     provider.check(alarming.model_copy(update={"mass_mentions": True}))
+
+
+async def test_nobody_is_alarmed_by_what_goes_with_a_file(station: Station) -> None:
+    blocks = [{"type": "section", "text": {"type": "mrkdwn", "text": "<!channel>"}}]
+    await station.make().send(Draft(client_id="1", chat_id=station.dm, upload=PICTURE, extra={"blocks": blocks}))
+    assert "<!channel>" not in station.slack.calls_of("files.completeUploadExternal")[-1].params["blocks"]
 
 
 async def test_a_whole_channel_is_called_where_the_caller_asks_for_it(station: Station) -> None:

@@ -43,8 +43,13 @@ def sent(reader: Reader, chat: Json = PRIVATE, **fields: Any) -> Message:
     return event.message
 
 
+ANSWERS = frozenset({"web_app_data", "users_shared", "chat_shared"})
+"""Of Telegram's service messages those by which a person answers a button of the bot."""
+
+
 def is_service(name: str, description: str) -> bool:
-    return "ervice message" in description or name.startswith(("new_chat_", "left_chat_", "migrate_", "pinned_", "connected_"))
+    is_report = "ervice message" in description or name.startswith(("new_chat_", "left_chat_", "migrate_", "pinned_", "connected_"))
+    return is_report and name not in ANSWERS
 
 
 @pytest.mark.parametrize("whole", [False, True], ids=["required", "whole"])

@@ -1,12 +1,13 @@
 """What people do on Telegram, as events."""
 
+import asyncio
 import time
 from typing import Any
 
 import pytest
 
-from providers.events import ChatChanged, ChatMigrated, MessageEdited, MessageReceived, ReactionChanged
-from providers.models import ChatKind, Location, MediaKind, Message, MessageKind, Poll, TextFormat
+from providers.events import ChatChanged, ChatMigrated, MessageEdited, MessageReceived, PollVoted, ReactionChanged
+from providers.models import ChatKind, Draft, Location, MediaKind, Message, MessageKind, Poll, TextFormat
 from tests.providers.telegram.conftest import Station
 from tests.standins.telegram_bot_api import StandInBot
 
@@ -288,3 +289,18 @@ async def test_a_press_under_a_message_of_unknown_chat_is_left_out_but_answered(
     station.bot.update("callback_query", query)
     await station.telegram.until(lambda: station.bot.answered == ["inline-1"])
     assert not [event for event in station.inbox.events if isinstance(event, MessageReceived)]
+
+
+async def test_a_vote_that_overtakes_the_answer_to_the_send_of_its_poll_is_a_vote(station: Station) -> None:
+    provider, ann = await station.ready(), station.bot.person()
+    hold = station.bot.hold_next("sendPoll", "after")
+    question = Draft(client_id="1", chat_id=str(ann), poll=Poll(question="Tea?", options=("yes", "no")))
+    async with asyncio.TaskGroup() as tasks:
+        sending = tasks.create_task(provider.send(question))
+        await hold.arrived.wait()
+        ((_, message),) = station.bot.messages.items()
+        station.bot.user_votes(message, 1, by=ann)
+        # The bot has fetched the vote when it asks for what comes after it, or waits with it.
+        hold.let_go.set()
+    vote = await station.inbox.wait(PollVoted)
+    assert (vote.message_id, vote.sender_id, vote.options) == (sending.result().id, str(ann), ("no",))

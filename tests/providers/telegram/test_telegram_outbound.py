@@ -7,7 +7,7 @@ import pytest
 
 from providers.errors import InvalidRequest, NotFound, Unreachable
 from providers.events import ChatMigrated
-from providers.models import Draft, Location, Media, MediaKind, Poll, TextFormat, Upload
+from providers.models import ChatKind, Draft, Location, Media, MediaKind, Poll, TextFormat, Upload
 from providers.telegram.provider import TelegramProvider
 from tests.providers.telegram.conftest import Station
 from tests.standins.telegram_bot_api.server import calls_of
@@ -36,6 +36,23 @@ async def test_sends_to_a_channel_by_its_name(station: Station) -> None:
     news = station.bot.group("News", kind="channel", username="news")
     sent = await station.make().send(draft("@news", "hello"))
     assert (sent.chat_id, sent.id) == (str(news), f"{news}:1")
+
+
+async def test_a_name_is_asked_for_at_each_send_since_it_may_be_another_chats(station: Station) -> None:
+    provider, news = station.make(), station.bot.group("News", kind="channel", username="news")
+    assert provider.must_resolve(provider.address("https://t.me/news"))
+    address = await provider.resolve("@News")
+    assert (address.chat_id, address.kind, address.title, address.lasting) == (str(news), ChatKind.CHANNEL, "News", False)
+    station.bot.chats[news].pop("username")
+    other = station.bot.group("Other news", kind="channel", username="news")
+    assert (await provider.resolve("@news")).chat_id == str(other)
+
+
+async def test_a_persons_name_leads_nowhere_and_says_what_does(station: Station) -> None:
+    station.bot.person(username="ann_lee")
+    with pytest.raises(NotFound) as caught:
+        await station.make().resolve("@ann_lee")
+    assert "list_chats" in (caught.value.hint or "")
 
 
 async def test_ordinary_markdown_arrives_as_telegrams_html(station: Station) -> None:

@@ -67,6 +67,9 @@ class WhatsAppHarness(Harness):
             contact=Contact(id="", name=cards[0]["name"]["formatted_name"], phone=cards[0]["phones"][0]["phone"]) if cards else None,
         )
 
+    async def has_control(self) -> bool:
+        return self.chat_id not in self._number.elsewhere
+
     async def is_typing(self) -> bool:
         return self.chat_id in self._number.typing
 

@@ -29,6 +29,11 @@ class MessagingAccount(Account):
         self.order: list[str] = []
         self.names_are_hidden = False
         self.receipts = True
+        self.is_routed = True
+        """Whether Conversation Routing is on, and lets our app take conversations."""
+        self.elsewhere: dict[str, str] = {}
+        """The app that has the conversation with a person, where it is not ours."""
+        self.controls: list[tuple[str, Json]] = []
 
     @property
     def is_page(self) -> bool:
@@ -82,6 +87,8 @@ class MessagingAccount(Account):
                 return {"id": self.id, "name": self.name, "username": "luckyshrub"}
             case "POST", [self.path_id, "messages"]:
                 return self._message(call.body)
+            case "POST", [self.path_id, control] if control.endswith("_thread_control"):
+                return self._control(control.removesuffix("_thread_control"), call.body)
             case "POST", [self.path_id, "message_attachments"]:
                 return self._upload(call)
             case "GET", [self.path_id, "conversations"]:
@@ -119,6 +126,8 @@ class MessagingAccount(Account):
             raise bad_parameter("messaging_type MESSAGE_TAG goes with a tag.")
         if body.get("tag", "HUMAN_AGENT") != "HUMAN_AGENT":
             raise bad_parameter("Invalid message tag.")
+        if person.id in self.elsewhere:
+            raise Refusal(403, 10, "(#10) Message Not Sent: Another app is controlling this thread now.", subcode=2018300)
         self._check_window(person, body)
         if "reply_to" in body and body["reply_to"]["mid"] not in self.messages:
             raise bad_parameter("Invalid reply_to.")
@@ -139,6 +148,25 @@ class MessagingAccount(Account):
         if person.last_wrote is None or time.time() - person.last_wrote >= limit:
             subcode = 2018278 if self.is_page else 2534022
             raise Refusal(400, 10, "(#10) This message is sent outside of allowed window.", subcode=subcode)
+
+    def _control(self, action: str, body: Json) -> Json:
+        """Give the conversation to another app, or get it back. By Instagram Login nothing can be taken."""
+        require_fields(body, frozenset({"recipient", "metadata"} | ({"target_app_id"} if action == "pass" else set[str]())))
+        person = self._recipient(body)
+        if action in {"take", "request"} and not self.is_page and self.path_id == self.id:
+            raise no_such_object(f"{action}_thread_control")
+        if action == "take" and not self.is_routed:
+            raise Refusal(400, 27, "(#27) Take thread control is not supported when Conversation Routing is not enabled")
+        if action == "pass" and not str(body.get("target_app_id", "")).isdecimal():
+            raise bad_parameter("The parameter target_app_id is required.")
+        if action in {"pass", "release"}:
+            if person.id in self.elsewhere:
+                raise Refusal(400, 10, "(#10) Only the thread owner may do this.", subcode=2018300)
+            self.elsewhere[person.id] = str(body.get("target_app_id", "idle"))
+        elif action == "take":
+            self.elsewhere.pop(person.id, None)
+        self.controls.append((action, body))
+        return {"success": True}
 
     def _act(self, person: Person, body: Json) -> Json:
         action = body["sender_action"]

@@ -30,6 +30,10 @@ class WhatsAppNumber(Account):
             template("order_ready", "en", "Hello {{1}}, your order {{2}} is ready."),
         ]
         self.receipts = True
+        self.may_take = True
+        """Whether our app is the one that people are passed to."""
+        self.elsewhere: set[str] = set()
+        """People whose conversation another app, or the Meta Business Agent, has."""
         self.wa_ids: dict[str, str] = {}
         """Numbers that WhatsApp knows under another one."""
 
@@ -96,6 +100,8 @@ class WhatsAppNumber(Account):
                 return self._templates(call)
             case "GET", [number] if number in self.files:
                 return self._file(call, self.files[number])
+            case "POST", [self.id, "thread_control"]:
+                return self._control(call.body)
             case "POST", [self.id, "media"]:
                 return self._upload(call)
             case "POST", [self.id, "messages"]:
@@ -149,10 +155,30 @@ class WhatsAppNumber(Account):
         person = self._recipient(body)
         if kind not in body:
             raise Refusal(400, 131008, "(#131008) Required parameter is missing", details=f"Parameter '{kind}' is mandatory for type '{kind}'")
+        if person.id in self.elsewhere:
+            raise Refusal(403, 10, "(#10) Another app is controlling this thread now.", subcode=2018300)
         self._check_context(body)
         self._check_window(person, kind)
         content = self._content(kind, body[kind])
         return self._sent(body, person, content)
+
+    def _control(self, body: Json) -> Json:
+        """Source: Meta's Thread Control (Cloud API)."""
+        require_fields(body, frozenset({"messaging_product", "to", "recipient", "action", "metadata", "control_pass"}))
+        person = self._recipient(body)
+        action = body.get("action")
+        is_to_agent = action == "pass" and body.get("control_pass") == {"target_role": "ai_agent"}
+        if action not in {"take", "pass", "release"} or ("control_pass" in body and not is_to_agent):
+            raise bad_parameter("Invalid action.")
+        if action == "take":
+            if not self.may_take:
+                raise Refusal(400, 100, "(#100) This app may not take thread control.", subcode=2494191)
+            self.elsewhere.discard(person.id)
+        elif person.id in self.elsewhere:
+            raise Refusal(400, 100, "(#100) This app does not have thread control.", subcode=2494191)
+        else:
+            self.elsewhere.add(person.id)
+        return {"messaging_product": "whatsapp", "request_id": "r1"}
 
     def _mark(self, body: Json) -> Json:
         message = self.messages.get(body.get("message_id", ""))

@@ -216,8 +216,8 @@ class StandInBot:
     def drop_next(self, method: str, when: Literal["before", "after"]) -> None:
         self.faults.append(Drop(method.lower(), when))
 
-    def hold_next(self, method: str) -> Hold:
-        hold = Hold(method.lower())
+    def hold_next(self, method: str, when: Literal["before", "after"] = "before") -> Hold:
+        hold = Hold(method.lower(), when)
         self.faults.append(hold)
         return hold
 

@@ -39,7 +39,9 @@ def chat_of(bot: StandInBot, call: Call) -> int:
     if not wanted:
         raise bad_request("chat_id is empty")
     if wanted.startswith("@"):
-        chat = next((number for number, chat in bot.chats.items() if chat.get("username", "").lower() == wanted[1:].lower()), None)
+        # Of people Telegram tells a bot nothing by name.
+        named = (number for number, chat in bot.chats.items() if chat.get("username", "").lower() == wanted[1:].lower() and chat["type"] != "private")
+        chat = next(named, None)
     else:
         chat = int(wanted) if re.fullmatch(r"-?\d+", wanted) else None
     if chat is None or chat not in bot.chats:

@@ -96,7 +96,7 @@ class TelegramStandIn(StandIn):
                 return web.json_response(fault.body, status=fault.status)
             case Drop(when="before"):
                 return hang_up(request)
-            case Hold():
+            case Hold(when="before"):
                 fault.arrived.set()
                 await fault.let_go.wait()
             case _:
@@ -108,6 +108,9 @@ class TelegramStandIn(StandIn):
         self.changed()
         if isinstance(fault, Drop):
             return hang_up(request)
+        if isinstance(fault, Hold) and fault.when == "after":
+            fault.arrived.set()
+            await fault.let_go.wait()
         return web.json_response({"ok": True, "result": result})
 
     def _judge(self, call: Call) -> None:
