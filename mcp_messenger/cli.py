@@ -15,6 +15,8 @@ from providers.errors import MessengerError
 
 COMMANDS = frozenset({"doctor", "ps", "logs", "qr"})
 """They ask a server, and need no set-up that would be safe to serve with."""
+ALONE = frozenset({"migrate", "backup", "restore"})
+"""They work on the store themselves, and serve nobody."""
 STORE_AFTER = 0.3
 """Seconds in which nobody but the first call starts the store: a client asks for the tools first, and the driver's import would hold them up."""
 IN_A_TERMINAL = """mcp-messenger is waiting for an MCP client on stdin.
@@ -28,7 +30,7 @@ def run(given: Sequence[str]) -> int:
     args = arguments.parser().parse_args(given)
     try:
         config = _config(args)
-        if args.command not in {*COMMANDS, "migrate"} and not (args.mode in API_MODES and _is_managed()):
+        if args.command not in {*COMMANDS, *ALONE} and not (args.mode in API_MODES and _is_managed()):
             config.check()
         logs.configure(config.log_level, json=config.log_json)
         tracing.configure()
@@ -60,10 +62,8 @@ def _command(args: argparse.Namespace, config: Config) -> int:
         from mcp_messenger.commands.demo import demo
 
         return _run(demo)
-    if args.command == "migrate":
-        from mcp_messenger.commands.migrate import migrate
-
-        return _run(migrate, config, args.to, args.status)
+    if args.command in ALONE:
+        return _alone(args, config)
     if args.command == "token":
         from mcp_messenger.commands.serve import print_token
 
@@ -75,6 +75,20 @@ def _command(args: argparse.Namespace, config: Config) -> int:
     if args.mode in API_MODES:
         return _relay(args, config) if _is_managed() else _single_instance(args, config)
     return _stdio(config)
+
+
+def _alone(args: argparse.Namespace, config: Config) -> int:
+    if args.command == "migrate":
+        from mcp_messenger.commands.migrate import migrate
+
+        return _run(migrate, config, args.to, args.status)
+    if args.command == "backup":
+        from mcp_messenger.commands.backup import backup
+
+        return _run(backup, config, args.file, args.with_key, args.compress, args.force)
+    from mcp_messenger.commands.backup import check, restore
+
+    return _run(check, args.file) if args.check else _run(restore, config, args.file, args.take_over, args.force)
 
 
 def _single_instance(args: argparse.Namespace, config: Config) -> int:

@@ -17,6 +17,7 @@ ApplicationError
 |   +-- PayloadTooLarge
 +-- FetchRefused, FetchFailed     a URL may not be fetched, or could not be
 +-- AgentFailed           an agent gave no answer
++-- BackupFailed          a backup could not be written or read
 +-- VaultError            a stored secret cannot be read
 +-- BodyTooSlow, TookTooLong      a request, or what it asks for, was given up
 +-- ShuttingDown          the server ends
@@ -229,6 +230,12 @@ class AgentFailed(ApplicationError):
     def __init__(self, detail: str = "", *, status: int | None = None) -> None:
         super().__init__(detail)
         self.status = status
+
+
+class BackupFailed(ApplicationError):
+    """A backup could not be written or read. Nothing was changed."""
+
+    code = "backup_failed"
 
 
 class VaultError(ApplicationError):

@@ -51,6 +51,7 @@ STATUS: Mapping[str, int] = MappingProxyType(
         "fetch_failed": 502,
         "agent_failed": 502,
         "vault_error": 500,
+        "backup_failed": 500,
         "body_too_slow": 408,
         "took_too_long": 504,
         "shutting_down": 503,

@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     migrate = commands.add_parser("migrate", parents=[settings], help="bring the database's schema up to date, or to a version")
     migrate.add_argument("--to", metavar="N", help="the last migration to keep, such as 8; later ones are taken back, with what they hold")
     migrate.add_argument("--status", action="store_true", help="only list the migrations")
+    _add_backup(commands.add_parser, settings)
     _add_commands(commands.add_parser, settings)
     return top
 
@@ -49,6 +50,20 @@ def _settings() -> argparse.ArgumentParser:
     settings.add_argument("--read-only", action="store_true", help="only tools that change nothing; always wins")
     settings.add_argument("--log-level")
     return settings
+
+
+def _add_backup(add: Callable[..., argparse.ArgumentParser], settings: argparse.ArgumentParser) -> None:
+    """Those that save what is stored and put it back."""
+    backup = add("backup", parents=[settings], help="write the database, the logins and the media into a file, while the server runs")
+    backup.add_argument("file", type=Path, metavar="FILE")
+    backup.add_argument("--with-key", action="store_true", help="also the secret key: whoever has the file can then read every token in it")
+    backup.add_argument("--compress", action="store_true", help="a file of less than half the size, in three times the time")
+    backup.add_argument("--force", action="store_true", help="overwrite the file")
+    restore = add("restore", parents=[settings], help="put a backup into the database and the data folder, with no server running")
+    restore.add_argument("file", type=Path, metavar="FILE")
+    restore.add_argument("--check", action="store_true", help="only read the file and say what is in it")
+    restore.add_argument("--take-over", action="store_true", help="the original is gone for good: instances run as they did, not stopped")
+    restore.add_argument("--force", action="store_true", help="replace what the database holds, and set the folders of before aside")
 
 
 def _add_commands(add: Callable[..., argparse.ArgumentParser], settings: argparse.ArgumentParser) -> None:

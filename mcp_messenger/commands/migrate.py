@@ -1,8 +1,6 @@
 """Bring the database to another version of the schema, or say which one it has."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-
+from mcp_messenger.commands.database import database_url
 from mcp_messenger.config import Config
 
 
@@ -14,7 +12,7 @@ async def migrate(config: Config, to: str | None, status: bool) -> int:
     from db import migrate as migrations
 
     target = None if to is None else migrations.resolve(to)
-    async with _database(config) as url:
+    async with database_url(config) as url:
         if status:
             _print_status(await migrations.read_applied(url), migrations.packaged())
             return 0
@@ -31,19 +29,3 @@ def _print_status(applied: list[str], known: list[str]) -> None:
     for version in sorted({*applied, *known}):
         state = "pending" if version not in applied else "applied" if version in known else "applied by a newer version"
         print(f"{version}: {state}")  # noqa: T201
-
-
-@asynccontextmanager
-async def _database(config: Config) -> AsyncGenerator[str]:
-    """The URL of the database past its pooler; the embedded server runs meanwhile where there is none."""
-    url = config.direct_database_url or config.database_url
-    if url is not None:
-        yield url.get_secret_value()
-        return
-    from db.embedded import start_embedded
-
-    server = await start_embedded(config.data_dir / "postgres")
-    try:
-        yield server.url
-    finally:
-        await server.stop()
