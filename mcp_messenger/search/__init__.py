@@ -1,0 +1,1 @@
+"""The one definition of what a search finds: the words of a text, and of a query."""
