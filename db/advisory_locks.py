@@ -17,6 +17,9 @@ It is taken before any row is locked, so that two writers never wait for one ano
 MIGRATIONS = 0x6D6D_0001
 """Guards the schema while one file of a migration runs. One for each database."""
 
+SEARCH_INDEX = 0x6D6D_0003
+"""Guards the index of words while one batch of messages is stored in it, so that a search waits for the batch that is under way."""
+
 EMBEDDED_USERS = 0x6D6D_0002
 """Counts the users of an embedded server: each holds it shared, so whoever gets it alone is the last one and stops the server.
 

@@ -1,5 +1,6 @@
 """Chats and contacts, as recorded from messages and from the platforms' lists."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import LiteralString
@@ -81,6 +82,18 @@ async def listing(
             "limit": limit,
         },
     )
+
+
+TITLES: LiteralString = """
+    SELECT c.instance_id, c.id, c.title FROM unnest(%(instance_ids)s::uuid[], %(ids)s::text[]) AS wanted (instance_id, id)
+        JOIN public.chats c ON c.instance_id = wanted.instance_id AND c.id = wanted.id"""
+
+
+async def titles(database: Database, wanted: Sequence[tuple[UUID, str]]) -> dict[tuple[UUID, str], str]:
+    """Return the titles of chats, which are named by instance and id."""
+    pairs = list(dict.fromkeys(wanted))
+    rows = await database.rows(TITLES, {"instance_ids": [pair[0] for pair in pairs], "ids": [pair[1] for pair in pairs]})
+    return {(row[0], row[1]): row[2] for row in rows}
 
 
 # The first condition on the words finds candidates by the index; of less than three letters there are no triples.

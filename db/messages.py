@@ -118,41 +118,6 @@ async def recent(database: Database, instance_id: UUID, *, before: Position | No
     )
 
 
-SEARCH: LiteralString = """
-    SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
-        content, sent_at, edited_at, deleted_at, error
-    FROM public.messages WHERE instance_id = %(instance_id)s AND search @@ to_tsquery('simple', %(query)s) AND deleted_at IS NULL
-      AND (%(chat_id)s::text IS NULL OR chat_id = %(chat_id)s)
-      AND (%(before)s::timestamptz IS NULL OR (sent_at, id) < (%(before)s, %(before_id)s))
-    ORDER BY sent_at DESC, id DESC LIMIT %(limit)s"""
-
-
-async def search(
-    database: Database,
-    instance_id: UUID,
-    words: Sequence[str],
-    *,
-    chat_id: str | None,
-    before: Position | None,
-    limit: int,
-) -> list[MessageRow]:
-    """Return messages that hold every word (by its beginning), newest first. Words are letters and digits only."""
-    return await database.read(
-        MessageRow,
-        SEARCH,
-        {
-            "instance_id": instance_id,
-            "query": " & ".join(f"'{word}':*" for word in words),
-            "chat_id": chat_id,
-            "before": before and before[0],
-            "before_id": before and before[1],
-            "limit": limit,
-        },
-        # A common word is soonest found by time, a rare one by the index.
-        planned_anew=True,
-    )
-
-
 FIRST_REPLY: LiteralString = """
     SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
         content, sent_at, edited_at, deleted_at, error

@@ -9,10 +9,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
 
+from db.advisory_locks import SEARCH_INDEX
 from db.database import Database
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
+
+Position = tuple[datetime, int]
 
 ERA_SIZE = 8192
 """Messages in an era. Looking into one takes a few milliseconds at most, however common the words are."""
@@ -41,10 +44,13 @@ Words = Callable[[Sequence[Unindexed]], Awaitable[Sequence[str]]]
 """Computes a tsvector of each message, with ERA_MARK in place of the era."""
 ERA_MARK = "\x01"
 
+# One of several servers at a time. In a statement before the others, which then see what the one before has stored.
+HOLD: LiteralString = "SELECT pg_advisory_xact_lock(%(search_index)s)"
 TAKE_PENDING: LiteralString = """
     WITH taken AS (
         DELETE FROM public.search_pending WHERE id IN (
-            SELECT id FROM public.search_pending ORDER BY id DESC LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+            SELECT id FROM public.search_pending WHERE EXISTS (SELECT FROM public.search_progress WHERE form <= %(form)s)
+            ORDER BY id DESC LIMIT %(limit)s)
         RETURNING message_id
     )
     SELECT wanted.message_id AS id, m.instance_id, m.chat_id, m.outgoing, m.sender_id, m.sender_name, m.kind, m.body, m.content, m.sent_at,
@@ -52,10 +58,9 @@ TAKE_PENDING: LiteralString = """
     FROM (SELECT DISTINCT message_id FROM taken) AS wanted
         LEFT JOIN public.messages m ON m.id = wanted.message_id AND m.deleted_at IS NULL
     ORDER BY wanted.message_id"""
-# One of several servers goes through the messages that were there before.
 TAKE_FORMER: LiteralString = """
     WITH progress AS (
-        SELECT next_id FROM public.search_progress WHERE next_id > 0 AND form = %(form)s FOR UPDATE SKIP LOCKED
+        SELECT next_id FROM public.search_progress WHERE next_id > 0 AND form = %(form)s
     ), batch AS MATERIALIZED (
         SELECT m.id FROM progress CROSS JOIN LATERAL (
             SELECT id FROM public.messages WHERE id <= progress.next_id ORDER BY id DESC LIMIT %(limit)s) AS m
@@ -69,27 +74,24 @@ TAKE_FORMER: LiteralString = """
 RENEW: LiteralString = """
     UPDATE public.search_progress SET form = %(form)s, next_id = (SELECT coalesce(max(id), 0) FROM public.messages) WHERE form < %(form)s"""
 OPEN_ERAS: LiteralString = """
-    SELECT DISTINCT ON (instance_id, is_past) instance_id, is_past, id, messages FROM (
-        SELECT instance_id, is_past, id, messages FROM public.search_eras
-        WHERE instance_id = ANY(%(instance_ids)s) AND messages < %(size)s ORDER BY id FOR UPDATE SKIP LOCKED
-    ) AS open ORDER BY instance_id, is_past, id DESC"""
+    SELECT DISTINCT ON (instance_id, is_past) instance_id, is_past, id, messages FROM public.search_eras
+    WHERE instance_id = ANY(%(instance_ids)s) AND messages < %(size)s ORDER BY instance_id, is_past, id DESC"""
 BEGIN_ERA: LiteralString = """
     INSERT INTO public.search_eras (instance_id, is_past, messages, oldest, newest)
     VALUES (%(instance_id)s, %(is_past)s, 0, %(at)s, %(at)s) RETURNING id"""
 FILL_ERAS: LiteralString = """
-    UPDATE public.search_eras SET messages = messages + more.number, oldest = least(oldest, more.oldest), newest = greatest(newest, more.newest)
+    UPDATE public.search_eras SET messages = search_eras.messages + more.number, oldest = least(search_eras.oldest, more.oldest),
+        newest = greatest(search_eras.newest, more.newest)
     FROM (
         SELECT era, count(*) AS number, min(sent_at) AS oldest, max(sent_at) AS newest
         FROM unnest(%(eras)s::bigint[], %(times)s::timestamptz[]) AS row (era, sent_at) GROUP BY era
     ) AS more WHERE search_eras.id = more.era"""
-# Locked in the order of their numbers, as other writers do it.
 STORE: LiteralString = """
     INSERT INTO public.message_words (message_id, sent_at, words)
     SELECT message_id, sent_at, words::tsvector FROM unnest(%(ids)s::bigint[], %(times)s::timestamptz[], %(words)s::text[])
         AS row (message_id, sent_at, words)
     WHERE EXISTS (SELECT FROM public.messages WHERE id = row.message_id AND deleted_at IS NULL) ORDER BY message_id
     ON CONFLICT (message_id) DO UPDATE SET sent_at = excluded.sent_at, words = excluded.words"""
-FORM_STORED: LiteralString = "SELECT form FROM public.search_progress"
 
 
 async def index(database: Database, words: Words, *, form: int, limit: int, former: bool) -> int:
@@ -101,6 +103,7 @@ async def index(database: Database, words: Words, *, form: int, limit: int, form
 
     await database.execute(RENEW, {"form": form})
     async with database.transaction() as connection, connection.cursor(row_factory=class_row(Unindexed)) as cursor:
+        await cursor.execute(HOLD, {"search_index": SEARCH_INDEX})
         params = {"limit": limit, "form": form, "fresh": FRESH}
         rows = await (await cursor.execute(TAKE_PENDING, params)).fetchall()
         if not rows and former:
@@ -147,16 +150,21 @@ ERAS: LiteralString = """
     WHERE (%(instance_ids)s::uuid[] IS NULL OR instance_id = ANY(%(instance_ids)s::uuid[]))
       AND (%(since)s::timestamptz IS NULL OR newest >= %(since)s) AND (%(until)s::timestamptz IS NULL OR oldest < %(until)s)
       AND (%(before)s::timestamptz IS NULL OR oldest <= %(before)s)
+      AND (%(era)s::bigint IS NULL OR (newest, id) <= (%(era_at)s, %(era)s))
     ORDER BY newest DESC, id DESC"""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The messages that are searched: from `since` on, before `until`, and before the position `before`; None: without this limit."""
+    """The messages that are searched: from `since` on, before `until`, and before the position `before`; None: without this limit.
+
+    `era`: of these, the ones in this era (by its newest message and id) and in those behind it in the order of `eras`.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
-    before: tuple[datetime, int] | None = None
+    before: Position | None = None
+    era: Position | None = None
 
 
 async def eras(database: Database, instance_ids: Sequence[UUID] | None, span: Span) -> list[Era]:
@@ -166,6 +174,8 @@ async def eras(database: Database, instance_ids: Sequence[UUID] | None, span: Sp
         "since": span.since,
         "until": span.until,
         "before": span.before and span.before[0],
+        "era_at": span.era and span.era[0],
+        "era": span.era and span.era[1],
     }
     return await database.all(Era, ERAS, params)
 
@@ -197,7 +207,7 @@ class Hit:
 
 
 async def hits(database: Database, expression: str, in_eras: Sequence[Era], span: Span, *, limit: int) -> list[Hit]:
-    """Return the newest messages of these eras for which the expression holds; ERAs' names are put in place of ERA_MARK."""
+    """Return the newest messages of these eras for which the expression holds; each era's name is put in place of ERA_MARK."""
     params = {
         "queries": [expression.replace(ERA_MARK, prefix(era.id)) for era in in_eras],
         "since": span.since,

@@ -34,6 +34,7 @@ from mcp_messenger.observability.logbook import Logbook
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.workers import Worker, Workers
 from mcp_messenger.operations.application import App
+from mcp_messenger.search.index import SearchIndex
 from mcp_messenger.security.rate_limiter import CLEAN_EVERY, RateLimiter
 from mcp_messenger.security.vault import Vault
 from providers.base import ProviderContext
@@ -89,7 +90,8 @@ def build(config: Config, *, shares: bool = False) -> App:
     services = AnswerServices(database, outbox, inbound, supervisor)
     agents = Agents(services, calls=calls, agent_os=_agent_os(config), quiet=config.quiet_hours, workers=workers)
     feed.listeners.append(calls)
-    feed.growth += [webhooks.wake, agents.wake]
+    search_index = SearchIndex(database, workers)
+    feed.growth += [webhooks.wake, agents.wake, search_index.wake]
     limiter = RateLimiter(database, config.rate_limit)
     return App(
         config=config,
@@ -103,6 +105,7 @@ def build(config: Config, *, shares: bool = False) -> App:
         addresses=addresses,
         calls=calls,
         memory=memory,
+        search_index=search_index,
         limiter=limiter,
         metrics=metrics,
         workers=workers,
@@ -140,7 +143,7 @@ async def running(config: Config, *, store_after: float = 0.0, shares: bool = Fa
             evict = partial(app.workers.worker("memory").keep, app.memory.tidy, partial(anyio.sleep, EVICT_EVERY))
             forget = partial(app.workers.worker("rate limiter").keep, app.limiter.tidy, partial(anyio.sleep, CLEAN_EVERY))
             async with (
-                _at_work(app, follow, app.inbound.run, evict, forget, app.webhooks.run, *beside),
+                _at_work(app, follow, app.inbound.run, evict, forget, app.webhooks.run, app.search_index.run, *beside),
                 _at_work(app, app.supervisor.run, app.calls.run, app.agents.run),
             ):
                 yield app

@@ -13,9 +13,9 @@ from db import waiting
 from db.messages import MessageRow
 from db.waiting import WaitingChat
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.events import visible
 from mcp_messenger.operations.messages import known_beside
 from mcp_messenger.operations.operation import FromOthers, Input, Output
+from mcp_messenger.operations.reach import visible
 from mcp_messenger.operations.views import Beside, MessageView, message_view
 from mcp_messenger.security.caller import Caller
 

@@ -3,20 +3,20 @@
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 import anyio
 from pydantic import Field
 
 from db import events as log
-from db import instances, messages
+from db import messages
 from db.events import EventRow
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.messages import known_beside
 from mcp_messenger.operations.operation import Input, Output
+from mcp_messenger.operations.reach import visible
 from mcp_messenger.operations.views import MessageView, message_view
 from mcp_messenger.operations.waiting import parse_cursor
-from mcp_messenger.security.caller import Caller, instance_of
+from mcp_messenger.security.caller import Caller
 
 HEARTBEAT = 15.0
 PAGE = 100
@@ -53,15 +53,6 @@ async def get_events(app: App, caller: Caller, args: GetEvents) -> EventList:
     cursor = parse_cursor(args.after)
     rows = await log.after(app.database, cursor, instance_ids=await visible(app, caller, args.instance_id), limit=args.limit)
     return EventList(events=await event_views(app, rows), next_cursor=str(rows[-1].id if rows else cursor))
-
-
-async def visible(app: App, caller: Caller, instance_id: str | None) -> list[UUID] | None:
-    """The instances whose events the caller gets; None: all."""
-    if instance_id is not None:
-        return [(await instance_of(app.database, caller, instance_id)).id]
-    if caller.instance_id is not None:
-        return [caller.instance_id]
-    return None if caller.user_id is None else await instances.ids_of_user(app.database, caller.user_id)
 
 
 async def event_views(app: App, rows: Sequence[EventRow]) -> list[EventView]:

@@ -1,8 +1,7 @@
-"""Reads messages: of a chat, by search, one whole, its files."""
+"""Reads messages: of a chat, one whole, its files."""
 
 import base64
 import json
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +9,7 @@ import anyio
 import anyio.to_thread
 from pydantic import Field
 
-from db import chats, messages, waiting
+from db import chats, messages
 from db.instances import InstanceRow
 from db.messages import MessageRow
 from mcp_messenger.delivery.inbound import Source
@@ -21,17 +20,14 @@ from mcp_messenger.operations.addresses import recipient
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Cursor, FromOthers, Limit, OfInstance, PlatformId
 from mcp_messenger.operations.port import port
-from mcp_messenger.operations.views import Beside, MessageView, context_line, message_view
+from mcp_messenger.operations.views import Beside, MessageView, message_view
 from mcp_messenger.security.caller import Caller, instance_of
 from providers.errors import MessengerError
 from providers.events import MessageReceived
 from providers.models import Capability, Chat, ChatKind, Download, Media, Message
 
 MessageId = str
-WORD = re.compile(r"\w+")
-SEARCH_WORDS = 8
 HISTORY_WITHIN = 5.0
-CONTEXT_TEXT = 160
 RAW_MAX = 8000
 """Characters."""
 INLINE_MAX = 200_000
@@ -115,32 +111,6 @@ async def get_recent_messages(app: App, caller: Caller, args: GetRecentMessages)
     row = await instance_of(app.database, caller, args.instance_id)
     found = await messages.recent(app.database, row.id, before=cursors.decode_message(args.cursor), limit=args.limit + 1)
     return await page(app, found, args.limit)
-
-
-class SearchMessages(OfInstance):
-    query: str = Field(min_length=1, max_length=200, description="words, each matched by its beginning")
-    chat_id: PlatformId | None = None
-    context: int = Field(default=0, ge=0, le=5, description="messages to show before and after each hit")
-    limit: Limit = 20
-    cursor: Cursor = None
-
-
-async def search_messages(app: App, caller: Caller, args: SearchMessages) -> MessageList:
-    """Return messages that contain every word, newest first. Raises InvalidInput for a query without a word."""
-    row = await instance_of(app.database, caller, args.instance_id)
-    words = WORD.findall(args.query.lower())[:SEARCH_WORDS]
-    if not words:
-        raise InvalidInput("query: there is no word in it.", hint="Give words or numbers to look for.")
-    before = cursors.decode_message(args.cursor)
-    found = await messages.search(app.database, row.id, words, chat_id=args.chat_id, before=before, limit=args.limit + 1)
-    hits = await page(app, found, args.limit)
-    return await _with_context(app, hits, args.context) if args.context else hits
-
-
-async def _with_context(app: App, hits: MessageList, lines: int) -> MessageList:
-    beside = await waiting.around(app.database, [int(hit.id) for hit in hits.messages], lines=lines, length=CONTEXT_TEXT)
-    shown = [hit.model_copy(update={"context": [context_line(one) for one in beside if one.of == int(hit.id)]}) for hit in hits.messages]
-    return hits.model_copy(update={"messages": shown})
 
 
 class OfMessage(OfInstance):

@@ -86,6 +86,12 @@ class OfInstance(Input):
     instance_id: InstanceId
 
 
+class OfInstances(Input):
+    """Of one instance, or of all that the caller may see."""
+
+    instance_id: str | None = Field(default=None, max_length=64, description="only this one")
+
+
 class Output(BaseModel):
     """An answer. Fields with their default value are left out of what a model is shown."""
 
@@ -147,4 +153,4 @@ class Operation:
 
     @property
     def of_instance(self) -> bool:
-        return issubclass(self.input, OfInstance)
+        return issubclass(self.input, OfInstance | OfInstances)

@@ -55,10 +55,7 @@ def parse(query: str) -> Query:
 
 def _terms(query: str) -> list[str]:
     """Return words, phrases with their quotation marks, and phone numbers in one piece."""
-    terms: list[str] = []
-    for found in _TERMS.finditer(query):
-        terms.append(f'{found[1]}"{found[2]}"' if found[3] is None else found[3])
-    return _with_numbers(terms)
+    return _with_numbers([f'{found[1]}"{found[2]}"' if found[3] is None else found[3] for found in _TERMS.finditer(query)])
 
 
 def _with_numbers(terms: list[str]) -> list[str]:

@@ -39,7 +39,7 @@ def units(text: str) -> list[Unit]:
     found: list[Unit] = []
     position = 0
     for at, (kind, run) in enumerate(runs):
-        if kind is Kind.BREAK or kind is Kind.MARK and _ends_sentence(runs, at):
+        if kind is Kind.BREAK or (kind is Kind.MARK and _ends_sentence(runs, at)):
             position += 1
         elif kind is Kind.WORD:
             position += 1
@@ -87,7 +87,7 @@ def _signed(runs: list[tuple[Kind, str]], at: int, word: str) -> str | None:
     if cut is not None and (cut[0] == "++" or at + 2 == len(runs) or len(behind) > 1 or runs[at + 2][0] is not Kind.WORD):
         return word + cut[0]
     before = runs[at - 1][1] if at > 0 and runs[at - 1][0] is Kind.MARK else ""
-    is_first = at == 1 or at > 1 and runs[at - 2][0] is not Kind.WORD or before[:-1] != "" and before[-2] in _OPENINGS
+    is_first = at == 1 or (at > 1 and runs[at - 2][0] is not Kind.WORD) or (before[:-1] != "" and before[-2] in _OPENINGS)
     return before[-1] + word if before[-1:] in {".", "#", "@"} and is_first and before[-2:-1] != before[-1] else None
 
 

@@ -5,18 +5,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
 
+from db.search import ERA_MARK
 from mcp_messenger.search.letters import Kind, clean
 from mcp_messenger.search.stems import stems
 from mcp_messenger.search.units import Unit, digits, numbers, units
 
 FORM = 1
 """Of the words. Whoever changes what is stored counts it up: everything is then stored again."""
-ERA = ERA_MARK
-
 LONGEST_TEXT = 100_000
+OVERHEAD = 12
 LAST_POSITION = 16_383
 MOST_POSITIONS = 255
-MOST_WORDS = 20_000
+MOST_BYTES = 500_000
+"""Of the words; PostgreSQL takes about a million, with positions."""
 SHORTEST_END = 4
 """Digits of the end of a phone number by which it is found."""
 
@@ -24,17 +25,19 @@ SHORTEST_END = 4
 def lexeme(word: str) -> str:
     """Return a word as a lexeme of PostgreSQL's, with a place for its era."""
     quoted = word.replace("\\", "\\\\").replace("'", "''")
-    return f"'{ERA}:{quoted}'"
+    return f"'{ERA_MARK}:{quoted}'"
 
 
 def vector(texts: Iterable[str], marks: Iterable[str]) -> str:
     """Return what is stored of a message with these texts, and with these marks of chat, sender and the like."""
     places: defaultdict[str, set[int]] = defaultdict(set)
-    begins = 0
+    begins, size = 0, 0
     for text in texts:
         last = begins
         for word, position in _placed(text[:LONGEST_TEXT]):
-            if len(places) >= MOST_WORDS:
+            if word not in places:
+                size += len(word.encode()) + OVERHEAD
+            if size > MOST_BYTES:
                 break
             if position:
                 last = begins + position
@@ -84,9 +87,7 @@ def mark(kind: str, value: str) -> str:
     return f"@{kind}:{blake2b(value.encode(), digest_size=8).hexdigest()}"
 
 
-def marks(
-    *, chat_id: str, outgoing: bool, sender_id: str | None, sender_name: str, kind: str, media: Iterable[Mapping[str, Any]]
-) -> Iterator[str]:
+def marks(*, chat_id: str, outgoing: bool, sender_id: str | None, sender_name: str, kind: str, media: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     """Yield the marks of a message."""
     yield mark("chat", chat_id)
     yield mark("way", "out" if outgoing else "in")

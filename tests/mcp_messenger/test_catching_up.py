@@ -13,7 +13,7 @@ from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.errors import NoSuchInstance
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.catching_up import CatchUp, CaughtUp, catch_up, tokens_at_most
-from mcp_messenger.operations.messages import SearchMessages, search_messages
+from mcp_messenger.operations.searching import SearchMessages, search_messages
 from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.security.caller import ADMIN, Caller
 from providers.models import Chat, ChatKind

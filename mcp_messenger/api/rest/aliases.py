@@ -45,6 +45,7 @@ OF_INSTANCE = (
     Alias("list_contacts", f"{I}/telegram/contacts"),
     Alias("list_chats", f"{I}/telegram/chats"),
     Alias("get_messages", f"{I}/telegram/messages/{{chat_id}}"),
+    Alias("search_messages", f"{I}/search"),
     Alias("get_recent_messages", f"{I}/telegram/recent-messages"),
     Alias("get_webhook", f"{I}/telegram/webhook"),
     Alias("set_webhook", f"{I}/telegram/webhook"),

@@ -1,0 +1,62 @@
+"""Looks for messages from the newest era back, within a limit of work: a hard search gives what it has found, and where it goes on."""
+
+import itertools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from db import search
+from db.database import Database
+from db.search import Era, Hit, Position, Span
+
+FIRST_LOOK = 16_384
+"""Messages whose eras are looked into at once, whatever time it takes; each further look is twice as wide."""
+MOST_ERAS = 64
+WITHIN = 0.012
+"""Seconds after which no further eras are looked into, where what was found fits into the answer."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The newest first, of the eras that were looked into.
+
+    `before` and `era`: the places among messages and eras from which the search goes on; both None where it has come to its end.
+    `looked_to`: all messages of the span that are newer were looked at; None where all were.
+    """
+
+    hits: list[Hit]
+    before: Position | None = None
+    era: Position | None = None
+    looked_to: datetime | None = None
+
+
+async def find(database: Database, expression: str, instance_ids: Sequence[UUID] | None, span: Span, *, limit: int) -> Found:
+    """Return up to `limit` messages of these instances (None: of all) for which the expression holds."""
+    began = time.perf_counter()
+    ahead = await search.eras(database, instance_ids, span)
+    hits: list[Hit] = []
+    look = FIRST_LOOK
+    while ahead and not _is_enough(hits, ahead[0], limit):
+        if look > FIRST_LOOK and len(hits) <= limit and time.perf_counter() - began > WITHIN:
+            return Found(hits, span.before, (ahead[0].newest, ahead[0].id), ahead[0].newest)
+        size = _size(ahead, look)
+        now, ahead = ahead[:size], ahead[size:]
+        hits += await search.hits(database, expression, now, span, limit=limit + 1)
+        hits = sorted(hits, key=lambda hit: (hit.sent_at, hit.message_id), reverse=True)[: limit + 1]
+        look *= 2
+    if len(hits) <= limit:
+        return Found(hits)
+    last = hits[limit - 1]
+    return Found(hits[:limit], (last.sent_at, last.message_id), span.era)
+
+
+def _is_enough(hits: Sequence[Hit], next_era: Era, limit: int) -> bool:
+    return len(hits) > limit and hits[-1].sent_at > next_era.newest
+
+
+def _size(ahead: Sequence[Era], messages: int) -> int:
+    """Return how many of the eras to look into for about so many messages."""
+    sums = itertools.accumulate(era.messages for era in ahead[:MOST_ERAS])
+    return max(1, sum(total <= messages for total in sums))
