@@ -11,11 +11,22 @@ from db import search
 from db.database import Database
 from db.search import Era, Hit, Position, Span
 
-FIRST_LOOK = 16_384
-"""Messages whose eras are looked into at once, whatever time it takes; each further look is twice as wide."""
 MOST_ERAS = 64
-WITHIN = 0.012
-"""Seconds after which no further eras are looked into, where what was found fits into the answer."""
+"""That one statement looks into."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """`first_look`: messages whose eras are looked into in any case; each further look is twice as wide.
+
+    `within`: seconds after which no further eras are looked into, where what was found fits into the answer.
+    """
+
+    first_look: int = 16_384
+    within: float = 0.012
+
+
+EFFORT = Effort()
 
 
 @dataclass(frozen=True)
@@ -32,14 +43,14 @@ class Found:
     looked_to: datetime | None = None
 
 
-async def find(database: Database, expression: str, instance_ids: Sequence[UUID] | None, span: Span, *, limit: int) -> Found:
+async def find(database: Database, expression: str, instance_ids: Sequence[UUID] | None, span: Span, *, limit: int, effort: Effort = EFFORT) -> Found:
     """Return up to `limit` messages of these instances (None: of all) for which the expression holds."""
     began = time.perf_counter()
     ahead = await search.eras(database, instance_ids, span)
     hits: list[Hit] = []
-    look = FIRST_LOOK
+    look = effort.first_look
     while ahead and not _is_enough(hits, ahead[0], limit):
-        if look > FIRST_LOOK and len(hits) <= limit and time.perf_counter() - began > WITHIN:
+        if look > effort.first_look and len(hits) <= limit and time.perf_counter() - began > effort.within:
             return Found(hits, span.before, (ahead[0].newest, ahead[0].id), ahead[0].newest)
         size = _size(ahead, look)
         now, ahead = ahead[:size], ahead[size:]

@@ -4,7 +4,7 @@ import ast
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ from db import (
     messages,
     outbox,
     people,
+    search,
     secrets,
     waiting,
 )
@@ -124,6 +125,10 @@ def incoming(instance_id: UUID, **fields: Any) -> dict[str, Any]:
     } | fields  # fmt: skip
 
 
+async def same_words(rows: Sequence[search.Unindexed]) -> Sequence[str]:
+    return ["'\x01:hello'" for _ in rows]
+
+
 async def test_this_version_works_beside_a_column_of_a_later_one(newer_url: str, database: Database) -> None:
     owner, user = uuid4(), "ann"
     row = await instances.create(database, new_instance(user))
@@ -145,7 +150,9 @@ async def test_this_version_works_beside_a_column_of_a_later_one(newer_url: str,
     message = await messages.get(database, row.id, message_id)
     assert message is not None
     assert message.body == "hello there"
-    assert [found.id for found in await messages.search(database, row.id, ["hello"], chat_id=None, before=None, limit=5)] == [sent_id, message_id]
+    assert await search.index(database, same_words, form=1, limit=5, former=True) == 2
+    found = await search.hits(database, "'\x01:hello'", await search.eras(database, [row.id], search.Span()), search.Span(), limit=5)
+    assert [hit.message_id for hit in found] == [sent_id, message_id]
     assert len(await messages.of_chat(database, row.id, "ann", before=None, limit=5)) == 2
     chat = await chats.get(database, row.id, "ann")
     assert await chats.listing(database, row.id, limit=5) == [chat]
