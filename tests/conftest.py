@@ -1,6 +1,6 @@
 import pytest
 
-pytest_plugins = ("tests.postgres", "tests.system_postgres", "tests.docker_engine")
+pytest_plugins = ("tests.postgres", "tests.system_postgres", "tests.docker_engine", "tests.breaking")
 
 
 @pytest.fixture(scope="session")

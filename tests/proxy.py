@@ -17,6 +17,8 @@ class Proxy:
         self._flowing = asyncio.Event()
         self._flowing.set()
         self._connections: set[asyncio.Task[None]] = set()
+        self.refused: int | None = None
+        """How many connections were cut off since `refuse`; None: none are."""
 
     @property
     def url(self) -> str:
@@ -34,6 +36,16 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
+    def refuse(self) -> None:
+        """What is connected is cut off, and so is each new connection; they are counted."""
+        self.refused = 0
+        for task in self._connections:
+            task.cancel()
+
+    def accept(self) -> None:
+        """Take connections again."""
+        self.refused = None
+
     def hang(self) -> None:
         """Connections stay, and new ones are taken; nothing goes through."""
         self._flowing.clear()
@@ -42,6 +54,10 @@ class Proxy:
         self._flowing.set()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refused is not None:
+            self.refused += 1
+            writer.transport.abort()
+            return
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)

@@ -1,8 +1,8 @@
 """The application at work for a test: over a fresh database, and over HTTP on a free port of 127.0.0.1."""
 
 import socket
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,8 @@ from mcp_messenger.net.server import run_server
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, create_instance
 from mcp_messenger.security.caller import ADMIN, Caller, parse_instance_id
+from providers import REGISTRY
+from providers.base import Provider
 from providers.part_server import PartServer
 from tests.waiting import PATIENCE, until
 
@@ -81,6 +83,17 @@ async def ready_sandbox(app: App, caller: Caller = ADMIN, *, type_instance: tupl
     )
     await until_status(app, made.instance_id, "ready")
     return made.instance_id
+
+
+@contextmanager
+def registered(cls: type[Provider]) -> Generator[None]:
+    """Meanwhile the instances of the messenger are made of this class, which stands at the top of its module."""
+    usual = REGISTRY[cls.name]
+    REGISTRY[cls.name] = f"{cls.__module__}:{cls.__qualname__}"
+    try:
+        yield
+    finally:
+        REGISTRY[cls.name] = usual
 
 
 async def until_status(app: App, instance_id: str, status: str) -> None:

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import anyio
@@ -25,6 +26,7 @@ CLIENT_PATIENCE = 8.0
 """Seconds until a call is asked again elsewhere; a manager may be frozen."""
 PATIENCE = 180.0
 """Seconds until a send's fate must be known, and until all must have come to its end."""
+RETRY_EVERY = 0.1
 EVENTS = ["message", "message_sent", "receipt", "state"]
 
 
@@ -140,26 +142,25 @@ class Traffic:
             text = f"in {len(errands)}"
             account.written.append(text)
             account.writes(self.random.choice(account.chats), text)
-            with anyio.fail_after(PATIENCE):
-                self.told[errand.text] = await self._send(managers, client, errand)
+            status = await until(partial(self._send, managers, client, errand), PATIENCE, RETRY_EVERY)
+            assert status is not None
+            self.told[errand.text] = status
             self.progress()
 
-    async def _send(self, managers: Managers, client: httpx.AsyncClient, errand: Errand) -> str:
-        """As a careful client does it: with the same key until it knows the fate."""
-        while True:
-            manager = self.random.choice(managers.members)
-            try:
-                answer = await client.post(f"{manager.url}/api/v1/instances/{errand.account.instance_id}/send", json=errand.body)
-            except httpx.TransportError:
-                # It died, or is being started again.
-                self.repeats += 1
-                await anyio.sleep(0.1)
-                continue
-            if answer.is_success and (status := answer.json()["status"]) in SETTLED:
-                return status
-            assert answer.is_success or answer.status_code >= 500 or answer.status_code == 409, answer.text
+    async def _send(self, managers: Managers, client: httpx.AsyncClient, errand: Errand) -> str | None:
+        """Try once, as a careful client does with the same key until it knows the fate; None: not known yet."""
+        manager = self.random.choice(managers.members)
+        try:
+            answer = await client.post(f"{manager.url}/api/v1/instances/{errand.account.instance_id}/send", json=errand.body)
+        except httpx.TransportError:
+            # It died, or is being started again.
             self.repeats += 1
-            await anyio.sleep(0.1)
+            return None
+        if answer.is_success and (status := answer.json()["status"]) in SETTLED:
+            return status
+        assert answer.is_success or answer.status_code >= 500 or answer.status_code == 409, answer.text
+        self.repeats += 1
+        return None
 
     async def until_quiet(self) -> None:
         """All that was written is stored, nothing waits to be sent or posted."""

@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 
 @overload
-async def until(look: Callable[[], Awaitable[T]], within: float = ...) -> T: ...
+async def until(look: Callable[[], Awaitable[T]], within: float = ..., pause: float = ...) -> T: ...
 @overload
-async def until(look: Callable[[], T], within: float = ...) -> T: ...
-async def until(look: Callable[[], Any], within: float = PATIENCE) -> Any:
-    """Return what `look` gives as soon as that is true. Raises AssertionError with what it gave last."""
+async def until(look: Callable[[], T], within: float = ..., pause: float = ...) -> T: ...
+async def until(look: Callable[[], Any], within: float = PATIENCE, pause: float = PAUSE) -> Any:
+    """Return what `look` gives as soon as that is true, looking every `pause` seconds. Raises AssertionError with what it gave last."""
     deadline = time.monotonic() + within
     while True:
         found = look()
@@ -28,7 +28,7 @@ async def until(look: Callable[[], Any], within: float = PATIENCE) -> Any:
         if found:
             return found
         assert time.monotonic() < deadline, f"After {within:.0f} s there is still only {found!r}."
-        await anyio.sleep(PAUSE)
+        await anyio.sleep(pause)
 
 
 def until_blocking(look: Callable[[], T], within: float = PATIENCE) -> T:

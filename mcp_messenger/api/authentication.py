@@ -54,7 +54,7 @@ async def authenticate(app: App, scope: Scope) -> Caller:
     token = bearer_token(headers_of(scope))
     admin = app.config.admin_token
     if token is None:
-        if admin is None and (app.config.is_loopback or (app.config.trust_gateway and peer_of(scope) in gateways())):
+        if admin is None and (app.config.is_loopback or (app.config.trust_gateway and peer_of(scope) in gateways(app.config.routes))):
             return ADMIN
         raise NotAuthenticated
     if admin is not None and hmac.compare_digest(token.encode(), admin.get_secret_value().encode()):

@@ -50,6 +50,8 @@ class Config:
     environment: str = "development"
     trust_gateway: bool = False
     """In a container: who comes through a published port is the administrator, as on 127.0.0.1. Neighbours on its networks are not."""
+    routes: Path = Path("/proc/net/route")
+    """The kernel's table of routes, from which a container learns its gateway; no setting for people."""
     ports: range | None = PORTS
     """On which a server listens for instances' own addresses, one each; None: on none."""
     containers: ContainerConfig = field(default_factory=ContainerConfig)

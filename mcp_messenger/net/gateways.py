@@ -4,13 +4,12 @@ import functools
 from ipaddress import IPv4Address
 from pathlib import Path
 
-ROUTES = Path("/proc/net/route")
 UP_GATEWAY = 0x3
 
 
 @functools.cache
-def gateways(routes: Path = ROUTES) -> frozenset[str]:
-    """Of the default routes; none where the kernel does not tell."""
+def gateways(routes: Path) -> frozenset[str]:
+    """Return those of the default routes in the kernel's table; none where it cannot be read."""
     try:
         lines = routes.read_text(encoding="ascii").splitlines()[1:]
     except OSError:

@@ -19,7 +19,7 @@ _NOT_WRITTEN = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, htt
 
 # Bounds the sockets of one account.
 _POOL = httpx.Limits(max_connections=8)
-_TIMEOUT = httpx.Timeout(30, connect=10, pool=10)
+_CONNECT_SECONDS = 10
 _UPLOAD_SECONDS = 120
 
 # Where Meta keeps files. Nothing else is fetched, and nobody else is shown the token.
@@ -47,12 +47,13 @@ def id_in(answer: Any, *path: str | int, sent: bool = True) -> str:
 class GraphClient:
     """Opens its connections when they are needed."""
 
-    def __init__(self, token: SecretStr, base_url: str, version: str, tls: ssl.SSLContext) -> None:
+    def __init__(self, token: SecretStr, base_url: str, version: str, tls: ssl.SSLContext, answer_seconds: float) -> None:
         self._root = f"{base_url}/{version}"
         self._origin = urlsplit(base_url)[:2]
         self._token = token
         # With trust_env httpx would take passwords from a .netrc along with the proxy.
-        self._http = httpx.AsyncClient(verify=tls, limits=_POOL, timeout=_TIMEOUT, proxy=proxy_for(base_url), trust_env=False)
+        timeout = httpx.Timeout(answer_seconds, connect=_CONNECT_SECONDS, pool=_CONNECT_SECONDS)
+        self._http = httpx.AsyncClient(verify=tls, limits=_POOL, timeout=timeout, proxy=proxy_for(base_url), trust_env=False)
 
     async def get(self, path: str, **params: str | int) -> Json:
         return await self._call("GET", path, sends=False, params=params)

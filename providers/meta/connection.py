@@ -22,6 +22,8 @@ class Timing:
     """Seconds before each further try after trouble."""
     check_seconds: float = 900
     """Between two looks at a token that works."""
+    answer_seconds: float = 30
+    """For Meta to answer a call."""
 
 
 class Connection(StateReporter):

@@ -45,7 +45,9 @@ class MetaProvider(ConnectedProvider[Connection]):
     def _graph(self) -> GraphClient:
         """Sending needs no start, only the token."""
         if self._client is None:
-            self._client = GraphClient(self._token, self._base.address, self._base.api_version, self.context.tls)
+            self._client = GraphClient(
+                self._token, self._base.address, self._base.api_version, self.context.tls, answer_seconds=self._timing.answer_seconds
+            )
         return self._client
 
     def _connect(self, deliver: Deliver) -> Connection:

@@ -19,6 +19,7 @@ from tests.cases.loading import cases
 from tests.mcp_clients import over_stdio, text_of
 from tests.program import ROOT, environment
 from tests.standins.telegram_bot_api import TelegramStandIn
+from tests.waiting import until_answer
 
 pytestmark = pytest.mark.anyio
 
@@ -109,14 +110,13 @@ async def _tried(folder: Path, env: dict[str, str], provider: str, credentials: 
 
 
 async def _reason(client: Any, instance_id: str) -> str:
-    """The instance's reason once it is ready or in trouble, or what there is after ten seconds."""
-    with anyio.move_on_after(REASON_WITHIN):
-        while True:
-            shown = (await client.call_tool("get_instance", {"instance_id": instance_id})).structured_content["instance"]
-            if shown["status"] in {"ready", "error", "degraded"} or shown.get("status_reason"):
-                return f" {shown['status']}: {shown.get('status_reason')}"
-            await anyio.sleep(0.2)
-    return " still starting"
+    """Return the instance's state and reason once it is ready, in trouble or has a reason. Raises AssertionError where it says nothing for long."""
+
+    async def shown() -> Json:
+        return (await client.call_tool("get_instance", {"instance_id": instance_id})).structured_content["instance"]
+
+    instance = await until_answer(shown, lambda it: bool(it["status"] in {"ready", "error", "degraded"} or it.get("status_reason")), REASON_WITHIN)
+    return f" {instance['status']}: {instance.get('status_reason')}"
 
 
 SANDBOX: Json = {"auto_scan": True, "page": False, "persona": "human"}

@@ -1,5 +1,6 @@
 """Settings of containers, and who comes through the gateway: what needs no engine."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +75,16 @@ def asked_by(peer: str | None) -> dict[str, Any]:
 
 
 @pytest.mark.anyio
-async def test_who_comes_through_the_gateway_is_the_administrator_and_nobody_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_who_comes_through_the_gateway_is_the_administrator_and_nobody_else(tmp_path: Path) -> None:
     routes = tmp_path / "route"
     routes.write_text(ROUTES)
-    monkeypatch.setattr("mcp_messenger.api.authentication.gateways", lambda: gateways(routes))
-    trusting = build(Config(data_dir=tmp_path, host="0.0.0.0", trust_gateway=True))
+    in_container = Config(data_dir=tmp_path, host="0.0.0.0", trust_gateway=True, routes=routes)
+    trusting = build(in_container)
     assert await authenticate(trusting, asked_by("172.18.0.1")) is ADMIN
     for peer in ("172.18.0.2", "127.0.0.1", None):
         with pytest.raises(NotAuthenticated):
             await authenticate(trusting, asked_by(peer))
-    with_token = build(Config(data_dir=tmp_path, host="0.0.0.0", trust_gateway=True, admin_token=SecretStr("fake-token")))
+    with_token = build(dataclasses.replace(in_container, admin_token=SecretStr("fake-token")))
     with pytest.raises(NotAuthenticated):
         await authenticate(with_token, asked_by("172.18.0.1"))
 

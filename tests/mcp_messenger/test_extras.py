@@ -18,7 +18,7 @@ from providers.errors import NotFound, Unsupported
 from providers.models import Choice
 from providers.sandbox.phone import Phone
 from providers.sandbox.provider import SandboxProvider
-from tests.running import ready_sandbox, running_app, until_status
+from tests.running import ready_sandbox, registered, running_app, until_status
 from tests.waiting import until_answer
 
 pytestmark = pytest.mark.anyio
@@ -91,11 +91,17 @@ async def test_a_pairing_code_is_asked_for_while_the_instance_waits_for_its_logi
         await login.request_pairing_code(app, ADMIN, login.RequestPairingCode(instance_id=ready, phone="+1555010011"))
 
 
-async def test_a_closed_window_is_told_before_the_platform_refuses(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
+class SandboxWithWindow(SandboxProvider):
+    limits = SandboxProvider.limits.model_copy(update={"reply_window_hours": 24})
+
+
+async def test_a_closed_window_is_told_before_the_platform_refuses(app: App) -> None:
     instance_id = await ready_sandbox(app, persona="human")
     check = sending.CheckSend(instance_id=instance_id, to="ann", message="hello")
     assert (await sending.check_send(app, ADMIN, check)).ok
-    monkeypatch.setattr(SandboxProvider, "limits", SandboxProvider.limits.model_copy(update={"reply_window_hours": 24}))
+    with registered(SandboxWithWindow):
+        instance_id = await ready_sandbox(app, persona="human")
+    check = sending.CheckSend(instance_id=instance_id, to="ann", message="hello")
     told = await sending.check_send(app, ADMIN, check)
     assert (told.ok, told.refusal) == (False, "window_closed")
     assert "list_templates" in (told.instead or "")
@@ -105,10 +111,14 @@ async def test_a_closed_window_is_told_before_the_platform_refuses(app: App, mon
     assert (await sending.check_send(app, ADMIN, check)).ok
 
 
-async def test_what_a_messenger_does_not_have_is_said(app: App, monkeypatch: pytest.MonkeyPatch) -> None:
-    instance_id = await ready_sandbox(app)
-    monkeypatch.setattr(SandboxProvider, "capabilities", frozenset())
-    with pytest.raises(Unsupported, match="templates"):
-        await sending.send_template(app, ADMIN, sending.SendTemplate(instance_id=instance_id, to="ann", template="x", language="en"))
-    with pytest.raises(Unsupported, match="group_admin"):
-        await groups.leave_group(app, ADMIN, groups.OfGroup(instance_id=instance_id, group_id="team"))
+class PoorSandbox(SandboxProvider):
+    capabilities = frozenset()
+
+
+async def test_what_a_messenger_does_not_have_is_said(app: App) -> None:
+    with registered(PoorSandbox):
+        instance_id = await ready_sandbox(app)
+        with pytest.raises(Unsupported, match="templates"):
+            await sending.send_template(app, ADMIN, sending.SendTemplate(instance_id=instance_id, to="ann", template="x", language="en"))
+        with pytest.raises(Unsupported, match="group_admin"):
+            await groups.leave_group(app, ADMIN, groups.OfGroup(instance_id=instance_id, group_id="team"))

@@ -220,19 +220,14 @@ def head(path: str, *headers: str) -> bytes:
 async def trickled(client: httpx.AsyncClient, request: bytes, drop: bytes) -> bytes:
     """The answer to a request whose body comes drop by drop and never ends."""
     url, answer = client.base_url, b""
-    async with await anyio.connect_tcp(url.host, url.port or 80) as stream, anyio.create_task_group() as tasks:
-
-        async def drip() -> None:
-            await stream.send(request)
-            while True:
-                await stream.send(drop)
-                await anyio.sleep(0.02)
-
-        tasks.start_soon(drip)
+    async with await anyio.connect_tcp(url.host, url.port or 80) as stream:
+        await stream.send(request)
         with anyio.fail_after(20):
             while b'"code"' not in answer:
-                answer += await stream.receive()
-        tasks.cancel_scope.cancel()
+                if not answer:
+                    await stream.send(drop)
+                with anyio.move_on_after(0.02):
+                    answer += await stream.receive()
     return answer
 
 

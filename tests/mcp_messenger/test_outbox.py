@@ -20,10 +20,10 @@ from mcp_messenger.operations.sending import SendAnswer, SendMessage
 from mcp_messenger.security.caller import ADMIN
 from providers import errors
 from providers.models import Limits, Rate
-from providers.sandbox.provider import SandboxProvider
 from providers.telegram.provider import TelegramProvider
+from tests.breaking import BreakingSandbox
 from tests.postgres import execute
-from tests.running import ready_sandbox, running_app, until_status
+from tests.running import ready_sandbox, registered, running_app, until_status
 from tests.standins.telegram_bot_api import StandInBot, TelegramStandIn
 from tests.stored import one, rows
 from tests.waiting import until
@@ -70,15 +70,8 @@ async def test_what_may_have_gone_is_unknown_until_the_platform_shows_it(databas
     assert one(database_url, "SELECT count(*) FROM messages") == 1
 
 
-async def test_what_was_lost_stays_unknown_and_is_never_sent_again(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tries: list[str] = []
-    real = SandboxProvider.send
-
-    async def counted(self: SandboxProvider, draft: Any) -> Any:
-        tries.append(draft.chat_id)
-        return await real(self, draft)
-
-    monkeypatch.setattr(SandboxProvider, "send", counted)
+async def test_what_was_lost_stays_unknown_and_is_never_sent_again(database_url: str, tmp_path: Path, breaking: type[BreakingSandbox]) -> None:
+    breaking.asked.clear()
     async with sandbox(database_url, tmp_path) as (app, instance_id):
         answer = await send(app, instance_id, "lost", idempotency_key="k")
         assert (answer.status, answer.platform_id) == ("unknown", None)
@@ -88,7 +81,7 @@ async def test_what_was_lost_stays_unknown_and_is_never_sent_again(database_url:
         await until_status(app, instance_id, "ready")
         await send(app, instance_id, "ann")
         assert await send(app, instance_id, "lost", idempotency_key="k") == answer
-    assert tries == ["lost", "ann"]
+    assert [draft.chat_id for draft in breaking.asked] == ["lost", "ann"]
 
 
 async def test_what_surely_did_not_go_waits_to_be_tried_again(database_url: str, tmp_path: Path) -> None:
@@ -167,10 +160,9 @@ async def test_one_key_one_message(database_url: str, tmp_path: Path) -> None:
         assert (await send(app, instance_id, "ann")).message_id != answers[0].message_id
 
 
-async def test_a_provider_with_a_bug_leaves_it_unknown(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_provider_with_a_bug_leaves_it_unknown(database_url: str, tmp_path: Path, breaking: type[BreakingSandbox]) -> None:
     async with sandbox(database_url, tmp_path) as (app, instance_id):
-        with monkeypatch.context() as patch:
-            patch.setattr(SandboxProvider, "send", None)
+        with breaking.broken("send"):
             answer = await send(app, instance_id, "ann")
             assert answer.status == "unknown"
             assert state(database_url, "ann") == ("unknown", "internal_error")
@@ -270,29 +262,32 @@ async def test_telegram_s_flood_control_is_obeyed(database_url: str, tmp_path: P
         assert (texts(bot, ann), texts(bot, bob)) == (["hello"], ["hello"])
 
 
-async def test_a_long_wait_for_the_rate_is_spent_in_the_queue(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = TelegramProvider.limits.model_copy(update={"group_rate": Rate(count=2, seconds=120)})
-    monkeypatch.setattr(TelegramProvider, "limits", slow)
-    async with telegram_bot(database_url, tmp_path) as (app, instance_id, _, bot):
-        team = bot.group("Team")
-        bot.user_writes(team, "welcome", by=bot.person("Ann"))
-        await until(lambda: rows(database_url, "SELECT 1 FROM chats WHERE kind = 'group'"))
-        async with anyio.create_task_group() as tasks:
-            for number in range(3):
-                tasks.start_soon(send, app, instance_id, str(team), str(number))
-            await until(lambda: rows(database_url, "SELECT 1 FROM messages WHERE status = 'queued' AND error->>'code' = 'paced'"))
-            assert len(texts(bot, team)) == 2
-            ((attempts, epoch, wait),) = rows(
-                database_url, "SELECT attempts, claimed_epoch, extract(epoch FROM not_before - now())::float8 FROM outbox"
-            )
-            assert (attempts, epoch) == (0, None)
-            assert 1 < wait <= 60
-            owned = app.supervisor.get(UUID(instance_id))
-            assert owned is not None
-            owned.pacing = Pacing(Limits(max_text=4096), time.monotonic)
-            execute(database_url, "UPDATE outbox SET not_before = now()")
-            owned.wake_outbox()
-        assert sorted(texts(bot, team)) == ["0", "1", "2"]
+class SlowTelegram(TelegramProvider):
+    limits = TelegramProvider.limits.model_copy(update={"group_rate": Rate(count=2, seconds=120)})
+
+
+async def test_a_long_wait_for_the_rate_is_spent_in_the_queue(database_url: str, tmp_path: Path) -> None:
+    with registered(SlowTelegram):
+        async with telegram_bot(database_url, tmp_path) as (app, instance_id, _, bot):
+            team = bot.group("Team")
+            bot.user_writes(team, "welcome", by=bot.person("Ann"))
+            await until(lambda: rows(database_url, "SELECT 1 FROM chats WHERE kind = 'group'"))
+            async with anyio.create_task_group() as tasks:
+                for number in range(3):
+                    tasks.start_soon(send, app, instance_id, str(team), str(number))
+                await until(lambda: rows(database_url, "SELECT 1 FROM messages WHERE status = 'queued' AND error->>'code' = 'paced'"))
+                assert len(texts(bot, team)) == 2
+                ((attempts, epoch, wait),) = rows(
+                    database_url, "SELECT attempts, claimed_epoch, extract(epoch FROM not_before - now())::float8 FROM outbox"
+                )
+                assert (attempts, epoch) == (0, None)
+                assert 1 < wait <= 60
+                owned = app.supervisor.get(UUID(instance_id))
+                assert owned is not None
+                owned.pacing = Pacing(Limits(max_text=4096), time.monotonic)
+                execute(database_url, "UPDATE outbox SET not_before = now()")
+                owned.wake_outbox()
+            assert sorted(texts(bot, team)) == ["0", "1", "2"]
 
 
 async def test_a_group_that_moved_while_we_wrote(database_url: str, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from tests.refusals import REFUSALS, WRITES_ONLY, refusing
 from tests.running import ready_sandbox, running_app, serving, until_status
 from tests.standins.telegram_bot_api import StandInBot, TelegramStandIn
 from tests.stored import one, received, rows
-from tests.waiting import until
+from tests.waiting import until, until_answer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")]
 
@@ -45,15 +45,12 @@ async def works(app: App, instance_id: str) -> None:
         await until(lambda: app.supervisor.get(parse_instance_id(instance_id)) is not None)
         answer = await send_message(app, ADMIN, SendMessage(instance_id=instance_id, to="ann", message="still there?"))
         assert answer.status in {"sent", "delivered", "read"}
-        while (await current_health(app)).status != "healthy":  # noqa: ASYNC110 - it must be asked
-            await anyio.sleep(0.05)
+        await until_answer(lambda: current_health(app), lambda health: health.status == "healthy")
     assert app.workers.failing() == []
 
 
 async def says_unwell(app: App) -> None:
-    with anyio.fail_after(20):
-        while (health := await current_health(app)).status == "healthy":  # noqa: ASYNC110 - it must be asked
-            await anyio.sleep(0.05)
+    health = await until_answer(lambda: current_health(app), lambda health: health.status != "healthy", 20)
     assert health.checks["database"] != "ok"
 
 

@@ -23,6 +23,7 @@ from providers.base import Provider
 from providers.models import InstanceState, Media, MediaKind
 from providers.sandbox.phone import Phone
 from providers.sandbox.provider import SandboxProvider
+from tests.breaking import BreakingSandbox
 from tests.postgres import execute
 from tests.running import ready_sandbox, running_app
 from tests.stored import one, rows
@@ -181,14 +182,11 @@ async def test_an_instance_that_is_not_ready_there_says_so(database_url: str, tm
             assert refused.value.state is InstanceState.LOGGED_OUT
 
 
-async def test_a_call_that_breaks_there_breaks_nothing_else(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with two(database_url, tmp_path) as (owner, other, instance_id):
-        provider = sandbox(owner, instance_id)
-        monkeypatch.setattr(provider, "list_groups", None)
+async def test_a_call_that_breaks_there_breaks_nothing_else(database_url: str, tmp_path: Path, breaking: type[BreakingSandbox]) -> None:
+    async with two(database_url, tmp_path) as (_, other, instance_id):
         port = RemotePort(other.calls.asker(UUID(instance_id)))
-        with pytest.raises(InternalError):
+        with breaking.broken("list_groups"), pytest.raises(InternalError):
             await port.list_groups()
-        monkeypatch.undo()
         assert await port.list_groups()
 
 

@@ -1,6 +1,5 @@
 """Who runs which instance: one process each, and it is stopped, handed over and fenced off in time."""
 
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -21,13 +20,13 @@ from mcp_messenger.operations.instances import CreateInstance, DeleteInstance, U
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.security.caller import ADMIN
 from providers import REGISTRY
-from providers.sandbox.provider import SandboxProvider
+from tests.breaking import BreakingSandbox
 from tests.postgres import execute
 from tests.proxy import proxied
 from tests.running import ready_sandbox, running_app, until_status
 from tests.standins.telegram_bot_api import TelegramStandIn
 from tests.stored import one, rows
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.anyio
 
@@ -144,25 +143,15 @@ async def test_an_owner_that_died_while_stopping_is_made_up_for(database_url: st
         await until_status(app, instance_id, "stopped")
 
 
-@pytest.fixture
-def look(monkeypatch: pytest.MonkeyPatch) -> Callable[[App], Awaitable[None]]:
-    """Has the supervisor look once more at what there is to run, and returns when it has."""
-    looks = 0
-    acquire = leases.acquire
-
-    async def counted(*args: Any, **kwargs: Any) -> dict[UUID, int]:
-        nonlocal looks
-        taken = await acquire(*args, **kwargs)
-        looks += 1
-        return taken
-
-    async def look(app: App) -> None:
-        before = looks
-        app.supervisor.wake()
-        await until(lambda: looks > before)
-
-    monkeypatch.setattr(leases, "acquire", counted)
-    return look
+async def look(app: App) -> None:
+    """Have the supervisor look once more at what there is to run, and return when it has."""
+    looked, usual = anyio.Event(), app.supervisor.looked
+    app.supervisor.looked = looked.set
+    app.supervisor.wake()
+    with anyio.fail_after(PATIENCE):
+        await looked.wait()
+    app.supervisor.looked = usual
+    usual()
 
 
 async def reason(app: App, instance_id: str) -> str:
@@ -173,7 +162,7 @@ async def reason(app: App, instance_id: str) -> str:
 
 
 async def test_what_cannot_be_built_says_so_and_is_left_alone_until_it_is_changed(
-    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look: Callable[[App], Awaitable[None]]
+    database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running_app(database_url, tmp_path) as app:
         well, wrong, no_code = [await ready_sandbox(app) for _ in range(3)]
@@ -200,27 +189,23 @@ async def test_what_cannot_be_built_says_so_and_is_left_alone_until_it_is_change
         assert one(database_url, "SELECT count(*) FROM instance_errors") == 2
 
 
-async def test_chats_that_cannot_be_listed_keep_no_instance_from_running(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SandboxProvider, "list_chats", None)
+async def test_chats_that_cannot_be_listed_keep_no_instance_from_running(database_url: str, tmp_path: Path, breaking: type[BreakingSandbox]) -> None:
     async with running_app(database_url, tmp_path) as app:
-        instance_id = await ready_sandbox(app)
-        sent = await sending.send_message(app, ADMIN, sending.SendMessage(instance_id=instance_id, to="ann", message="hello"))
-        assert sent.status in {"sent", "delivered", "read"}
-        await instances.restart_instance(app, ADMIN, of(instance_id))
-        await until_status(app, instance_id, "ready")
-        assert rows(database_url, "SELECT 1 FROM chats WHERE id = 'team'") == []
+        with breaking.broken("list_chats"):
+            instance_id = await ready_sandbox(app)
+            sent = await sending.send_message(app, ADMIN, sending.SendMessage(instance_id=instance_id, to="ann", message="hello"))
+            assert sent.status in {"sent", "delivered", "read"}
+            await instances.restart_instance(app, ADMIN, of(instance_id))
+            await until_status(app, instance_id, "ready")
+            assert rows(database_url, "SELECT 1 FROM chats WHERE id = 'team'") == []
 
 
 @pytest.mark.parametrize("broken", ["start", "stop"])
-async def test_a_provider_that_breaks_takes_nobody_with_it(broken: str, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def breaks(*_: object) -> None:
-        raise RuntimeError("a bug in the provider")
-
+async def test_a_provider_that_breaks_takes_nobody_with_it(broken: str, database_url: str, tmp_path: Path, breaking: type[BreakingSandbox]) -> None:
     async with running_app(database_url, tmp_path) as app:
         well, ill = await ready_sandbox(app), await ready_sandbox(app)
         await instances.stop_instance(app, ADMIN, of(ill))
-        with monkeypatch.context() as patch:
-            patch.setattr(SandboxProvider, broken, breaks)
+        with breaking.broken(broken):
             await instances.start_instance(app, ADMIN, of(ill))
             assert "broke down" in await reason(app, ill)
             await until(lambda: held_by(app) == {well})
@@ -276,7 +261,7 @@ async def telegram_instance(app: App, base_url: str, token: str) -> str:
     return instance_id
 
 
-async def test_a_store_that_goes_away_and_comes_back(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_store_that_goes_away_and_comes_back(database_url: str, tmp_path: Path) -> None:
     """A send that the platform took meanwhile is settled, nobody polls without a lease, and all of it runs again."""
     async with proxied(database_url) as proxy, TelegramStandIn() as telegram, running_app(proxy.url, tmp_path) as app:
         bot = telegram.add_bot()

@@ -1,15 +1,20 @@
 """Waiting for what comes: woken at once, nothing missed between a look and the wait, nothing twice, no gap between two waits."""
 
+import dataclasses
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 from uuid import UUID
 
 import anyio
 import pytest
 
+from db.database import Database, Params, Row
+from db.events import EventRow
+from db.pool import open_pool
+from mcp_messenger.delivery.feed import POLL_WITH_WAKEUPS, POLL_WITHOUT_WAKEUPS
 from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.operations import sending, waiting
 from mcp_messenger.operations.application import App
@@ -101,31 +106,39 @@ async def test_the_cursor_goes_on_without_a_gap_and_without_repeating(database_u
         assert texts(await line.wait(cursor=cursor, timeout=0)) == []
 
 
-async def test_what_comes_between_the_look_and_the_wait_is_not_missed(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with line_of(database_url, tmp_path) as line:
-        looked, came = anyio.Event(), anyio.Event()
-        look = waiting._incoming
+class LateDatabase(Database):
+    """Keeps what the first look at the event log has found until it `answers`."""
 
-        async def slow(*args: Any) -> Any:
-            found = await look(*args)
-            if not looked.is_set():
-                looked.set()
-                await came.wait()
-            return found
+    def __init__(self) -> None:
+        super().__init__()
+        self.looked = anyio.Event()
+        self.answers = anyio.Event()
 
-        monkeypatch.setattr(waiting, "_incoming", slow)
+    async def all(self, row: type[Row], sql: LiteralString, params: Params | None = None, *, planned_anew: bool = False) -> list[Row]:
+        found = await super().all(row, sql, params, planned_anew=planned_anew)
+        if row is EventRow:
+            self.looked.set()
+            await self.answers.wait()
+        return found
+
+
+async def test_what_comes_between_the_look_and_the_wait_is_not_missed(database_url: str, tmp_path: Path) -> None:
+    async with line_of(database_url, tmp_path) as line, await open_pool(database_url, min_size=1, max_size=1) as pool:
+        late = LateDatabase()
+        late.ready(pool)
+        slow = Line(dataclasses.replace(line.app, database=late), line.instance_id)
         answers: list[NewMessages] = []
 
         async def wait() -> None:
-            answers.append(await line.wait(timeout=30))
+            answers.append(await slow.wait(timeout=30))
 
         with anyio.fail_after(3):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(wait)
-                await looked.wait()
+                await late.looked.wait()
                 await line.deliver(received("1", "in between"))
                 await until(lambda: not line.app.feed._waiting.get((UUID(line.instance_id), None)))
-                came.set()
+                late.answers.set()
         assert texts(answers[0]) == ["in between"]
 
 
@@ -139,15 +152,12 @@ async def test_another_chat_and_another_instance_wake_nobody(database_url: str, 
         assert texts(await line.wait(cursor=cursor, timeout=0)) == ["from Bob"]
 
 
-@pytest.mark.parametrize("wake_ups", [True, False])
-async def test_what_another_process_stored_is_seen(database_url: str, tmp_path: Path, wake_ups: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a wake-up of the store, or by looking twice a second."""
-    if not wake_ups:
-        monkeypatch.setattr("db.listen.LISTEN", "SELECT 1")
-        monkeypatch.setattr("db.listen.PROBE_SECONDS", 0.1)
-    async with line_of(database_url, tmp_path) as line, running_app(database_url, tmp_path) as elsewhere:
-        if wake_ups:
-            await until(lambda: line.app.feed.poll_every > 1 and elsewhere.feed.poll_every > 1)
+@pytest.mark.parametrize(("store", "poll_every"), [("database_url", POLL_WITH_WAKEUPS), ("pgbouncer", POLL_WITHOUT_WAKEUPS)])
+async def test_what_another_process_stored_is_seen(store: str, poll_every: float, request: pytest.FixtureRequest, tmp_path: Path) -> None:
+    """By a wake-up of the store, or behind a pooler by looking twice a second."""
+    url = request.getfixturevalue(store)
+    async with line_of(url, tmp_path) as line, running_app(url, tmp_path) as elsewhere:
+        await until(lambda: line.app.feed.poll_every == elsewhere.feed.poll_every == poll_every)
         cursor = (await line.wait(timeout=0)).cursor
         answers: list[NewMessages] = []
 
@@ -175,15 +185,22 @@ async def test_it_waits_for_silence_after_the_first_answer(database_url: str, tm
     async with line_of(database_url, tmp_path) as line:
         message_id = await line.send()
         answers: list[Replies] = []
+        last = 0.0
+
+        def waiters() -> set[anyio.Event]:
+            return {event for events in line.app.feed._waiting.values() for event in events}
 
         async def wait() -> None:
-            answers.append(await line.reply(message_id, timeout=10, settle=1))
+            answers.append(await line.reply(message_id, timeout=10, settle=0.5))
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(wait)
             for number in range(3):
+                await until(waiters)
+                before, last = waiters(), anyio.current_time()
                 await line.deliver(received(str(number), f"part {number}", minute=10**6 + number))
-                await anyio.sleep(0.6)  # the third comes later than one silence after the first
+                await until(lambda before=before: not before & waiters())
+        assert anyio.current_time() - last >= 0.5, "the silence begins again with each"
         assert [message.text for message in answers[0].replies] == ["part 0", "part 1", "part 2"]
 
 

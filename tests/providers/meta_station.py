@@ -83,8 +83,8 @@ class Station(Generic[A]):
         secret = {"app_secret": SecretStr(self.account.app_secret)}
         return self._cls.settings_type.model_validate({**common, **secret, **self._own_settings(self.account), **changes})
 
-    def make(self, *, timing: Timing = QUICK, **settings: object) -> Any:
-        create: Any = self._cls
+    def make(self, cls: type[MetaProvider] | None = None, *, timing: Timing = QUICK, **settings: object) -> Any:
+        create: Any = cls or self._cls
         provider = create(self.settings(**settings), ProviderContext("inst-1", self._tls, self._folder), timing=timing)
         self._made.append(provider)
         self._callback.provider = provider

@@ -10,6 +10,7 @@ import pytest
 from db.embedded import EmbeddedPostgres
 from mcp_messenger.api.http import SMALL_BODY
 from mcp_messenger.operations.application import App
+from tests.breaking import BreakingSandbox
 from tests.postgres import fresh_database
 from tests.running import ready_sandbox, running_app, serving
 
@@ -166,14 +167,11 @@ async def test_what_is_nested_without_end(client: httpx.AsyncClient, instance_id
     assert answer.json()["code"] == "invalid_input"
 
 
-async def test_what_nobody_foresaw_is_a_problem_too(app: App, client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_nobody_foresaw_is_a_problem_too(app: App, client: httpx.AsyncClient, breaking: type[BreakingSandbox]) -> None:
     """The caller learns nothing of what broke."""
-
-    def broken(*_: object) -> None:
-        raise RuntimeError("postgresql://user:password@host/")
-
-    monkeypatch.setattr(app.memory, "load", broken)
-    details = problem(await client.post("/api/v1/instances", json={"provider": "sandbox"}), 500, "internal_error")
+    instance_id = await ready_sandbox(app)
+    with breaking.broken("list_groups"):
+        details = problem(await client.get(f"/api/v1/instances/{instance_id}/groups"), 500, "internal_error")
     assert "password" not in str(details)
     assert details["hint"]
 

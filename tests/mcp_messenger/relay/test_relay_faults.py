@@ -20,6 +20,7 @@ from tests.mcp_messenger.relay.process import RelayProcess, running_relay
 from tests.program import ROOT
 from tests.providers.harness import Inbox
 from tests.standins.telegram_bot_api import StandInBot, TelegramStandIn
+from tests.waiting import until, until_answer
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL")]
 
@@ -117,14 +118,17 @@ async def test_a_kill_while_sending(point: str, outcome: str, gone: int, account
 
 
 async def _again(account: Account, remote: RemoteProvider) -> SentMessage:
-    with anyio.fail_after(20):
-        while True:
-            try:
-                return await remote.send(account.draft("hello"))
-            except Unreachable as error:
-                if error.maybe_sent:
-                    raise
-                await anyio.sleep(0.05)
+    async def sent() -> SentMessage | None:
+        try:
+            return await remote.send(account.draft("hello"))
+        except Unreachable as error:
+            if error.maybe_sent:
+                raise
+            return None
+
+    answer = await until(sent, 20)
+    assert answer is not None
+    return answer
 
 
 async def test_a_kill_while_the_platform_works_on_it(account: Account, tmp_path: Path) -> None:
@@ -206,9 +210,7 @@ async def test_a_manager_that_is_killed_while_it_takes_something(dies: str, take
         assert store.read_text().splitlines() == ["first"] * taken_by_the_first
         account.bot.user_writes(account.ann, "second")
         async with await anyio.open_process(command, cwd=ROOT) as successor:
-            with anyio.fail_after(30):
-                while "second" not in store.read_text():  # noqa: ASYNC110 - it is of another process
-                    await anyio.sleep(0.05)
+            await until(lambda: "second" in store.read_text(), 30)
             successor.kill()
         assert store.read_text().splitlines() == ["first"] * taken_by_the_first + ["first", "second"]
 
@@ -216,9 +218,11 @@ async def test_a_manager_that_is_killed_while_it_takes_something(dies: str, take
 async def _confirmed(relay: RelayProcess) -> None:
     """The answer that a manager has taken everything comes with its next question."""
     async with relay.http() as client:
-        with anyio.fail_after(20):
-            while [one for one in (await client.get("/events")).json()["events"] if one["event"]["type"] == "message"]:  # noqa: ASYNC110 - elsewhere
-                await anyio.sleep(0.02)
+
+        async def kept() -> list[str]:
+            return [one["event"]["type"] for one in (await client.get("/events")).json()["events"]]
+
+        await until_answer(kept, lambda types: "message" not in types, 20)
 
 
 async def test_two_managers_that_pull_lose_nothing_and_the_older_one_is_told(account: Account, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from tests.mcp_messenger.relay.process import KEY, RelayProcess, running_relay
 from tests.program import ROOT, environment
 from tests.providers.harness import Inbox
 from tests.standins.telegram_bot_api import TelegramStandIn
+from tests.waiting import until_answer
 
 pytestmark = pytest.mark.anyio
 
@@ -48,10 +49,11 @@ async def client(relay: RelayProcess) -> AsyncIterator[httpx.AsyncClient]:
 
 async def until_state(client: httpx.AsyncClient, state: str) -> dict[str, Any]:
     """Wait for the state in what a manager pulls."""
-    with anyio.fail_after(20):
-        while (pulled := (await client.get(protocol.EVENTS)).json()["state"])["state"] != state:  # noqa: ASYNC110 - it is of another process
-            await anyio.sleep(0.02)
-    return pulled
+
+    async def pulled() -> dict[str, Any]:
+        return (await client.get(protocol.EVENTS)).json()["state"]
+
+    return await until_answer(pulled, lambda pulled: pulled["state"] == state, 20)
 
 
 async def events(client: httpx.AsyncClient) -> list[dict[str, Any]]:
@@ -159,9 +161,11 @@ async def test_an_echo_settles_a_send_of_unknown_fate(client: httpx.AsyncClient)
     first = (await client.post("/port/send", json=draft)).json()
     if "error" in first:
         assert first["error"]["maybe_sent"]
-    with anyio.fail_after(20):
-        while "error" in (settled := (await client.post("/port/send", json=draft)).json()):  # noqa: ASYNC110 - of another process
-            await anyio.sleep(0.05)
+
+    async def again() -> dict[str, Any]:
+        return (await client.post("/port/send", json=draft)).json()
+
+    settled = await until_answer(again, lambda answer: "error" not in answer, 20)
     assert settled["result"]["chat_id"] == MAYBE_SENT
 
 

@@ -5,7 +5,6 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-import anyio
 import pytest
 from aiohttp import web
 from pydantic import SecretStr
@@ -21,6 +20,7 @@ from providers.telegram.provider import TelegramProvider
 from providers.telegram.settings import TelegramSettings
 from tests.mcp_messenger.relay.process import KEY, running_relay
 from tests.providers.harness import Inbox
+from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 
@@ -214,6 +214,4 @@ async def test_stopping_leaves_what_another_manager_has_started(tls: ssl.SSLCont
 
 
 async def _attached(provider: RemoteProvider) -> None:
-    with anyio.fail_after(20):
-        while provider.state.state is not InstanceState.READY:  # noqa: ASYNC110 - there is no event for it
-            await anyio.sleep(0.01)
+    await until(lambda: provider.state.state is InstanceState.READY, 20)

@@ -19,12 +19,16 @@ DIES_IN_DELIVER = """
 import asyncio, ssl, sys
 from pathlib import Path
 from providers.base import ProviderContext
-from providers.events import (MessageReceived)
-from providers.models import (Draft)
+from providers.events import MessageReceived, StateChanged
+from providers.models import Draft
 from providers.sandbox.provider import SandboxProvider
 from providers.sandbox.settings import SandboxSettings
 
+ready = asyncio.Event()
+
 async def deliver(events):
+    if any(isinstance(event, StateChanged) and event.state == "ready" for event in events):
+        ready.set()
     if any(isinstance(event, MessageReceived) and not event.message.outgoing for event in events):
         print("in deliver", flush=True)
         await asyncio.Event().wait()
@@ -33,8 +37,7 @@ async def main():
     context = ProviderContext("sandbox-1", ssl.create_default_context(), Path(sys.argv[1]))
     provider = SandboxProvider(SandboxSettings(auto_scan=True, page=False, persona="echo"), context)
     await provider.start(deliver)
-    while provider.state.account is None or provider.state.state != "ready":
-        await asyncio.sleep(0)
+    await ready.wait()
     await provider.send(Draft(client_id="c-1", chat_id="ann", text="are you there?"))
     await asyncio.Event().wait()
 

@@ -4,13 +4,13 @@ import logging
 from typing import Any
 
 import anyio
-import httpx
 import pytest
 from pydantic import SecretStr
 
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, NotFound, RateLimited, Rejected, Unreachable, WindowClosed
 from providers.events import Need, StateChanged
 from providers.meta.connection import Timing
+from providers.meta.whatsapp_official.provider import WhatsAppOfficialProvider
 from providers.models import InstanceState, Media, MediaKind, Upload
 from tests.providers.meta_station import Station
 from tests.standins.graph_api import WhatsAppNumber
@@ -207,10 +207,11 @@ async def test_a_single_hiccup_of_a_token_that_worked_is_no_news(station: Number
     assert station.inbox.states() == [InstanceState.STARTING, InstanceState.READY]
 
 
-async def test_a_slow_answer_leaves_it_open(station: Numbers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("providers.meta.client._TIMEOUT", httpx.Timeout(0.2))
+async def test_a_slow_answer_leaves_it_open(station: Numbers) -> None:
     hold = station.account.hold_next("messages")
-    assert (await unreachable(station)).maybe_sent
+    with pytest.raises(Unreachable) as caught:
+        await station.make(timing=Timing(answer_seconds=0.2)).send(station.draft(station.account.person(), "hello"))
+    assert caught.value.maybe_sent
     hold.let_go.set()
 
 
@@ -246,11 +247,14 @@ async def test_a_download_may_be_tried_again(station: Numbers) -> None:
     assert not caught.value.maybe_sent
 
 
-async def test_a_file_that_grows_over_the_limit_is_let_go(station: Numbers, monkeypatch: pytest.MonkeyPatch) -> None:
-    provider, file = station.make(), station.account.store(b"x" * 100, "a.txt", "text/plain")
-    monkeypatch.setattr(type(provider), "limits", provider.limits.model_copy(update={"max_download": 99}))
+class SmallDownloads(WhatsAppOfficialProvider):
+    limits = WhatsAppOfficialProvider.limits.model_copy(update={"max_download": 99})
+
+
+async def test_a_file_that_grows_over_the_limit_is_let_go(station: Numbers) -> None:
+    file = station.account.store(b"x" * 100, "a.txt", "text/plain")
     with pytest.raises(InvalidRequest, match="more than 99 bytes"):
-        await provider.download(Media(kind=MediaKind.DOCUMENT, ref=file.id))
+        await station.make(SmallDownloads).download(Media(kind=MediaKind.DOCUMENT, ref=file.id))
 
 
 @pytest.mark.parametrize("id", ["../me", "1/2", "a?b", "", "x" * 65, ".."])
