@@ -48,6 +48,6 @@ def aiohttp_way_out(url: str, tls: ssl.SSLContext, limit: int) -> "tuple[aiohttp
     if proxy is None or parts.scheme.lower() not in _SOCKS:
         login = aiohttp.BasicAuth(parts.username, parts.password or "") if parts.username else None
         return aiohttp.TCPConnector(ssl=tls, limit=limit), proxy and parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl(), login
-    from aiohttp_socks import ProxyConnector  # only where there is such a proxy
+    from providers.socks import SocksConnector  # only where there is such a proxy
 
-    return ProxyConnector.from_url(parts._replace(scheme="socks5").geturl(), ssl=tls, limit=limit, rdns=True), None, None
+    return SocksConnector.from_url(parts._replace(scheme="socks5").geturl(), ssl=tls, limit=limit, rdns=True), None, None
