@@ -210,6 +210,10 @@ DELETE: LiteralString = """
         errors AS (DELETE FROM public.instance_errors USING gone WHERE instance_id = gone.id),
         identities AS (DELETE FROM public.identities USING gone WHERE instance_id = gone.id),
         addresses AS (DELETE FROM public.instance_addresses USING gone WHERE instance_id = gone.id),
+        policies AS (DELETE FROM public.instance_policies USING gone WHERE instance_id = gone.id),
+        trusted AS (DELETE FROM public.trusted_chats USING gone WHERE instance_id = gone.id),
+        shown AS (DELETE FROM public.shown_chats USING gone WHERE instance_id = gone.id),
+        unanswered AS (DELETE FROM public.approvals USING gone WHERE instance_id = gone.id AND status = 'pending'),
         notified AS (SELECT pg_notify('mcp_messenger_instances', id::text) FROM gone)
     SELECT count(gone.id) FROM gone, notified"""
 PURGE: LiteralString = """
@@ -217,6 +221,7 @@ PURGE: LiteralString = """
         chats AS (DELETE FROM public.chats WHERE instance_id = %(id)s),
         aliases AS (DELETE FROM public.chat_aliases WHERE instance_id = %(id)s),
         closures AS (DELETE FROM public.chat_closures WHERE instance_id = %(id)s),
+        settled AS (DELETE FROM public.approvals WHERE instance_id = %(id)s AND status <> 'approved'),
         successions AS (DELETE FROM public.chat_successions WHERE instance_id = %(id)s)
     DELETE FROM public.contacts WHERE instance_id = %(id)s"""
 

@@ -33,7 +33,9 @@ from mcp_messenger.net.network_policy import NetworkPolicy
 from mcp_messenger.observability.logbook import Logbook
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.workers import Worker, Workers
+from mcp_messenger.operations import approvals
 from mcp_messenger.operations.application import App
+from mcp_messenger.policy.judging import Judge
 from mcp_messenger.search.index import SearchIndex
 from mcp_messenger.security.rate_limiter import CLEAN_EVERY, RateLimiter
 from mcp_messenger.security.vault import Vault
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 POOL_MAX = 10
+FORGET_EVERY = 3600.0
 RETRY_STORE_EVERY = 3.0
 STOP_STORE_WITHIN = 20.0
 
@@ -87,7 +90,8 @@ def build(config: Config, *, shares: bool = False) -> App:
     addresses = Addresses(database, owner, config.ports, workers)
     supervisor.looked = addresses.wake
     calls = Calls(database, feed, supervisor, workers, claim_within=config.timing.claim)
-    services = AnswerServices(database, outbox, inbound, supervisor)
+    judge = Judge(database, vault)
+    services = AnswerServices(database, outbox, inbound, supervisor, judge)
     agents = Agents(services, calls=calls, agent_os=_agent_os(config), quiet=config.quiet_hours, workers=workers)
     feed.listeners.append(calls)
     search_index = SearchIndex(database, workers)
@@ -107,6 +111,7 @@ def build(config: Config, *, shares: bool = False) -> App:
         memory=memory,
         search_index=search_index,
         limiter=limiter,
+        judge=judge,
         metrics=metrics,
         workers=workers,
         docker=docker,
@@ -142,9 +147,11 @@ async def running(config: Config, *, store_after: float = 0.0, shares: bool = Fa
             follow = partial(app.workers.worker("feed").keep, app.feed.read, app.feed.wait)
             evict = partial(app.workers.worker("memory").keep, app.memory.tidy, partial(anyio.sleep, EVICT_EVERY))
             forget = partial(app.workers.worker("rate limiter").keep, app.limiter.tidy, partial(anyio.sleep, CLEAN_EVERY))
+            decided = partial(app.workers.worker("approvals").keep, partial(approvals.resume, app), partial(anyio.sleep, approvals.RESUME_EVERY))
+            old = partial(app.workers.worker("old approvals").keep, partial(approvals.forget, app), partial(anyio.sleep, FORGET_EVERY))
             async with (
                 _at_work(app, follow, app.inbound.run, evict, forget, app.webhooks.run, app.search_index.run, *beside),
-                _at_work(app, app.supervisor.run, app.calls.run, app.agents.run),
+                _at_work(app, app.supervisor.run, app.calls.run, app.agents.run, decided, old),
             ):
                 yield app
         finally:

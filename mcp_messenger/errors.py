@@ -4,8 +4,10 @@ ApplicationError
 +-- NotAuthenticated      no valid credentials came with the request
 +-- NotAllowed            the credentials are valid, but do not reach that far
 |   +-- ReadOnly          nothing may be changed here
+|   +-- PolicyDenied      the owner's policy forbids it to agents
+|   +-- ApprovalRequired  it waits for a person's word
 +-- WrongHost, WrongOrigin    the request was meant for another server, or comes from a foreign page
-+-- NoSuchInstance, NoSuchChat, NoSuchMessage, NoSuchDelivery
++-- NoSuchInstance, NoSuchChat, NoSuchMessage, NoSuchDelivery, NoSuchApproval
 +-- Conflict              the state of things does not allow it now
 |   +-- IdempotencyConflict   the idempotency key belongs to another request
 |   +-- NotReady          the instance is in the wrong state
@@ -65,6 +67,37 @@ class ReadOnly(NotAllowed):
 
     code = "read_only"
     next_step = "Use an API key that may write, on a server that is not started read-only."
+
+
+class PolicyDenied(NotAllowed):
+    """The policy of the instance forbids this to agents."""
+
+    code = "policy_denied"
+    next_step = "Do not try another way: tell the person what you wanted to do. get_policy shows what is allowed."
+
+
+class ApprovalRequired(NotAllowed):
+    """The call is kept, and carried out when a person approves it."""
+
+    code = "approval_required"
+
+    def __init__(self, approval_id: str, code: str, words: str, *, content_is_new: bool = True) -> None:
+        kept = "It was not done, and is kept" if content_is_new else "It waits already"
+        super().__init__(
+            f"{words} {kept} as approval {approval_id} until the owner decides.",
+            hint=f"Say so to the person, who approves or denies it (code {code}) on the approval page, over REST, with the command "
+            "mcp-messenger approve, or in the owner's chat. wait_for_approval tells what becomes of it; do not make the call again.",
+        )
+        self.approval_id = approval_id
+
+
+class NoSuchApproval(ApplicationError):
+    """There is no such approval."""
+
+    code = "approval_not_found"
+
+    def __init__(self, approval_id: str) -> None:
+        super().__init__(f"No approval {quoted(approval_id)}; call list_approvals.")
 
 
 class WrongHost(ApplicationError):

@@ -17,6 +17,11 @@ REGISTRY = {
     "whatsappweb": "providers.whatsappweb.provider:WhatsAppWebProvider",
 }
 
+REHEARSAL = {
+    "sandbox": frozenset({"ann", "bob", "carol", "team", "rate-limited", "blocked", "window-closed", "unreachable", "maybe-sent", "lost", "failing"}),
+}
+"""Chats by messenger whose other side is a part of this program: what is said there are no stranger's words."""
+
 
 def provider_class(name: str) -> "type[Provider]":
     """The class behind a messenger's name. Raises KeyError for a name that is not in REGISTRY."""

@@ -25,7 +25,7 @@ from mcp_messenger.agents.batch import LEASE, Batch, Hold, Lost, TakenOver, key_
 from mcp_messenger.agents.guards import BOT_WINDOW, WINDOW, Situation, Verdict, judge
 from mcp_messenger.agents.run import Run, typing
 from mcp_messenger.config.quiet_hours import Quiet, parse_quiet
-from mcp_messenger.errors import AgentFailed
+from mcp_messenger.errors import AgentFailed, ApprovalRequired, PolicyDenied
 from mcp_messenger.instances import classes
 from mcp_messenger.instances.calls import Calls
 from mcp_messenger.observability.tracing import span
@@ -198,6 +198,9 @@ class Agents:
             await batch.hold.end("done", "A person took over.")
         except StoreUnavailable:
             raise
+        except (PolicyDenied, ApprovalRequired) as error:
+            # An answer that waits for the owner is sent under the batch's own key.
+            await answer.give_up("done", error.detail)
         except RateLimited as error:
             await batch.hold.again(error.retry_after)
         except MessengerError as error:

@@ -25,8 +25,10 @@ from mcp_messenger.agents.run import Port
 from mcp_messenger.agents.text import BROKEN_OFF, MARK, first_and_rest, has_sentence, rest_of, so_far
 from mcp_messenger.delivery.inbound import Inbound, Source
 from mcp_messenger.delivery.outbox import Outbox
-from mcp_messenger.errors import AgentFailed, IdempotencyConflict
+from mcp_messenger.errors import AgentFailed, IdempotencyConflict, PolicyDenied
 from mcp_messenger.instances.supervisor import Supervisor
+from mcp_messenger.policy.decide import Content
+from mcp_messenger.policy.judging import Judge, Permit, of_agent_run
 from providers.base import Provider
 from providers.errors import MessengerError, RateLimited, Rejected
 from providers.events import MessageEdited
@@ -49,6 +51,7 @@ class AnswerServices:
     outbox: Outbox
     inbound: Inbound
     supervisor: Supervisor
+    judge: Judge
 
 
 @dataclass
@@ -71,7 +74,8 @@ class Answer:
         """What is asked for, whole; shown while it grows where that is wanted and can be done. Raises AgentFailed, Stopped."""
         if self.progress.message_id is not None:
             await self._require_agent()
-        if not self.batch.row.stream or Capability.EDIT not in self.cls.capabilities:
+        outcome = await self._outcome()
+        if outcome != "allow" or not self.batch.row.stream or Capability.EDIT not in self.cls.capabilities:
             return await ask(lambda said: None)
         failure: AgentFailed | None = None
         answer = ""
@@ -91,6 +95,25 @@ class Answer:
         if failure is not None:
             raise failure
         return answer
+
+    async def _outcome(self) -> str:
+        """Return what policy says of an answer, before it is known. Raises PolicyDenied."""
+        judging = of_agent_run(self.services.judge, self.batch.row, self.batch.chat_id)
+        about = await judging.situation(self.batch.row, self.batch.chat_id)
+        decision, _ = await judging.judged(self.batch.row, self.batch.chat_id, self.batch.chat_kind, about, content=Content())
+        if decision.outcome == "deny":
+            raise PolicyDenied(decision.words)
+        return decision.outcome
+
+    async def _permit(self, draft: Draft, key: str) -> Permit:
+        """Return that the answer may go out. Raises PolicyDenied, ApprovalRequired."""
+        judging = of_agent_run(self.services.judge, self.batch.row, self.batch.chat_id)
+        about = await judging.situation(self.batch.row, self.batch.chat_id)
+        send = {"instance_id": str(self.batch.row.id), "to": draft.chat_id, "message": draft.text, "format": str(draft.format)}
+        send |= {"split": True} if draft.extra else {}
+        send |= {"thread_id": draft.thread_id} if draft.thread_id else {}
+        sent = draft.model_copy(update={"reply_to": None})
+        return await judging.permit(self.batch.row, sent, kind=self.batch.chat_kind, about=about, arguments={**send, "idempotency_key": key})
 
     def _hear(self, said: str) -> None:
         self._heard = said
@@ -190,6 +213,7 @@ class Answer:
                 await self.batch.hold.end("done")
                 return
             # Its beginning was queued after all, though the store did not say so.
+        await self._permit(Draft(client_id="0", chat_id=self.batch.chat_id, text=answer), f"{self.batch.key}:whole")
         await self.batch.hold.show(self.progress.shown or "", answer)
         await self._complete(message_id, answer)
 
@@ -279,8 +303,9 @@ class Answer:
             extra={"split": True} if limits.text_unit.length(text) > limits.max_text else {},
         )
         is_this = True
+        permit = await self._permit(draft, key)
         try:
-            message_id = await self.services.outbox.queue(row.id, draft, kind=self.batch.chat_kind, idempotency_key=key)
+            message_id = await self.services.outbox.queue(row.id, draft, kind=self.batch.chat_kind, idempotency_key=key, permit=permit)
         except IdempotencyConflict:
             known = await outbox.known(self.services.database, row.id, key)
             if known is None:

@@ -28,6 +28,8 @@ from mcp_messenger.errors import ApplicationError, IdempotencyConflict, NoSuchMe
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.tracing import carrier, span
 from mcp_messenger.observability.workers import Worker, Workers
+from mcp_messenger.policy.decide import NO_RULE
+from mcp_messenger.policy.judging import Permit
 from providers.drafts import fingerprint_of, kind_of, stored_draft
 from providers.errors import MessengerError, RateLimited, Unreachable
 from providers.models import ChatKind, Draft, SentMessage, Upload
@@ -57,8 +59,8 @@ class Outbox:
         self._metrics = metrics
         self._timing = timing
 
-    async def queue(self, instance_id: UUID, draft: Draft, *, kind: ChatKind, idempotency_key: str | None) -> int:
-        """Write a send down; the number of its message. With a key that was used: the number of that one.
+    async def queue(self, instance_id: UUID, draft: Draft, *, kind: ChatKind, idempotency_key: str | None, permit: Permit) -> int:
+        """Write a send down; the number of its message. With a key that was used: the number of that one. `permit`: policy lets it go.
 
         Raises IdempotencyConflict when the key was used for another send.
         """
@@ -68,6 +70,8 @@ class Outbox:
         if trace := carrier():
             stored[TRACE] = trace
         content: dict[str, Any] = {"fingerprint": fingerprint} if idempotency_key else {}
+        if permit.rule != NO_RULE:
+            content["permit"] = {"rule": permit.rule, "by": permit.by}
         if draft.upload is not None:
             stored["upload"] = draft.upload.model_dump(mode="json", exclude={"content"})
             content["media"] = [{"kind": draft.upload.kind, "mime": draft.upload.mime, "name": draft.upload.name, "ref": ""}]

@@ -88,6 +88,16 @@ class StatePart(Part):
     qr: QrPart | None = None
 
 
+class ApprovalPart(Part):
+    """A call that waits for the owner, or what became of it; GET …/approvals shows it whole."""
+
+    approval_id: str
+    status: str
+    kind: str
+    operation: str
+    expires_at: datetime | None = None
+
+
 class Data(Part):
     """`cursor` is the event's place in the log, as in GET /api/v1/events. What does not belong to the event's type is missing."""
 
@@ -98,12 +108,13 @@ class Data(Part):
     receipt: ReceiptPart | None = None
     state: StatePart | None = None
     old_chat_id: str | None = None
+    approval: ApprovalPart | None = None
 
 
 class Payload(Part):
     """`id` is also the header webhook-id: the same whenever the same event is delivered again."""
 
-    type: Literal["message", "message_edited", "message_deleted", "reaction", "receipt", "chat", "chat_migrated", "state", "test"]
+    type: Literal["message", "message_edited", "message_deleted", "reaction", "receipt", "chat", "chat_migrated", "state", "approval", "test"]
     version: Literal[1] = VERSION
     id: str
     timestamp: datetime
@@ -137,6 +148,7 @@ def payload_of(claimed: ClaimedDelivery, provider: str, message: MessageRow | No
                 receipt=_receipt(data) if claimed.type == "receipt" else None,
                 state=_state(data, qr) if claimed.type == "state" else None,
                 old_chat_id=data.get("old_id"),
+                approval=ApprovalPart.model_validate(data) if claimed.type == "approval" else None,
             ),
         }
     )

@@ -23,6 +23,7 @@ EVENT_NAMES = MappingProxyType(
         "receipt": "receipt",
         "chat": "chat",
         "chat_migrated": "chat_migrated",
+        "approval": "approval",
         "state": "state",
         "qr": "qr",
         "ready": "ready",

@@ -22,6 +22,7 @@ from mcp_messenger.instances.supervisor import Supervisor
 from mcp_messenger.observability.logbook import Logbook
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.workers import Workers
+from mcp_messenger.policy.judging import Judge
 from mcp_messenger.search.index import SearchIndex
 from mcp_messenger.security.rate_limiter import RateLimiter
 from mcp_messenger.security.vault import Vault
@@ -43,6 +44,7 @@ class App:
     search_index: SearchIndex
     logbook: Logbook
     limiter: RateLimiter
+    judge: Judge
     metrics: Metrics
     workers: Workers
     docker: DockerRuntime | None

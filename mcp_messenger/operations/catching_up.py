@@ -3,7 +3,7 @@
 import json
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -17,6 +17,7 @@ from mcp_messenger.operations.messages import known_beside
 from mcp_messenger.operations.operation import FromOthers, Input, Output
 from mcp_messenger.operations.reach import visible
 from mcp_messenger.operations.views import Beside, MessageView, message_view
+from mcp_messenger.policy.judging import Words
 from mcp_messenger.security.caller import Caller
 
 CHATS = 100
@@ -58,6 +59,9 @@ class CaughtUp(FromOthers):
 
     instances: list[InstanceToAnswer]
     left_out: int = 0
+
+    def words(self) -> Iterable[Words]:
+        return [Words(chat.chat_id, one.instance_id) for one in self.instances for chat in one.chats]
 
 
 async def catch_up(app: App, caller: Caller, args: CatchUp) -> CaughtUp:

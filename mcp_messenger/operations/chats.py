@@ -1,5 +1,6 @@
 """Chats and contacts, from the store."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
@@ -13,7 +14,9 @@ from mcp_messenger.operations.addresses import recipient
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Cursor, FromOthers, Limit, OfInstance, PlatformId
 from mcp_messenger.operations.views import ChatView, ContactView, chat_view, contact_view
+from mcp_messenger.policy.judging import Words
 from mcp_messenger.security.caller import Caller, instance_of
+from providers.models import ChatKind
 
 
 class ListChats(OfInstance):
@@ -38,7 +41,12 @@ async def list_chats(app: App, caller: Caller, args: ListChats) -> ChatList:
     return ChatList(
         chats=[chat_view(chat) for chat in page],
         next_cursor=cursors.encode(page[-1].last_at, page[-1].id) if len(found) > args.limit else None,
-    )
+    ).with_words(_words(page))
+
+
+def _words(page: Iterable[ChatRow]) -> Iterable[Words]:
+    """Return whose words a list shows. Where nobody else has written in a private chat, even its name is the account's."""
+    return [Words(chat.id, incoming=chat.kind != ChatKind.PRIVATE or chat.last_incoming_at is not None) for chat in page]
 
 
 class OfChat(OfInstance):
@@ -47,6 +55,9 @@ class OfChat(OfInstance):
 
 class ChatAnswer(FromOthers):
     chat: ChatView
+
+    def words(self) -> Iterable[Words]:
+        return (Words(self.chat.id),)
 
 
 async def get_chat(app: App, caller: Caller, args: OfChat) -> ChatAnswer:
@@ -79,6 +90,9 @@ class SearchContacts(OfInstance):
 class ContactList(FromOthers):
     contacts: list[ContactView]
     next_cursor: str | None = None
+
+    def words(self) -> Iterable[Words]:
+        return [Words(contact.id) for contact in self.contacts]
 
 
 async def list_contacts(app: App, caller: Caller, args: ListContacts | SearchContacts) -> ContactList:

@@ -1,6 +1,6 @@
 """The event log for programs: replay by cursor, and a stream."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from mcp_messenger.operations.operation import Input, Output
 from mcp_messenger.operations.reach import visible
 from mcp_messenger.operations.views import MessageView, message_view
 from mcp_messenger.operations.waiting import parse_cursor
+from mcp_messenger.policy.judging import Words, note_shown
 from mcp_messenger.security.caller import Caller
 
 HEARTBEAT = 15.0
@@ -29,7 +30,7 @@ class GetEvents(Input):
 
 
 class EventView(Output):
-    """`type` is message, message_edited, message_deleted, reaction, receipt, chat, chat_migrated or state."""
+    """`type` is message, message_edited, message_deleted, reaction, receipt, chat, chat_migrated, approval or state."""
 
     id: str
     type: str
@@ -46,6 +47,17 @@ class EventList(Output):
 
     events: list[EventView]
     next_cursor: str
+
+    def words(self) -> Iterable[Words]:
+        return words_of_events(self.events)
+
+
+def words_of_events(events: Iterable[EventView]) -> Iterable[Words]:
+    """Return whose words these events hold."""
+    for event in events:
+        if event.chat_id is not None:
+            is_ours = event.type in {"receipt", "message_deleted"} or (event.message is not None and event.message.own and event.type != "reaction")
+            yield Words(event.chat_id, event.instance_id, incoming=not is_ours)
 
 
 async def get_events(app: App, caller: Caller, args: GetEvents) -> EventList:
@@ -82,7 +94,10 @@ async def follow(app: App, caller: Caller, args: GetEvents) -> AsyncIterator[Eve
         async with app.feed.waiter(None) as grown:
             instance_ids = await visible(app, caller, args.instance_id)
             rows = await log.after(app.database, cursor, instance_ids=instance_ids, limit=PAGE)
-            for view in await event_views(app, rows):
+            views = await event_views(app, rows)
+            if caller.instance_id is not None:
+                await note_shown(app.judge, str(caller), words_of_events(views), args.instance_id)
+            for view in views:
                 yield view
             if rows:
                 cursor = rows[-1].id

@@ -1,5 +1,6 @@
 """Groups: listed, made, and their participants."""
 
+from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import Field
@@ -9,6 +10,7 @@ from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import FromOthers, Nothing, OfInstance, Output, PlatformId
 from mcp_messenger.operations.port import port
 from mcp_messenger.operations.sending import SendAnswer, SendMessage, send_message
+from mcp_messenger.policy.judging import Words
 from mcp_messenger.security.caller import Caller, instance_of
 from providers.models import Capability, Group, GroupChange, ParticipantResult
 
@@ -27,12 +29,18 @@ class GroupView(Output):
 class GroupList(FromOthers):
     groups: list[GroupView]
 
+    def words(self) -> Iterable[Words]:
+        return [Words(group.id) for group in self.groups]
+
 
 class GroupChanged(Output):
     """A group after a change, and the outcome for each person."""
 
     group: GroupView
     results: list[ParticipantResult] = []
+
+    def words(self) -> Iterable[Words]:
+        return (Words(self.group.id),)
 
 
 def group_view(group: Group) -> GroupView:

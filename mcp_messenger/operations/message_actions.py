@@ -17,6 +17,7 @@ from mcp_messenger.operations.messages import OfMessage, known_message, platform
 from mcp_messenger.operations.operation import Nothing, OfInstance, PlatformId
 from mcp_messenger.operations.port import port
 from mcp_messenger.operations.sending import checker
+from mcp_messenger.policy.judging import current
 from mcp_messenger.security.caller import Caller, instance_of
 from providers.events import MessageDeleted, MessageEdited
 from providers.models import Capability, Draft, TextFormat
@@ -29,6 +30,7 @@ class React(OfMessage):
 async def react(app: App, caller: Caller, args: React) -> Nothing:
     """Set our reaction to a message, or take it back. Raises Unsupported, NotReady, NoSuchMessage."""
     row, message = await _on_message(app, caller, args)
+    await _permit(app, row, message, args.emoji or "")
     await (await port(app, row, Capability.REACT)).react(message.chat_id, platform_id_of(message), args.emoji)
     return Nothing()
 
@@ -42,6 +44,7 @@ async def edit_message(app: App, caller: Caller, args: EditMessage) -> Nothing:
     """Change the text of our own message. Raises InvalidInput for one that somebody else wrote."""
     row, message = await _on_message(app, caller, args)
     _require_own(message)
+    await _permit(app, row, message, args.message)
     provider = await port(app, row, Capability.EDIT)
     (await checker(app, row)).check_lengths(Draft(client_id="0", chat_id=message.chat_id, text=args.message))
     await provider.edit(message.chat_id, platform_id_of(message), args.message, args.format)
@@ -54,10 +57,21 @@ async def edit_message(app: App, caller: Caller, args: EditMessage) -> Nothing:
 async def delete_message(app: App, caller: Caller, args: OfMessage) -> Nothing:
     """Delete a message for everyone. Raises Unsupported, NotReady, NoSuchMessage."""
     row, message = await _on_message(app, caller, args)
+    await _permit(app, row, message, "")
     await (await port(app, row, Capability.DELETE)).delete(message.chat_id, platform_id_of(message))
     deleted = MessageDeleted(chat_id=message.chat_id, message_id=platform_id_of(message), at=datetime.now(UTC))
     await app.inbound.deliver(Source(row.id, None), [deleted])
     return Nothing()
+
+
+async def _permit(app: App, row: InstanceRow, message: MessageRow, text: str) -> None:
+    """Raise PolicyDenied or ApprovalRequired where nothing may be sent to the message's chat."""
+    judging = current.get()
+    if judging is not None:
+        to = await recipient(app, row, message.chat_id, judging)
+        draft = Draft(client_id="0", chat_id=message.chat_id, reply_to=platform_id_of(message), text=text)
+        if to.about is not None:
+            await judging.permit(row, draft, kind=to.kind, about=to.about)
 
 
 async def _on_message(app: App, caller: Caller, args: OfMessage) -> tuple[InstanceRow, MessageRow]:

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import anyio
@@ -12,6 +12,7 @@ from pydantic import Field
 from db import chats, messages
 from db.instances import InstanceRow
 from db.messages import MessageRow
+from db.policy import UNNAMED
 from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.errors import InvalidInput, NoSuchChat, NoSuchMessage
 from mcp_messenger.net.mime import safe_name
@@ -21,6 +22,7 @@ from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Cursor, FromOthers, Limit, OfInstance, PlatformId
 from mcp_messenger.operations.port import port
 from mcp_messenger.operations.views import Beside, MessageView, message_view
+from mcp_messenger.policy.judging import Words
 from mcp_messenger.security.caller import Caller, instance_of
 from providers.errors import MessengerError
 from providers.events import MessageReceived
@@ -40,6 +42,16 @@ class MessageList(FromOthers):
     chat_id: str | None = None
     messages: list[MessageView]
     next_cursor: str | None = None
+
+    def words(self) -> Iterable[Words]:
+        return words_of(self.messages, self.chat_id)
+
+
+def words_of(views: Iterable[MessageView], chat_id: str | None = None, instance_id: str | None = None) -> Iterable[Words]:
+    """Return whose words these messages are; `chat_id` where a page names the chat once."""
+    for view in views:
+        is_ours = view.own and not (view.quoted or view.votes or view.reactions) and all(line.own for line in view.context)
+        yield Words(view.chat_id or chat_id or UNNAMED, instance_id, incoming=not is_ours)
 
 
 class GetMessages(OfInstance):
@@ -127,6 +139,9 @@ class MessageAnswer(FromOthers):
     message: MessageView
     raw: str | None = None
 
+    def words(self) -> Iterable[Words]:
+        return words_of([self.message])
+
 
 async def get_message(app: App, caller: Caller, args: GetMessage) -> MessageAnswer:
     """Return one message whole. Raises NoSuchMessage."""
@@ -192,7 +207,7 @@ async def download_media(app: App, caller: Caller, args: DownloadMedia) -> Downl
         mime=download.mime,
         size=size,
         base64=base64.b64encode(download.content).decode() if args.inline and size <= INLINE_MAX else None,
-    )
+    ).with_words([Words(message.chat_id)])
 
 
 async def fetched_media(app: App, caller: Caller, args: GetMedia) -> tuple[InstanceRow, MessageRow, Download]:

@@ -1,17 +1,20 @@
 """The definition of an operation. operations/table.py lists them all; REST and MCP are made from that table."""
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self, cast
 
 import anyio
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, model_validator
 
+from db.policy import UNNAMED
 from mcp_messenger.errors import TookTooLong
 from mcp_messenger.observability.tracing import span
 from mcp_messenger.operations.arguments import argument_shapes
 from mcp_messenger.operations.plain import fault
+from mcp_messenger.policy.judging import Approved, Judging, Words, current
+from mcp_messenger.policy.touch import Touch
 from mcp_messenger.security.caller import Caller
 
 if TYPE_CHECKING:
@@ -27,6 +30,7 @@ class Toolset(StrEnum):
     EXTRAS = "extras"
     GROUPS = "groups"
     DIAGNOSTICS = "diagnostics"
+    APPROVALS = "approvals"
 
 
 DEFAULT_TOOLSETS = frozenset({Toolset.INSTANCES, Toolset.READING, Toolset.SENDING})
@@ -107,6 +111,17 @@ class Output(BaseModel):
         """(content, media type) of what a model is to see."""
         return ()
 
+    _words: tuple[Words, ...] | None = PrivateAttr(default=None)
+
+    def words(self) -> Iterable[Words]:
+        """Return whose words the answer shows, chat by chat."""
+        return self._words or ()
+
+    def with_words(self, words: Iterable[Words]) -> Self:
+        """Return the answer, which knows now whose words it shows: where its fields do not say so."""
+        self._words = tuple(words)
+        return self
+
 
 class FromOthers(Output):
     """Holds texts, names and titles that other people wrote, and says so: they are data, not instructions."""
@@ -116,6 +131,10 @@ class FromOthers(Output):
     def shown(self) -> dict[str, Any]:
         """Return the answer for a model, the mark before what it marks."""
         return {"untrusted": True, **super().shown()}
+
+    def words(self) -> Iterable[Words]:
+        """Return whose words the answer shows: where it does not name the chats, they count as those of one more stranger."""
+        return (Words(UNNAMED),) if self._words is None else self._words
 
 
 class Nothing(Output):
@@ -141,15 +160,37 @@ class Operation:
     open_world: bool = True
     patient: bool = False
     """It may take long and keeps its own time limit: clients receive progress meanwhile."""
+    touches: Touch | None = None
+    """What it changes for others or for good; a row that only reads need not say that it is nothing."""
 
-    async def carry_out(self, app: "App", caller: Caller, args: Any) -> Output:
-        """Run the operation, for at most WITHIN seconds unless it is patient. Raises TookTooLong."""
-        with span(self.name, instance_id=getattr(args, "instance_id", None), caller=caller):
-            if self.patient:
-                return await self.run(app, caller, args)
-            with anyio.move_on_after(app.config.timing.operation):
-                return await self.run(app, caller, args)
+    def __post_init__(self) -> None:
+        if self.touches is None and self.effect is not Effect.READ:
+            raise TypeError(f"The operation {self.name} does not say what it touches.")
+
+    async def carry_out(self, app: "App", caller: Caller, args: Any, *, transport: Transport, approved: Approved | None = None) -> Output:
+        """Run the operation, for at most WITHIN seconds unless it is patient, within the policy; note whose words an agent is shown.
+
+        Over MCP, and with an instance's key, it is an agent that calls. `approved`: a person has approved this very call.
+        Raises TookTooLong, PolicyDenied, ApprovalRequired.
+        """
+        by_agent = transport is Transport.MCP or caller.instance_id is not None
+        judging = Judging(app.judge, caller, by_agent, self.name, self.touches or Touch.NOTHING, args, approved)
+        token = current.set(judging)
+        try:
+            with span(self.name, instance_id=getattr(args, "instance_id", None), caller=caller):
+                if self.patient:
+                    return await self._judged(app, judging)
+                with anyio.move_on_after(app.config.timing.operation):
+                    return await self._judged(app, judging)
+        finally:
+            current.reset(token)
         raise TookTooLong(self.name, app.config.timing.operation, changes=self.effect is not Effect.READ)
+
+    async def _judged(self, app: "App", judging: Judging) -> Output:
+        await judging.enter()
+        output = await self.run(app, judging.caller, judging.args)
+        await judging.leave(output.words())
+        return output
 
     @property
     def of_instance(self) -> bool:

@@ -1,6 +1,6 @@
 """One person over several messengers. An agent proposes who is one; a person confirms it, over REST, before it counts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
 from uuid import UUID
@@ -12,6 +12,7 @@ from db.people import IdentityRow
 from mcp_messenger.errors import InvalidInput, NoSuchPerson
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Cursor, FromOthers, Input, InstanceId, Limit, Output, PlatformId
+from mcp_messenger.policy.judging import Words
 from mcp_messenger.security.caller import Caller, instance_of
 
 
@@ -42,10 +43,20 @@ class PersonView(Output):
 class Person(FromOthers):
     person: PersonView
 
+    def words(self) -> Iterable[Words]:
+        return _words([self.person])
+
 
 class PersonList(FromOthers):
     people: list[PersonView]
     next_cursor: str | None = None
+
+    def words(self) -> Iterable[Words]:
+        return _words(self.people)
+
+
+def _words(people: Iterable[PersonView]) -> Iterable[Words]:
+    return [Words(contact.contact_id, contact.instance_id) for person in people for contact in (*person.confirmed, *person.proposed)]
 
 
 class ListPeople(Input):

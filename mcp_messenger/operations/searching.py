@@ -1,6 +1,6 @@
 """Searches messages, of one account or of all that the caller may see."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 from uuid import UUID
 
@@ -12,11 +12,12 @@ from db.search import Position, Span
 from mcp_messenger.errors import InvalidInput
 from mcp_messenger.operations import cursor as cursors
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.messages import known_beside
+from mcp_messenger.operations.messages import known_beside, words_of
 from mcp_messenger.operations.moments import moment
 from mcp_messenger.operations.operation import Cursor, FromOthers, Limit, OfInstances, PlatformId
 from mcp_messenger.operations.reach import visible
 from mcp_messenger.operations.views import MessageView, context_line, message_view
+from mcp_messenger.policy.judging import Words
 from mcp_messenger.search import query as queries
 from mcp_messenger.search.find import find
 from mcp_messenger.search.letters import clean
@@ -59,6 +60,9 @@ class Hits(FromOthers):
     looked_to: str | None = None
     note: str | None = None
     next_cursor: str | None = None
+
+    def words(self) -> Iterable[Words]:
+        return [one for hit in self.messages for one in words_of([hit], hit.chat_id, hit.instance_id)]
 
 
 async def search_messages(app: App, caller: Caller, args: SearchMessages) -> Hits:

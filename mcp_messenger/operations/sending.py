@@ -2,11 +2,13 @@
 
 from collections.abc import Hashable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
+import anyio.to_thread
 from pydantic import AliasChoices, Field
 
-from db import chats
+from db import chats, messages
 from db.chats import ChatRow
 from db.instances import InstanceRow
 from db.messages import MessageRow
@@ -20,6 +22,9 @@ from mcp_messenger.operations.application import App
 from mcp_messenger.operations.messages import known_message, platform_id_of
 from mcp_messenger.operations.operation import OfInstance, Output, PlatformId
 from mcp_messenger.operations.port import port
+from mcp_messenger.policy.asking import arguments_of
+from mcp_messenger.policy.decide import ALLOWED, Content, File
+from mcp_messenger.policy.judging import OWN, current
 from mcp_messenger.security.caller import Caller, instance_of
 from providers import errors as provider_errors
 from providers.base import Provider
@@ -39,15 +44,19 @@ from providers.models import (
     Template,
     TemplateUse,
     TextFormat,
+    Upload,
 )
 from providers.states import COMING, WORKING
 
 DEFAULT_UPLOAD_MAX = 64 * 1024 * 1024
+PATH_MAX = 4096
 TO = AliasChoices("to", "number", "chatId", "chat_id")
 
 
 class Send(OfInstance):
     hidden = frozenset({"extra", "silent", "thread_id", "mass_mentions"})
+    operation: ClassVar[str]
+    """The row that takes these arguments, by whatever path and in whatever spelling they came."""
 
     to: PlatformId = Field(validation_alias=TO, description="chat id from list_chats, or a number where the messenger takes one")
     reply_to: str | None = Field(default=None, max_length=20, description="message id to answer")
@@ -62,12 +71,16 @@ class Send(OfInstance):
 
 
 class SendMessage(Send):
+    operation = "send_message"
+
     message: str = Field(min_length=1, max_length=100_000)
     format: TextFormat = TextFormat.PLAIN
     split: bool = Field(default=False, description="send a too long text as several messages")
 
 
 class SendMedia(Send):
+    operation = "send_media"
+
     source: str = Field(min_length=1, max_length=90_000_000, description="URL, path in a media folder, data: URI or base64:...")
     caption: str = Field(default="", max_length=100_000)
     format: TextFormat = TextFormat.PLAIN
@@ -77,30 +90,40 @@ class SendMedia(Send):
 
 
 class SendPoll(Send):
+    operation = "send_poll"
+
     question: str = Field(min_length=1, max_length=1000)
     options: list[str] = Field(min_length=2, max_length=20)
     multiple: bool = False
 
 
 class SendLocation(Send):
+    operation = "send_location"
+
     latitude: float = Field(ge=-90, le=90)
     longitude: float = Field(ge=-180, le=180)
     name: str | None = Field(default=None, max_length=200)
 
 
 class SendContact(Send):
+    operation = "send_contact"
+
     contact_id: str = Field(default="", max_length=256, description="from list_contacts, where it is one of them")
     name: str = Field(min_length=1, max_length=200)
     phone: str | None = Field(default=None, max_length=32)
 
 
 class SendChoices(Send):
+    operation = "send_choices"
+
     message: str = Field(min_length=1, max_length=100_000)
     format: TextFormat = TextFormat.PLAIN
     choices: list[Choice] = Field(min_length=1, max_length=25, description="shown as buttons or a list; the id comes back as chosen")
 
 
 class SendTemplate(Send):
+    operation = "send_template"
+
     template: str = Field(min_length=1, max_length=512, description="name, from list_templates")
     language: str = Field(min_length=2, max_length=16)
     parameters: list[str] = Field(default=[], max_length=50, description="for its placeholders, in order")
@@ -134,7 +157,29 @@ async def send_media(app: App, caller: Caller, args: SendMedia) -> SendAnswer:
         mime=args.mime,
         kind=args.kind,
     )
-    return await _send(app, caller, args, text=args.caption, format=args.format, upload=upload)
+    return await _send(app, caller, args, file=await _file(app, row, args.source, upload), text=args.caption, format=args.format, upload=upload)
+
+
+async def _file(app: App, row: InstanceRow, source: str, upload: Upload) -> File:
+    """Return what policy has to know of a file: one in the folder of downloads was received in a chat."""
+    folder = app.downloads_dir(row.id)
+
+    def place() -> Path | None:
+        path = Path(source.removeprefix("file://"))
+        try:
+            return path.resolve().relative_to(folder.parent.resolve())
+        except (ValueError, OSError):
+            return None
+
+    found = None if len(source) > PATH_MAX else await anyio.to_thread.run_sync(place)
+    if found is None:
+        return File(len(upload.content))
+    instance = found.parts[0] if found.parts else ""
+    number = found.parts[1] if len(found.parts) > 1 else ""
+    message = None
+    if instance == str(row.id) and number.isascii() and number.isdecimal() and int(number) < 2**63:
+        message = await messages.get(app.database, row.id, int(number))
+    return File(len(upload.content), from_chat=message and message.chat_id, is_received=True)
 
 
 async def send_poll(app: App, caller: Caller, args: SendPoll) -> SendAnswer:
@@ -218,14 +263,17 @@ async def _send(
     args: Send,
     *,
     split: bool = False,
+    file: File | None = None,
     **content: Any,
 ) -> SendAnswer:
     """Queue a send and wait for its outcome; `content` are fields of Draft.
 
-    Raises NotReady, InvalidInput, IdempotencyConflict, what the provider refuses beforehand, and the platform's refusal.
+    Raises NotReady, InvalidInput, IdempotencyConflict, PolicyDenied, ApprovalRequired, what the provider refuses beforehand, and the
+    platform's refusal.
     """
     row = await instance_of(app.database, caller, args.instance_id)
-    to = await recipient(app, row, args.to)
+    judging = current.get()
+    to = await recipient(app, row, args.to, judging)
     draft = Draft(
         client_id="0",
         chat_id=to.chat_id,
@@ -241,11 +289,14 @@ async def _send(
         return answer(await app.outbox.wait_settled(row.id, message_id, app.config.timing.platform))
     (await checker(app, row)).check(draft)
     _require_sendable(app, row)
+    permit = OWN
+    if judging is not None and to.about is not None:
+        permit = await judging.permit(row, draft, kind=to.kind, about=to.about, file=file, operation=args.operation, arguments=arguments_of(args))
     async with app.feed.waiter(row.id, to.chat_id) as grown:
         turn = turns.current.get()
         if turn is not None:
             await turn.comes()
-        message_id = await app.outbox.queue(row.id, draft, kind=to.kind, idempotency_key=args.idempotency_key)
+        message_id = await app.outbox.queue(row.id, draft, kind=to.kind, idempotency_key=args.idempotency_key, permit=permit)
         if turn is not None:
             turn.end()
         await app.supervisor.wake_outbox(row.id)
@@ -314,9 +365,15 @@ class CheckSend(OfInstance):
 
 
 class SendCheck(Output):
-    """Whether a send would be tried and taken now; `refusal` gives the reason if not, `instead` an alternative."""
+    """Whether a send would be tried and taken now; `refusal` gives the reason if not, `instead` an alternative.
+
+    `policy` is what the owner's policy says: allow, ask (the call waits for a person) or deny; `rule` and `policy_words` say why.
+    """
 
     ok: bool
+    policy: str = "allow"
+    rule: str | None = None
+    policy_words: str | None = None
     refusal: str | None = None
     reason: str | None = None
     instead: str | None = None
@@ -333,8 +390,12 @@ async def check_send(app: App, caller: Caller, args: CheckSend) -> SendCheck:
     owned = app.supervisor.get(row.id)
     problem: MessengerError | None = None
     to: Recipient | None = None
+    decision = ALLOWED
+    judging = current.get()
     try:
-        to = await recipient(app, row, args.to)
+        to = await recipient(app, row, args.to, judging)
+        if judging is not None and to.about is not None:
+            decision, _ = await judging.judged(row, to.chat_id, to.kind, to.about, content=Content(args.message))
         provider.check(Draft(client_id="0", chat_id=to.chat_id, thread_id=to.thread_id, text=args.message, format=args.format))
         _require_sendable(app, row)
         if to.closed is not None:
@@ -343,7 +404,10 @@ async def check_send(app: App, caller: Caller, args: CheckSend) -> SendCheck:
     except MessengerError as error:
         problem = error
     return SendCheck(
-        ok=problem is None,
+        ok=problem is None and decision.outcome != "deny",
+        policy=decision.outcome,
+        rule=None if decision is ALLOWED else decision.rule,
+        policy_words=decision.words or None,
         refusal=problem and problem.code,
         reason=problem and problem.detail,
         instead=problem and problem.hint,

@@ -1,5 +1,7 @@
 """Waits for new messages: nothing can push text to a model, so it asks and waits."""
 
+from collections.abc import Iterable
+
 import anyio
 from pydantic import Field
 
@@ -8,12 +10,14 @@ from db import messages
 from db.events import EventRow
 from db.instances import InstanceRow
 from db.messages import MessageRow
+from db.policy import UNNAMED
 from mcp_messenger.errors import InvalidInput, ShuttingDown
 from mcp_messenger.operations.addresses import recipient
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.messages import OfMessage, known_message, page
+from mcp_messenger.operations.messages import OfMessage, known_message, page, words_of
 from mcp_messenger.operations.operation import FromOthers, Limit, OfInstance, Output, PlatformId
 from mcp_messenger.operations.views import MessageView
+from mcp_messenger.policy.judging import Words
 from mcp_messenger.security.caller import Caller, instance_of
 from providers.models import MessageKind
 
@@ -43,6 +47,9 @@ class NewMessages(FromOthers):
     messages: list[MessageView]
     reactions: list[Reacted] = []
     cursor: str
+
+    def words(self) -> Iterable[Words]:
+        return [*words_of(self.messages), *(Words(one.chat_id or UNNAMED) for one in self.reactions)]
 
 
 def parse_cursor(cursor: str) -> int:
@@ -152,7 +159,8 @@ async def wait_for_reply(app: App, caller: Caller, args: WaitForReply) -> Replie
                 seen, quiet_until = len(found) + len(reactions), min(deadline, now + args.settle)
             if now >= deadline or (seen and now >= quiet_until) or message.status == "failed":
                 shown = await page(app, found, args.limit)
-                return Replies(replies=shown.messages, reactions=reactions, status=message.status)
+                answer = Replies(replies=shown.messages, reactions=reactions, status=message.status)
+                return answer.with_words([Words(chat_id, incoming=bool(found or reactions))])
             _require_going(ends)
             with anyio.move_on_after((quiet_until if seen else deadline) - now):
                 await grown.wait()

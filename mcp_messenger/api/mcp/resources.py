@@ -13,7 +13,7 @@ from mcp_messenger.api.mcp.server import Authenticate, MessengerServer, error_te
 from mcp_messenger.errors import InvalidInput, NoSuchChat, NoSuchInstance, quoted
 from mcp_messenger.operations import chats, instances, login
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.operation import Output
+from mcp_messenger.operations.operation import Output, Transport
 from mcp_messenger.operations.table import BY_NAME
 from mcp_messenger.operations.validation import validated
 from mcp_messenger.security.caller import Caller
@@ -120,7 +120,7 @@ async def _candidates(app: App, caller: Caller, argument: str, instance_id: str 
 
 async def _answer(app: App, caller: Caller, name: str, arguments: dict[str, Any]) -> Any:
     row = BY_NAME[name]
-    return await row.carry_out(app, caller, validated(row, arguments))
+    return await row.carry_out(app, caller, validated(row, arguments), transport=Transport.MCP)
 
 
 def add_prompts(server: MessengerServer) -> None:

@@ -135,7 +135,9 @@ class MessengerServer(MCPServer[None]):
             turn.name(args.concerns())
             caller = await self._authenticate(context)
             output = await _with_progress(
-                context if row.patient else None, self._app.config.timing.progress, lambda: row.carry_out(self._app, caller, args)
+                context if row.patient else None,
+                self._app.config.timing.progress,
+                lambda: row.carry_out(self._app, caller, args, transport=Transport.MCP),
             )
         except MessengerError as error:
             raise ToolError(error_text(error)) from error

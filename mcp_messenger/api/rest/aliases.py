@@ -14,6 +14,7 @@ from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import REST_ONLY, Effect, Input, InstanceId, Nothing, OfInstance, Operation, Output, PlatformId, Toolset
 from mcp_messenger.operations.table import BY_NAME, I
 from mcp_messenger.operations.validation import validated
+from mcp_messenger.policy.touch import Touch
 from mcp_messenger.security.caller import Caller, instance_of
 from providers.models import TextFormat
 
@@ -173,12 +174,13 @@ async def multi_provider_send(app: App, caller: Caller, args: MultiProviderSend)
 # fmt: off
 SPELLED_OF_MANAGER = (
     Operation("multi_provider_create", "POST", "/multi-provider/instances", MultiProviderCreate, MultiProviderCreated, multi_provider_create,
-              "Make an instance.", Toolset.INSTANCES, Effect.WRITE, transports=REST_ONLY, status=201),
+              "Make an instance.", Toolset.INSTANCES, Effect.WRITE, transports=REST_ONLY, status=201, touches=Touch.LOGIN),
     Operation("multi_provider_delete", "DELETE", "/multi-provider/instances/{instance_id}", instances.DeleteInstance, Nothing,
               instances.delete_instance, "Remove an instance; messages stay unless purge.", Toolset.INSTANCES, Effect.DESTROY,
-              transports=REST_ONLY, status=204),
+              transports=REST_ONLY, status=204, touches=Touch.DELETE),
     Operation("multi_provider_send", "POST", "/multi-provider/instances/{provider}/{instance_id}/send-message", MultiProviderSend,
-              sending.SendAnswer, multi_provider_send, "Send a text.", Toolset.SENDING, Effect.WRITE, transports=REST_ONLY),
+              sending.SendAnswer, multi_provider_send, "Send a text.", Toolset.SENDING, Effect.WRITE, transports=REST_ONLY,
+              touches=Touch.SEND),
 )
 # fmt: on
 

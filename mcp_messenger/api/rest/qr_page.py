@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, Response
 from mcp_messenger.api.rest.routes import Answer, Routes
 from mcp_messenger.errors import NotReady
 from mcp_messenger.operations.login import AuthStatus, QrAnswer, svg
-from mcp_messenger.operations.operation import Operation
+from mcp_messenger.operations.operation import Operation, Transport
 from mcp_messenger.operations.table import BY_NAME
 from mcp_messenger.security.caller import Caller
 
@@ -36,7 +36,7 @@ def drawing(routes: Routes, row: Operation) -> Answer:
     """Of the QR code of `row`, which is get_qr."""
 
     async def answer(request: Request, caller: Caller, args: Any) -> Response:
-        output = await row.carry_out(routes.app, caller, args)
+        output = await row.carry_out(routes.app, caller, args, transport=Transport.REST)
         assert isinstance(output, QrAnswer)
         return Response(svg(output.qr), media_type=SVG, headers={"content-security-policy": POLICY})
 
@@ -48,14 +48,14 @@ def login_page(routes: Routes, row: Operation) -> Answer:
     get_qr = BY_NAME["get_qr"]
 
     async def answer(request: Request, caller: Caller, args: Any) -> Response:
-        status = await row.carry_out(routes.app, caller, args)
+        status = await row.carry_out(routes.app, caller, args, transport=Transport.REST)
         assert isinstance(status, AuthStatus)
         code = await _code(caller, args) if not status.authenticated else None
         return HTMLResponse(page(status, code), headers={"content-security-policy": POLICY})
 
     async def _code(caller: Caller, args: Any) -> QrAnswer | None:
         try:
-            output = await get_qr.carry_out(routes.app, caller, args)
+            output = await get_qr.carry_out(routes.app, caller, args, transport=Transport.REST)
         except NotReady:
             return None
         assert isinstance(output, QrAnswer)

@@ -182,7 +182,7 @@ def _admitting(admit: CallerOf, handle: Handle | None) -> type[APIRoute]:
 
 def _answer_of(app: App, row: Operation, *, as_picture: bool) -> Answer:
     async def answer(request: Request, caller: Caller, args: Any) -> Response:
-        output: Output = await row.carry_out(app, caller, args)
+        output: Output = await row.carry_out(app, caller, args, transport=Transport.REST)
         return respond(output, row.status, picture=as_picture or PICTURE in accepted(request))
 
     return answer

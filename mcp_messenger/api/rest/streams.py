@@ -29,6 +29,7 @@ from mcp_messenger.operations.resources import Health
 from mcp_messenger.operations.table import BY_NAME, I
 from mcp_messenger.operations.validation import validated
 from mcp_messenger.operations.waiting import parse_cursor
+from mcp_messenger.policy.judging import Words, note_shown
 from mcp_messenger.security.caller import Caller, instance_of, parse_instance_id
 from mcp_messenger.version import __version__
 from providers.base import WebhookRequest
@@ -120,7 +121,9 @@ def add_media(routes: Routes) -> None:
     """Make the route of a message's file as it is: to be kept, never to be shown as a page of this server."""
 
     async def answer(request: Request, caller: Caller, args: messages.GetMedia) -> Response:
-        _, _, download = await messages.fetched_media(routes.app, caller, args)
+        _, message, download = await messages.fetched_media(routes.app, caller, args)
+        if caller.instance_id is not None:
+            await note_shown(routes.app.judge, str(caller), [Words(message.chat_id)], args.instance_id)
         mime = mime_of(download.content, download.mime, download.name)
         name = safe_name(download.name, mime)
         headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}", "content-security-policy": "sandbox"}
