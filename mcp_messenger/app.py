@@ -162,6 +162,7 @@ async def running(config: Config, *, store_after: float = 0.0, shares: bool = Fa
 async def stored(config: Config, *, store_after: float = 0.0, shares: bool = False) -> AsyncGenerator[App]:
     """The application with nothing but its store, which comes up behind it."""
     config.check()
+    config.make_data_dir()
     app = build(config, shares=shares)
     async with anyio.create_task_group() as background:
         store = await background.start(_keep_store, app, store_after)

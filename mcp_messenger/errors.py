@@ -17,6 +17,8 @@ ApplicationError
 |   +-- NoSuchThing       it has no such container, image or volume
 +-- InvalidInput          an argument cannot be used
 |   +-- PayloadTooLarge
++-- NoSuchRoute           no call has this path
++-- NoSuchMethod          the path takes other methods
 +-- FetchRefused, FetchFailed     a URL may not be fetched, or could not be
 +-- AgentFailed           an agent gave no answer
 +-- BackupFailed          a backup could not be written or read
@@ -228,6 +230,20 @@ class InvalidInput(ApplicationError):
     """The arguments cannot be used."""
 
     code = "invalid_input"
+
+
+class NoSuchRoute(ApplicationError):
+    """No call has this path."""
+
+    code = "route_not_found"
+    next_step = "/docs lists the calls."
+
+
+class NoSuchMethod(ApplicationError):
+    """The path takes other methods."""
+
+    code = "method_not_allowed"
+    next_step = "/docs lists the calls."
 
 
 class PayloadTooLarge(InvalidInput):

@@ -9,12 +9,15 @@ from uuid import UUID
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mcp_messenger.api.problem import send_problem
-from mcp_messenger.errors import InvalidInput, quoted
+from mcp_messenger.errors import NoSuchRoute, quoted
 from mcp_messenger.instances.addresses import INSTANCE
 
 API = "/api/v1"
 OPEN = "address_health"
 """Set in the state of a request that whoever watches the instance may make without a key."""
+ASKED = "address_path"
+"""The path as the caller gave it, in the state of a request at an instance's address."""
+ADDRESS_HINT = "This is the address of one instance: its /docs lists the calls, and the server's own address has those for all instances."
 ROOTS = {"/mcp": "/mcp", "/": "/docs", "/docs": "/docs", "/openapi.json": "/openapi.json", "/health": "/health"}
 
 
@@ -35,17 +38,21 @@ class InstanceAddress:
             return
         path = _path_of_instance(scope["path"], instance_id)
         if path is None:
-            refused = InvalidInput(f"{scope['method']} {quoted(scope['path'])}: Not Found.", hint="This is one instance's address: see /docs.")
-            await send_problem(send, refused, status=404)
+            await send_problem(send, NoSuchRoute(f"{scope['method']} {quoted(scope['path'])}: Not Found.", hint=ADDRESS_HINT))
             return
         is_open = scope["path"] in {"/health", f"{API}/health"}
-        state = {**scope.get("state", {}), INSTANCE: instance_id, OPEN: is_open}
+        state = {**scope.get("state", {}), INSTANCE: instance_id, OPEN: is_open, ASKED: scope["path"]}
         await self._inner({**scope, "path": path, "raw_path": quote(path).encode(), "state": state}, receive, send)
 
 
 def address_of(scope: Scope) -> UUID | None:
     """Return the instance whose address is called; None on the server's own port."""
     return scope.get("state", {}).get(INSTANCE)
+
+
+def path_asked(scope: Scope) -> str:
+    """Return the path as the caller gave it."""
+    return scope.get("state", {}).get(ASKED, scope["path"])
 
 
 def is_open(scope: Scope) -> bool:

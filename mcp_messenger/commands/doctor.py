@@ -44,7 +44,7 @@ async def examined(config: Config, url: str | None) -> list[Finding]:
         *check_key(config, diagnosis.sealed if diagnosis else []),
         *check_keys(config),
         *await check_public_url(config),
-        *await check_engine([patient.runtime for patient in patients]),
+        *await check_engine(config, [patient.runtime for patient in patients]),
         *check_states(patients),
         *await check_webhooks(config, patients),
     ]
@@ -93,4 +93,8 @@ def _print(findings: list[Finding]) -> None:
         if one.hint:
             say(f"{'':<8} {'':<{width}}  -> {one.hint}")
     warnings = sum(one.verdict is Verdict.WARNING for one in findings)
-    say(f"\n{_problems(findings)} problems, {warnings} warnings.")
+    say(f"\n{_counted(_problems(findings), 'problem')}, {_counted(warnings, 'warning')}.")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

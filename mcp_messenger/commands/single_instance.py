@@ -50,7 +50,7 @@ async def serve_single_instance(config: Config, provider: str, given: Mapping[st
     """
     cls = await classes.load(provider)
     settings = validated_settings(cls.settings_type, provider, given)
-    listener, config = bind(config)
+    listener, config = bind(config, "--api-port")
     folder = config.data_dir / account_name(provider, credentials.secret_part(settings))
     containers = replace(config.containers, enabled=False)
     config = replace(config, data_dir=folder, database_url=None, direct_database_url=None, ports=None, containers=containers)

@@ -1,5 +1,6 @@
 """Settings, read from the environment once."""
 
+import errno
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from mcp_messenger.config.quiet_hours import Quiet, parse_quiet
 from mcp_messenger.config.rate_limit import RateLimit, parse_rate_limit
 from mcp_messenger.config.timing import Timing
 from mcp_messenger.errors import InvalidInput
+from providers.text import clean_line
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PREFIX = "MCP_MESSENGER_"
@@ -93,6 +95,20 @@ class Config:
                 f"Answering to {', '.join(strange)} lets in whoever reaches that name, and no admin token is set.",
                 hint=f"Set {PREFIX}ADMIN_TOKEN to a long random value.",
             )
+
+    def make_data_dir(self) -> None:
+        """Make the data folder. Raises InvalidInput where that can never succeed; a full disk is waited for by those who write."""
+        try:
+            self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            never = error.errno in {errno.EEXIST, errno.ENOTDIR, errno.ENOENT, errno.EPERM, errno.EACCES, errno.EROFS, errno.ENAMETOOLONG}
+            # Where the data is in a database of the user's, a server may do without the folder; a file in its place is a mistake all the same.
+            if not never or (self.database_url is not None and error.errno not in {errno.EEXIST, errno.ENOTDIR}):
+                return
+            raise InvalidInput(
+                f"The data folder {clean_line(str(self.data_dir))} cannot be made: {error.strerror}.",
+                hint=f"Name a folder that this user may write with --data-dir or {PREFIX}DATA_DIR.",
+            ) from error
 
 
 @dataclass(frozen=True)

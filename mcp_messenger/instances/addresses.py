@@ -51,6 +51,9 @@ class Addresses:
         self._patience = patience
         self._clock = clock
         self._due = anyio.Event()
+        self._is_running = False
+        self._looks: list[anyio.Event] = []
+        """Set when the next look at the instances is over."""
         self._open: dict[UUID, tuple[int, Close]] = {}
         self._refused: dict[UUID, float] = {}
         """Since when the port of an instance cannot be had here."""
@@ -67,6 +70,15 @@ class Addresses:
         """Look at the instances now: something about them has changed."""
         self._due.set()
 
+    async def look(self, within: float) -> None:
+        """Look at the instances now, and return when that is done, or after so many seconds; at once where nothing listens here."""
+        if self._is_running:
+            done = anyio.Event()
+            self._looks.append(done)
+            self.wake()
+            with anyio.move_on_after(within):
+                await done.wait()
+
     def clear(self) -> None:
         """Forget which ports others use, and look again."""
         self._taken.clear()
@@ -78,10 +90,12 @@ class Addresses:
         if self.ports is None:
             return
         ports = self.ports
+        self._is_running = True
         try:
             # While the store is away, callers at open addresses read that.
             await self._worker.keep(lambda: self._reconcile(listen, ports), self._wait)
         finally:
+            self._is_running = False
             for instance_id in list(self._open):
                 self._close(instance_id)
 
@@ -90,6 +104,14 @@ class Addresses:
 
     async def _reconcile(self, listen: Listen, ports: range) -> None:
         self._due = anyio.Event()
+        looks, self._looks = self._looks, []
+        try:
+            await self._open_and_close(listen, ports)
+        finally:
+            for look in looks:
+                look.set()
+
+    async def _open_and_close(self, listen: Listen, ports: range) -> None:
         wanted = {one.instance_id: one for one in await addresses.not_elsewhere(self._database, self._owner)}
         for instance_id, (port, _) in list(self._open.items()):
             if instance_id not in wanted or wanted[instance_id].tcp_port != port:

@@ -49,13 +49,16 @@ def listening_socket(host: str, port: int) -> socket.socket:
     return listener
 
 
-def bind(config: Config) -> tuple[socket.socket, Config]:
-    """Return a listening socket, before anything costly is started, and the settings with the port it really has. Raises Conflict."""
+def bind(config: Config, option: str = "--port") -> tuple[socket.socket, Config]:
+    """Return a listening socket, before anything costly is started, and the settings with the port it really has.
+
+    Raises Conflict, which names the command's option for the port.
+    """
     try:
         listener = listening_socket(config.host, config.port)
     except OSError as error:
         raise Conflict(
-            f"Port {config.port} of {config.host} cannot be used: {error.strerror}.", hint="Stop what uses it, or give another with --port."
+            f"Port {config.port} of {config.host} cannot be used: {error.strerror}.", hint=f"Stop what uses it, or give another with {option}."
         ) from error
     return listener, replace(config, port=listener.getsockname()[1])
 

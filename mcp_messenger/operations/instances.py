@@ -32,6 +32,8 @@ from providers.models import InstanceState, Limits
 
 log = logging.getLogger(__name__)
 
+ADDRESS_WITHIN = 2.0
+"""Seconds that a new instance waits for its address; with an engine or a store that is slow it comes later."""
 SETTLE_SECONDS = 20.0
 KEY_PREFIX_SHOWN = 7
 
@@ -157,6 +159,7 @@ async def create_instance(app: App, caller: Caller, args: CreateInstance) -> Cre
         ),
     )
     app.supervisor.wake()
+    await app.addresses.look(ADDRESS_WITHIN)
     return CreatedInstance(**dict(await _answer(app, row)), api_key=api_key, webhook_secret=webhook_secret)
 
 

@@ -17,10 +17,12 @@ def fault(value: object) -> str | None:
             waiting += [(part, depth + 1) for pair in cast("dict[object, object]", one).items() for part in pair]
         elif isinstance(one, list | tuple):
             waiting += [(part, depth + 1) for part in cast("list[object]", one)]
-        elif isinstance(one, str) and ("\0" in one or not _is_text(one)):
-            return "holds a character that is no text, such as NUL"
+        elif isinstance(one, str) and "\0" in one:
+            return "holds the character NUL (U+0000), which cannot be stored"
+        elif isinstance(one, str) and not _is_text(one):
+            return "holds half of a surrogate pair, such as half an emoji (\\ud83c), which is no text"
         elif isinstance(one, float) and not math.isfinite(one):
-            return "holds a number that is none"
+            return "holds NaN or an infinite number, which JSON does not have"
     return None
 
 

@@ -28,7 +28,7 @@ WELCOME = "Relay of the {title} instance {id}: {url}. Press Ctrl+C to stop."
 async def serve_relay(config: Config, settings: RelaySettings, provider: str) -> None:
     """Serve until SIGINT or SIGTERM. A spool that cannot be used is a state, and no error: the manager reads it. Raises Conflict."""
     cls = provider_class(provider)
-    listener, config = bind(config)
+    listener, config = bind(config, "--api-port")
     spool = Spool(config.data_dir / SPOOL_FILE, settings.bounds)
     tls = functools.cache(_tls)
 

@@ -24,7 +24,7 @@ from mcp_messenger.operations.operation import Input, OfInstance
 from mcp_messenger.security.caller import ADMIN
 from tests.mcp_clients import call, over_http
 from tests.program import PATIENCE, environment, program
-from tests.running import listened_for, ready_sandbox, running_app, serving_addresses, until_status
+from tests.running import listened_for, ready_sandbox, running_app, serving, serving_addresses, until_status
 from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
@@ -98,7 +98,16 @@ async def test_nothing_but_the_instance_is_reached_at_its_address(database_url: 
                 refused = await client.get(path)
                 assert refused.status_code == 404, path
                 assert refused.headers["content-type"] == "application/problem+json"
-                assert refused.json()["code"] == "invalid_input"
+                assert refused.json()["code"] == "route_not_found"
+                assert instance_id not in refused.text
+                assert "the server's own address" in refused.json()["hint"]
+
+
+async def test_a_new_instance_is_answered_with_its_address(database_url: str, tmp_path: Path) -> None:
+    async with site(database_url, tmp_path) as app, serving(app) as url, http(url) as client:
+        created = (await client.post("/api/v1/instances", json={"provider": "sandbox"})).json()
+        async with http(created["address"]) as at_address:
+            assert (await at_address.get("/health")).json()["instance_id"] == created["instance_id"]
 
 
 async def test_the_docs_of_an_address_are_of_its_own_calls(database_url: str, tmp_path: Path) -> None:

@@ -90,8 +90,22 @@ def test_a_port_that_is_taken(env: dict[str, str]) -> None:
             done = ran(env, *arguments)
             assert done.returncode == 1
             assert f"Port {port} of 127.0.0.1 cannot be used" in done.stderr
+            assert f"another with {arguments[-2]}." in done.stderr
             assert "Traceback" not in done.stderr
     assert not Path(env["MCP_MESSENGER_DATA_DIR"]).exists()
+
+
+@pytest.mark.parametrize("place", ["a file", "below a file", "proc"])
+def test_a_data_folder_that_cannot_be_made_is_refused_at_the_start(env: dict[str, str], tmp_path: Path, place: str) -> None:
+    file = tmp_path / "a file"
+    file.touch()
+    folder = {"a file": file, "below a file": file / "data", "proc": Path("/proc/mcp-messenger")}[place]
+    if place == "proc" and not Path("/proc").is_dir():
+        pytest.skip("there is no /proc")
+    done = ran({**env, "MCP_MESSENGER_DATA_DIR": str(folder)}, "serve", "--port", "0")
+    assert done.returncode == 1
+    assert f"The data folder {folder} cannot be made" in done.stderr
+    assert "MCP_MESSENGER_DATA_DIR" in done.stderr
 
 
 def test_a_database_url_that_cannot_be_read(env: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import AsyncGenerator
@@ -72,11 +73,18 @@ async def test_beside_a_server_that_is_well(tmp_path: Path, database_url: str) -
         assert ADMIN_TOKEN not in done.stdout + said.stdout
 
 
+async def test_docker_is_not_looked_at_where_it_is_turned_off(config: Config) -> None:
+    found = await the(replace(config, containers=replace(config.containers, enabled=False)), "engine")
+    assert (found.verdict, found.detail) == (Verdict.OK, "MCP_MESSENGER_DOCKER=0: no instance runs in a container.")
+
+
 async def test_a_problem_is_an_exit_code(tmp_path: Path) -> None:
     env = environment(tmp_path / "data", f"postgresql://me:fake-password@127.0.0.1:{free_port()}/nothing")
     done = ran(env, "doctor", "--port", str(free_port()))
     assert done.returncode == 1
     assert "problem  database" in done.stdout
+    assert re.search(r"\b1 problem,|\b[2-9] problems,", done.stdout)
+    assert not re.search(r"\b1 (problem|warning)s", done.stdout)
     assert "DATABASE_URL" in done.stdout
     assert "fake-password" not in done.stdout + done.stderr
 
@@ -184,7 +192,7 @@ async def test_an_engine_that_does_not_answer(
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{free_port()}")
     rows(database_url, "INSERT INTO message_instances (provider, runtime) VALUES ('whatsappweb', %s)", runtime)
-    found = await the(config, "engine")
+    found = await the(replace(config, containers=replace(config.containers, enabled=None)), "engine")
     assert (found.verdict, "Docker" in (found.hint or "")) == (verdict, True)
 
 

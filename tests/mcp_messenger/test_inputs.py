@@ -51,11 +51,11 @@ def nested(depth: int) -> object:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        ("a\0b", "holds a character that is no text, such as NUL"),
-        ({"a": ["\ud83d"]}, "holds a character that is no text, such as NUL"),
-        ({"\0": 1}, "holds a character that is no text, such as NUL"),
-        ([float("nan")], "holds a number that is none"),
-        ({"a": float("inf")}, "holds a number that is none"),
+        ("a\0b", "holds the character NUL (U+0000), which cannot be stored"),
+        ({"a": ["\ud83d"]}, "holds half of a surrogate pair, such as half an emoji (\\ud83c), which is no text"),
+        ({"\0": 1}, "holds the character NUL (U+0000), which cannot be stored"),
+        ([float("nan")], "holds NaN or an infinite number, which JSON does not have"),
+        ({"a": float("inf")}, "holds NaN or an infinite number, which JSON does not have"),
         (nested(DEPTH + 1), "is nested too deeply"),
         (nested(100_000), "is nested too deeply"),
         (nested(DEPTH), None),

@@ -1,6 +1,7 @@
 """MCP over stdio: for a client on this computer, which is its user's. Stdout belongs to the protocol."""
 
 import asyncio
+import codecs
 import json
 import os
 import signal
@@ -8,7 +9,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import contextmanager, suppress
-from typing import Any, TextIO, cast
+from typing import Any, BinaryIO, cast
 
 import anyio
 from anyio import from_thread
@@ -23,8 +24,6 @@ from mcp_messenger.api.mcp.full_server import whole_server
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.plain import fault
 from mcp_messenger.security.caller import ADMIN, Caller
-
-BYTE_ORDER_MARK = "\ufeff"
 
 
 async def _local_user(context: Any) -> Caller:
@@ -65,13 +64,13 @@ def _ended_by_signals(scope: anyio.CancelScope) -> Generator[None]:
             signal.signal(number, handler)
 
 
-def _claimed_stdin() -> TextIO:
+def _claimed_stdin() -> BinaryIO:
     """Stdin for us alone: whoever reads descriptor 0 from now on, such as a child process, finds nothing there."""
     own = os.dup(sys.stdin.fileno())
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, sys.stdin.fileno())
     os.close(nothing)
-    return os.fdopen(own, encoding="utf-8", errors="replace", newline="\n")
+    return os.fdopen(own, "rb")
 
 
 async def _no_lines() -> AsyncIterator[str]:
@@ -80,7 +79,7 @@ async def _no_lines() -> AsyncIterator[str]:
 
 
 async def _read_messages(
-    lines: MemoryObjectReceiveStream[str],
+    lines: MemoryObjectReceiveStream[bytes],
     send: MemoryObjectSendStream[SessionMessage | Exception],
     answer: Callable[[SessionMessage], Awaitable[None]],
 ) -> None:
@@ -88,17 +87,21 @@ async def _read_messages(
         async with send:
             async for line in lines:
                 try:
-                    message = jsonrpc_message_adapter.validate_json(line.removeprefix(BYTE_ORDER_MARK), by_name=False)
+                    message = jsonrpc_message_adapter.validate_json(line.removeprefix(codecs.BOM_UTF8), by_name=False)
                 except ValidationError as error:
                     await answer(SessionMessage(refusal_of(line, error)))
                 else:
                     await send.send(SessionMessage(message))
 
 
-def refusal_of(line: str, error: ValidationError) -> JSONRPCError:
+def refusal_of(line: bytes, error: ValidationError) -> JSONRPCError:
     """Return the answer to a line that is no message of the protocol. Its id is None where none can be read."""
     if error.errors(include_url=False)[0]["type"] != "json_invalid":
         return _refusal(None, INVALID_REQUEST, "The line is no JSON-RPC message.")
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return _refusal(None, PARSE_ERROR, "The line is not UTF-8.")
     try:
         # It lets through what is JSON by its grammar and yet no text: a half of a surrogate pair.
         found: Any = json.loads(line)
@@ -113,14 +116,14 @@ def _refusal(id: int | str | None, code: int, message: str) -> JSONRPCError:
     return JSONRPCError(jsonrpc="2.0", id=id, error=ErrorData(code=code, message=message))
 
 
-def _lines(source: TextIO) -> MemoryObjectReceiveStream[str]:
+def _lines(source: BinaryIO) -> MemoryObjectReceiveStream[bytes]:
     """Read by a thread that nobody waits for: a read that is under way cannot be called off, and a signal must end us all the same."""
-    send, receive = anyio.create_memory_object_stream[str]()
+    send, receive = anyio.create_memory_object_stream[bytes]()
     threading.Thread(target=_read, args=(source, send, current_token()), name="stdin", daemon=True).start()
     return receive
 
 
-def _read(source: TextIO, send: MemoryObjectSendStream[str], token: EventLoopToken) -> None:
+def _read(source: BinaryIO, send: MemoryObjectSendStream[bytes], token: EventLoopToken) -> None:
     with suppress(anyio.BrokenResourceError, anyio.RunFinishedError):
         for line in source:
             from_thread.run(send.send, line, token=token)

@@ -15,9 +15,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
 from mcp_messenger.api.authentication import authenticate
+from mcp_messenger.api.instance_address import ADDRESS_HINT, address_of, path_asked
 from mcp_messenger.api.problem import problem_response
 from mcp_messenger.api.rate_limits import admitted
-from mcp_messenger.errors import InternalError, InvalidInput, ReadOnly, quoted
+from mcp_messenger.errors import InternalError, InvalidInput, NoSuchMethod, NoSuchRoute, ReadOnly, quoted
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Effect, Input, Operation, Output, Transport
 from mcp_messenger.operations.table import OPERATIONS
@@ -255,7 +256,10 @@ def add_problems(api: FastAPI) -> None:
     @api.exception_handler(HTTPException)
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        refused = InvalidInput(f"{request.method} {quoted(request.url.path)}: {error.detail}.", hint="/docs lists the calls.")
+        kind = {404: NoSuchRoute, 405: NoSuchMethod}.get(error.status_code, InvalidInput)
+        at_address = address_of(request.scope) is not None
+        hint = ADDRESS_HINT if at_address else "/docs lists the calls."
+        refused = kind(f"{request.method} {quoted(path_asked(request.scope))}: {error.detail}.", hint=hint)
         answer = _problem(refused, status=error.status_code)
         answer.headers.update(error.headers or {})
         return answer

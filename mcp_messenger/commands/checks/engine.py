@@ -6,6 +6,7 @@ from typing import Any
 import anyio.to_thread
 
 from mcp_messenger.commands.finding import Finding, ok, problem, warning
+from mcp_messenger.config import PREFIX, Config
 from providers.text import clean_line
 
 CHECK = "engine"
@@ -14,9 +15,14 @@ IN_CONTAINERS = frozenset({"docker", "swarm"})
 HINT = "Start Docker, and let this user use it (on Linux: the group docker), or set DOCKER_HOST."
 
 
-async def check_engine(runtimes: Sequence[str]) -> list[Finding]:
+async def check_engine(config: Config, runtimes: Sequence[str]) -> list[Finding]:
     """`runtimes` are those of the instances there are."""
     needed = bool(IN_CONTAINERS & set(runtimes))
+    if config.containers.enabled is False:
+        if needed:
+            detail = f"{PREFIX}DOCKER=0 turns containers off, and there are instances that run in them."
+            return [problem(CHECK, detail, f"Unset {PREFIX}DOCKER, or delete those instances.")]
+        return [ok(CHECK, f"{PREFIX}DOCKER=0: no instance runs in a container.")]
     try:
         version = await anyio.to_thread.run_sync(_ping)
     except OSError as error:

@@ -16,13 +16,13 @@ START = [
 PING = '{"jsonrpc":"2.0","id":9,"method":"ping"}'
 
 
-def answers(data_dir: Path, *lines: str, count: int) -> dict[Any, dict[str, Any]]:
+def answers(data_dir: Path, *lines: str | bytes, count: int) -> dict[Any, dict[str, Any]]:
     """Write the lines at once, and give so many answers by their id."""
     server = stdio_server(data_dir, None)
     with subprocess.Popen([server.command, *server.args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=server.cwd, env=server.env) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        process.stdin.write("".join(f"{line}\n" for line in lines).encode())
+        process.stdin.write(b"".join((line if isinstance(line, bytes) else line.encode()) + b"\n" for line in lines))
         process.stdin.flush()
         found = [json.loads(process.stdout.readline()) for _ in range(count)]
         process.stdin.close()
@@ -53,6 +53,13 @@ def test_half_an_emoji_in_any_argument(arguments: str, tmp_path: Path) -> None:
 def test_what_is_not_json(line: str, tmp_path: Path) -> None:
     found = answers(tmp_path / "data", *START, line, PING, count=3)
     assert found[None]["error"]["code"] == -32700
+    assert "result" in found[9]
+
+
+def test_bytes_that_are_not_utf_8_are_refused_and_reach_no_tool(tmp_path: Path) -> None:
+    spoiled = call('{"instance_id":"x","to":"ann","message":"hello ~"}').encode().replace(b"~", b"\xff")
+    found = answers(tmp_path / "data", *START, spoiled, PING, count=3)
+    assert (found[None]["error"]["code"], found[None]["error"]["message"]) == (-32700, "The line is not UTF-8.")
     assert "result" in found[9]
 
 

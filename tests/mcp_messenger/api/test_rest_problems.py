@@ -114,10 +114,10 @@ async def test_a_body_over_the_limit(client: httpx.AsyncClient) -> None:
 
 
 async def test_paths_and_methods_that_are_not_there(client: httpx.AsyncClient) -> None:
-    assert "/docs" in problem(await client.get("/api/v1/nothing"), 404)["hint"]
-    problem(await client.get("/nothing"), 404)
+    assert "/docs" in problem(await client.get("/api/v1/nothing"), 404, "route_not_found")["hint"]
+    problem(await client.get("/nothing"), 404, "route_not_found")
     refused = await client.put("/api/v1/instances")
-    problem(refused, 405)
+    problem(refused, 405, "method_not_allowed")
     assert refused.headers["allow"]
 
 
