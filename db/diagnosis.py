@@ -77,7 +77,11 @@ EXPOSED: LiteralString = """
     SELECT c.relname || ': no row security' FROM ours JOIN pg_class c ON c.oid = ours.relation WHERE c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
     ORDER BY 1"""
 INSTANCES: LiteralString = "SELECT id, provider, runtime, status, status_reason, api_webhook_schema FROM public.message_instances ORDER BY created_at"
-SEALED: LiteralString = "SELECT instance_id, field, sealed FROM public.instance_secrets ORDER BY instance_id, field LIMIT %(limit)s"
+# An API key is bound to the field api_key/<its id>.
+SEALED: LiteralString = """
+    SELECT instance_id, field, sealed FROM public.instance_secrets
+    UNION ALL SELECT instance_id, 'api_key/' || id, sealed FROM public.api_keys WHERE sealed IS NOT NULL
+    ORDER BY instance_id, field LIMIT %(limit)s"""
 
 
 async def diagnose(url: str) -> Diagnosis:

@@ -1,11 +1,15 @@
 """Secrets, keys and tokens. What comes here is sealed or a keyed digest already; nothing in the clear is stored."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import LiteralString
+from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
 
 from db.database import Database
+
+if TYPE_CHECKING:
+    from psycopg import AsyncConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,97 @@ REVOKE_TOKENS: LiteralString = "UPDATE public.user_tokens SET revoked_at = now()
 async def revoke_tokens(database: Database, user_id: str) -> int:
     """Revoke a user's tokens; return how many were valid."""
     return await database.execute(REVOKE_TOKENS, {"user_id": user_id})
+
+
+# Codes to log in with are not looked at: they are valid for a minute.
+KEY_IDS: LiteralString = """
+    SELECT DISTINCT substr(sealed, 2, 8) FROM public.instance_secrets
+    UNION SELECT DISTINCT substr(sealed, 2, 8) FROM public.api_keys WHERE sealed IS NOT NULL"""
+HAS_DIGESTS: LiteralString = """
+    SELECT EXISTS (SELECT FROM public.api_keys WHERE revoked_at IS NULL) OR EXISTS (SELECT FROM public.user_tokens WHERE revoked_at IS NULL)"""
+
+
+async def key_ids(connection: "AsyncConnection[Any]") -> tuple[frozenset[bytes], bool]:
+    """Return the ids of the keys that secrets are sealed with, and whether there are API keys or tokens, which are known by the key too."""
+    ids = frozenset(bytes(row[0]) for row in await (await connection.execute(KEY_IDS)).fetchall())
+    row = await (await connection.execute(HAS_DIGESTS)).fetchone()
+    return ids, bool(row and row[0])
+
+
+@dataclass(frozen=True, slots=True)
+class SealedRow:
+    """A sealed secret, by the field that it is bound to."""
+
+    instance_id: UUID
+    field: str
+    sealed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Resealed:
+    """A secret under another key. `former` is what it replaces; `digest` is that of an API key."""
+
+    row: SealedRow
+    sealed: bytes
+    digest: bytes | None = None
+
+
+# An API key is bound to the field api_key/<its id>.
+SEALED_AFTER: LiteralString = """
+    SELECT instance_id, field, sealed FROM (
+        SELECT instance_id, field, sealed FROM public.instance_secrets
+        UNION ALL SELECT instance_id, 'api_key/' || id, sealed FROM public.api_keys WHERE sealed IS NOT NULL
+    ) AS stored
+    WHERE substr(sealed, 2, 8) <> %(key_id)s AND (instance_id, field) > (%(instance_id)s, %(field)s)
+    ORDER BY instance_id, field LIMIT %(limit)s"""
+
+
+async def not_sealed_with(database: Database, key_id: bytes, after: tuple[UUID, str], *, limit: int) -> list[SealedRow]:
+    """Return a page of the secrets and API keys that are under other keys, in the order of instance and field."""
+    return await database.all(SealedRow, SEALED_AFTER, {"key_id": key_id, "instance_id": after[0], "field": after[1], "limit": limit})
+
+
+# Only where nobody has set the secret meanwhile. `rotated_at` stays: the secret itself is the same.
+RESEAL: LiteralString = """
+    WITH given AS (
+        SELECT * FROM unnest(%(ids)s::uuid[], %(fields)s::text[], %(former)s::bytea[], %(sealed)s::bytea[], %(digests)s::bytea[])
+            AS given (instance_id, field, former, sealed, digest)
+    ), secret AS (
+        UPDATE public.instance_secrets AS s SET sealed = given.sealed FROM given
+        WHERE s.instance_id = given.instance_id AND s.field = given.field AND s.sealed = given.former RETURNING 1
+    ), key AS (
+        UPDATE public.api_keys AS k SET sealed = given.sealed, digest = given.digest FROM given
+        WHERE k.instance_id = given.instance_id AND 'api_key/' || k.id = given.field AND k.sealed = given.former RETURNING 1
+    )
+    SELECT (SELECT count(*) FROM secret) + (SELECT count(*) FROM key)"""
+
+
+async def reseal(database: Database, changed: Sequence[Resealed]) -> int:
+    """Replace secrets by the same ones under another key, all or none; return how many were still as they were read."""
+    params = {
+        "ids": [one.row.instance_id for one in changed],
+        "fields": [one.row.field for one in changed],
+        "former": [one.row.sealed for one in changed],
+        "sealed": [one.sealed for one in changed],
+        "digests": [one.digest for one in changed],
+    }
+    return await database.value(RESEAL, params)
+
+
+MOVE_TOKEN: LiteralString = "UPDATE public.user_tokens SET digest = %(digest)s WHERE digest = %(former)s"  # noqa: S105 - SQL, not a token
+
+
+async def move_token(database: Database, former: bytes, digest: bytes) -> None:
+    """Store a user's token under the current key: only its bearer has the token, so it is moved when it is used."""
+    await database.execute(MOVE_TOKEN, {"former": former, "digest": digest})
+
+
+TOKENS: LiteralString = "SELECT count(*) FROM public.user_tokens WHERE revoked_at IS NULL"
+
+
+async def count_tokens(database: Database) -> int:
+    """Return how many user tokens are valid."""
+    return await database.value(TOKENS, {})
 
 
 RECORD_REVEAL: LiteralString = "INSERT INTO public.reveals (instance_id, what, caller) VALUES (%(id)s, %(what)s, %(caller)s)"

@@ -37,8 +37,8 @@ from mcp_messenger.operations import approvals
 from mcp_messenger.operations.application import App
 from mcp_messenger.policy.judging import Judge
 from mcp_messenger.search.index import SearchIndex
+from mcp_messenger.security.keyring import Keyring
 from mcp_messenger.security.rate_limiter import CLEAN_EVERY, RateLimiter
-from mcp_messenger.security.vault import Vault
 from providers.base import ProviderContext
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def build(config: Config, *, shares: bool = False) -> App:
     """All parts, none of them running yet. `shares`: it is there to stay, and takes its share of the instances."""
     owner = uuid4()
     database = Database()
-    vault = functools.cache(partial(Vault.open, config.data_dir, config.secret_key))
+    vault = Keyring(config.data_dir, config.secret_key)
     tls = functools.cache(_tls)
     feed = Feed(database)
     metrics = Metrics()
@@ -223,6 +223,7 @@ class _Store:
     async def serve(self) -> None:
         """Start the embedded server where it is ours, migrate, open the pool, and pass wake-ups on until cancelled."""
         from db.pool import open_pool
+        from db.secrets import key_ids
 
         url = await self._url()
         direct_url, applied = await _migrated(self._app.config, url)
@@ -230,6 +231,9 @@ class _Store:
             log.info("migrations applied: %s", ", ".join(applied))
         pool = await open_pool(url, min_size=1, max_size=POOL_MAX)
         try:
+            async with pool.connection() as connection:
+                stored, has_digests = await key_ids(connection)
+            self._app.vault.check(stored, has_digests=has_digests)
             self._app.database.ready(pool)
             self._app.workers.worker("store").works()
             listener = self._app.workers.worker("wake-ups", vital=False)
@@ -292,7 +296,8 @@ def reason_of(error: StoreUnavailable) -> str:
 async def _migrated(config: Config, url: str) -> tuple[str, list[str]]:
     """Bring the schema up to date; return the URL for wake-ups, and the migrations that were applied.
 
-    DIRECT_DATABASE_URL is used where it answers. The pooler's URL does as well, but for wake-ups.
+    DIRECT_DATABASE_URL is used where it answers. The pooler's URL does as well for migrations; wake-ups come through the direct one alone,
+    which is tried again until it answers.
     """
     from db.connection_settings import connection_string
     from db.errors import MigrationFailed
@@ -306,7 +311,9 @@ async def _migrated(config: Config, url: str) -> tuple[str, list[str]]:
         except MigrationFailed:
             raise
         except StoreUnavailable as error:
-            log.warning("DIRECT_DATABASE_URL does not answer, so DATABASE_URL is used instead, without wake-ups: %s", reason_of(error))
+            words = "DIRECT_DATABASE_URL does not answer, so DATABASE_URL is used instead, and the log is polled until it does: %s"
+            log.warning(words, reason_of(error))
+            return direct.get_secret_value(), await migrate(url)
     return url, await migrate(url)
 
 

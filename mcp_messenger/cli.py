@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from mcp_messenger.commands import arguments
 from mcp_messenger.config import Config, folder_of, from_environment
@@ -64,6 +65,10 @@ def _command(args: argparse.Namespace, config: Config) -> int:
         return _run(demo)
     if args.command in ALONE:
         return _alone(args, config)
+    if args.command == "reencrypt":
+        from mcp_messenger.commands.reencrypt import reencrypt
+
+        return _run(partial(reencrypt, config, new_key=args.new_key, drop_former=args.drop_former))
     if args.command == "token":
         from mcp_messenger.commands.serve import print_token
 

@@ -60,7 +60,7 @@ async def authenticate(app: App, scope: Scope) -> Caller:
     if admin is not None and hmac.compare_digest(token.encode(), admin.get_secret_value().encode()):
         return ADMIN
     await app.database.started()
-    caller = await _known(app, token)
+    caller = await known(app, token)
     if caller is None and here is not None:
         caller = await _bot_owner(app, token, here)
     if caller is None:
@@ -70,10 +70,14 @@ async def authenticate(app: App, scope: Scope) -> Caller:
     return caller
 
 
-async def _known(app: App, token: str) -> Caller | None:
-    for digest in app.vault().digests(token):
+async def known(app: App, token: str) -> Caller | None:
+    """Return the caller that an API key or a token speaks for; None for nobody."""
+    current, *former = app.vault().digests(token)
+    for digest in (current, *former):
         known = await secrets.bearer(app.database, digest)
         if known is not None and hmac.compare_digest(known.digest, digest):
+            if digest != current and known.instance_id is None:
+                await secrets.move_token(app.database, digest, current)
             return Caller(user_id=known.user_id, instance_id=known.instance_id, digest=known.digest)
     return None
 

@@ -24,8 +24,8 @@ from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.workers import Workers
 from mcp_messenger.policy.judging import Judge
 from mcp_messenger.search.index import SearchIndex
+from mcp_messenger.security.keyring import Keyring
 from mcp_messenger.security.rate_limiter import RateLimiter
-from mcp_messenger.security.vault import Vault
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class App:
     workers: Workers
     docker: DockerRuntime | None
     """None where instances run in this process only."""
-    vault: Callable[[], Vault]
+    vault: Keyring
     tls: Callable[[], ssl.SSLContext]
     started: float
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 KEY_VARIABLE = "MCP_MESSENGER_SECRET_KEY"
 KEY_FILE = "secret.key"
+BACK = f"Restore {KEY_FILE} from a backup into {{folder}}, or put the key into {KEY_VARIABLE}."
 
 _KEY_BYTES = 32
 _FORMAT = b"\x01"
@@ -64,11 +65,32 @@ class Vault:
         if env_value is not None and env_value.get_secret_value().strip():
             return cls(_parse_keys(env_value.get_secret_value(), KEY_VARIABLE))
         path = data_dir / KEY_FILE
+        if not path.exists():
+            make_key_file(path)
+        return cls.existing(path)
+
+    @classmethod
+    def existing(cls, path: Path) -> "Vault":
+        """With the keys of a file. Raises VaultError where there is none, where others may read it, or where a key has another form."""
         text = _read_key_file(path)
         if text is None:
-            _make_key_file(path)
-            text = _read_key_file(path)
-        return cls(_parse_keys(text or "", str(path)))
+            raise VaultError(
+                f"{path} is missing, and the stored secrets, API keys and tokens cannot be read without it.", hint=BACK.format(folder=path.parent)
+            )
+        return cls(_parse_keys(text, str(path)))
+
+    def has_key_of(self, other: "Vault") -> bool:
+        """Return whether the current key of another vault is one of this one's."""
+        return other._master[0] in self._master  # noqa: SLF001 - the same class
+
+    @cached_property
+    def key_ids(self) -> frozenset[bytes]:
+        """The ids of the keys, as they are in what was sealed with them."""
+        return frozenset(_derive(key, b"id", _ID_BYTES) for key in self._master)
+
+    @cached_property
+    def current_key_id(self) -> bytes:
+        return _derive(self._master[0], b"id", _ID_BYTES)
 
     def seal(self, value: str, *, row: str, field: str) -> bytes:
         """`value`, encrypted, readable only as this field of this row (`row` names its table too: `instance/<id>`)."""
@@ -104,7 +126,7 @@ class Vault:
 
     def is_stale(self, blob: bytes) -> bool:
         """Return whether a value is sealed with a former key and should be sealed again before that key is dropped."""
-        return blob[len(_FORMAT) : _HEADER_BYTES] != next(iter(self._ciphers))
+        return blob[len(_FORMAT) : _HEADER_BYTES] != self.current_key_id
 
     def digest(self, api_key: str) -> bytes:
         """What to store of an API key: 32 bytes that tell nothing without the vault's current key."""
@@ -126,10 +148,8 @@ class Vault:
 
 
 def _derive(key: bytes, purpose: bytes, length: int) -> bytes:
-    from cryptography.hazmat.primitives.hashes import SHA256
-    from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
-
-    return HKDFExpand(SHA256(), length, b"mcp-messenger " + purpose).derive(key)
+    """HKDF-Expand of RFC 5869 with SHA-256, for at most one block of 32 bytes."""
+    return hmac.digest(key, b"mcp-messenger " + purpose + b"\x01", "sha256")[:length]
 
 
 def _bound_to(header: bytes, row: str, field: str) -> bytes:
@@ -173,21 +193,57 @@ def _read_key_file(path: Path) -> str | None:
         raise VaultError(f"{path} cannot be read: {error.strerror}.", hint=f"Give the server's user access, or set {KEY_VARIABLE}.") from error
 
 
-def _make_key_file(path: Path) -> None:
-    """Written whole under another name first: of several processes that start at once, one gives the key and none reads half of it."""
-    draft = path.with_name(f".{KEY_FILE}.{secrets.token_hex(8)}")
+def make_key_file(path: Path) -> None:
+    """Make a key where there is none. Raises VaultError.
+
+    Written whole under another name first: of several processes that start at once, one gives the key and none reads half of it.
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            file.write(secrets.token_hex(_KEY_BYTES) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        draft = _draft_of(path, secrets.token_hex(_KEY_BYTES))
         try:
             _publish(draft, path)
         finally:
             draft.unlink(missing_ok=True)
     except OSError as error:
         raise VaultError(f"{path} cannot be made: {error.strerror}.", hint=f"Choose another data folder, or set {KEY_VARIABLE}.") from error
+
+
+def add_key(path: Path) -> None:
+    """Put a new key before those of the file. Servers that run read it before they encrypt the next secret. Raises VaultError."""
+    _replace_keys(path, [secrets.token_hex(_KEY_BYTES), *_texts(path)])
+
+
+def drop_former_keys(path: Path) -> None:
+    """Leave only the current key in the file. Raises VaultError."""
+    _replace_keys(path, _texts(path)[:1])
+
+
+def _texts(path: Path) -> list[str]:
+    text = _read_key_file(path) or ""
+    _parse_keys(text, str(path))
+    return [part.strip() for part in text.split(",")]
+
+
+def _replace_keys(path: Path, keys: Sequence[str]) -> None:
+    try:
+        draft = _draft_of(path, ",".join(keys))
+        try:
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise VaultError(f"{path} cannot be written: {error.strerror}.", hint="Run this as the server's user, with room on the disk.") from error
+
+
+def _draft_of(path: Path, text: str) -> Path:
+    """Return a file beside the key's, written and on the disk."""
+    draft = path.with_name(f".{KEY_FILE}.{secrets.token_hex(8)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
 
 
 def _publish(draft: Path, path: Path) -> None:

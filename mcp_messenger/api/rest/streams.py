@@ -183,6 +183,8 @@ def add_health(router: APIRouter, app: App) -> None:
 async def current_health(app: App) -> Health:
     """Return how this process is: unhealthy without the store, while that refuses writes, and while some of its work fails at every try."""
     checks: dict[str, Any] = {"docker": _docker_check(app)}
+    if (trouble := app.vault.trouble) is not None:
+        checks["secrets"] = trouble
     try:
         with anyio.fail_after(HEALTH_WITHIN):
             depth, age = await outbox.depth(app.database)
@@ -190,7 +192,7 @@ async def current_health(app: App) -> Health:
         refused = next((one.detail for one in failing if one.is_store), None)
         checks |= {"database": refused or "ok", "queue": {"depth": depth, "oldest_seconds": round(age, 1)}}
         checks |= {"failing": {one.name: one.detail for one in failing}} if failing else {}
-        status = "unhealthy" if failing else "healthy"
+        status = "unhealthy" if failing or app.vault.is_lost else "healthy"
     except (StoreUnavailable, TimeoutError) as error:
         checks |= {"database": str(error) or f"does not answer within {HEALTH_WITHIN:g} s", "queue": "unknown"}
         status = "unhealthy"

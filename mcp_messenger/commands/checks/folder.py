@@ -39,7 +39,7 @@ def check_key(config: Config, sealed: Sequence[Sealed]) -> list[Finding]:
     from_file = config.secret_key is None or not config.secret_key.get_secret_value().strip()
     if from_file and not path.exists():
         if sealed:
-            detail = f"{path} is missing, and {len(sealed)} stored secrets cannot be read without it."
+            detail = f"{path} is missing, and {len(sealed)} stored secrets and API keys cannot be read without it."
             return [problem(SECRETS, detail, f"Restore it from a backup, or put the key into {KEY_VARIABLE}.")]
         return [ok(SECRETS, "None yet; the first secret makes one.")]
     try:
@@ -58,7 +58,7 @@ def _opening(vault: Vault, source: str, sealed: Sequence[Sealed]) -> Finding:
         )
     stale = sum(vault.is_stale(secret.blob) for secret in sealed)
     if stale:
-        return warning(SECRETS, f"{stale} of {len(sealed)} stored secrets are under a former key.", "Keep that key, or set those secrets again.")
+        return warning(SECRETS, f"{stale} of {len(sealed)} stored secrets are under a former key.", "Keep that key, and run: mcp-messenger reencrypt")
     return ok(SECRETS, f"{source} opens all {len(sealed)} stored secrets." if sealed else f"{source} can be used.")
 
 
