@@ -193,11 +193,11 @@ NOTICE: LiteralString = """
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
             SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
     ), written AS (
-        INSERT INTO public.instance_errors (instance_id, code, message) SELECT %(instance_id)s, %(code)s, %(text)s FROM guard
+        INSERT INTO public.instance_errors (instance_id, code, message) SELECT %(instance_id)s, %(code)s, %(text)s FROM guard WHERE %(is_error)s
         ON CONFLICT (instance_id, code, message) DO UPDATE SET count = instance_errors.count + 1, at = now()
         RETURNING code
     ), changed AS (
-        SELECT NULL::bigint AS id FROM written
+        SELECT NULL::bigint AS id FROM guard
     ), logged AS (
         INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
         SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed

@@ -139,12 +139,14 @@ class ChatClosed(Noun):
 
 
 class NoticeReceived(Noun):
-    """A message of the platform about the account: a warning, a restriction, a rejected template. Kept among the instance's errors."""
+    """A message of the platform about the account: a warning, a restriction, a rejected template."""
 
     type: Literal["notice"] = "notice"
     code: Line
     text: Line
     at: datetime
+    is_error: bool = True
+    """Whether it is kept among the instance's errors. Good news is an event alone."""
 
 
 class StateChanged(Noun):

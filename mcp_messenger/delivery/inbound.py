@@ -363,7 +363,8 @@ def _closed(event: ChatClosed) -> tuple[LiteralString, dict[str, Any]]:
 
 
 def _notice(event: NoticeReceived) -> tuple[LiteralString, dict[str, Any]]:
-    return changes.NOTICE, {"code": event.code, "text": event.text, "data": jsonb({"code": event.code, "text": event.text})}
+    data = {"code": event.code, "text": event.text, "is_error": event.is_error}
+    return changes.NOTICE, {**data, "data": jsonb(data)}
 
 
 _CHANGES: dict[type, Any] = {

@@ -72,7 +72,7 @@ def as_test(entry: Json, events: Sequence[Event]) -> list[Event]:
             message = event.message.model_copy(update={"kind": MessageKind.SYSTEM, "text": words, "outgoing": False})
             shown.append(MessageReceived(message=message, chat=chat))
     fields = ", ".join(str(change.get("field")) for change in parts(entry, "changes")) or "messages"
-    return shown or [NoticeReceived(code="dashboard_test", text=f"{_TEST}: {fields}. It was received.", at=datetime.now(UTC))]
+    return shown or [NoticeReceived(code="dashboard_test", text=f"{_TEST}: {fields}. It was received.", at=datetime.now(UTC), is_error=False)]
 
 
 def readable(items: Iterable[Json], translate: Callable[[Json], list[Event]]) -> list[Event]:

@@ -15,6 +15,7 @@ from providers.kit.backoff import PAUSES, Backoff
 from providers.kit.delivery import StateReporter
 from providers.kit.json import object_in, without_nulls
 from providers.models import Account, InstanceState
+from providers.telegram import business
 from providers.telegram.client import BotClient
 from providers.telegram.errors import seconds_of
 from providers.telegram.inbound import ALLOWED_UPDATES, Reader, events_of, notice
@@ -120,11 +121,20 @@ class Connection(StateReporter):
         for update in updates:
             if poll_id := update.get("poll_answer", {}).get("poll_id") or update.get("poll", {}).get("id"):
                 await self._memory.until_known(poll_id)
+        await self._meet(updates)
         reader = Reader(me, self._memory)
         events = [event for update in updates for event in _readable(update, reader)]
         if events:
             await self._deliver(events)
         await asyncio.gather(*(self._stop_spinner(update["callback_query"]["id"]) for update in updates if "callback_query" in update))
+
+    async def _meet(self, updates: list[Json]) -> None:
+        """Ask for the connections that come without a report of what the person allows, such as after a loss of the data folder."""
+        told = {update["business_connection"]["id"] for update in updates if "business_connection" in update}
+        for id in {business.connection_id_in(update) for update in updates} - told - {None}:
+            if id is not None and self._memory.connection(id) is None:
+                found = await self._bot.get_business_connection(id)
+                self._memory.keep_connection(business.connection_of(found.to_dict()))
 
     async def _stop_spinner(self, press: str) -> None:
         """The pressed button waits for this; Telegram refuses it for a press of long ago."""

@@ -8,18 +8,21 @@ import httpx
 from telegram.error import BadRequest, ChatMigrated, InvalidToken, NetworkError, RetryAfter, TelegramError
 from telegram.error import Forbidden as BotForbidden
 
-from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, NotFound, RateLimited, Unreachable
+from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, NotFound, RateLimited, Unreachable, WindowClosed
 from providers.text import clean_line
 
 # What failed before a byte of the request was written.
 _NOT_WRITTEN = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
 
 # Telegram has one status for every refusal and no codes; python-telegram-bot changes their case.
-_NOT_FOUND = ("not found", "message_id_invalid", "peer_id_invalid", "topic_deleted", "topic_id_invalid", "invalid file_id", "wrong file_id",
+_NOT_FOUND = ("not found", "message_id_invalid", "peer_id_invalid", "business_connection_invalid",
+              "topic_deleted", "topic_id_invalid", "invalid file_id", "wrong file_id",
               "wrong file identifier", "wrong remote file")  # fmt: skip
 _FORBIDDEN = ("not enough rights", "have no rights", "need administrator rights", "chat_admin_required", "chat_write_forbidden", "can't be deleted",
               "can't be edited", "topic_closed", "chat_restricted", "chat_send_", "voice_messages_forbidden", "user is deactivated", "not a member",
               "user_is_blocked", "can't send messages to")  # fmt: skip
+_OF_WINDOW = ("business_peer_usage_missing", "business_peer_invalid")
+"""In a person's own chats the bot answers those who wrote within a day."""
 _CLOSING = ("bot was blocked", "bot was kicked", "user is deactivated", "bot is not a member", "can't initiate conversation")
 
 _TOPIC_HINT = "The topic was deleted, or it is of another chat. Use the thread_id of a message in this chat, or leave it out for the general topic."
@@ -28,6 +31,7 @@ _RIGHTS_HINT = "An administrator of the chat has to give the bot this right."
 
 _HINTS = {
     "message thread not found": _TOPIC_HINT,
+    "business_connection_invalid": "The person has disconnected the bot from their chats.",
     "topic_deleted": _TOPIC_HINT,
     "topic_id_invalid": _TOPIC_HINT,
     "topic_closed": "Somebody has to open the topic again, or use the general topic: leave thread_id out.",
@@ -104,6 +108,8 @@ def seconds_of(error: RetryAfter) -> float:
 
 def _refusal(words: str) -> MessengerError:
     said = words.casefold()
+    if any(phrase in said for phrase in _OF_WINDOW):
+        return WindowClosed(words, hint="In a person's own chats a bot answers only those who wrote in the last 24 hours.")
     if any(phrase in said for phrase in _NOT_FOUND):
         return NotFound(words, hint=_hint(words))
     if any(phrase in said for phrase in _FORBIDDEN):

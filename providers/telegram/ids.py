@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from providers.errors import NotFound
 
 # A pressed button's message has its own id, after that of the message with the button.
-_SHAPE = re.compile(r"(?P<chat>-?\d+):(?P<number>\d+)(?::[^:]+)?")
+_SHAPE = re.compile(r"(?P<chat>(?:b\d+:)?-?\d+):(?P<number>\d+)(?::[^:]+)?")
 
 
 _NAME = re.compile(r"(?:@|(?:https?://)?(?:t|telegram)\.me/)(?P<name>[A-Za-z]\w{3,31})/?")
@@ -18,7 +18,7 @@ def username_in(to: str) -> str | None:
     return f"@{found['name']}" if found else None
 
 
-def message_id(chat: int, number: int) -> str:
+def message_id(chat: int | str, number: int) -> str:
     """Return our id of a message."""
     return f"{chat}:{number}"
 

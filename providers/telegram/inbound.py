@@ -5,10 +5,20 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from providers.events import ChatChanged, ChatClosed, ChatMigrated, Event, MessageEdited, MessageReceived, NoticeReceived, ReactionChanged
+from providers.events import (
+    ChatChanged,
+    ChatClosed,
+    ChatMigrated,
+    Event,
+    MessageDeleted,
+    MessageEdited,
+    MessageReceived,
+    NoticeReceived,
+    ReactionChanged,
+)
 from providers.kit.bounded import bounded_raw
 from providers.models import Account, Chat, ChatKind, Contact, Message, MessageKind, TextFormat
-from providers.telegram import context
+from providers.telegram import business, context
 from providers.telegram.content import content_of
 from providers.telegram.ids import message_id, time_of
 from providers.telegram.keyboards import title_of_press
@@ -37,9 +47,9 @@ def events_of(update: Json, reader: Reader) -> list[Event]:
     return [notice("unread_update", f"Telegram brought an update of the type {', '.join(kinds) or 'none'}, which is not read here.")]
 
 
-def notice(code: str, text: str) -> NoticeReceived:
+def notice(code: str, text: str, *, is_error: bool = True) -> NoticeReceived:
     """Return a report about the bot itself, or about an update that has no place elsewhere."""
-    return NoticeReceived(code=code, text=text, at=datetime.now(UTC))
+    return NoticeReceived(code=code, text=text, at=datetime.now(UTC), is_error=is_error)
 
 
 def _received(message: Json, raw: Json, reader: Reader) -> list[Event]:
@@ -84,6 +94,41 @@ def _message(message: Json, chat: Chat, sender: Contact, raw: Json, me: Account)
     )
 
 
+def _as_business(translate: Callable[[Json, Json, Reader], list[Event]]) -> Callable[[Json, Json, Reader], list[Event]]:
+    """Return a translation of messages in a person's own chats. Where the bot may not answer they wake nobody."""
+
+    def run(message: Json, raw: Json, reader: Reader) -> list[Event]:
+        connection = _connection(message, reader)
+        events = translate(business.as_of_owner(message, connection), raw, reader)
+        return [_by_side(event, connection) if isinstance(event, MessageReceived) else event for event in events]
+
+    return run
+
+
+def _by_side(event: MessageReceived, connection: business.BusinessConnection) -> MessageReceived:
+    """Return a message with its side: what the person writes in their own chats is no word of the other side."""
+    is_own = event.message.sender_id == connection.owner_id
+    changes = {"outgoing": is_own or event.message.outgoing, "standby": not connection.may("can_reply")}
+    return event.model_copy(update={"message": event.message.model_copy(update=changes)})
+
+
+def _connection(payload: Json, reader: Reader) -> business.BusinessConnection:
+    connection = reader.memory.connection(payload["business_connection_id"])
+    if connection is None:
+        raise ValueError("an unknown business connection")
+    return connection
+
+
+def _connected(payload: Json, raw: Json, reader: Reader) -> list[Event]:
+    reader.memory.keep_connection(business.connection_of(payload))
+    return [business.changed(payload)]
+
+
+def _business_deleted(deleted: Json, raw: Json, reader: Reader) -> list[Event]:
+    chat_id, now = _connection(deleted, reader).chat_id(deleted["chat"]["id"]), datetime.now(UTC)
+    return [MessageDeleted(chat_id=chat_id, message_id=message_id(chat_id, number), at=now) for number in deleted["message_ids"]]
+
+
 def _edited(message: Json, raw: Json, reader: Reader) -> list[Event]:
     content = content_of(message, author_of(message).name)
     return [
@@ -103,8 +148,14 @@ def _pressed(query: Json, raw: Json, reader: Reader) -> list[Event]:
     """A pressed button is a message with the button's words, in reply to the message with the button."""
     sender = person_of(query["from"])
     if "message" not in query:
-        return [notice("button_elsewhere", f"{sender.name} pressed a button in a chat that Telegram does not name: {title_of_press(query)}")]
+        return [
+            notice(
+                "button_elsewhere", f"{sender.name} pressed a button in a chat that Telegram does not name: {title_of_press(query)}", is_error=False
+            )
+        ]
     under = query["message"]
+    if "business_connection_id" in under:
+        under = business.as_of_owner(under, _connection(under, reader))
     chat = chat_of(under["chat"])
     button = message_id(under["chat"]["id"], under["message_id"])
     message = Message(
@@ -209,7 +260,9 @@ def _report(in_chat: Json, id: str, seconds: int, words: str, raw: Json) -> Mess
 
 
 def _media_bought(purchase: Json, raw: Json, reader: Reader) -> list[Event]:
-    return [notice("paid_media", f"{name_of(purchase['from'])} bought paid media with the payload “{purchase['paid_media_payload']}”.")]
+    return [
+        notice("paid_media", f"{name_of(purchase['from'])} bought paid media with the payload “{purchase['paid_media_payload']}”.", is_error=False)
+    ]
 
 
 _TRANSLATIONS: dict[str, Callable[[Json, Json, Reader], list[Event]]] = {
@@ -218,6 +271,10 @@ _TRANSLATIONS: dict[str, Callable[[Json, Json, Reader], list[Event]]] = {
     "channel_post": _received,
     "edited_channel_post": _edited,
     "callback_query": _pressed,
+    "business_connection": _connected,
+    "business_message": _as_business(_received),
+    "edited_business_message": _as_business(_edited),
+    "deleted_business_messages": _business_deleted,
     "message_reaction": _reacted,
     "message_reaction_count": _reactions_counted,
     "my_chat_member": _membership,

@@ -12,6 +12,7 @@ from typing import Any
 from providers.events import PollVoted
 from providers.kit.bounded import BoundedMap
 from providers.kit.state_file import StateFile
+from providers.telegram.business import BusinessConnection
 from providers.telegram.people import name_of, title_of
 
 Json = dict[str, Any]
@@ -19,7 +20,7 @@ Json = dict[str, Any]
 MAX_DATA = 64
 """Bytes that the data of a button may have."""
 _LONG = "~"
-_CHOICES, _POLLS = 5000, 1000
+_CHOICES, _POLLS, _CONNECTIONS = 5000, 1000, 1000
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,14 @@ class KnownPoll:
 
 
 class Memory:
-    """The newest choices and polls. They are on the disk, so that a button of last month still says which choice it is."""
+    """The newest choices, polls and business connections. They are on the disk, so that a button of last month still says which choice it is."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = StateFile(folder / "telegram.json", "The choices and polls that were sent")
+        self._file = StateFile(folder / "telegram.json", "The choices and polls that were sent, and the connections")
         self._choices: BoundedMap[str, str] = BoundedMap(_CHOICES)
         self._polls: BoundedMap[str, KnownPoll] = BoundedMap(_POLLS)
+        self._connections: BoundedMap[str, BusinessConnection] = BoundedMap(_CONNECTIONS)
+        """By the person who made it."""
         self._is_read = False
         self._asking = 0
         self._asked = asyncio.Event()
@@ -97,6 +100,29 @@ class Memory:
         self._read()
         return self._polls.get(poll_id)
 
+    def keep_connection(self, connection: BusinessConnection) -> None:
+        """Remember a person's connection as it is now."""
+        self._read()
+        if self._connections.get(connection.owner_id) != connection:
+            self._connections[connection.owner_id] = connection
+            self._write()
+
+    def connection(self, id: str) -> BusinessConnection | None:
+        """Return the connection of this id; None where it is not known."""
+        self._read()
+        return next((one for one in self._connections.values() if one.id == id), None)
+
+    def connection_of(self, owner_id: str) -> BusinessConnection | None:
+        """Return the connection of a person; None where it is not known."""
+        self._read()
+        return self._connections.get(owner_id)
+
+    def chat_id_in(self, message: Json) -> str:
+        """Return our id of the chat of a message that the bot sent."""
+        connection = self.connection(message.get("business_connection_id", ""))
+        chat: int = message["chat"]["id"]
+        return str(chat) if connection is None else connection.chat_id(chat)
+
     def _read(self) -> None:
         if self._is_read:
             return
@@ -107,12 +133,18 @@ class Memory:
                 self._choices[str(data)] = str(choice_id)
             for poll_id, poll in held.get("polls", {}).items():
                 self._polls[str(poll_id)] = KnownPoll(str(poll["message_id"]), {str(id): str(text) for id, text in poll["options"].items()})
+            for one in held.get("connections", []):
+                rights = frozenset(map(str, one["rights"]))
+                self._connections[str(one["owner_id"])] = BusinessConnection(
+                    str(one["id"]), str(one["owner_id"]), str(one["owner_name"]), bool(one["is_enabled"]), rights
+                )
         except (AttributeError, KeyError, TypeError) as error:
             self._file.unreadable(error)
 
     def _write(self) -> None:
         polls = {id: {"message_id": poll.message_id, "options": poll.options} for id, poll in self._polls.items()}
-        self._file.try_save({"choices": dict(self._choices.items()), "polls": polls})
+        connections = [{**vars(one), "rights": sorted(one.rights)} for one in self._connections.values()]
+        self._file.try_save({"choices": dict(self._choices.items()), "polls": polls, "connections": connections})
 
 
 def vote_of(answer: Json, poll: KnownPoll, at: datetime) -> PollVoted:
@@ -120,7 +152,7 @@ def vote_of(answer: Json, poll: KnownPoll, at: datetime) -> PollVoted:
     who = answer.get("user") or answer["voter_chat"]
     name = name_of(who) if "user" in answer else title_of(who)
     return PollVoted(
-        chat_id=poll.message_id.partition(":")[0],
+        chat_id=poll.message_id.rpartition(":")[0],
         message_id=poll.message_id,
         sender_id=str(who["id"]),
         sender_name=name,
@@ -133,7 +165,7 @@ def sums_of(state: Json, poll: KnownPoll, at: datetime) -> list[PollVoted]:
     """Return the number of votes for each option, where nobody says who gave them, and where the poll is over."""
     if not state["is_anonymous"] and not state["is_closed"]:
         return []
-    chat_id = poll.message_id.partition(":")[0]
+    chat_id = poll.message_id.rpartition(":")[0]
     return [
         PollVoted(
             chat_id=chat_id,

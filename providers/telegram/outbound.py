@@ -37,7 +37,7 @@ _EVERYWHERE = frozenset(
 
 SAID_BY_DRAFT = frozenset(
     {"chat_id", "text", "caption", "photo", "video", "animation", "audio", "voice", "document", "sticker", "latitude", "longitude",
-     "question", "options", "reply_parameters", "phone_number", "first_name", "last_name"}
+     "question", "options", "reply_parameters", "phone_number", "first_name", "last_name", "business_connection_id"}
 )  # fmt: skip
 """Fields that the draft itself has."""
 
@@ -68,14 +68,14 @@ def texts_in(draft: Draft, limits: Limits) -> list[str]:
 async def send_draft(bot: Bot, draft: Draft, limits: Limits, memory: Memory) -> SentMessage:
     """Send a draft. Raises TelegramError before anything went out, and Unreachable when only some of several messages did."""
     if draft.upload is not None:
-        return _sent(await _send_upload(bot, draft, draft.upload, memory))
+        return _sent(await _send_upload(bot, draft, draft.upload, memory), memory)
     if draft.location is not None:
-        return _sent(await _send_location(bot, draft, draft.location, memory))
+        return _sent(await _send_location(bot, draft, draft.location, memory), memory)
     if draft.poll is not None:
         with memory.asking():
             return _sent(await _send_poll(bot, draft, draft.poll, memory), memory)
     if draft.contact is not None:
-        return _sent(await _send_contact(bot, draft, draft.contact, memory))
+        return _sent(await _send_contact(bot, draft, draft.contact, memory), memory)
 
     async def send(part: Draft, number: int) -> SentMessage:
         if number == 0:
@@ -88,7 +88,7 @@ async def send_draft(bot: Bot, draft: Draft, limits: Limits, memory: Memory) -> 
 
 async def _send_text(bot: Bot, draft: Draft, memory: Memory) -> SentMessage:
     text, parse_mode = _marked_up(draft)
-    return _sent(await bot.send_message(draft.chat_id, text, parse_mode, **_options(draft, memory)))
+    return _sent(await bot.send_message(draft.chat_id, text, parse_mode, **_options(draft, memory)), memory)
 
 
 async def _send_upload(bot: Bot, draft: Draft, upload: Upload, memory: Memory) -> BotMessage:
@@ -135,9 +135,10 @@ def _options(draft: Draft, memory: Memory) -> dict[str, Any]:
     return options
 
 
-def _sent(message: BotMessage, memory: Memory | None = None) -> SentMessage:
-    chat, raw = message.chat.id, message.to_dict()
+def _sent(message: BotMessage, memory: Memory) -> SentMessage:
+    raw = message.to_dict()
+    chat = memory.chat_id_in(raw)
     id = message_id(chat, message.message_id)
-    if memory is not None and "poll" in raw:
+    if "poll" in raw:
         memory.keep_poll(raw["poll"], id)
-    return SentMessage(id=id, at=message.date, chat_id=str(chat), thread_id=context.thread_of(raw), media=media_of(raw), raw=raw)
+    return SentMessage(id=id, at=message.date, chat_id=chat, thread_id=context.thread_of(raw), media=media_of(raw), raw=raw)

@@ -19,6 +19,7 @@ from providers.kit.background import ConnectedProvider
 from providers.kit.extra import check_extra
 from providers.kit.parts import check_parts, is_split
 from providers.models import Address, Capability, Chat, ChatKind, Download, Draft, Limits, Media, MediaKind, Rate, SentMessage, TextFormat, TextUnit
+from providers.telegram.business import not_connected, owner_and_chat
 from providers.telegram.client import BotClient, connect
 from providers.telegram.connection import Connection, Timing, parse_update
 from providers.telegram.errors import closes_chat, telegram_errors
@@ -164,7 +165,30 @@ class TelegramProvider(ConnectedProvider[Connection]):
                 self._connection.note(ChatClosed(chat_id=draft.chat_id, reason=refusal.detail, at=datetime.now(UTC)))
             raise
 
+    def _of_business(self, chat_id: str, *rights: str) -> tuple[str, str | None]:
+        """Return Telegram's ids of a chat and of the connection that leads to it; None for a chat of the bot itself.
+
+        Raises NotFound and Forbidden where the person does not let the bot do that.
+        """
+        own = owner_and_chat(chat_id)
+        if own is None:
+            return chat_id, None
+        connection = self._memory.connection_of(own[0])
+        if connection is None:
+            raise not_connected()
+        connection.require(*rights)
+        return own[1], connection.id
+
+    def _as_telegram(self, draft: Draft) -> Draft:
+        """Return a draft to a person's own chat as a draft to Telegram's number of it."""
+        chat, connection = self._of_business(draft.chat_id, "can_reply")
+        if connection is None:
+            return draft
+        replied = None if draft.reply_to is None else f"{chat}:{number_of(draft.chat_id, draft.reply_to)}"
+        return draft.model_copy(update={"chat_id": chat, "reply_to": replied, "extra": {**draft.extra, "business_connection_id": connection}})
+
     async def _send(self, draft: Draft) -> SentMessage:
+        draft = self._as_telegram(draft)
         try:
             return await send_draft(self._bot, draft, self.limits, self._memory)
         except ChatMigrated as moved:
@@ -181,20 +205,28 @@ class TelegramProvider(ConnectedProvider[Connection]):
 
     async def edit(self, chat_id: str, message_id: str, text: str, format: TextFormat) -> None:
         number = number_of(chat_id, message_id)
+        chat, connection = self._of_business(chat_id, "can_reply")
         text, parse_mode = rendered(text, format)
         with telegram_errors(), _already_so():
             try:
-                await self._bot.edit_message_text(text, chat_id, number, parse_mode=parse_mode)
+                await self._bot.edit_message_text(text, chat, number, parse_mode=parse_mode, business_connection_id=connection)
             except BadRequest as refusal:
                 if "no text in the message" not in refusal.message:
                     raise
-                await self._bot.edit_message_caption(chat_id, number, caption=text, parse_mode=parse_mode)
+                await self._bot.edit_message_caption(chat, number, caption=text, parse_mode=parse_mode, business_connection_id=connection)
 
     async def delete(self, chat_id: str, message_id: str) -> None:
+        number = number_of(chat_id, message_id)
+        chat, connection = self._of_business(chat_id, "can_delete_all_messages", "can_delete_sent_messages")
         with telegram_errors():
-            await self._bot.delete_message(chat_id, number_of(chat_id, message_id))
+            if connection is None:
+                await self._bot.delete_message(chat, number)
+            else:
+                await self._bot.delete_business_messages(connection, [number])
 
     async def react(self, chat_id: str, message_id: str, emoji: str | None) -> None:
+        if owner_and_chat(chat_id) is not None:
+            raise InvalidRequest("Telegram lets a bot react in its own chats only, not in a person's.", hint="Answer with a message.")
         # Telegram lists its reactions without the character that asks for the colourful style, and takes no others.
         reactions = [] if emoji is None else [ReactionTypeEmoji(emoji.replace(_EMOJI_STYLE, ""))]
         with telegram_errors():
@@ -203,8 +235,9 @@ class TelegramProvider(ConnectedProvider[Connection]):
     async def set_typing(self, chat_id: str, typing: bool, message_id: str | None = None) -> None:
         """Shown for 5 s, or until the message arrives; it cannot be taken back."""
         if typing:
+            chat, connection = self._of_business(chat_id, "can_reply")
             with telegram_errors():
-                await self._bot.send_chat_action(chat_id, ChatAction.TYPING)
+                await self._bot.send_chat_action(chat, ChatAction.TYPING, business_connection_id=connection)
 
     async def download(self, media: Media) -> Download:
         self._check_download(media.size)

@@ -21,7 +21,7 @@ from mcp_messenger.delivery.inbound import Inbound, Source
 from mcp_messenger.errors import Conflict
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.workers import Workers
-from providers.events import ChatChanged, ChatMigrated, Event, MessageDeleted, MessageEdited, PollVoted, ReactionChanged
+from providers.events import ChatChanged, ChatMigrated, Event, MessageDeleted, MessageEdited, NoticeReceived, PollVoted, ReactionChanged
 from providers.models import Chat, ChatKind
 from tests.postgres import execute
 from tests.stored import NOON, held_instance, one, opened, receipt, received, rows
@@ -223,6 +223,13 @@ async def test_votes_and_reactions_that_overtake_the_answer_to_the_send_are_book
     content = desk.message("1")["content"]
     assert content["votes"] == {"ann": {"name": "Ann", "options": ["coffee"]}}
     assert content["reactions"] == {"bob": ["👍"]}
+
+
+async def test_good_news_of_the_platform_is_an_event_and_no_error(desk: Desk) -> None:
+    await desk.deliver(NoticeReceived(code="APPROVED", text="The template was approved.", at=NOON, is_error=False))
+    await desk.deliver(NoticeReceived(code="REJECTED", text="The template was rejected.", at=NOON))
+    assert desk.events() == ["notice", "notice"]
+    assert rows(desk.url, "SELECT code FROM instance_errors") == [("REJECTED",)]
 
 
 async def test_a_receipt_beside_the_answer_to_the_send_is_not_lost(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -115,7 +115,9 @@ class WebhookTranslator:
         """Return what is about the account itself, such as a warning for breaking a policy."""
         what = next(name for name in item if name not in _ENVELOPE)
         words = words_for(item[what])
-        return NoticeReceived(code=what, text=f"{what.replace('_', ' ').capitalize()}: {words}", at=_time(item["timestamp"]))
+        is_good = part(item, what).get("action") == "unblock"
+        text = f"{what.replace('_', ' ').capitalize()}: {words}"
+        return NoticeReceived(code=what, text=text, at=_time(item["timestamp"]), is_error=not is_good)
 
     def _chat(self, item: Json) -> Chat:
         """With the other side, whoever of the two wrote."""

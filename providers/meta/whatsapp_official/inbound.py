@@ -37,6 +37,9 @@ _RECEIPTS = {
     "failed": ReceiptStatus.FAILED,
 }
 
+# What Meta's notices call good: approved, allowed again, of good quality, a higher limit, a business that was added or verified.
+_GOOD = frozenset({"APPROVED", "REINSTATED", "REINSTATE", "UNARCHIVED", "UNFLAGGED", "GREEN", "UPGRADE", "THROUGHPUT_UPGRADE", "ONBOARDING",
+                   "PARTNER_ADDED", "PARTNER_APP_INSTALLED", "ACCOUNT_RECONNECTED", "MM_LITE_TERMS_SIGNED", "AD_ACCOUNT_LINKED"})  # fmt: skip
 _LISTS = frozenset({"messages", "message_echoes", "statuses", "groups", "calls", "user_preferences", "errors"})
 # The fields of a notice about a group that say which one, or that have words already.
 _OF_EVERY_GROUP = frozenset({"timestamp", "group_id", "type", "request_id", "subject", "errors"})
@@ -99,7 +102,9 @@ class WebhookTranslator:
             logger.info("A notice about another account or number was left out.")
             return []
         text = f"{field.replace('_', ' ').capitalize()}: {words_for(value)}"
-        return [NoticeReceived(code=str(value.get("event") or field), text=text, at=at)]
+        ban = part(value, "ban_info").get("waba_ban_state")
+        verdict = str(ban or value.get("event") or value.get("decision") or value.get("new_quality_score") or "").upper()
+        return [NoticeReceived(code=str(value.get("event") or field), text=text, at=at, is_error=verdict not in _GOOD)]
 
     def _said(self, message: Json, contact: Json) -> list[Event]:
         phone = message.get("from") or contact.get("wa_id")

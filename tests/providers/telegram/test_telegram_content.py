@@ -7,6 +7,7 @@ import pytest
 
 from providers.events import ChatClosed, Event, MessageEdited, MessageReceived, NoticeReceived, PollVoted, ReactionChanged
 from providers.models import Account, Contact, Forwarded, Message, MessageKind, Quoted, TextFormat
+from providers.telegram.business import BusinessConnection
 from providers.telegram.content import content_of
 from providers.telegram.inbound import ALLOWED_UPDATES, Reader, events_of
 from providers.telegram.memory import MAX_DATA, Memory
@@ -67,6 +68,7 @@ def test_no_update_is_left_out(reader: Reader, name: str) -> None:
     made = SAMPLES.value(fields_of("Update")[name]["types"][0], name)
     reader.memory.keep_poll({"id": "a id", "options": [{"persistent_id": "a", "text": "yes"}]}, "1:1")
     reader.memory.keep_poll({"id": "a poll_id", "options": [{"persistent_id": "a", "text": "yes"}]}, "1:1")
+    reader.memory.keep_connection(BusinessConnection("a business_connection_id", "7", "Bob", True, frozenset()))
     if name in {"poll_answer", "message_reaction"}:
         made["user"] = ANN
     events = events_of({"update_id": 1, name: made}, reader)

@@ -337,6 +337,27 @@ async def test_notices_about_another_account_are_left_out(station: Numbers) -> N
     assert (notice.code, notice.text) == ("DISABLED_UPDATE", "Account update: event: DISABLED_UPDATE, waba_ban_state: DISABLE")
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "is_error"),
+    [
+        ("account_update", {"event": "DISABLED_UPDATE", "ban_info": {"waba_ban_state": "REINSTATE"}}, False),
+        ("account_update", {"event": "ACCOUNT_RESTRICTION"}, True),
+        ("message_template_status_update", {"event": "APPROVED", "message_template_name": "order_ready"}, False),
+        ("message_template_status_update", {"event": "PAUSED", "message_template_name": "order_ready"}, True),
+        ("phone_number_quality_update", {"event": "UPGRADE", "current_limit": "TIER_10K"}, False),
+        ("phone_number_name_update", {"decision": "REJECTED"}, True),
+        ("some_new_field", {"what": "ever"}, True),
+    ],
+)
+async def test_good_news_about_the_account_is_no_error(station: Numbers, field: str, value: dict[str, Any], is_error: bool) -> None:
+    provider = await station.start()
+    entry = {"id": station.account.business_account, "time": 1750269342, "changes": [{"field": field, "value": value}]}
+    await station.bring(provider, {"object": station.account.kind, "entry": [entry]})
+    (notice,) = told(station)
+    assert isinstance(notice, NoticeReceived)
+    assert notice.is_error == is_error
+
+
 async def test_a_group_that_could_not_be_made_is_a_notice(station: Numbers) -> None:
     provider = await station.start()
     group = {"timestamp": "1750269342", "type": "group_create", "request_id": "r", "errors": [{"code": 131215, "title": "Not eligible"}]}

@@ -60,6 +60,18 @@ class Webhook:
 
 
 @dataclass(eq=False)
+class BusinessPost:
+    """A person's connection of the bot to their own chats."""
+
+    id: str
+    owner: int
+    rights: frozenset[str] = frozenset()
+    is_enabled: bool = True
+    active: set[int] = field(default_factory=set[int])
+    """Who wrote to the person within a day."""
+
+
+@dataclass(eq=False)
 class StandInBot:
     token: str
     id: int
@@ -89,6 +101,9 @@ class StandInBot:
     faults: list[Fault] = field(default_factory=list[Fault])
     scripts: dict[str, Script] = field(default_factory=dict[str, Script])
     """By method, in lower case."""
+    connections: dict[str, BusinessPost] = field(default_factory=dict[str, BusinessPost])
+    own_chats: dict[int, tuple[str, int]] = field(default_factory=dict[int, tuple[str, int]])
+    """People's own chats that the bot is connected to: the connection, and the other side, by the place of their messages."""
     poll: "asyncio.Future[str | None] | None" = None
     """The waiting getUpdates: done with None when there is news, with the reason when it is thrown out."""
 
@@ -179,6 +194,39 @@ class StandInBot:
             return
         ids = [poll["options"][number]["persistent_id"] for number in options]
         self.update("poll_answer", {"poll_id": poll["id"], "user": self.users[by], "option_ids": list(options), "option_persistent_ids": ids})
+
+    def connects(self, owner: int, *rights: str, enabled: bool = True, silently: bool = False) -> BusinessPost:
+        """A person connects the bot to their own chats, changes its rights, or disconnects it."""
+        known = next((one for one in self.connections.values() if one.owner == owner), None)
+        post = known or BusinessPost(f"connection-{next(self._names)}", owner)
+        post.rights, post.is_enabled = frozenset(rights), enabled
+        self.connections[post.id] = post
+        if not silently:
+            self.update("business_connection", self.connection(post))
+        return post
+
+    def connection(self, post: BusinessPost) -> Json:
+        rights = {"rights": dict.fromkeys(post.rights, True)} if post.is_enabled else {}
+        of_owner = {"user": self.users[post.owner], "user_chat_id": post.owner}
+        return {"id": post.id, "date": int(time.time()), "is_enabled": post.is_enabled, **of_owner, **rights}
+
+    def own_chat(self, post: BusinessPost, other: int) -> int:
+        """Where the messages of a person's own chat are kept: Telegram shows it under the same id as the bot's chat with the other side."""
+        place = next((place for place, (owner, chat) in self.own_chats.items() if (owner, chat) == (post.id, other)), None)
+        if place is None:
+            place = -9_000_000_000 - len(self.own_chats)
+            self.own_chats[place] = (post.id, other)
+            self.chats[place] = self.chats[other]
+        return place
+
+    def writes_to_owner(self, post: BusinessPost, other: int, text: str, *, by: int | None = None, **fields: Any) -> Json:
+        """A message in a person's own chat with somebody: from the other side, or `by` the person."""
+        place = self.own_chat(post, other)
+        if by is None:
+            post.active.add(other)
+        message = self.compose(place, **{"from": self.users[by or other]}, text=text, business_connection_id=post.id, **fields)
+        self.update("business_message", message)
+        return message
 
     def user_blocks(self, person: int, *, blocked: bool = True) -> None:
         """A person blocks the bot, or no longer."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.standins.telegram_bot_api.bot import Call, Json, StandInBot, StoredFile, Upload, Webhook, entities_in, utf16
+from tests.standins.telegram_bot_api.bot import BusinessPost, Call, Json, StandInBot, StoredFile, Upload, Webhook, entities_in, utf16
 from tests.standins.telegram_bot_api.markup import visible_text
 from tests.standins.telegram_bot_api.refusal import Refusal, bad_request, forbidden
 
@@ -38,6 +38,11 @@ def chat_of(bot: StandInBot, call: Call) -> int:
     wanted = call.params.get("chat_id", "")
     if not wanted:
         raise bad_request("chat_id is empty")
+    if "business_connection_id" in call.params:
+        post = business_of(bot, call, "can_reply")
+        if not wanted.isdecimal() or int(wanted) not in post.active:
+            raise bad_request("BUSINESS_PEER_USAGE_MISSING")
+        return bot.own_chat(post, int(wanted))
     if wanted.startswith("@"):
         # Of people Telegram tells a bot nothing by name.
         named = (number for number, chat in bot.chats.items() if chat.get("username", "").lower() == wanted[1:].lower() and chat["type"] != "private")
@@ -53,6 +58,36 @@ def chat_of(bot: StandInBot, call: Call) -> int:
     if chat in bot.not_started:
         raise forbidden("bot can't initiate conversation with a user")
     return chat
+
+
+def business_of(bot: StandInBot, call: Call, *rights: str) -> BusinessPost:
+    """Return the connection of a call, where its person lets the bot do that."""
+    post = bot.connections.get(call.params["business_connection_id"])
+    if post is None or not post.is_enabled:
+        raise bad_request("BUSINESS_CONNECTION_INVALID")
+    if not post.rights & set(rights):
+        raise forbidden("BOT_ACCESS_FORBIDDEN")
+    return post
+
+
+def delete_business_messages(bot: StandInBot, call: Call) -> bool:
+    post = business_of(bot, call, "can_delete_sent_messages", "can_delete_all_messages")
+    for number in json.loads(call.params["message_ids"]):
+        found = next((key for key in bot.messages if key[1] == number and bot.own_chats.get(key[0], ("", 0))[0] == post.id), None)
+        if found is None:
+            raise bad_request("message to delete not found")
+        is_own = bot.messages[found].get("sender_business_bot") == bot.user
+        if not is_own and "can_delete_all_messages" not in post.rights:
+            raise forbidden("BOT_ACCESS_FORBIDDEN")
+        del bot.messages[found]
+    return True
+
+
+def get_business_connection(bot: StandInBot, call: Call) -> Json:
+    post = bot.connections.get(call.params["business_connection_id"])
+    if post is None:
+        raise bad_request("BUSINESS_CONNECTION_INVALID")
+    return bot.connection(post)
 
 
 def message_of(bot: StandInBot, call: Call, purpose: str) -> Json:
@@ -81,6 +116,8 @@ def send(bot: StandInBot, call: Call, **content: Any) -> Json:
     judge_buttons(markup or {})
     is_channel = bot.chats[chat]["type"] == "channel"
     author: Json = {"sender_chat": bot.chats[chat]} if is_channel else {"from": bot.user}
+    if post := bot.connections.get(call.params.get("business_connection_id", "")):
+        author = {"from": bot.users[post.owner], "sender_business_bot": bot.user, "business_connection_id": post.id}
     message = bot.compose(chat, **author, **content, reply_to_message=reply, reply_markup=markup, **thread)
     call.message = message
     bot.sent.append(call)
@@ -238,7 +275,7 @@ def set_message_reaction(bot: StandInBot, call: Call) -> bool:
 def edit(field: str, param: str, limit: int, too_long: str) -> Callable[[StandInBot, Call], Json]:
     def run(bot: StandInBot, call: Call) -> Json:
         message = message_of(bot, call, "edit")
-        if message.get("from") != bot.user and message["chat"]["type"] != "channel":
+        if bot.user not in (message.get("from"), message.get("sender_business_bot")) and message["chat"]["type"] != "channel":
             raise bad_request("message can't be edited")
         if ("text" in message) != (field == "text"):
             raise bad_request(f"there is no {field} in the message to edit")
@@ -345,6 +382,8 @@ METHODS = dict(
         _method("editMessageText", edit("text", "text", MAX_TEXT, "message is too long"), "text"),
         _method("editMessageCaption", edit("caption", "caption", MAX_CAPTION, "message caption is too long")),
         _method("deleteMessage", delete_message, "chat_id", "message_id"),
+        _method("deleteBusinessMessages", delete_business_messages, "business_connection_id", "message_ids"),
+        _method("getBusinessConnection", get_business_connection, "business_connection_id"),
         _method("getChat", get_chat, "chat_id"),
         _method("getFile", get_file, "file_id"),
         _method("answerCallbackQuery", answer_callback_query, "callback_query_id"),
