@@ -287,6 +287,11 @@ class Provider(ABC):
         """Remove the login on both sides."""
         self._unsupported(Capability.LOGOUT)
 
+    async def preview(self, chat_id: str, text: str, *, number: int, thread_id: str | None = None) -> None:
+        """Show what is there of an answer that still grows, in place of what was shown under the same number. It is no message, and goes
+        away by itself. Raises Rejected where the chat shows none."""
+        self._unsupported(Capability.PREVIEW)
+
     async def set_control(self, chat_id: str, action: ControlAction, app_id: str | None = None, note: str | None = None) -> None:
         """Change which application answers in a conversation; `app_id` is the one to pass it to, `note` is handed to it.
 

@@ -60,6 +60,7 @@ class Capability(StrEnum):
     SENDING_BUDGET = "sending_budget"
     WEBHOOK = "webhook"
     THREAD_CONTROL = "thread_control"
+    PREVIEW = "preview"
 
 
 class ControlAction(StrEnum):

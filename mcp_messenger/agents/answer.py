@@ -7,6 +7,7 @@ not go into it is queued under a separate key, and the batch is ended. Each step
 
 import logging
 import math
+import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -122,7 +123,7 @@ class Answer:
 
     async def _show(self, asking: anyio.CancelScope) -> None:
         try:
-            if await self._is_readable():
+            if await self._is_readable() and not await self._previewed():
                 await self._keep_showing(await self._begin())
         except Stopped as stopped:
             self._stopped = stopped
@@ -140,6 +141,31 @@ class Answer:
             while not has_sentence(self._heard) and not self._whole.is_set():
                 await self._news.wait()
         return not self._whole.is_set()
+
+    async def _previewed(self) -> bool:
+        """Show the answer as a preview until it is whole; False where the messenger, or this chat, has no previews."""
+        is_ours = self.progress.message_id is None and self.batch.chat_kind is ChatKind.PRIVATE
+        if not is_ours or Capability.PREVIEW not in self.cls.capabilities:
+            return False
+        number = zlib.crc32(self.batch.key.encode()) or 1
+        thread_id = self.batch.messages[-1].thread_id
+        while not self._whole.is_set():
+            pause = self.cls.limits.edit_pause
+            await self._require_agent()
+            try:
+                await self.port.preview(self.batch.chat_id, self._so_far(), number=number, thread_id=thread_id)
+            except StoreUnavailable:
+                raise
+            except RateLimited as error:
+                pause = max(pause, error.retry_after)
+            except Rejected as refusal:
+                log.info("an answer is shown in a message and not as a preview: %s", refusal, extra={"instance_id": str(self.batch.row.id)})
+                return False
+            except MessengerError as error:
+                log.info("a preview was not shown: %s", error, extra={"instance_id": str(self.batch.row.id)})
+            with anyio.move_on_after(pause):
+                await self._whole.wait()
+        return True
 
     def _so_far(self) -> str:
         return so_far(self._heard, self.cls.limits.max_text, self.cls.limits.text_unit)

@@ -37,6 +37,7 @@ METHODS = frozenset(
         "sending_budget",
         "request_pairing_code",
         "set_control",
+        "preview",
     }
 )
 """The methods of RemotePort, which a process without the instance's lease may ask for."""
@@ -150,6 +151,9 @@ class RemotePort:
 
     async def request_pairing_code(self, phone: str) -> str:
         return await self._ask("request_pairing_code", {"phone": phone})
+
+    async def preview(self, chat_id: str, text: str, *, number: int, thread_id: str | None = None) -> None:
+        await self._ask("preview", {"chat_id": chat_id, "text": text, "number": number, "thread_id": thread_id})
 
     async def set_control(self, chat_id: str, action: ControlAction, app_id: str | None = None, note: str | None = None) -> None:
         await self._ask("set_control", {"chat_id": chat_id, "action": action, "app_id": app_id, "note": note})

@@ -90,11 +90,14 @@ class Running:
 
 
 class SandboxProvider(ConnectedProvider[Running]):
-    """Can all that any messenger can. The address of its chat page is the reason of the state `ready`."""
+    """Can all that any messenger can, but previews: a growing answer is a message here that is edited.
+
+    The address of its chat page is the reason of the state `ready`.
+    """
 
     name = "sandbox"
     title = "Sandbox"
-    capabilities = frozenset(Capability)
+    capabilities = frozenset(Capability) - {Capability.PREVIEW}
     limits: ClassVar[Limits] = Limits(
         max_text=4096, max_caption=1024, max_upload=16 * 2**20, max_photo=8 * 2**20, max_download=16 * 2**20, edit_pause=0.5
     )

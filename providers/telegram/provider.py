@@ -22,6 +22,7 @@ from providers.models import Address, Capability, Chat, ChatKind, Download, Draf
 from providers.telegram.business import not_connected, owner_and_chat
 from providers.telegram.client import BotClient, connect
 from providers.telegram.connection import Connection, Timing, parse_update
+from providers.telegram.context import options_of_thread
 from providers.telegram.errors import closes_chat, telegram_errors
 from providers.telegram.ids import number_of, username_in
 from providers.telegram.keyboards import check_choices, with_descriptions
@@ -59,6 +60,7 @@ class TelegramProvider(ConnectedProvider[Connection]):
             Capability.DELETE,
             Capability.REACT,
             Capability.TYPING,
+            Capability.PREVIEW,
             Capability.WEBHOOK,
         }
     )
@@ -238,6 +240,14 @@ class TelegramProvider(ConnectedProvider[Connection]):
             chat, connection = self._of_business(chat_id, "can_reply")
             with telegram_errors():
                 await self._bot.send_chat_action(chat, ChatAction.TYPING, business_connection_id=connection)
+
+    async def preview(self, chat_id: str, text: str, *, number: int, thread_id: str | None = None) -> None:
+        """Shown for 30 s, in chats of the bot with a person alone."""
+        if not chat_id.isdecimal():
+            raise InvalidRequest("Telegram shows drafts only in a person's chat with the bot.", hint="Send the text when it is whole.")
+        options = {} if thread_id is None else options_of_thread(chat_id, thread_id)
+        with telegram_errors():
+            await self._bot.send_message_draft(int(chat_id), number, text, api_kwargs=options)
 
     async def download(self, media: Media) -> Download:
         self._check_download(media.size)

@@ -17,6 +17,7 @@ from tests.standins.agent_os import AgentOsStandIn, agent_os
 from tests.standins.discord_api import DiscordStandIn
 from tests.standins.graph_api import GraphStandIn
 from tests.standins.slack_api import SlackStandIn
+from tests.standins.telegram_bot_api import TelegramStandIn
 from tests.stored import one
 from tests.waiting import until
 
@@ -86,6 +87,36 @@ async def test_discord(place: Place) -> None:
             return [message["content"] for message in world.messages[direct].values() if message["author"]["id"] != ann]
 
         await place.grows(sees, STORY)
+
+
+async def test_telegram_shows_a_draft_and_then_one_message(place: Place) -> None:
+    async with TelegramStandIn() as telegram:
+        bot = telegram.add_bot()
+        ann = bot.person("Ann")
+        await place.make("telegram", token=bot.token, base_url=telegram.url)
+        await telegram.until_called(bot, "getUpdates")
+        bot.user_writes(ann, "a story")
+        await until(lambda: [text for _, text in bot.drafts.values()] == [BEGINNING])
+        assert bot.sent == []
+        place.agents.pauses[HALF].set()
+        await until(lambda: [call.params["text"] for call in bot.sent] == [STORY.replace("**deep**", "<b>deep</b>")])
+        await until(lambda: one(place.url, "SELECT count(*) FROM deliveries WHERE target = 'agno' AND status = 'done'") == 1)
+        assert one(place.url, "SELECT count(*) FROM events WHERE type = 'message_edited'") == 0
+
+
+async def test_telegram_shows_a_message_that_is_edited_where_there_are_no_drafts(place: Place) -> None:
+    async with TelegramStandIn() as telegram:
+        bot = telegram.add_bot()
+        ann = bot.person("Ann")
+        await place.make("telegram", token=bot.token, base_url=telegram.url)
+        await telegram.until_called(bot, "getUpdates")
+        bot.fail_next("sendMessageDraft", 400, "Bad Request: TEXTDRAFT_PEER_INVALID")
+        bot.user_writes(ann, "a story")
+
+        def sees() -> list[str]:
+            return [message["text"] for message in bot.messages.values() if message.get("from") == bot.user]
+
+        await place.grows(sees, STORY.replace("**", ""))
 
 
 async def test_where_nothing_can_be_edited_the_answer_comes_when_it_is_whole(place: Place) -> None:

@@ -55,6 +55,7 @@ METHODS: dict[str, Capability] = {
     "logout": Capability.LOGOUT,
     "receive_webhook": Capability.WEBHOOK,
     "set_control": Capability.THREAD_CONTROL,
+    "preview": Capability.PREVIEW,
 }
 
 
@@ -87,6 +88,7 @@ def call_each(provider: Provider) -> dict[str, Callable[[], Awaitable[object]]]:
         "request_pairing_code": lambda: provider.request_pairing_code("+15550100"),
         "logout": provider.logout,
         "receive_webhook": lambda: provider.receive_webhook(WebhookRequest("POST", {}, {}, b"{}")),
+        "preview": lambda: provider.preview("chat", "so far", number=1),
         "set_control": lambda: provider.set_control("chat", ControlAction.TAKE),
     }
 
@@ -536,6 +538,14 @@ class ProviderContract:
         await running.inbox.state(InstanceState.LOGGED_OUT)
         with pytest.raises(LoggedOut):
             await running.provider.send(running.draft("hello?"))
+
+    async def test_shows_an_answer_while_it_grows(self, running: Running) -> None:
+        running.need(Capability.PREVIEW)
+        for text in ("It is", "It is five"):
+            await running.provider.preview(running.harness.chat_id, text, number=7)
+            assert await running.harness.previewed() == text
+        await running.provider.send(running.draft("It is five o'clock."))
+        assert await running.harness.previewed() is None
 
     async def test_gives_a_conversation_away_and_takes_it_back(self, running: Running) -> None:
         running.need(Capability.THREAD_CONTROL)

@@ -69,6 +69,8 @@ def test_no_update_is_left_out(reader: Reader, name: str) -> None:
     reader.memory.keep_poll({"id": "a id", "options": [{"persistent_id": "a", "text": "yes"}]}, "1:1")
     reader.memory.keep_poll({"id": "a poll_id", "options": [{"persistent_id": "a", "text": "yes"}]}, "1:1")
     reader.memory.keep_connection(BusinessConnection("a business_connection_id", "7", "Bob", True, frozenset()))
+    if "business_message" in name:
+        made["business_connection_id"] = "a business_connection_id"
     if name in {"poll_answer", "message_reaction"}:
         made["user"] = ANN
     events = events_of({"update_id": 1, name: made}, reader)

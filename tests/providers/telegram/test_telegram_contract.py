@@ -85,6 +85,9 @@ class TelegramHarness(Harness):
             thread_id=str(message["message_thread_id"]) if "message_thread_id" in message else None,
         )
 
+    async def previewed(self) -> str | None:
+        return self._bot.drafts.get(int(self.chat_id), (0, None))[1]
+
     async def is_typing(self) -> bool:
         call = await self._station.telegram.until_called(self._bot, "sendChatAction")
         return call.params["action"] == "typing" and len(calls_of(self._bot, "sendChatAction")) == 1

@@ -101,6 +101,8 @@ class StandInBot:
     faults: list[Fault] = field(default_factory=list[Fault])
     scripts: dict[str, Script] = field(default_factory=dict[str, Script])
     """By method, in lower case."""
+    drafts: dict[int, tuple[int, str]] = field(default_factory=dict[int, tuple[int, str]])
+    """What is shown of growing answers: number and text, by chat."""
     connections: dict[str, BusinessPost] = field(default_factory=dict[str, BusinessPost])
     own_chats: dict[int, tuple[str, int]] = field(default_factory=dict[int, tuple[str, int]])
     """People's own chats that the bot is connected to: the connection, and the other side, by the place of their messages."""

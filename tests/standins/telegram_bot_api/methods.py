@@ -120,6 +120,7 @@ def send(bot: StandInBot, call: Call, **content: Any) -> Json:
         author = {"from": bot.users[post.owner], "sender_business_bot": bot.user, "business_connection_id": post.id}
     message = bot.compose(chat, **author, **content, reply_to_message=reply, reply_markup=markup, **thread)
     call.message = message
+    bot.drafts.pop(chat, None)
     bot.sent.append(call)
     return message
 
@@ -254,6 +255,17 @@ def send_poll(bot: StandInBot, call: Call) -> Json:
     return send(bot, call, poll=poll)
 
 
+def send_message_draft(bot: StandInBot, call: Call) -> bool:
+    chat = chat_of(bot, call)
+    if bot.chats[chat]["type"] != "private":
+        raise bad_request("TEXTDRAFT_PEER_INVALID")
+    if not int(call.params["draft_id"]):
+        raise bad_request("invalid draft_id specified")
+    thread_of(bot, call, chat)
+    bot.drafts[chat] = (int(call.params["draft_id"]), written(call, "text", MAX_TEXT, "message is too long"))
+    return True
+
+
 def send_chat_action(bot: StandInBot, call: Call) -> bool:
     chat_of(bot, call)
     if call.params["action"] not in CHAT_ACTIONS:
@@ -377,6 +389,7 @@ METHODS = dict(
         _method("sendVenue", send_venue, "chat_id", "latitude", "longitude", "title", "address"),
         _method("sendContact", send_contact, "chat_id", "phone_number", "first_name"),
         _method("sendPoll", send_poll, "chat_id", "question", "options"),
+        _method("sendMessageDraft", send_message_draft, "chat_id", "draft_id"),
         _method("sendChatAction", send_chat_action, "chat_id", "action"),
         _method("setMessageReaction", set_message_reaction, "chat_id", "message_id"),
         _method("editMessageText", edit("text", "text", MAX_TEXT, "message is too long"), "text"),
