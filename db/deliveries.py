@@ -94,6 +94,14 @@ async def claim(
     )
 
 
+PENDING: LiteralString = "SELECT EXISTS (SELECT FROM public.deliveries WHERE status = 'pending' AND target = %(target)s)"
+
+
+async def has_pending(database: Database, target: str) -> bool:
+    """Return whether deliveries wait, be they due or not."""
+    return bool(await database.value(PENDING, {"target": target}))
+
+
 @dataclass(frozen=True, slots=True)
 class DeliveryOutcome:
     """What became of a delivery: done, dead, or pending again in `delay` seconds."""

@@ -6,6 +6,8 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, LiteralString
 from uuid import uuid4
 
+import anyio
+
 from db.errors import translated
 
 if TYPE_CHECKING:
@@ -35,8 +37,11 @@ async def wakeups(url: str) -> AsyncIterator[tuple[str, str]]:
                 await connection.execute(UNLISTEN)
                 return
             yield "", ""
-            async for note in connection.notifies():
-                yield note.channel, note.payload
+            while True:
+                # Asked to wait, psycopg looks ten times a second.
+                await anyio.wait_readable(connection.fileno())
+                async for note in connection.notifies(timeout=0):
+                    yield note.channel, note.payload
 
 
 async def _is_told(connection: "AsyncConnection[TupleRow]", url: str) -> bool:

@@ -335,7 +335,7 @@ async def _pass_wakeups_on(app: App, url: str, worker: Worker) -> None:
             case "":
                 worker.works()
                 app.feed.poll_every = POLL_WITH_WAKEUPS
-                app.feed.grew()
+                app.feed.reconnected()
             case "mcp_messenger_events":
                 app.feed.grew(int(payload) if payload.isascii() and payload.isdecimal() else None)
             case "mcp_messenger_calls":

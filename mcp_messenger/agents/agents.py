@@ -38,7 +38,8 @@ from providers.models import ChatKind
 log = logging.getLogger(__name__)
 
 AT_ONCE, AT_ONCE_OF_ONE = 16, 8
-POLL = 1.0
+POLL, POLL_EMPTY = 1.0, 30.0
+"""Seconds, while events wait for an agent, and while none does: new ones wake this."""
 FIRST_DELAY, FACTOR, LONGEST_DELAY = 5.0, 3.0, 900.0
 WINDOW_HOURS = 24
 """So long a message is answered after all, where the platform names no window."""
@@ -79,7 +80,7 @@ class Agents:
             await self._worker.keep(partial(self._claim, self._agent_os, runs), self._wait)
 
     async def _wait(self) -> None:
-        with anyio.move_on_after(POLL):
+        with anyio.move_on_after(POLL if await deliveries.has_pending(self._database, TARGET) else POLL_EMPTY):
             await self._wake.wait()
 
     async def _claim(self, agent_os: AgentOs, runs: anyio.abc.TaskGroup) -> None:

@@ -23,6 +23,7 @@ class Feed:
         self._database = database
         self._last = 0
         self._is_begun = False
+        self._is_compared = True
         self._heard = 0
         self._grown = anyio.Event()
         self._waiting: defaultdict[Key, set[anyio.Event]] = defaultdict(set)
@@ -40,6 +41,14 @@ class Feed:
             return
         self._heard = event_id or self._heard
         self._grown.set()
+        self._notify()
+
+    def reconnected(self) -> None:
+        """Compare with the log where it ends: after a restore, or a failover to a standby that lagged, it ends earlier than it did."""
+        self._is_compared = False
+        self.grew()
+
+    def _notify(self) -> None:
         for notify in self.growth:
             notify()
 
@@ -57,6 +66,9 @@ class Feed:
             # Who looked before may have seen less.
             for key in list(self._waiting):
                 self._wake(key)
+        if not self._is_compared:
+            self._last = self._heard = min(self._last, await events.last(self._database))
+            self._is_compared = True
         await self._read()
 
     async def wait(self) -> None:
@@ -68,6 +80,10 @@ class Feed:
     async def _read(self) -> None:
         while page := await events.after(self._database, self._last, instance_ids=None, limit=PAGE):
             self._last = page[-1].id
+            if self._last > self._heard:
+                # No wake-up came for them.
+                self._heard = self._last
+                self._notify()
             for key in {key for row in page for key in self._keys(row)}:
                 self._wake(key)
             for instance_id in {row.instance_id for row in page}:

@@ -43,6 +43,8 @@ TARGET = "webhook"
 AT_ONCE = 64
 AT_ONCE_OF_ONE = 32
 POLL = 1.0
+POLL_EMPTY = 30.0
+"""Seconds, where no delivery waits: new ones come with an event, of which the reader of the event log tells."""
 LEASE = SECONDS + 5.0
 """Of a delivery: what a post may take at most, and a little for what came of it to be written down. A chat of a process that died waits so long."""
 ATTEMPTS = 12
@@ -137,7 +139,7 @@ class Webhooks:
         found = await self._claim(posts)
         self._worker.works()
         if not found:
-            with anyio.move_on_after(POLL):
+            with anyio.move_on_after(POLL if await deliveries.has_pending(self._database, TARGET) else POLL_EMPTY):
                 await self._wake.wait()
 
     async def _claim(self, posts: anyio.abc.TaskGroup) -> bool:

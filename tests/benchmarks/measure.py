@@ -6,7 +6,22 @@ import anyio
 
 from tests.benchmarks.figures import Figure
 
-BENCHMARKS = ("stdio", "inbound", "reading", "tokens", "rest", "mcp_http", "send", "webhooks", "docker", "whatsapp", "takeover", "waiting", "backup")
+BENCHMARKS = (
+    "stdio",
+    "inbound",
+    "reading",
+    "tokens",
+    "rest",
+    "mcp_http",
+    "send",
+    "webhooks",
+    "docker",
+    "whatsapp",
+    "takeover",
+    "waiting",
+    "backup",
+    "idle",
+)
 """bench_embedded, bench_telegram_bots and bench_whatsapp_containers are programs of their own: their conditions are not those of the others."""
 
 
