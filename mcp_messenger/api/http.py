@@ -54,6 +54,7 @@ def unguarded(app: App, endpoints: McpEndpoints) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        app.feed.begin_waits()
         async with endpoints.running():
             yield
 

@@ -28,7 +28,7 @@ class Feed:
         self._grown = anyio.Event()
         self._waiting: defaultdict[Key, set[anyio.Event]] = defaultdict(set)
         self.ends = anyio.Event()
-        """Is set when those who wait now should come to an end, for the server that they are answered by stops."""
+        """Is set from when the server stops until one begins: who waits then comes to an end, for nobody would get the answer."""
         self.poll_every = POLL_WITHOUT_WAKEUPS
         self.listeners: list[Listener] = []
         self.growth: list[Callable[[], None]] = []
@@ -52,10 +52,14 @@ class Feed:
         for notify in self.growth:
             notify()
 
+    def begin_waits(self) -> None:
+        """Let calls wait: a server begins."""
+        if self.ends.is_set():
+            self.ends = anyio.Event()
+
     def end_waits(self) -> None:
-        """Have those who wait now come to an end; who comes later waits as usual."""
-        ends, self.ends = self.ends, anyio.Event()
-        ends.set()
+        """Have those who wait come to an end: the server stops."""
+        self.ends.set()
         for key in list(self._waiting):
             self._wake(key)
 

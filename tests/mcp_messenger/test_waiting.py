@@ -217,7 +217,8 @@ async def test_nobody_answers(database_url: str, tmp_path: Path) -> None:
 async def test_the_feed_goes_on_after_an_outage_and_misses_nothing(database_url: str, tmp_path: Path) -> None:
     async with line_of(database_url, tmp_path) as line:
         cursor = (await line.wait(timeout=0)).cursor
-        execute(database_url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()")
+        ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+        execute(database_url, ended)
         await line.deliver(received("1", "afterwards"))
         with anyio.fail_after(5):
             assert texts(await line.wait(cursor=cursor, timeout=30)) == ["afterwards"]
