@@ -14,7 +14,9 @@ from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from mcp_messenger.api.authentication import authenticate, headers_of, peer_of
+from mcp_messenger.api.mcp import json_answers
 from mcp_messenger.api.mcp.full_server import whole_server
+from mcp_messenger.api.mcp.json_answers import SessionManager
 from mcp_messenger.api.mcp.server import MessengerServer
 from mcp_messenger.api.middleware import MAX_BODY
 from mcp_messenger.api.problem import send_problem
@@ -57,7 +59,7 @@ class Gate:
         scope["caller"], scope["refusal"] = caller, refusal
         # A session of the older era answers only to who opened it.
         scope["user"] = AuthenticatedUser(AccessToken(token="", client_id=str(caller), scopes=[]))
-        await self._transport(scope, receive, send)
+        await self._transport(scope, await json_answers.choose(scope, receive), send)
 
 
 def _ending_others(receive: Receive, turn: turns.Turn) -> Receive:
@@ -84,10 +86,11 @@ def _client_of(scope: Scope) -> Hashable:
     return headers.get("mcp-session-id") or (headers.get("authorization"), peer_of(scope))
 
 
-def gate(app: App, server: MessengerServer, admit: Admit) -> Gate:
+def manager_of(server: MessengerServer) -> SessionManager:
     # Host and Origin are checked for every route by our own guard.
     server.streamable_http_app(max_request_body_size=MAX_BODY, transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False))
-    return Gate(app, StreamableHTTPASGIApp(server.session_manager), admit)
+    made = server.session_manager
+    return SessionManager(made.app, security_settings=made.security_settings, max_request_body_size=made.max_request_body_size)
 
 
 class McpEndpoints:
@@ -97,8 +100,11 @@ class McpEndpoints:
         self._app = app
         self._all, self._changes = whole_server(app, caller_of)
         self._one = MessengerServer(app, caller_of, instance_id=lambda context: request_of(context).path_params["instance_id"])
-        self.all = gate(app, self._all, self._admit)
-        self.one = gate(app, self._one, self._admit_to_instance)
+        self._managers = manager_of(self._all), manager_of(self._one)
+        self.all, self.one = (
+            Gate(app, StreamableHTTPASGIApp(manager), admit)
+            for manager, admit in zip(self._managers, (self._admit, self._admit_to_instance), strict=True)
+        )
         self.end_streams = self._changes.end
 
     async def _admit(self, scope: Scope) -> Caller:
@@ -113,7 +119,8 @@ class McpEndpoints:
 
     @asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
-        async with self._all.session_manager.run(), self._one.session_manager.run(), anyio.create_task_group() as tasks:
+        everything, of_one = self._managers
+        async with everything.run(), of_one.run(), anyio.create_task_group() as tasks:
             tasks.start_soon(self._changes.run)
             yield
             tasks.cancel_scope.cancel()

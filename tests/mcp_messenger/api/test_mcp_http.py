@@ -71,7 +71,7 @@ async def test_a_user_sees_what_is_theirs_in_every_tool_and_resource(secured: Ap
             assert (await call(client, "get_auth_status", instance_id=ann.instance))["state"] == "ready"
             for tool in (await client.list_tools()).tools:
                 if "instance_id" in tool.input_schema["properties"]:
-                    needed = dict.fromkeys(tool.input_schema["required"], "1")
+                    needed = dict.fromkeys(tool.input_schema.get("required", ()), "1")
                     needed |= {"emoji": "x"} if tool.name == "react" else {}
                     text = await refused(client, tool.name, **{**needed, "instance_id": bob.instance})
                     assert text.startswith("instance_not_found: "), (tool.name, text)
@@ -135,3 +135,26 @@ async def test_a_session_answers_only_to_who_opened_it(secured: App) -> None:
         for token, status in ((bob.token, 404), (ADMIN_TOKEN, 404), (ann.key, 404), (ann.token, 200)):
             headers = {**session, "Authorization": f"Bearer {token}"}
             assert (await http.post("/mcp", json=ping, headers=headers)).status_code == status
+
+
+async def test_a_quick_call_is_answered_as_json_and_one_that_may_report_progress_as_a_stream(database_url: str, tmp_path: Path) -> None:
+    async with running_app(database_url, tmp_path) as app, serving(app) as url, httpx.AsyncClient(headers=ACCEPT, trust_env=False) as http:
+        ann = await tenant(app, "local")
+
+        async def kind_of_answer(headers: dict[str, str], name: str, meta: dict[str, Any], **arguments: Any) -> str:
+            body = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": name, "arguments": arguments, "_meta": meta}}
+            answer = await http.post(f"{url}/mcp", headers={**headers, "Mcp-Method": "tools/call", "Mcp-Name": name}, json=body)
+            assert '"isError":true' not in answer.text
+            assert ann.instance in answer.text or "message_id" in answer.text
+            return answer.headers["content-type"].partition(";")[0]
+
+        opened = await http.post(f"{url}/mcp", json=INITIALIZE)
+        session = {"Mcp-Session-Id": opened.headers["mcp-session-id"], "MCP-Protocol-Version": "2025-11-25"}
+        await http.post(f"{url}/mcp", headers=session, json={"jsonrpc": "2.0", "method": "notifications/initialized"})
+        modern = {"MCP-Protocol-Version": "2026-07-28"}
+        envelope = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+        sent = {"instance_id": ann.instance, "to": "ann", "message": "hello"}
+        assert await kind_of_answer(session, "list_instances", {}) == "application/json"
+        assert await kind_of_answer(session, "list_instances", {"progressToken": 1}) == "text/event-stream"
+        assert await kind_of_answer(session, "send_message", {}, **sent) == "text/event-stream"
+        assert await kind_of_answer(modern, "list_instances", envelope) == "application/json"
