@@ -229,10 +229,15 @@ def replace_rows(url: str, contents: Contents, notes: Notes, *, take_over: bool)
         indexes = connection.execute(INDEXES, {}).fetchall()
         for name, _ in indexes:
             connection.execute(SQL("DROP INDEX {}").format(Identifier("public", name)))
+        # What triggers write is in the backup already.
+        for name in present:
+            connection.execute(SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(Identifier("public", name)))
         for table in contents.tables:
             arrived = _copy_in(connection, table, contents.blocks(table.name))
             if arrived != contents.rows[table.name]:
                 raise StoreUnavailable(f"PostgreSQL took {arrived} of {contents.rows[table.name]} rows of {table.name}.", reason=Reason.BROKEN)
+        for name in present:
+            connection.execute(SQL("ALTER TABLE {} ENABLE TRIGGER USER").format(Identifier("public", name)))
         for _, definition in indexes:
             connection.execute(definition.encode())
         words = {"unsettled": notes.unsettled, "undelivered": notes.undelivered, "stopped": notes.stopped}

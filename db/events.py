@@ -57,6 +57,17 @@ async def after(
     )
 
 
+HORIZON: LiteralString = """
+    SELECT max(through) FROM public.event_horizons
+    WHERE through > %(cursor)s AND (%(instance_ids)s::uuid[] IS NULL OR instance_id = ANY(%(instance_ids)s))"""
+
+
+async def removed_after(database: Database, cursor: int, *, instance_ids: Sequence[UUID] | None) -> int | None:
+    """Return the newest event after the cursor that retention or an erasure has removed; None where there is none."""
+    params = {"cursor": cursor, "instance_ids": None if instance_ids is None else list(instance_ids)}
+    return await database.value(HORIZON, params)
+
+
 LAST: LiteralString = "SELECT coalesce(max(id), 0) FROM public.events"
 
 

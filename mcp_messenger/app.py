@@ -36,6 +36,7 @@ from mcp_messenger.observability.workers import Worker, Workers
 from mcp_messenger.operations import approvals
 from mcp_messenger.operations.application import App
 from mcp_messenger.policy.judging import Judge
+from mcp_messenger.retention.trimming import Trimming
 from mcp_messenger.search.index import SearchIndex
 from mcp_messenger.security.keyring import Keyring
 from mcp_messenger.security.rate_limiter import CLEAN_EVERY, RateLimiter
@@ -107,6 +108,7 @@ def build(config: Config, *, shares: bool = False) -> App:
         agents=agents,
         supervisor=supervisor,
         addresses=addresses,
+        trimming=Trimming(database, owner, config.retention, config.data_dir, workers),
         calls=calls,
         memory=memory,
         search_index=search_index,
@@ -150,7 +152,7 @@ async def running(config: Config, *, store_after: float = 0.0, shares: bool = Fa
             decided = partial(app.workers.worker("approvals").keep, partial(approvals.resume, app), partial(anyio.sleep, approvals.RESUME_EVERY))
             old = partial(app.workers.worker("old approvals").keep, partial(approvals.forget, app), partial(anyio.sleep, FORGET_EVERY))
             async with (
-                _at_work(app, follow, app.inbound.run, evict, forget, app.webhooks.run, app.search_index.run, *beside),
+                _at_work(app, follow, app.inbound.run, evict, forget, app.trimming.run, app.webhooks.run, app.search_index.run, *beside),
                 _at_work(app, app.supervisor.run, app.calls.run, app.agents.run, decided, old),
             ):
                 yield app

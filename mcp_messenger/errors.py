@@ -21,6 +21,7 @@ ApplicationError
 +-- NoSuchMethod          the path takes other methods
 +-- FetchRefused, FetchFailed     a URL may not be fetched, or could not be
 +-- AgentFailed           an agent gave no answer
++-- CursorExpired         events after the cursor were removed
 +-- BackupFailed          a backup could not be written or read
 +-- VaultError            a stored secret cannot be read
 +-- BodyTooSlow, TookTooLong      a request, or what it asks for, was given up
@@ -279,6 +280,18 @@ class AgentFailed(ApplicationError):
     def __init__(self, detail: str = "", *, status: int | None = None) -> None:
         super().__init__(detail)
         self.status = status
+
+
+class CursorExpired(ApplicationError):
+    """Events after this cursor were removed."""
+
+    code = "cursor_expired"
+
+    def __init__(self, cursor: int, removed: int) -> None:
+        super().__init__(
+            f"The events up to {removed} were removed, and some of them come after the cursor {cursor}.",
+            hint=f"Begin with the cursor {removed}. The messages themselves: catch_up, get_recent_messages and get_messages have them.",
+        )
 
 
 class BackupFailed(ApplicationError):

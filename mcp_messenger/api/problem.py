@@ -56,6 +56,7 @@ STATUS: Mapping[str, int] = MappingProxyType(
         "fetch_failed": 502,
         "agent_failed": 502,
         "vault_error": 500,
+        "cursor_expired": 410,
         "backup_failed": 500,
         "body_too_slow": 408,
         "took_too_long": 504,

@@ -14,6 +14,7 @@ from mcp_messenger.config import containers
 from mcp_messenger.config.containers import ContainerConfig
 from mcp_messenger.config.quiet_hours import Quiet, parse_quiet
 from mcp_messenger.config.rate_limit import RateLimit, parse_rate_limit
+from mcp_messenger.config.retention import DEFAULTS, Retained, parse_retention
 from mcp_messenger.config.timing import Timing
 from mcp_messenger.errors import InvalidInput
 from providers.text import clean_line
@@ -44,6 +45,8 @@ class Config:
     agno_url: str | None = None
     agno_key: SecretStr | None = None
     quiet_hours: Quiet | None = None
+    retention: Mapping[str, Retained] = field(default_factory=lambda: dict(DEFAULTS))
+    """How long what is kept stays, by kind."""
     toolsets: tuple[str, ...] = ("default",)
     read_only: bool = False
     rate_limit: RateLimit | None = RATE_LIMIT
@@ -146,6 +149,11 @@ SETTINGS = (
         PREFIX + "QUIET_HOURS",
         "hours of the day in which no agent answers, such as 22:00-06:00 Europe/Berlin (without a zone: UTC); it answers afterwards",
     ),
+    Setting(
+        PREFIX + "RETENTION",
+        "how long what is kept stays, such as events=30d, messages=2y, status_history=90d/1000; keep: for ever "
+        "(messages and media for ever, events 90d, deliveries 30d, status_history 1y/1000, qr_codes 7d, reveals 1y, errors 90d)",
+    ),
     Setting(PREFIX + "TOOLSETS", "tool sets to show, separated by commas (default)"),
     Setting(PREFIX + "READ_ONLY", "1: only tools that change nothing"),
     Setting(PREFIX + "RATE_LIMIT", "calls that each key (or address without one) may make over HTTP, such as 600/min; 0: no limit (6000/min)"),
@@ -189,6 +197,7 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         agno_url=_url("AGNO_URL", get("AGNO_URL").rstrip("/")),
         agno_key=secret(PREFIX + "AGNO_KEY"),
         quiet_hours=_quiet(get("QUIET_HOURS")),
+        retention=_retention(get("RETENTION")),
         allowed_hosts=_names(get("ALLOWED_HOSTS")),
         allowed_networks=_networks(get("ALLOW_NETWORKS")),
         media_roots=_paths(get("MEDIA_ROOTS")),
@@ -263,6 +272,13 @@ def _quiet(value: str) -> Quiet | None:
         return parse_quiet(value)
     except ValueError as error:
         raise InvalidInput(f"{PREFIX}QUIET_HOURS is {value!r}: {error}.") from None
+
+
+def _retention(value: str) -> Mapping[str, Retained]:
+    try:
+        return parse_retention(value)
+    except ValueError as error:
+        raise InvalidInput(f"{PREFIX}RETENTION: {error}.") from None
 
 
 def _url(name: str, value: str) -> str | None:

@@ -23,6 +23,7 @@ from mcp_messenger.observability.logbook import Logbook
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.workers import Workers
 from mcp_messenger.policy.judging import Judge
+from mcp_messenger.retention.trimming import Trimming
 from mcp_messenger.search.index import SearchIndex
 from mcp_messenger.security.keyring import Keyring
 from mcp_messenger.security.rate_limiter import RateLimiter
@@ -39,6 +40,7 @@ class App:
     agents: Agents
     supervisor: Supervisor
     addresses: Addresses
+    trimming: Trimming
     calls: Calls
     memory: Memory
     search_index: SearchIndex

@@ -10,9 +10,11 @@ from uuid import UUID, uuid4
 import anyio.to_thread
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from db import addresses, batches, deliveries, instances, secrets
+from db import addresses, batches, deliveries, instances, retention, secrets
 from db.instances import InstanceRow
+from db.retention import Rule
 from mcp_messenger.config.quiet_hours import parse_quiet
+from mcp_messenger.config.retention import DEFAULTS, OF_SERVER, Retained, parse_limit
 from mcp_messenger.delivery.webhook_config import WebhookConfig
 from mcp_messenger.delivery.webhooks import TARGET
 from mcp_messenger.errors import InvalidInput, NotAllowed, NotAvailable
@@ -99,10 +101,27 @@ class CreateInstance(Input):
         return list(dict.fromkeys(value))
 
 
+def _is_rule(rules: dict[str, str]) -> dict[str, str]:
+    """Raises ValueError for a kind that no instance has a rule for, or a limit that cannot be read."""
+    for kind, limit in rules.items():
+        if kind not in DEFAULTS or kind in OF_SERVER:
+            raise ValueError(f"there is no rule for {kind!r}: there are {', '.join(kind for kind in DEFAULTS if kind not in OF_SERVER)}")
+        if limit:
+            parse_limit(limit)
+    return rules
+
+
+Retention = Annotated[
+    dict[str, str],
+    AfterValidator(_is_rule),
+    Field(description='how long what is kept stays, e.g. {"messages": "30d", "events": "7d/5000"}; "keep": for ever; "": as the server\'s'),
+]
+
+
 class InstanceAnswer(Output):
     """`address` is the instance's own: its API is under /api/v1 there, without its id."""
 
-    hidden = frozenset({"address"})
+    hidden = frozenset({"address", "retention"})
 
     instance_id: str
     address: str | None = None
@@ -110,6 +129,7 @@ class InstanceAnswer(Output):
     instance: InstanceView
     capabilities: list[str] = []
     limits: Limits | None = None
+    retention: dict[str, str] = Field(default={}, description="rules of its own, where they are not the server's")
 
 
 class UpdatedInstance(InstanceAnswer):
@@ -204,6 +224,7 @@ async def _answer(app: App, row: InstanceRow) -> InstanceAnswer:
         address=None if own is None or own.tcp_port is None else app.config.address(own.tcp_port),
         capabilities=sorted(cls.capabilities) if cls else [],
         limits=cls.limits if cls else None,
+        retention={kind: str(Retained(rule.seconds, rule.newest)) for kind, rule in (await retention.rules_of(app.database, row.id)).items()},
     )
 
 
@@ -261,6 +282,7 @@ async def get_instance(app: App, caller: Caller, args: OfInstance) -> InstanceAn
 
 
 class UpdateInstance(OfInstance):
+    hidden = frozenset({"retention"})
     takes_empty = frozenset({"agent_id", "quiet_hours"})
 
     credentials: dict[str, Any] | None = Field(default=None, repr=False, description="settings to change; applied at the next start")
@@ -270,6 +292,7 @@ class UpdateInstance(OfInstance):
     stream: bool | None = None
     quiet_hours: QuietHours | None = None
     api_webhook_schema: WebhookConfig | None = None
+    retention: Retention | None = None
 
 
 async def update_instance(app: App, caller: Caller, args: UpdateInstance) -> UpdatedInstance:
@@ -302,8 +325,17 @@ async def update_instance(app: App, caller: Caller, args: UpdateInstance) -> Upd
         await deliveries.resume(app.database, row.id, TARGET)
     if args.quiet_hours is not None:
         await batches.hasten(app.database, row.id)
+    if args.retention is not None:
+        await retention.set_rules(app.database, row.id, {kind: _rule(limit) for kind, limit in args.retention.items()})
     app.supervisor.refresh(updated or row)
     return UpdatedInstance(**dict(await _answer(app, updated or row)), webhook_secret=webhook_secret)
+
+
+def _rule(limit: str) -> Rule | None:
+    if not limit:
+        return None
+    parsed = parse_limit(limit)
+    return Rule(parsed.seconds, parsed.newest)
 
 
 class DeleteInstance(OfInstance):

@@ -1,6 +1,7 @@
 """Waits for new messages: nothing can push text to a model, so it asks and waits."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from uuid import UUID
 
 import anyio
 from pydantic import Field
@@ -11,7 +12,7 @@ from db.events import EventRow
 from db.instances import InstanceRow
 from db.messages import MessageRow
 from db.policy import UNNAMED
-from mcp_messenger.errors import InvalidInput, ShuttingDown
+from mcp_messenger.errors import CursorExpired, InvalidInput, ShuttingDown
 from mcp_messenger.operations.addresses import recipient
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.messages import OfMessage, known_message, page, words_of
@@ -59,6 +60,15 @@ def parse_cursor(cursor: str) -> int:
     return int(cursor)
 
 
+async def kept_cursor(app: App, cursor: str, instance_ids: Sequence[UUID] | None) -> int:
+    """Return the number in a cursor; 0 is the beginning of what is kept. Raises InvalidInput, and CursorExpired where events after it are gone."""
+    number = parse_cursor(cursor)
+    removed = await log.removed_after(app.database, number, instance_ids=instance_ids) if number else None
+    if removed is not None:
+        raise CursorExpired(number, removed)
+    return number
+
+
 async def wait_for_messages(app: App, caller: Caller, args: WaitForMessages) -> NewMessages:
     """Return messages from others, and their reactions to ours, after the cursor as soon as there are any; none after `timeout` seconds.
 
@@ -66,7 +76,7 @@ async def wait_for_messages(app: App, caller: Caller, args: WaitForMessages) -> 
     """
     row = await instance_of(app.database, caller, args.instance_id)
     chat_id = None if args.chat_id is None else (await recipient(app, row, args.chat_id)).chat_id
-    cursor = await log.last(app.database) if args.cursor is None else parse_cursor(args.cursor)
+    cursor = await log.last(app.database) if args.cursor is None else await kept_cursor(app, args.cursor, [row.id])
     deadline = anyio.current_time() + args.timeout
     ends = app.feed.ends
     while True:

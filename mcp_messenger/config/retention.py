@@ -1,0 +1,63 @@
+"""How long what is kept stays: ages and numbers by kind."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+DAY = 86400
+UNITS = {"h": 3600, "d": DAY, "w": 7 * DAY, "y": 365 * DAY}
+_LIMIT = re.compile(r"(?:(?P<number>[1-9][0-9]{0,5})(?P<unit>[hdwy]))?(?:/(?P<newest>[1-9][0-9]{0,8}))?")
+KEEP = "keep"
+
+
+@dataclass(frozen=True)
+class Retained:
+    """What stays: what is younger than so many seconds, and of that the newest so many. None: no limit."""
+
+    seconds: int | None = None
+    newest: int | None = None
+
+    def __str__(self) -> str:
+        age = "" if self.seconds is None else f"{self.seconds // DAY}d" if self.seconds % DAY == 0 else f"{self.seconds // 3600}h"
+        return age + ("" if self.newest is None else f"/{self.newest}") or KEEP
+
+
+DEFAULTS: Mapping[str, Retained] = {
+    "messages": Retained(),
+    "media": Retained(),
+    "events": Retained(90 * DAY),
+    "deliveries": Retained(30 * DAY),
+    "status_history": Retained(365 * DAY, 1000),
+    "qr_codes": Retained(7 * DAY),
+    "reveals": Retained(365 * DAY),
+    "errors": Retained(90 * DAY),
+}
+"""Messages stay, and with them the files that were downloaded. The rest is trimmed."""
+
+OF_SERVER = frozenset({"errors", "media"})
+"""Kinds that no instance has a rule of its own for."""
+
+
+def parse_limit(text: str) -> Retained:
+    """Read 90d, 12h, /1000, 90d/1000, or keep. Raises ValueError."""
+    text = text.strip().lower()
+    if text == KEEP:
+        return Retained()
+    found = _LIMIT.fullmatch(text)
+    if found is None or not text:
+        raise ValueError(f"{text!r} is no age or number: write one such as 90d, 12h, 2y, /1000 or 90d/1000, or keep")
+    seconds = int(found["number"]) * UNITS[found["unit"]] if found["number"] else None
+    return Retained(seconds, int(found["newest"]) if found["newest"] else None)
+
+
+def parse_retention(text: str) -> dict[str, Retained]:
+    """Read `events=30d, messages=2y`; kinds that are not named keep their default. Raises ValueError."""
+    limits = dict(DEFAULTS)
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        kind, equals, limit = (piece.strip() for piece in part.partition("="))
+        if not equals or kind not in DEFAULTS:
+            raise ValueError(f"{part!r} is no rule: write one such as events=30d, for {', '.join(DEFAULTS)}")
+        limits[kind] = parse_limit(limit)
+        if kind in OF_SERVER and limits[kind].newest is not None:
+            raise ValueError(f"{kind} has an age only")
+    return limits

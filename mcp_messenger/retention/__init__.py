@@ -1,0 +1,1 @@
+"""Retention: removes what is older than its rule, in small steps beside the work."""
