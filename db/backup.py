@@ -162,6 +162,8 @@ UNDELIVERED: LiteralString = """
 STOP: LiteralString = """
     UPDATE public.message_instances SET desired = 'stopped', status = 'stopped', status_reason = %(stopped)s, needs = 'nothing', updated_at = now()"""
 EXPIRE_CODES: LiteralString = "UPDATE public.qr_codes SET outcome = 'dropped', sealed = NULL WHERE outcome = 'current'"
+# Whoever approved them may have seen them carried out.
+UNDECIDED: LiteralString = "UPDATE public.approvals SET status = 'expired', claimed_until = NULL WHERE status IN ('pending', 'approved')"
 ANOTHER_INSTALLATION: LiteralString = "DELETE FROM public.installation"
 EVENT_NUMBERS: LiteralString = """
     SELECT setval('public.event_numbers', greatest(%(last_event)s::bigint, (SELECT coalesce(max(id), 0) FROM public.events)) + %(jump)s)"""
@@ -225,31 +227,44 @@ def replace_rows(url: str, contents: Contents, notes: Notes, *, take_over: bool)
         _refuse_at_work(connection)
         present = [row[0] for row in connection.execute(TABLES, {"ephemeral": [EPHEMERAL[0]]}).fetchall()]
         connection.execute(SQL("TRUNCATE {}").format(SQL(", ").join(Identifier("public", name) for name in present)))
-        # Rows that come into a table with indexes take several times as long.
-        indexes = connection.execute(INDEXES, {}).fetchall()
-        for name, _ in indexes:
-            connection.execute(SQL("DROP INDEX {}").format(Identifier("public", name)))
-        # What triggers write is in the backup already.
-        for name in present:
-            connection.execute(SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(Identifier("public", name)))
-        for table in contents.tables:
-            arrived = _copy_in(connection, table, contents.blocks(table.name))
-            if arrived != contents.rows[table.name]:
-                raise StoreUnavailable(f"PostgreSQL took {arrived} of {contents.rows[table.name]} rows of {table.name}.", reason=Reason.BROKEN)
-        for name in present:
-            connection.execute(SQL("ALTER TABLE {} ENABLE TRIGGER USER").format(Identifier("public", name)))
-        for _, definition in indexes:
-            connection.execute(definition.encode())
-        words = {"unsettled": notes.unsettled, "undelivered": notes.undelivered, "stopped": notes.stopped}
-        for statement in (UNSETTLED, UNDELIVERED, EXPIRE_CODES):
-            connection.execute(statement, words)
-        if not take_over:
-            connection.execute(STOP, words)
-            connection.execute(ANOTHER_INSTALLATION)
+        _fill(connection, contents, present)
+        _settle(connection, notes, take_over=take_over, has_approvals="approvals" in present)
         connection.execute(EVENT_NUMBERS, {"last_event": contents.last_event, "jump": JUMP})
         for name, column, sequence in connection.execute(IDENTITIES, {}).fetchall():
             statement = SQL("SELECT setval({}, (SELECT coalesce(max({}), 0) FROM {}) + {})")
             connection.execute(statement.format(sequence, Identifier(column), Identifier("public", name), JUMP))
+
+
+def _fill(connection: "Connection[Any]", contents: Contents, tables: Sequence[str]) -> None:
+    from psycopg.sql import SQL, Identifier
+
+    # Rows that come into a table with indexes take several times as long.
+    indexes = connection.execute(INDEXES, {}).fetchall()
+    for name, _ in indexes:
+        connection.execute(SQL("DROP INDEX {}").format(Identifier("public", name)))
+    # What triggers write is in the backup already.
+    for name in tables:
+        connection.execute(SQL("ALTER TABLE {} DISABLE TRIGGER USER").format(Identifier("public", name)))
+    for table in contents.tables:
+        arrived = _copy_in(connection, table, contents.blocks(table.name))
+        if arrived != contents.rows[table.name]:
+            raise StoreUnavailable(f"PostgreSQL took {arrived} of {contents.rows[table.name]} rows of {table.name}.", reason=Reason.BROKEN)
+    for name in tables:
+        connection.execute(SQL("ALTER TABLE {} ENABLE TRIGGER USER").format(Identifier("public", name)))
+    for _, definition in indexes:
+        connection.execute(definition.encode())
+
+
+def _settle(connection: "Connection[Any]", notes: Notes, *, take_over: bool, has_approvals: bool) -> None:
+    """Let nothing that was under way be done again."""
+    words = {"unsettled": notes.unsettled, "undelivered": notes.undelivered, "stopped": notes.stopped}
+    for statement in (UNSETTLED, UNDELIVERED, EXPIRE_CODES):
+        connection.execute(statement, words)
+    if has_approvals:
+        connection.execute(UNDECIDED)
+    if not take_over:
+        connection.execute(STOP, words)
+        connection.execute(ANOTHER_INSTALLATION)
 
 
 def _refuse_at_work(connection: "Connection[Any]") -> None:
