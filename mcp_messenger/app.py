@@ -231,7 +231,7 @@ class _Store:
         direct_url, applied = await _migrated(self._app.config, url)
         if applied:
             log.info("migrations applied: %s", ", ".join(applied))
-        pool = await open_pool(url, min_size=1, max_size=POOL_MAX)
+        pool = await open_pool(url, min_size=1, max_size=POOL_MAX, patience=self._app.config.timing.connection)
         try:
             async with pool.connection() as connection:
                 stored, has_digests = await key_ids(connection)

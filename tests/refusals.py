@@ -13,7 +13,7 @@ REFUSALS = ("read only", "cancelled", "locked", "deadlock", "disk full", "rename
 WRITES_ONLY = frozenset({"read only", "deadlock", "disk full"})
 """Those under which what is stored can be read."""
 RAISED = {"deadlock": "40P01", "disk full": "53100"}
-END_OTHERS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+END_OTHERS = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
 
 @contextmanager

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 class Timing:
     operation: float = 90.0
     """After it an operation is given up, unless it is patient."""
+    connection: float = 15.0
+    """For a connection to the store that is free."""
     platform: float = 25.0
     """A caller waits so long for the platform's answer to a send."""
     progress: float = 5.0

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mcp.shared.exceptions import MCPError
 
 from tests.cases.loading import cases
 from tests.mcp_clients import over_stdio, text_of
+from tests.postgres import put_store
 from tests.program import ROOT, environment
 from tests.standins.telegram_bot_api import TelegramStandIn
 from tests.waiting import until_answer
@@ -91,7 +93,7 @@ async def _tried(folder: Path, env: dict[str, str], provider: str, credentials: 
     folder.mkdir(exist_ok=True)
     log, told, works = folder / "log", "", False
     whole = {**environment(folder / "data"), "HOME": str(folder / "home"), **env}
-    (folder / "home").mkdir()
+    (folder / "home").mkdir(exist_ok=True)
     (folder / "work").mkdir()
     server = StdioServerParameters(command=sys.executable, args=["-m", "mcp_messenger"], env=whole | {"PYTHONPATH": str(ROOT)}, cwd=folder / "work")
     try:
@@ -132,19 +134,21 @@ async def _works_or_names(folder: Path, env: dict[str, str], *names: str) -> Out
     return outcome
 
 
-async def _folder(folder: Path, case: Json) -> None:
+async def _folder(folder: Path, case: Json, made: Path) -> None:
     """A folder with a sign in its name: it works, or the refusal shows the sign and no command line."""
-    folder.mkdir(exist_ok=True)
     env = {name: value.replace("{temporary folder}", str(folder)) for name, value in case["input"][0]["environment"].items()}
-    sign = Path(env["MCP_MESSENGER_DATA_DIR"]).name.strip("abcdrolef")
+    data_dir = Path(env["MCP_MESSENGER_DATA_DIR"])
+    sign = data_dir.name.strip("abcdrolef")
+    put_store(made, data_dir)
     outcome = await _works_or_names(folder, env, "MCP_MESSENGER_DATA_DIR", sign)
     assert not re.search(r"pg_ctl['\"]?,? .*-[DlowU]\b", outcome.everything), outcome.everything
 
 
-async def _tilde(folder: Path, case: Json) -> None:
+async def _tilde(folder: Path, case: Json, made: Path) -> None:
+    put_store(made, folder / "home" / "chat-data")
     outcome = await _works_or_names(folder, case["input"][0]["environment"], "MCP_MESSENGER_DATA_DIR", "~")
     assert not (outcome.folder / "work" / "~").exists()
-    assert not outcome.works or (outcome.folder / "home" / "chat-data").is_dir()
+    assert not outcome.works or (outcome.folder / "home" / "chat-data" / "secret.key").is_file()
 
 
 async def _unexpanded(folder: Path, case: Json) -> None:
@@ -152,7 +156,8 @@ async def _unexpanded(folder: Path, case: Json) -> None:
     assert _refuses(outcome, "MCP_MESSENGER_DATA_DIR", "%APPDATA%"), outcome.everything
 
 
-async def _pgservice(folder: Path, case: Json) -> None:
+async def _pgservice(folder: Path, case: Json, made: Path) -> None:
+    put_store(made, folder / "data")
     outcome = await _tried(folder, case["input"][0]["environment"], "sandbox", SANDBOX)
     assert outcome.works, outcome.everything
 
@@ -193,7 +198,7 @@ async def _socks(folder: Path, case: Json) -> None:
     assert not proxy.was_taken_for_http
 
 
-_CHECKS: tuple[tuple[str, Callable[[Path, Json], Any]], ...] = (
+_CHECKS: tuple[tuple[str, Callable[..., Any]], ...] = (
     ("env-socks-", _socks),
     ("env-no-proxy", _no_proxy),
     ("env-pgservice", _pgservice),
@@ -206,7 +211,7 @@ _CHECKS: tuple[tuple[str, Callable[[Path, Json], Any]], ...] = (
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the names of folders are those of POSIX")
 @pytest.mark.parametrize("case", cases("proxies-and-paths.json"))
-async def test_environment(tmp_path: Path, case: Json, database_url: str) -> None:
+async def test_environment(tmp_path: Path, case: Json, database_url: str, migrated_store: Path) -> None:
     assert case["expect"].keys() <= {"works", "never"}
     assert [step.keys() - {"environment", "instance"} for step in case["input"]] == [set()]
     (check,) = [check for start, check in _CHECKS if case["id"].startswith(start)]
@@ -214,4 +219,6 @@ async def test_environment(tmp_path: Path, case: Json, database_url: str) -> Non
         # Proxies have nothing to do with the embedded store, which takes seconds to make.
         (step,) = case["input"]
         case = {**case, "input": [{**step, "environment": {**step["environment"], "DATABASE_URL": database_url}}]}
+    elif check in {_folder, _tilde, _pgservice}:
+        check = partial(check, made=migrated_store)
     await check(tmp_path / "case", case)

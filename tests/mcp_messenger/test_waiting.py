@@ -25,6 +25,7 @@ from mcp_messenger.security.caller import ADMIN
 from providers.events import Event, ReactionChanged
 from providers.models import Chat, ChatKind
 from tests.postgres import execute
+from tests.refusals import END_OTHERS
 from tests.running import ready_sandbox, running_app
 from tests.stored import one, received
 from tests.waiting import PATIENCE, until
@@ -217,8 +218,7 @@ async def test_nobody_answers(database_url: str, tmp_path: Path) -> None:
 async def test_the_feed_goes_on_after_an_outage_and_misses_nothing(database_url: str, tmp_path: Path) -> None:
     async with line_of(database_url, tmp_path) as line:
         cursor = (await line.wait(timeout=0)).cursor
-        ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
-        execute(database_url, ended)
+        execute(database_url, END_OTHERS)
         await line.deliver(received("1", "afterwards"))
         with anyio.fail_after(5):
             assert texts(await line.wait(cursor=cursor, timeout=30)) == ["afterwards"]

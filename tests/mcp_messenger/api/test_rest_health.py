@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from mcp_messenger.app import running
 from mcp_messenger.config import Config
+from mcp_messenger.config.timing import Timing
 from mcp_messenger.operations.application import App
 from mcp_messenger.version import __version__
 from tests.postgres import execute
@@ -47,6 +48,7 @@ async def test_a_store_that_cannot_be_reached(tmp_path: Path) -> None:
         await _says_unhealthy(client, "FAKE-PASSWORD")
 
 
+@pytest.mark.parametrize("timing", [Timing(connection=1)], ids=["impatient"])
 async def test_a_store_that_dies_and_comes_back(app: App, client: httpx.AsyncClient, database_url: str) -> None:
     instance_id = await ready_sandbox(app)
     name = urlsplit(database_url).path.lstrip("/")
