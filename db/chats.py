@@ -21,7 +21,6 @@ class ChatRow:
     last_message_id: int | None
     last_at: datetime | None
     last_incoming_at: datetime | None
-    migrated_to: str | None
     last_text: str | None
     last_outgoing: bool | None
 
@@ -37,7 +36,7 @@ class ContactRow:
 
 
 GET: LiteralString = """
-    SELECT c.instance_id, c.id, c.kind, c.title, c.username, c.phone, c.unread, c.last_message_id, c.last_at, c.last_incoming_at, c.migrated_to,
+    SELECT c.instance_id, c.id, c.kind, c.title, c.username, c.phone, c.unread, c.last_message_id, c.last_at, c.last_incoming_at,
         CASE WHEN m.deleted_at IS NULL THEN left(m.body, 200) END AS last_text, m.outgoing AS last_outgoing
     FROM public.chats c LEFT JOIN public.messages m ON m.id = c.last_message_id
     WHERE c.instance_id = %(instance_id)s AND c.id = %(id)s"""
@@ -49,7 +48,7 @@ async def get(database: Database, instance_id: UUID, chat_id: str) -> ChatRow | 
 
 
 LIST: LiteralString = """
-    SELECT c.instance_id, c.id, c.kind, c.title, c.username, c.phone, c.unread, c.last_message_id, c.last_at, c.last_incoming_at, c.migrated_to,
+    SELECT c.instance_id, c.id, c.kind, c.title, c.username, c.phone, c.unread, c.last_message_id, c.last_at, c.last_incoming_at,
         CASE WHEN m.deleted_at IS NULL THEN left(m.body, 200) END AS last_text, m.outgoing AS last_outgoing
     FROM public.chats c LEFT JOIN public.messages m ON m.id = c.last_message_id
     WHERE c.instance_id = %(instance_id)s AND c.migrated_to IS NULL

@@ -52,17 +52,6 @@ async def get(database: Database, instance_id: UUID, message_id: int) -> Message
     return await database.read_one(MessageRow, GET, {"id": message_id, "instance_id": instance_id})
 
 
-BY_PLATFORM_ID: LiteralString = """
-    SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
-        content, sent_at, edited_at, deleted_at, error
-    FROM public.messages WHERE instance_id = %(instance_id)s AND platform_id = ANY(%(ids)s)"""
-
-
-async def by_platform_ids(database: Database, instance_id: UUID, ids: Sequence[str]) -> list[MessageRow]:
-    """Return the instance's messages with these ids of the platform."""
-    return await database.all(MessageRow, BY_PLATFORM_ID, {"instance_id": instance_id, "ids": list(ids)})
-
-
 BY_IDS: LiteralString = """
     SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
         content, sent_at, edited_at, deleted_at, error

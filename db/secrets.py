@@ -126,16 +126,6 @@ async def bearer(database: Database, digest: bytes) -> Bearer | None:
     return await database.read_one(Bearer, BEARER, {"digest": digest})
 
 
-SEALED_KEY: LiteralString = """
-    SELECT id, prefix, created_at, revealed_at, revoked_at, sealed FROM public.api_keys
-    WHERE instance_id = %(id)s AND revoked_at IS NULL"""
-
-
-async def sealed_key(database: Database, instance_id: UUID) -> KeyRow | None:
-    """Return the current key, sealed, for the program's own use: nobody is shown it."""
-    return await database.one(KeyRow, SEALED_KEY, {"id": instance_id})
-
-
 ADD_TOKEN: LiteralString = "INSERT INTO public.user_tokens (user_id, prefix, digest) VALUES (%(user_id)s, %(prefix)s, %(digest)s) RETURNING id"  # noqa: S105 - SQL, not a token
 
 

@@ -1,6 +1,5 @@
 """The HTTP server, until a signal stops it."""
 
-import logging
 from dataclasses import replace
 from functools import partial
 
@@ -14,8 +13,6 @@ from mcp_messenger.errors import InvalidInput
 from mcp_messenger.net.server import bind, run_server
 from mcp_messenger.operations.keys import CreateToken, create_user_token
 from mcp_messenger.security.caller import ADMIN
-
-log = logging.getLogger(__name__)
 
 WELCOME = """mcp-messenger is running.
 

@@ -26,7 +26,7 @@ from mcp_messenger.operations.operation import REST_ONLY, Effect, Input, Nothing
 from mcp_messenger.policy.touch import Touch
 
 I = "/instances/{instance_id}"  # noqa: E741 - begins sixty paths
-READ, WRITE, DESTROY = Effect.READ, Effect.WRITE, Effect.DESTROY
+WRITE, DESTROY = Effect.WRITE, Effect.DESTROY
 INSTANCES, READING, SENDING = Toolset.INSTANCES, Toolset.READING, Toolset.SENDING
 EXTRAS, GROUPS, DIAGNOSTICS, APPROVALS = Toolset.EXTRAS, Toolset.GROUPS, Toolset.DIAGNOSTICS, Toolset.APPROVALS
 

@@ -7,7 +7,7 @@ from providers.discord.fields import many, one
 
 Json = dict[str, Any]
 
-ACTION_ROW, BUTTON, STRING_MENU, TEXT_INPUT, USER_MENU, ROLE_MENU, MENTIONABLE_MENU, CHANNEL_MENU = 1, 2, 3, 4, 5, 6, 7, 8
+ACTION_ROW, BUTTON, STRING_MENU, USER_MENU, ROLE_MENU, MENTIONABLE_MENU, CHANNEL_MENU = 1, 2, 3, 5, 6, 7, 8
 _TEXT, _THUMBNAIL, _GALLERY, _FILE, _SEPARATOR = 10, 11, 12, 13, 14
 # Forms of dialogs, which have options of their own.
 _RADIO, _CHECKBOXES = 21, 22
