@@ -231,6 +231,22 @@ async def test_a_connection_that_breaks_after_the_call_leaves_it_unknown(databas
         assert texts(bot, ann) == ["hello", "next"]
 
 
+async def test_a_part_that_is_refused_in_the_middle_is_told_and_a_retry_with_the_key_repeats_nothing(database_url: str, tmp_path: Path) -> None:
+    async with telegram_bot(database_url, tmp_path) as (app, instance_id, _, bot):
+        ann = bot.person("Ann")
+        bot.hold_next("sendMessage").let_go.set()
+        bot.fail_next("sendMessage", 403, "Forbidden: bot was blocked by the user")
+        text = f"{'a' * 4000} {'b' * 4000} {'c' * 4000}"
+        answer = await send(app, instance_id, str(ann), text, extra={"split": True}, idempotency_key="k")
+        assert answer.status == "unknown"
+        assert answer.detail is not None
+        assert answer.detail.startswith(f"1 of 3 messages went out ({ann}:")
+        assert f"The rest was not sent; it begins with “{'b' * 60}" in answer.detail
+        assert rows(database_url, "SELECT body, status, error->>'message' FROM messages") == [(text, "unknown", answer.detail)]
+        assert await send(app, instance_id, str(ann), text, extra={"split": True}, idempotency_key="k") == answer
+        assert texts(bot, ann) == ["a" * 4000]
+
+
 async def test_a_platform_that_is_down_gets_it_when_it_is_back(database_url: str, tmp_path: Path) -> None:
     async with telegram_bot(database_url, tmp_path, timing=Timing(send_delay_max=0.2)) as (app, instance_id, telegram, bot):
         ann = bot.person("Ann")

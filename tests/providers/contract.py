@@ -5,6 +5,7 @@ A messenger's test module defines a fixture `harness`, which returns a `Harness`
 """
 
 import itertools
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -12,7 +13,7 @@ from pydantic import SecretStr
 
 from providers import REGISTRY, provider_class
 from providers.base import Provider, WebhookRequest
-from providers.errors import Forbidden, InvalidRequest, LoggedOut, NotFound, Rejected, Unsupported
+from providers.errors import Forbidden, InvalidRequest, LoggedOut, NotFound, Rejected, Unreachable, Unsupported
 from providers.events import Event, MessageDeleted, MessageEdited, MessageReceived, ReactionChanged, ReceiptChanged, StateChanged
 from providers.models import (
     Capability,
@@ -361,6 +362,22 @@ class ProviderContract:
         thread = await running.harness.thread()
         parts = await self._split(running, thread_id=thread)
         assert [part.thread_id for part in parts] == [thread] * 3
+
+    async def test_a_part_that_is_refused_in_the_middle_leaves_the_send_open_and_says_what_went_out(self, running: Running) -> None:
+        """Such a send is never repeated by itself: its beginning would go out twice."""
+        await running.harness.refuse_second_send()
+        word = "word "
+        text = "".join(f"{word}{number} " for number in range(running.provider.limits.max_text // 4))
+        draft = running.draft(text, extra={"split": True})
+        running.provider.check(draft)
+        with pytest.raises(Unreachable) as caught:
+            await running.provider.send(draft)
+        assert caught.value.maybe_sent
+        told = re.search(r"^1 of [2-9] messages went out \((\S+)\), then: .+ begins with “(.+)”\.$", str(caught.value))
+        assert told is not None, str(caught.value)
+        begun = (await running.harness.seen(told[1])).text.strip()
+        assert text.startswith(begun)
+        assert text[len(begun) :].strip().startswith(told[2].rstrip("…"))
 
     async def _split(self, running: Running, **fields: object) -> list[Seen]:
         """Send a text with a code block that goes over three messages. Return them as the platform holds them."""

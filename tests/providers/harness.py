@@ -94,6 +94,10 @@ class Harness(ABC):
     async def seen(self, message_id: str) -> Seen:
         """What the platform holds; of somebody else's message, `reaction` and `read` are what we did to it."""
 
+    async def refuse_second_send(self) -> None:
+        """The platform takes the next message of ours and refuses the one after it."""
+        raise NotImplementedError
+
     async def previewed(self) -> str | None:
         """What the other side sees of a growing answer in `chat_id`; None where there is none."""
         raise NotImplementedError

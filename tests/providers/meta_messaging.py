@@ -6,6 +6,7 @@ from providers.models import Upload
 from tests.providers.harness import Harness, Seen
 from tests.providers.meta_station import Station
 from tests.standins.graph_api import MessagingAccount
+from tests.standins.graph_api.refusal import bad_parameter
 
 
 class MessagingHarness(Harness):
@@ -30,6 +31,10 @@ class MessagingHarness(Harness):
 
     async def react(self, message_id: str, emoji: str | None) -> None:
         self._account.reacts(self.chat_id, message_id, emoji)
+
+    async def refuse_second_send(self) -> None:
+        self._account.hold_next("messages").let_go.set()
+        self._account.fail_next("messages", bad_parameter("refused"))
 
     async def choices(self, message_id: str) -> dict[str, str]:
         return {one["payload"]: one["title"] for one in self._account.messages[message_id]["quick_replies"]}

@@ -52,6 +52,10 @@ class DiscordHarness(Harness):
             if self.person_id in people:
                 self._world.unreact(channel, message, self.person_id, held)
 
+    async def refuse_second_send(self) -> None:
+        self._station.discord.faults.hold_next("create_message").let_go.set()
+        self._station.discord.faults.fail_next("create_message", 403, {"code": 50001, "message": "Missing Access"})
+
     async def seen(self, message_id: str) -> Seen:
         channel, number = message_id.split(":")
         message = self._world.messages[channel].get(number)

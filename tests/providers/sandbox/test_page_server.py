@@ -92,7 +92,9 @@ async def test_a_file_that_could_run_in_the_page_is_only_saved(visitor: Visitor)
 
 
 async def test_a_file_above_16_mib_is_refused(visitor: Visitor) -> None:
+    before = list(visitor.provider.context.data_dir.rglob("*"))
     assert (await visitor.http.post("files", content=b"x" * (16 * 2**20 + 1))).status_code == 413
+    assert list(visitor.provider.context.data_dir.rglob("*")) == before
 
 
 async def test_changes_are_announced_while_they_happen(visitor: Visitor) -> None:

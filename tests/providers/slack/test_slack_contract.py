@@ -53,6 +53,10 @@ class SlackHarness(Harness):
         channel, ts = message_id.split(":")
         self._slack.reacts(channel, ts, name_of(emoji or "👍"), by=self.person_id, takes_back=emoji is None)
 
+    async def refuse_second_send(self) -> None:
+        self._slack.hold_next("chat.postMessage").let_go.set()
+        self._slack.fail_next("chat.postMessage", 200, "is_archived")
+
     async def choices(self, message_id: str) -> dict[str, str]:
         message = self._held(message_id)
         assert message is not None

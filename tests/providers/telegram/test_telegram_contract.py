@@ -53,6 +53,10 @@ class TelegramHarness(Harness):
         assert message is not None
         self._bot.user_reacts(message, *([emoji] if emoji else []), by=self._ann)
 
+    async def refuse_second_send(self) -> None:
+        self._bot.hold_next("sendMessage").let_go.set()
+        self._bot.fail_next("sendMessage", 403, "Forbidden: bot was blocked by the user")
+
     async def choices(self, message_id: str) -> dict[str, str]:
         message = self._held(message_id)
         assert message is not None

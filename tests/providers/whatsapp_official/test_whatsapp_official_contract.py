@@ -9,6 +9,7 @@ from tests.providers.contract import ProviderContract
 from tests.providers.harness import Harness, Seen
 from tests.providers.meta_station import Station
 from tests.standins.graph_api import WhatsAppNumber
+from tests.standins.graph_api.refusal import bad_parameter
 
 
 class WhatsAppHarness(Harness):
@@ -43,6 +44,10 @@ class WhatsAppHarness(Harness):
     async def react(self, message_id: str, emoji: str | None) -> None:
         reaction = {"message_id": message_id} | ({"emoji": emoji} if emoji else {})
         self._number.says(self.chat_id, type="reaction", reaction=reaction)
+
+    async def refuse_second_send(self) -> None:
+        self._number.hold_next("messages").let_go.set()
+        self._number.fail_next("messages", bad_parameter("refused"))
 
     async def choices(self, message_id: str) -> dict[str, str]:
         action = self._number.messages[message_id]["interactive"]["action"]

@@ -80,6 +80,9 @@ class WhatsAppHarness(Harness):
             contact=_card(post),
         )
 
+    async def refuse_second_send(self) -> None:
+        self._agent.takes = 1
+
     async def is_typing(self) -> bool:
         await self._station.whatsapp.until(lambda: self.chat_id in self._agent.typing)
         return self._agent.typing[self.chat_id]

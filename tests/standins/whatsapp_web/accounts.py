@@ -25,6 +25,8 @@ class Account:
         self.wants_passkey = False
         self.refuses_with: int | None = None
         """The number of WhatsApp's refusal of everything this account sends."""
+        self.takes: int | None = None
+        """How many more messages of it WhatsApp takes; None: all."""
         self.is_slow = False
         """What it sends is not answered until `release`."""
         self.migrated = False

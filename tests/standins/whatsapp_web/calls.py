@@ -57,6 +57,10 @@ def send(whatsapp: "WhatsAppStandIn", page: "Page", chat: str, key: str, type: s
     me = _me(page)
     if me.refuses_with is not None:
         raise Refusal(me.refuses_with, "nack")
+    if me.takes is not None:
+        me.takes -= 1
+        if me.takes < 0:
+            raise Refusal(403, "nack")
     if len(fields.get("body", "")) > _TEXT_MAX and type == "chat":
         raise Refusal(413, "too large")
     place = whatsapp.find_place(me, chat)
