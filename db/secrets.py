@@ -1,6 +1,6 @@
 """Secrets, keys and tokens. What comes here is sealed or a keyed digest already; nothing in the clear is stored."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, LiteralString
@@ -37,6 +37,15 @@ async def put(database: Database, instance_id: UUID, sealed: dict[str, bytes]) -
     """Set sealed secrets by field; the others stay."""
     if sealed:
         await database.execute(PUT, {"id": instance_id, "fields": list(sealed), "sealed": list(sealed.values())})
+
+
+REMOVE: LiteralString = "DELETE FROM public.instance_secrets WHERE instance_id = %(id)s AND field = ANY(%(fields)s)"
+
+
+async def remove(database: Database, instance_id: UUID, fields: Collection[str]) -> None:
+    """Delete sealed secrets by field; those that are not there are ignored."""
+    if fields:
+        await database.execute(REMOVE, {"id": instance_id, "fields": list(fields)})
 
 
 @dataclass(frozen=True, slots=True)

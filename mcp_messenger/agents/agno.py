@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import anyio
 
-from mcp_messenger.errors import AgentFailed
+from mcp_messenger.errors import AgentFailed, quoted
 from providers.models import Download
 from providers.text import clean_line
 
@@ -33,6 +33,8 @@ class AgentOs:
         """
         import httpx
 
+        if not agent_id.strip(". "):
+            raise AgentFailed(f"{quoted(agent_id)} is no agent's id.")
         form = {"message": message, "stream": "true", "session_id": session, "user_id": session}
         parts = [("files", (file.name, file.content, file.mime)) for file in files]
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}

@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Mapping
+from dataclasses import replace
 from uuid import UUID
 
 from starlette.types import Scope
@@ -53,8 +54,9 @@ async def authenticate(app: App, scope: Scope) -> Caller:
         return Caller(user_id="", instance_id=here)
     token = bearer_token(headers_of(scope))
     admin = app.config.admin_token
+    is_local = admin is None and (app.config.is_loopback or (app.config.trust_gateway and peer_of(scope) in gateways(app.config.routes)))
     if token is None:
-        if admin is None and (app.config.is_loopback or (app.config.trust_gateway and peer_of(scope) in gateways(app.config.routes))):
+        if is_local:
             return ADMIN
         raise NotAuthenticated
     if admin is not None and hmac.compare_digest(token.encode(), admin.get_secret_value().encode()):
@@ -67,7 +69,7 @@ async def authenticate(app: App, scope: Scope) -> Caller:
         raise NotAuthenticated("This token is not valid (any more).")
     if here is not None and caller.instance_id not in {None, here}:
         raise NotAuthenticated("This key is not that of the instance at this address.")
-    return caller
+    return replace(caller, is_local=is_local)
 
 
 async def known(app: App, token: str) -> Caller | None:

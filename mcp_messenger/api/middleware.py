@@ -7,8 +7,9 @@ from typing import Any
 import anyio
 
 from mcp_messenger.api.problem import send_problem
-from mcp_messenger.errors import BodyTooSlow, PayloadTooLarge, ShuttingDown, WrongHost, WrongOrigin, quoted
+from mcp_messenger.errors import BodyTooSlow, InvalidInput, PayloadTooLarge, ShuttingDown, WrongHost, WrongOrigin, quoted
 from providers.errors import MessengerError
+from providers.kit.json_size import JsonSize
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -73,7 +74,7 @@ class HostGuard:
 
 
 class BodyLimit:
-    """Refuses request bodies of more bytes than `limit`, or than that of the longest of `prefixes` the path starts with.
+    """Refuses request bodies of more bytes than `limit`, or than that of the longest of `prefixes` the path starts with, and JSON of too many values.
 
     One that trickles in is cut off: `grace` seconds after the application began to read, BODY_RATE bytes must have come for each further second.
     """
@@ -100,17 +101,17 @@ class BodyLimit:
 
 
 class SecurityHeaders:
-    """No sniffing, no framing, no referrer; answers under `private` are not stored."""
+    """No sniffing, no framing, no referrer; answers are not stored, but for those at the paths of `public`."""
 
-    def __init__(self, app: App, *, private: tuple[str, ...] = ("/api", "/mcp")) -> None:
+    def __init__(self, app: App, *, public: frozenset[str] = frozenset({"/", "/docs", "/openapi.json"})) -> None:
         self._app = app
-        self._private = private
+        self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        is_private = scope["path"].startswith(self._private)
+        is_private = scope["path"] not in self._public
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -158,6 +159,7 @@ class _LimitedExchange:
         self._since: float | None = None
         self._whole = False
         self._seen = 0
+        self._size = JsonSize()
         self._answering = False
         self._over = False
 
@@ -168,6 +170,9 @@ class _LimitedExchange:
         self._whole = not message.get("more_body", False)
         if self._seen > self._limit:
             raise await self._refused(PayloadTooLarge(self._limit, what="The request"))
+        fault = self._size.add(message.get("body", b"")) or (self._size.nested() if self._whole else None)
+        if fault is not None:
+            raise await self._refused(InvalidInput(f"The body {fault}.", hint="Send less in one request."))
         return message
 
     async def _in_time(self) -> Message:

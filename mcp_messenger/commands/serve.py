@@ -45,7 +45,9 @@ async def serve(config: Config) -> None:
             stdio=stdio_configuration(),
             data=config.data_dir,
         )
-        await run_server(asgi, listener, ends=asgi.end_streams, welcome=partial(say, welcome), beside=app.addresses.run)
+        await run_server(
+            asgi, listener, ends=asgi.end_streams, welcome=partial(say, welcome), beside=app.addresses.run, proxies=config.trusted_proxies
+        )
 
 
 async def print_token(config: Config, user: str) -> None:

@@ -59,7 +59,7 @@ async def serve_single_instance(config: Config, provider: str, given: Mapping[st
         await addresses.claim(app.database, instance_id, config.port, former=await _former_port(app, instance_id))
         asgi = HttpApi(app, only=instance_id)
         welcome = WELCOME.format(title=cls.title, url=config.own_url, id=instance_id, data=folder)
-        await run_server(asgi, listener, ends=asgi.end_streams, welcome=partial(say, welcome))
+        await run_server(asgi, listener, ends=asgi.end_streams, welcome=partial(say, welcome), proxies=config.trusted_proxies)
 
 
 async def _former_port(app: App, instance_id: UUID) -> int | None:

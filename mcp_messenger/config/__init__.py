@@ -23,6 +23,8 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PREFIX = "MCP_MESSENGER_"
 RATE_LIMIT = RateLimit(6000, 60)
 PORTS = range(4000, 6000)
+LEAST_TOKEN = 16
+"""Characters of an admin token that others may guess at."""
 LEAST_PORT = 1024
 """Those below need rights that a server does not have."""
 
@@ -57,6 +59,10 @@ class Config:
     """In a container: who comes through a published port is the administrator, as on 127.0.0.1. Neighbours on its networks are not."""
     routes: Path = Path("/proc/net/route")
     """The kernel's table of routes, from which a container learns its gateway; no setting for people."""
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Reverse proxies whose X-Forwarded-For is believed."""
+    agno_agents: tuple[str, ...] = ()
+    """Agents that users may choose: `agent`, or `user:agent`; `*` is any."""
     ports: range | None = PORTS
     """On which a server listens for instances' own addresses, one each; None: on none."""
     containers: ContainerConfig = field(default_factory=ContainerConfig)
@@ -84,7 +90,15 @@ class Config:
 
     def check(self) -> None:
         """Refuse a set-up that would let strangers in: on this computer, whoever shows no token is the administrator."""
-        if self.admin_token is not None or self.trust_gateway:
+        if self.admin_token is not None:
+            self._check_length(self.admin_token)
+            return
+        if self.trusted_proxies:
+            raise InvalidInput(
+                "Behind a proxy everybody comes from the proxy's address, and no admin token is set.",
+                hint=f"Set {PREFIX}ADMIN_TOKEN to a long random value, or leave {PREFIX}TRUSTED_PROXIES out.",
+            )
+        if self.trust_gateway:
             return
         if not self.is_loopback:
             raise InvalidInput(
@@ -113,6 +127,19 @@ class Config:
                 hint=f"Name a folder that this user may write with --data-dir or {PREFIX}DATA_DIR.",
             ) from error
 
+    def _check_length(self, token: SecretStr) -> None:
+        """Refuse an admin token that can be guessed, where others can try."""
+        is_private = self.is_loopback and all(name in LOOPBACK for name in self.own_hosts)
+        if not is_private and len(token.get_secret_value()) < LEAST_TOKEN:
+            raise InvalidInput(
+                f"{PREFIX}ADMIN_TOKEN has {len(token.get_secret_value())} characters, and others can reach this server and guess it.",
+                hint=f"Set one of at least {LEAST_TOKEN}, such as that of: python -c 'import secrets; print(secrets.token_urlsafe(32))'",
+            )
+
+    def may_choose(self, user_id: str, agent_id: str) -> bool:
+        """Return whether a user may have an agent answer for their instances; the administrator may have any."""
+        return any(entry in {"*", agent_id, f"{user_id}:*", f"{user_id}:{agent_id}"} for entry in self.agno_agents)
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -129,7 +156,14 @@ SETTINGS = (
     Setting(
         PREFIX + "SECRET_KEY", "key for secrets at rest (32 bytes, base64 or hex; several: the first encrypts); unset: a 0600 file in the data folder"
     ),
-    Setting(PREFIX + "ADMIN_TOKEN", "Bearer token of the administrator; required on any address but 127.0.0.1"),
+    Setting(
+        PREFIX + "ADMIN_TOKEN",
+        f"Bearer token of the administrator; required, and of at least {LEAST_TOKEN} characters, on any address but 127.0.0.1",
+    ),
+    Setting(
+        PREFIX + "TRUSTED_PROXIES",
+        "addresses or networks of reverse proxies whose X-Forwarded-For names the caller, such as 10.0.0.2; needs an admin token; unset: none",
+    ),
     Setting(
         PREFIX + "TRUST_GATEWAY",
         "1, in a container whose port is published on 127.0.0.1 only: who comes through that port needs no token; its neighbours do",
@@ -145,6 +179,10 @@ SETTINGS = (
     ),
     Setting(PREFIX + "AGNO_URL", "AgentOS whose agents answer for instances with agno_enable and agent_id, such as http://127.0.0.1:7777"),
     Setting(PREFIX + "AGNO_KEY", "key of that AgentOS (its OS_SECURITY_KEY)"),
+    Setting(
+        PREFIX + "AGNO_AGENTS",
+        "agents that users' tokens may set as agent_id, separated by commas: agent, user:agent, or * for any; unset: the administrator alone",
+    ),
     Setting(
         PREFIX + "QUIET_HOURS",
         "hours of the day in which no agent answers, such as 22:00-06:00 Europe/Berlin (without a zone: UTC); it answers afterwards",
@@ -199,7 +237,9 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         quiet_hours=_quiet(get("QUIET_HOURS")),
         retention=_retention(get("RETENTION")),
         allowed_hosts=_names(get("ALLOWED_HOSTS")),
-        allowed_networks=_networks(get("ALLOW_NETWORKS")),
+        allowed_networks=_networks("ALLOW_NETWORKS", get("ALLOW_NETWORKS")),
+        trusted_proxies=_networks("TRUSTED_PROXIES", get("TRUSTED_PROXIES")),
+        agno_agents=_names(get("AGNO_AGENTS")),
         media_roots=_paths(get("MEDIA_ROOTS")),
         toolsets=_names(get("TOOLSETS", "default")),
         read_only=_flag("READ_ONLY", get("READ_ONLY")),
@@ -297,8 +337,8 @@ def _flag(name: str, value: str) -> bool:
     return value.lower() in {"1", "true", "yes"}
 
 
-def _networks(value: str) -> tuple[IPv4Network | IPv6Network, ...]:
+def _networks(setting: str, value: str) -> tuple[IPv4Network | IPv6Network, ...]:
     try:
         return tuple(ip_network(name) for name in _names(value))
     except ValueError as error:
-        raise InvalidInput(f"{PREFIX}ALLOW_NETWORKS: {error}.", hint="Give networks such as 10.1.0.0/16, separated by commas.") from error
+        raise InvalidInput(f"{PREFIX}{setting}: {error}.", hint="Give networks such as 10.1.0.0/16, separated by commas.") from error

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Self
+from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -34,6 +35,10 @@ EVENT_NAMES = MappingProxyType(
 """Names that `events` takes, and ours for them. A pressed button is a message; `qr` and `ready` are those of the states."""
 BY_DEFAULT = frozenset(EVENT_NAMES.values()) - {"message_sent", "qr"}
 
+HIDDEN = "***"
+SHOWN = 4
+KEY_LENGTH = 20
+"""Characters from which on a part of a path with letters and digits is taken for a key, as the vault's mask does."""
 SECRET_PREFIX = "whsec_"  # noqa: S105 - how such secrets begin
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
@@ -131,8 +136,9 @@ class WebhookConfig(BaseModel):
         return self
 
     def public(self) -> dict[str, Any]:
-        """What may be seen; the rest is kept sealed."""
-        return self.model_dump(mode="json", exclude={"secret", "headers"}, exclude_none=True)
+        """Return the part that may be seen, with the secrets in the address masked; the rest is kept sealed."""
+        found = self.model_dump(mode="json", exclude={"secret", "headers"}, exclude_none=True)
+        return found if self.url is None else {**found, "url": masked_url(str(self.url))}
 
     @property
     def names_qr(self) -> bool:
@@ -142,6 +148,28 @@ class WebhookConfig(BaseModel):
     def wants(self, claimed: ClaimedDelivery, message: MessageRow | None) -> bool:
         wanted = BY_DEFAULT if self.events is None else {EVENT_NAMES.get(name) for name in self.events}
         return not wanted.isdisjoint(names_of(claimed.type or "", claimed.data or {}, message)) and self.filters.let(claimed, message)
+
+
+def origin_of(url: AnyHttpUrl) -> str:
+    """Return scheme, host and port of an address: whoever may read its secrets."""
+    return f"{url.scheme}://{url.host}:{url.port}"
+
+
+def masked_url(url: str) -> str:
+    """Return an address with the values of its query hidden, and of each part of its path that looks like a key all but both ends."""
+    parts = urlsplit(url)
+    path = "/".join(masked_part(part) if _is_key(part) else part for part in parts.path.split("/"))
+    query = "&".join(name + equals + (HIDDEN if value else "") for name, equals, value in (one.partition("=") for one in parts.query.split("&")))
+    query = query if "=" in query or not query else HIDDEN
+    return urlunsplit((parts.scheme, parts.netloc, path, query, ""))
+
+
+def _is_key(part: str) -> bool:
+    return len(part) >= KEY_LENGTH and any(one.isdigit() for one in part) and any(one.isalpha() for one in part)
+
+
+def masked_part(part: str) -> str:
+    return part[:SHOWN] + HIDDEN + part[-SHOWN:]
 
 
 def names_of(type: str, data: Mapping[str, Any], message: MessageRow | None) -> set[str]:

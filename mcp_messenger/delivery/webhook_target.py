@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from db import deliveries
-from mcp_messenger.delivery.webhook_config import WebhookConfig, signing_key
+from mcp_messenger.delivery.webhook_config import WebhookConfig, masked_url, signing_key
 from mcp_messenger.security.vault import Vault
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 SECRET = "webhook_secret_out"  # noqa: S105 - a name
 FORMER_SECRET = "webhook_secret_out_former"  # noqa: S105
 HEADERS = "webhook_headers_out"
+URL_OUT = "webhook_url_out"
+"""The whole address, where some of it is secret: only the masked one is stored in the open."""
+ORIGIN = "webhook_origin_out"
+"""Whom the secrets beside it are for."""
 PREFIX = "webhook_"
 OVERLAP = timedelta(hours=24)
 """So long after a rotation what is posted is signed with both secrets."""
@@ -32,6 +36,7 @@ class Endpoint:
     config: WebhookConfig
     secrets: tuple[str, ...] = field(repr=False)
     headers: dict[str, str] = field(repr=False)
+    url: str = field(repr=False)
 
     @cached_property
     def target(self) -> "URL":
@@ -40,7 +45,7 @@ class Endpoint:
 
         from mcp_messenger.net.fetch import checked_url
 
-        return URL(str(checked_url(str(self.config.url))), encoded=True)
+        return URL(str(checked_url(self.url)), encoded=True)
 
     @cached_property
     def _signers(self) -> "tuple[Webhook, ...]":
@@ -72,4 +77,10 @@ def endpoint_of(row: deliveries.EndpointRow, vault: Vault) -> Endpoint | None:
 
     headers = opened(HEADERS)
     secrets = (*opened(SECRET), *opened(FORMER_SECRET, OVERLAP))
-    return Endpoint(row.id, row.provider, config, secrets, json.loads(headers[0]) if headers else {})
+    url = whole_url(str(config.url), next(iter(opened(URL_OUT)), None))
+    return Endpoint(row.id, row.provider, config, secrets, json.loads(headers[0]) if headers else {}, url)
+
+
+def whole_url(stored: str, kept: str | None) -> str:
+    """Return the address that is meant by the one that is stored in the open; `kept` is the sealed one, None where nothing is secret."""
+    return kept if kept is not None and masked_url(kept) == stored else stored

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from mcp_messenger.errors import Conflict
 from mcp_messenger.relay.port import deserialize_error
 from providers.errors import MessengerError, Unreachable
+from providers.kit.json_size import OF_OURS, oversize
 
 if TYPE_CHECKING:
     import httpx
@@ -84,8 +85,8 @@ class RelayClient:
 
 def _answer(status: int, content: bytes) -> Any:
     try:
-        found: Any = json.loads(content)
-    except ValueError:
+        found: Any = json.loads(content) if oversize(content, OF_OURS) is None else None
+    except (ValueError, RecursionError):
         found = None
     answer = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
     if status == 200 and answer:

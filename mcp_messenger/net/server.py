@@ -7,9 +7,10 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 import anyio
@@ -146,11 +147,13 @@ async def run_server(
     ends: Callable[[], None] = _nothing,
     welcome: Callable[[], None] = _nothing,
     beside: Callable[[Listen], Coroutine[Any, Any, None]] | None = None,
+    proxies: Sequence[IPv4Network | IPv6Network] = (),
 ) -> None:
     """Serve until SIGINT or SIGTERM; what is in flight gets a few seconds to end.
 
     `begins` is given the server; `ends` is called first of all when it stops, for answers that would go on for ever; `welcome` once
     it answers and a signal ends it in order. `beside` runs as long as it serves, and may have it listen on more sockets.
+    Only of `proxies` X-Forwarded-For is believed: from anybody else it would choose the caller's address.
     """
     # The routes and their models stay too: the collector need not walk them again and again while it serves.
     gc.freeze()
@@ -162,6 +165,8 @@ async def run_server(
         backlog=ACCEPTS_AT_ONCE,
         timeout_graceful_shutdown=DRAIN_SECONDS,
         server_header=False,
+        proxy_headers=bool(proxies),
+        forwarded_allow_ips=[str(proxy) for proxy in proxies],
         ws="none",
     )
     server = _Server(config, ends, welcome, listener.getsockname()[0])

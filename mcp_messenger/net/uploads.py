@@ -38,6 +38,8 @@ class MediaPolicy:
     network: NetworkPolicy
     tls: ssl.SSLContext
     seconds: float = 60.0
+    closed: Path | None = None
+    """A folder that only a root inside it opens: there are files of single users."""
 
 
 async def load_upload(
@@ -76,7 +78,7 @@ async def _load(source: str, policy: MediaPolicy, max_bytes: int) -> tuple[bytes
     if start.startswith("base64:"):
         return await to_thread.run_sync(_from_base64, source[len("base64:") :], max_bytes), None, None
     path = _path(source)
-    return await to_thread.run_sync(_read, path, policy.roots, max_bytes), None, Path(path).name
+    return await to_thread.run_sync(_read, path, policy, max_bytes), None, Path(path).name
 
 
 def _data_uri(uri: str, max_bytes: int) -> tuple[bytes, str | None, None]:
@@ -115,8 +117,9 @@ def _path(source: str) -> str:
     return url2pathname(parts.path)
 
 
-def _read(path: str, roots: tuple[Path, ...], max_bytes: int) -> bytes:
-    inside = [] if "\0" in path else list(_inside(path, roots))
+def _read(path: str, policy: MediaPolicy, max_bytes: int) -> bytes:
+    roots = policy.roots
+    inside = [] if "\0" in path else list(_inside(path, roots, policy.closed))
     if not inside:
         # The same words whether the file exists or not: what lies outside is nobody's business.
         folders = ", ".join(str(root) for root in roots)
@@ -146,13 +149,17 @@ def _content(descriptor: int, path: str, max_bytes: int) -> bytes:
         return file.read(status.st_size)
 
 
-def _inside(path: str, roots: tuple[Path, ...]) -> Iterator[tuple[Path, tuple[str, ...]]]:
+def _inside(path: str, roots: tuple[Path, ...], closed: Path | None) -> Iterator[tuple[Path, tuple[str, ...]]]:
     """The real folder and the real way from it to the file, for each root the path leads into after all links."""
     for root in roots:
         folder = Path(os.path.realpath(root))
         real = Path(os.path.realpath(folder / path))
-        if real.is_relative_to(folder) and real != folder:
+        if real.is_relative_to(folder) and real != folder and (closed is None or not _is_closed(real, folder, Path(os.path.realpath(closed)))):
             yield folder, real.relative_to(folder).parts
+
+
+def _is_closed(file: Path, root: Path, closed: Path) -> bool:
+    return file.is_relative_to(closed) and not (root.is_relative_to(closed) and root != closed)
 
 
 def _open_beneath(folder: Path, parts: tuple[str, ...]) -> int:

@@ -10,6 +10,8 @@ from typing import Annotated, Any, ClassVar, Protocol, Union, get_args, get_orig
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from providers.kit.json_size import oversize
+
 
 @dataclass(frozen=True)
 class ArgumentShapes:
@@ -25,6 +27,8 @@ class ArgumentShapes:
         """Return the list or object that a JSON text holds, where the argument is one; any other value as it is."""
         wanted = self.structured.get(name)
         if wanted is None or not isinstance(value, str) or not value.lstrip().startswith(("[", "{")):
+            return value
+        if oversize(value) is not None:
             return value
         try:
             found: object = json.loads(value)

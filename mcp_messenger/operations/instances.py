@@ -17,7 +17,7 @@ from mcp_messenger.config.quiet_hours import parse_quiet
 from mcp_messenger.config.retention import DEFAULTS, OF_SERVER, Retained, parse_limit
 from mcp_messenger.delivery.webhook_config import WebhookConfig
 from mcp_messenger.delivery.webhooks import TARGET
-from mcp_messenger.errors import InvalidInput, NotAllowed, NotAvailable
+from mcp_messenger.errors import InvalidInput, NotAllowed, NotAvailable, quoted
 from mcp_messenger.instances import classes, webhook_secrets
 from mcp_messenger.operations import cursor as cursors
 from mcp_messenger.operations.application import App
@@ -64,6 +64,16 @@ QuietHours = Annotated[
 ]
 
 
+def _agent_name(text: str) -> str:
+    """Return an agent's id that is one part of a path. Raises ValueError for any other."""
+    if text and (not text.strip(". ") or not text.isprintable() or {"/", "\\", "?", "#", "%"} & set(text)):
+        raise ValueError("an agent's id is one name, without /, \\, ?, # and %")
+    return text
+
+
+AgentId = Annotated[str, AfterValidator(_agent_name), Field(max_length=128)]
+
+
 class CreateInstance(Input):
     hidden = frozenset({"type_instance", "runtime", "agent_id", "agno_enable", "stream", "quiet_hours", "api_webhook_schema", "user_id"})
     takes_empty = frozenset({"quiet_hours"})
@@ -75,7 +85,7 @@ class CreateInstance(Input):
     )
     type_instance: list[Literal["api", "mcp"]] = Field(default=["api"], min_length=1, max_length=2)
     runtime: Literal["process", "docker", "swarm"] | None = None
-    agent_id: str | None = Field(default=None, max_length=128)
+    agent_id: AgentId | None = None
     agno_enable: bool = False
     stream: bool = Field(default=False, description="the agent's answer is shown while it grows, where messages can be edited")
     quiet_hours: QuietHours | None = None
@@ -154,11 +164,12 @@ async def create_instance(app: App, caller: Caller, args: CreateInstance) -> Cre
         raise NotAllowed("user_id: another user's instance cannot be made with this token.", hint="Leave user_id out.")
     cls = await classes.load(args.provider)
     runtime = _runtime_for(app, cls, args.runtime)
+    _require_agent(app, caller, args.agent_id)
     _require_admin_for(cls.settings_type, caller, args.credentials)
     settings = validated_settings(cls.settings_type, args.provider, args.credentials)
     instance_id, vault = uuid4(), app.vault()
-    for_webhook, webhook_secret = webhook_secrets.sealed_part(args.api_webhook_schema, has_secret=False)
-    secret = {**credentials.secret_part(settings), **for_webhook}
+    for_webhook = webhook_secrets.Change() if args.api_webhook_schema is None else webhook_secrets.change_to(args.api_webhook_schema, {})
+    secret = {**credentials.secret_part(settings), **for_webhook.values}
     api_key = new_api_key()
     row = await instances.create(
         app.database,
@@ -180,7 +191,7 @@ async def create_instance(app: App, caller: Caller, args: CreateInstance) -> Cre
     )
     app.supervisor.wake()
     await app.addresses.look(ADDRESS_WITHIN)
-    return CreatedInstance(**dict(await _answer(app, row)), api_key=api_key, webhook_secret=webhook_secret)
+    return CreatedInstance(**dict(await _answer(app, row)), api_key=api_key, webhook_secret=for_webhook.made)
 
 
 def _runtime_for(app: App, cls: type[Provider], wanted: str | None) -> str:
@@ -200,6 +211,15 @@ def _require_admin_for(settings_type: type[Settings], caller: Caller, given: Map
     reserved = settings_type.admin_fields & given.keys()
     if reserved and not caller.is_admin:
         raise NotAllowed(f"Only the administrator may set {', '.join(sorted(reserved))}.", hint="Leave it out, or ask the administrator.")
+
+
+def _require_agent(app: App, caller: Caller, agent_id: str | None) -> None:
+    """Raise NotAllowed for an agent that the user may not choose: it is run with the operator's key."""
+    if agent_id and caller.user_id is not None and not app.config.may_choose(caller.user_id, agent_id):
+        raise NotAllowed(
+            f"agent_id: this token may not choose the agent {quoted(agent_id)}.",
+            hint="Leave agent_id out, or ask the administrator to add it to MCP_MESSENGER_AGNO_AGENTS.",
+        )
 
 
 def sealed_key(vault: Vault, instance_id: UUID, api_key: str) -> secrets.NewKey:
@@ -287,7 +307,7 @@ class UpdateInstance(OfInstance):
 
     credentials: dict[str, Any] | None = Field(default=None, repr=False, description="settings to change; applied at the next start")
     type_instance: list[Literal["api", "mcp"]] | None = Field(default=None, min_length=1, max_length=2)
-    agent_id: str | None = Field(default=None, max_length=128)
+    agent_id: AgentId | None = None
     agno_enable: bool | None = None
     stream: bool | None = None
     quiet_hours: QuietHours | None = None
@@ -299,6 +319,8 @@ async def update_instance(app: App, caller: Caller, args: UpdateInstance) -> Upd
     """Change settings and delivery of an instance; new credentials count from its next start. Raises NotAllowed, InvalidInput."""
     caller.require_owner()
     row = await instance_of(app.database, caller, args.instance_id)
+    if args.agent_id != row.agent_id:
+        _require_agent(app, caller, args.agent_id)
     public: dict[str, Any] | None = None
     if args.credentials is not None:
         cls = await classes.load(row.provider)
@@ -309,7 +331,10 @@ async def update_instance(app: App, caller: Caller, args: UpdateInstance) -> Upd
         changed = {name: value for name, value in credentials.secret_part(settings).items() if name in args.credentials}
         await credentials.store(app.database, app.vault(), row.id, changed)
         public = credentials.public_part(settings)
-    webhook_secret = await webhook_secrets.keep(app.database, app.vault(), row.id, args.api_webhook_schema)
+    webhook, webhook_secret = args.api_webhook_schema, None
+    if webhook is not None:
+        webhook = await webhook_secrets.as_meant(app.database, app.vault(), row, webhook)
+        webhook_secret = await webhook_secrets.keep(app.database, app.vault(), row, webhook)
     updated = await instances.update(
         app.database,
         row.id,
@@ -319,9 +344,9 @@ async def update_instance(app: App, caller: Caller, args: UpdateInstance) -> Upd
         agno_enable=args.agno_enable,
         stream=args.stream,
         quiet_hours=args.quiet_hours,
-        api_webhook_schema=args.api_webhook_schema.public() if args.api_webhook_schema else None,
+        api_webhook_schema=webhook.public() if webhook else None,
     )
-    if args.api_webhook_schema is not None:
+    if webhook is not None:
         await deliveries.resume(app.database, row.id, TARGET)
     if args.quiet_hours is not None:
         await batches.hasten(app.database, row.id)

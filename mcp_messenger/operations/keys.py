@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from db import secrets
+from mcp_messenger.delivery.webhook_target import ORIGIN
 from mcp_messenger.errors import Conflict
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.diagnostics import Cleared, History
@@ -97,6 +98,7 @@ async def get_credentials(app: App, caller: Caller, args: GetCredentials) -> Cre
                 value=values[secret.field] if args.reveal else None,
             )
             for secret in await secrets.of_instance(app.database, row.id)
+            if secret.field != ORIGIN
         ]
     )
 

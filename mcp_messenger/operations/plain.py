@@ -4,13 +4,18 @@ import math
 from typing import cast
 
 DEPTH = 32
+VALUES = 20_000
+"""Values in one argument: no message, poll or list of addresses has so many, and each takes time again wherever it goes."""
 
 
 def fault(value: object) -> str | None:
     """Return why a value cannot be stored, or None. Walks with an explicit stack: the value may be nested deeper than the interpreter recurses."""
-    waiting = [(value, 0)]
+    waiting, seen = [(value, 0)], 0
     while waiting:
         one, depth = waiting.pop()
+        seen += 1
+        if seen + len(waiting) > VALUES:
+            return "holds too many values"
         if depth > DEPTH:
             return "is nested too deeply"
         if isinstance(one, dict):

@@ -1,12 +1,14 @@
 """Sends messages, and says beforehand whether a send would be taken."""
 
+import json
 from collections.abc import Hashable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
+from urllib.parse import quote
 
 import anyio.to_thread
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, field_validator
 
 from db import chats, messages
 from db.chats import ChatRow
@@ -48,6 +50,7 @@ from providers.models import (
 )
 from providers.states import COMING, WORKING
 
+EXTRA_MAX = 100_000
 DEFAULT_UPLOAD_MAX = 64 * 1024 * 1024
 PATH_MAX = 4096
 TO = AliasChoices("to", "number", "chatId", "chat_id")
@@ -68,6 +71,14 @@ class Send(OfInstance):
 
     def concerns(self) -> Hashable | None:
         return self.instance_id, self.to
+
+    @field_validator("extra")
+    @classmethod
+    def _fits(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """Raise ValueError for more than a platform's own fields are: it is kept with the message."""
+        if len(json.dumps(value)) > EXTRA_MAX:
+            raise ValueError(f"it has at most {EXTRA_MAX:,} characters as JSON")
+        return value
 
 
 class SendMessage(Send):
@@ -247,9 +258,16 @@ async def get_sending_budget(app: App, caller: Caller, args: OfInstance) -> Send
 
 
 def media_policy(app: App, row: InstanceRow) -> MediaPolicy:
-    """Files come from the media folders, and from what this very instance has downloaded."""
+    """Return whence files come: the media folders, that of the instance's user, and what this very instance has downloaded."""
+    of_users = app.config.data_dir / "media" / "users"
     roots = app.config.media_roots or (app.config.data_dir / "media",)
-    return MediaPolicy(roots=(*roots, app.downloads_dir(row.id)), network=NetworkPolicy(allowed_networks=app.config.allowed_networks), tls=app.tls())
+    own = of_users / quote(row.user_id, safe="").replace(".", "%2E")
+    return MediaPolicy(
+        roots=(*roots, own, app.downloads_dir(row.id)),
+        closed=of_users,
+        network=NetworkPolicy(allowed_networks=app.config.allowed_networks),
+        tls=app.tls(),
+    )
 
 
 def _require(cls: type[Provider], capability: Capability) -> None:

@@ -12,6 +12,7 @@ from db.chats import ChatRow, ContactRow
 from db.instances import InstanceRow
 from db.messages import MessageRow
 from db.waiting import Neighbour
+from mcp_messenger.delivery.webhook_config import masked_url
 from mcp_messenger.instances.runtimes.containers import Listed
 from mcp_messenger.operations.operation import Output
 
@@ -48,6 +49,14 @@ class InstanceView(Output):
     updated_at: datetime
 
 
+def shown_webhook(schema: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return a webhook's setting with the secrets in its address masked, also where it was stored before they were sealed."""
+    url = (schema or {}).get("url")
+    if schema is None or not isinstance(url, str):
+        return None if schema is None else dict(schema)
+    return {**schema, "url": masked_url(url)}
+
+
 def instance_view(row: InstanceRow, container: Listed | None, address: AddressRow | None) -> InstanceView:
     return InstanceView(
         id=str(row.id),
@@ -67,7 +76,7 @@ def instance_view(row: InstanceRow, container: Listed | None, address: AddressRo
         agno_enable=row.agno_enable,
         stream=row.stream,
         quiet_hours=row.quiet_hours,
-        api_webhook_schema=row.api_webhook_schema,
+        api_webhook_schema=shown_webhook(row.api_webhook_schema),
         last_activity=row.last_activity_at,
         created_at=row.created_at,
         updated_at=row.updated_at,

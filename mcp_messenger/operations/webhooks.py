@@ -10,10 +10,11 @@ from db import deliveries, instances
 from mcp_messenger.delivery.webhook_config import WebhookConfig
 from mcp_messenger.delivery.webhook_target import OVERLAP, PREFIX, Endpoint, endpoint_of
 from mcp_messenger.delivery.webhooks import TARGET
-from mcp_messenger.errors import Conflict, InvalidInput, NoSuchDelivery
+from mcp_messenger.errors import Conflict, InvalidInput, NoSuchDelivery, NotAllowed
 from mcp_messenger.instances import webhook_secrets
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Cursor, Limit, OfInstance, Output
+from mcp_messenger.operations.views import shown_webhook
 from mcp_messenger.operations.waiting import parse_cursor
 from mcp_messenger.security.caller import Caller, instance_of
 
@@ -35,7 +36,7 @@ async def get_webhook(app: App, caller: Caller, args: OfInstance) -> WebhookAnsw
     """Return where the instance's events are posted to, without secrets."""
     row = await instance_of(app.database, caller, args.instance_id)
     names = await webhook_secrets.header_names(app.database, app.vault(), row.id)
-    return WebhookAnswer.model_validate({**(row.api_webhook_schema or {}), "headers": names})
+    return WebhookAnswer.model_validate({**(shown_webhook(row.api_webhook_schema) or {}), "headers": names})
 
 
 class SetWebhook(WebhookConfig, OfInstance):
@@ -43,11 +44,17 @@ class SetWebhook(WebhookConfig, OfInstance):
 
 
 async def set_webhook(app: App, caller: Caller, args: SetWebhook) -> WebhookAnswer:
-    """Set where the instance's events are posted to; a new secret is shown once."""
+    """Set where the instance's events are posted to; a new secret is shown once. Raises NotAllowed for an instance's key that moves it."""
     row = await instance_of(app.database, caller, args.instance_id)
-    config = WebhookConfig.model_validate(args.model_dump(exclude={"instance_id"}))
+    given = WebhookConfig.model_validate(args.model_dump(exclude={"instance_id"}))
+    config = await webhook_secrets.as_meant(app.database, app.vault(), row, given)
+    if caller.instance_id is not None and not caller.is_local and await webhook_secrets.needs_owner(app.database, app.vault(), row, config):
+        raise NotAllowed(
+            "An instance's key cannot move its webhook to another host, nor set its secret or headers.",
+            hint="Use the token of the instance's user or of the administrator; events, filters and enabled may be changed with the key.",
+        )
     # The secret first: nothing is ever posted without a signature.
-    made = await webhook_secrets.keep(app.database, app.vault(), row.id, config)
+    made = await webhook_secrets.keep(app.database, app.vault(), row, config)
     updated = await instances.update(app.database, row.id, api_webhook_schema=config.public())
     app.supervisor.refresh(updated or row)
     await deliveries.resume(app.database, row.id, TARGET)

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -9,6 +10,7 @@ from uuid import UUID
 
 import anyio
 import uvicorn
+from anyio import to_thread
 from pydantic import BaseModel, ValidationError
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -27,6 +29,7 @@ from mcp_messenger.validation import describe, validated_settings
 from mcp_messenger.version import __version__
 from providers.base import Provider
 from providers.errors import MessengerError
+from providers.kit.json_size import oversize
 from providers.models import Draft
 
 log = logging.getLogger(__name__)
@@ -177,7 +180,7 @@ class RelayHttp:
 
     async def _send(self, request: Request) -> Any:
         try:
-            draft = Draft.model_validate_json(await _body(request))
+            draft = Draft.model_validate_json(await _json_body(request))
         except ValidationError as error:
             raise InvalidInput(describe(error), hint="The body is a draft.") from None
         sent = await self._sends.send(draft, spool=request.query_params.get("spool"))
@@ -189,7 +192,7 @@ class RelayHttp:
             raise InvalidInput("The provider port has no such method.", hint=f"Methods: {', '.join(sorted(RELAYED))}.")
         codec = codec_of(method)
         try:
-            arguments = dict(codec.arguments.model_validate_json(await _body(request) or b"{}"))
+            arguments = dict(codec.arguments.model_validate_json(await _json_body(request) or b"{}"))
         except ValidationError as error:
             raise InvalidInput(describe(error), hint=f"{method} takes: {', '.join(codec.arguments.model_fields)}.") from None
         state = self._runner.state.state
@@ -209,10 +212,19 @@ async def _body(request: Request) -> bytes:
     return bytes(content)
 
 
+async def _json_body(request: Request) -> bytes:
+    """Raise InvalidInput for JSON that would take too long to parse."""
+    content = await _body(request)
+    fault = await to_thread.run_sync(oversize, content)
+    if fault is not None:
+        raise InvalidInput(f"The body {fault}.", hint="Send less in one request.")
+    return content
+
+
 async def _json_object(request: Request) -> dict[str, Any]:
     try:
-        found: object = await request.json()
-    except ValueError:
+        found: object = json.loads(await _json_body(request))
+    except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise InvalidInput("The body is no JSON object.", hint="Send the messenger's settings by name.")

@@ -17,6 +17,8 @@ class Caller:
 
     user_id: str | None = None
     instance_id: UUID | None = None
+    is_local: bool = field(default=False, compare=False)
+    """Comes from where no token is needed: without one it would be the administrator."""
     digest: bytes | None = field(default=None, compare=False, repr=False)
     """Of the key or token that was shown, for who has several."""
 

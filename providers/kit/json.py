@@ -4,25 +4,27 @@ import json
 from collections.abc import Iterable
 from typing import Any, cast
 
+from providers.kit.json_size import VALUES_MAX, oversize
+
 Json = dict[str, Any]
 
 DEPTH_MAX = 100
 """No platform nests its objects that deeply, and what is nested deeper than 255 could not be written down again."""
 
 
-def value_in(body: bytes | str) -> object:
-    """Return the JSON value in a body. Raises ValueError where there is none, or it is nested deeper than `DEPTH_MAX`."""
+def value_in(body: bytes | str, values: int = VALUES_MAX) -> object:
+    """Return the JSON value in a body. Raises ValueError where there is none, or it holds more `values` or is nested deeper than anybody writes."""
+    fault = oversize(body, values)
+    if fault is not None:
+        raise ValueError(f"The JSON {fault}.")
     try:
-        found: object = json.loads(body)
+        return json.loads(body)
     except RecursionError:
         raise ValueError("The JSON is nested too deeply.") from None
-    if is_too_deep(found):
-        raise ValueError("The JSON is nested too deeply.")
-    return found
 
 
 def object_in(body: bytes | str) -> Json | None:
-    """Return the JSON object in a body, without_nulls; None where it is something else, or nested deeper than `DEPTH_MAX`."""
+    """Return the JSON object in a body, without_nulls; None where value_in finds something else, or nothing."""
     try:
         found = value_in(body)
     except ValueError:

@@ -17,6 +17,7 @@ import psutil
 
 from providers.errors import Unreachable
 from providers.kit.json import value_in
+from providers.kit.json_size import OF_OURS
 from providers.whatsappweb.machine import BRIDGE, Machine
 
 logger = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ class Bridge:
 
     def _take(self, line: bytes) -> None:
         try:
-            message = cast("Json", value_in(line))
+            message = cast("Json", value_in(line, OF_OURS))
         except ValueError as error:
             logger.warning("The WhatsApp bridge sent a line of %d bytes that cannot be read: %s", len(line), type(error).__name__)
             return

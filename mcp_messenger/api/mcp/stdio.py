@@ -24,6 +24,7 @@ from mcp_messenger.api.mcp.full_server import whole_server
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.plain import fault
 from mcp_messenger.security.caller import ADMIN, Caller
+from providers.kit.json_size import oversize
 
 
 async def _local_user(context: Any) -> Caller:
@@ -86,6 +87,10 @@ async def _read_messages(
     with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
         async with send:
             async for line in lines:
+                fault = oversize(line)
+                if fault is not None:
+                    await answer(SessionMessage(_refusal(None, INVALID_REQUEST, f"The line {fault}. Send less in one call.")))
+                    continue
                 try:
                     message = jsonrpc_message_adapter.validate_json(line.removeprefix(codecs.BOM_UTF8), by_name=False)
                 except ValidationError as error:

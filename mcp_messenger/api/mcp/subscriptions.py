@@ -33,6 +33,11 @@ from providers.errors import MessengerError
 
 BUFFER = 1000
 MAX_STREAMS = 1000
+"""Of all clients; of one caller a tenth."""
+ADDRESS_MAX = 2048
+"""Bytes of a resource's address, as browsers take them."""
+ADDRESSES_MAX, ALL_ADDRESSES_MAX = 200, 20_000
+"""Resources that one client, and all of them, may subscribe to."""
 
 Context = ServerRequestContext[Any, Any]
 
@@ -46,6 +51,7 @@ class Changes(Listener):
         self._streams: dict[InMemorySubscriptionBus, Caller] = {}
         self._handlers: set[ListenHandler] = set()
         self._subscribers: defaultdict[str, dict[Connection, Caller]] = defaultdict(dict)
+        self._subscribed: dict[Connection, set[str]] = {}
         self._send, self._receive = anyio.create_memory_object_stream[tuple[UUID, str]](BUFFER)
 
     def serve(self, server: MessengerServer) -> None:
@@ -89,8 +95,9 @@ class Changes(Listener):
 
     async def _listen(self, context: Context, params: SubscriptionsListenRequestParams) -> SubscriptionsListenResult:
         caller = await self._admitted(context, params.notifications.resource_subscriptions or [])
-        if len(self._streams) >= MAX_STREAMS:
-            raise MCPError(code=INTERNAL_ERROR, message="Too many clients listen already.")
+        own = sum(one == caller for one in self._streams.values())
+        if len(self._streams) >= MAX_STREAMS or own >= MAX_STREAMS // 10:
+            raise MCPError(code=INTERNAL_ERROR, message="Too many clients listen already. End another stream first.")
         stream = InMemorySubscriptionBus()
         handler = ListenHandler(stream)
         self._streams[stream] = caller
@@ -109,22 +116,39 @@ class Changes(Listener):
     async def _subscribe(self, context: Context, params: SubscribeRequestParams) -> EmptyResult:
         caller = await self._admitted(context, [params.uri])
         connection = _connection(context)
+        if connection in self._subscribers.get(params.uri, ()):
+            return EmptyResult()
+        if connection not in self._subscribed:
+            self._subscribed[connection] = set()
+            connection.exit_stack.callback(self._forget_all, connection)
+        if len(self._subscribed[connection]) >= ADDRESSES_MAX or sum(map(len, self._subscribed.values())) >= ALL_ADDRESSES_MAX:
+            raise _too_many()
         self._subscribers[params.uri][connection] = caller
-        connection.exit_stack.callback(self._forget, params.uri, connection)
+        self._subscribed[connection].add(params.uri)
         return EmptyResult()
 
     async def _unsubscribe(self, context: Context, params: UnsubscribeRequestParams) -> EmptyResult:
         self._forget(params.uri, _connection(context))
         return EmptyResult()
 
+    def _forget_all(self, connection: Connection) -> None:
+        for address in list(self._subscribed.get(connection, ())):
+            self._forget(address, connection)
+        self._subscribed.pop(connection, None)
+
     def _forget(self, address: str, connection: Connection) -> None:
         of_address = self._subscribers.get(address, {})
         of_address.pop(connection, None)
+        self._subscribed.get(connection, set[str]()).discard(address)
         if not of_address:
             self._subscribers.pop(address, None)
 
     async def _admitted(self, context: Context, wanted: list[str]) -> Caller:
-        """Who asks, if all the addresses are theirs to hear of."""
+        """Return the caller, if all the addresses are theirs to hear of."""
+        if len(wanted) > ADDRESSES_MAX:
+            raise _too_many()
+        if any(len(address.encode(errors="replace")) > ADDRESS_MAX for address in wanted):
+            raise MCPError(code=INVALID_PARAMS, message=f"invalid_input: An address has at most {ADDRESS_MAX} bytes.")
         caller = await self._authenticate(context)
         for address in wanted:
             instance_id = address.removeprefix(ROOT).strip("/").partition("/")[0]
@@ -134,6 +158,11 @@ class Changes(Listener):
             except MessengerError as error:
                 raise MCPError(code=INVALID_PARAMS, message=error_text(error), data={"uri": address}) from error
         return caller
+
+
+def _too_many() -> MCPError:
+    words = f"At most {ADDRESSES_MAX} resources are subscribed to at a time. Unsubscribe from others first, or use wait_for_messages."
+    return MCPError(code=INVALID_PARAMS, message=f"too_many: {words}")
 
 
 def _everyone(caller: Caller) -> bool:

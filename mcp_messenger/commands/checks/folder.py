@@ -30,6 +30,8 @@ def check_folder(config: Config) -> list[Finding]:
         return [problem(FOLDER, f"Only {free // 2**20} MB are free at {folder}.", "Make room: without it nothing can be stored.")]
     if os.name == "posix" and stat.S_IMODE(folder.stat().st_mode) & 0o022:
         return [problem(FOLDER, f"Other users may change {folder}.", f"Run: chmod 700 '{folder}'")]
+    if os.name == "posix" and stat.S_IMODE(folder.stat().st_mode) & 0o044:
+        return [warning(FOLDER, f"Other users may look into {folder}.", f"Run: chmod go-rwx '{folder}' (go-rw where PostgreSQL has its own user)")]
     return [ok(FOLDER, f"{folder}, {free // 2**30} GB free.")]
 
 
