@@ -29,6 +29,7 @@ from mcp_messenger.instances.memory import EVICT_EVERY, Memory
 from mcp_messenger.instances.runtimes.docker import DockerRuntime
 from mcp_messenger.instances.runtimes.process import ProcessRuntime
 from mcp_messenger.instances.supervisor import Supervisor
+from mcp_messenger.net.byte_room import ByteRoom
 from mcp_messenger.net.network_policy import NetworkPolicy
 from mcp_messenger.observability.logbook import Logbook
 from mcp_messenger.observability.metrics import Metrics
@@ -113,6 +114,7 @@ def build(config: Config, *, shares: bool = False) -> App:
         memory=memory,
         search_index=search_index,
         limiter=limiter,
+        upload_room=ByteRoom(config.upload_memory),
         judge=judge,
         metrics=metrics,
         workers=workers,

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.responses import RedirectResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,6 +23,8 @@ from mcp_messenger.api.rest.streams import add_events, add_health, add_logs, add
 from mcp_messenger.operations.application import App
 from mcp_messenger.version import __version__
 
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
+"""FastAPI's own spans hold the query of a request, and its logs what did not fit; ours are in observability/tracing.py."""
 SMALL_BODY = 4 * 1024 * 1024
 WITH_FILES = {"/mcp": MAX_BODY, "/api/v1/instances/": MAX_BODY, "/api/v1/send/": MAX_BODY, "/api/v1/telegram/": MAX_BODY}
 """Where a body may hold a file in base64."""
@@ -58,7 +61,9 @@ def unguarded(app: App, endpoints: McpEndpoints) -> FastAPI:
         async with endpoints.running():
             yield
 
-    api = FastAPI(title="mcp-messenger", version=__version__, lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None)
+    api = FastAPI(
+        title="mcp-messenger", version=__version__, lifespan=lifespan, redirect_slashes=False, docs_url=None, redoc_url=None, telemetry=NO_TELEMETRY
+    )
     routes = Routes(APIRouter(prefix="/api/v1"), app, caller_of_request(app))
     routes.add_all()
     add_logs(routes)

@@ -23,6 +23,7 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PREFIX = "MCP_MESSENGER_"
 RATE_LIMIT = RateLimit(6000, 60)
 PORTS = range(4000, 6000)
+MB = 1024 * 1024
 LEAST_TOKEN = 16
 """Characters of an admin token that others may guess at."""
 LEAST_PORT = 1024
@@ -63,6 +64,10 @@ class Config:
     """Reverse proxies whose X-Forwarded-For is believed."""
     agno_agents: tuple[str, ...] = ()
     """Agents that users may choose: `agent`, or `user:agent`; `*` is any."""
+    max_upload: int = 100 * MB
+    """Bytes of the largest file that is sent, where its messenger takes so much."""
+    upload_memory: int = 256 * MB
+    """Bytes of all files together that are in memory on their way to the queue."""
     ports: range | None = PORTS
     """On which a server listens for instances' own addresses, one each; None: on none."""
     containers: ContainerConfig = field(default_factory=ContainerConfig)
@@ -177,6 +182,7 @@ SETTINGS = (
     Setting(
         PREFIX + "MEDIA_ROOTS", "folders that files may be sent from, separated by the platform's path separator; unset: media in the data folder"
     ),
+    Setting(PREFIX + "MAX_UPLOAD", "MB of the largest file that is sent, where its messenger takes so much (100)"),
     Setting(PREFIX + "AGNO_URL", "AgentOS whose agents answer for instances with agno_enable and agent_id, such as http://127.0.0.1:7777"),
     Setting(PREFIX + "AGNO_KEY", "key of that AgentOS (its OS_SECURITY_KEY)"),
     Setting(
@@ -240,6 +246,7 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         allowed_networks=_networks("ALLOW_NETWORKS", get("ALLOW_NETWORKS")),
         trusted_proxies=_networks("TRUSTED_PROXIES", get("TRUSTED_PROXIES")),
         agno_agents=_names(get("AGNO_AGENTS")),
+        max_upload=_number("MAX_UPLOAD", get("MAX_UPLOAD", "100")) * MB,
         media_roots=_paths(get("MEDIA_ROOTS")),
         toolsets=_names(get("TOOLSETS", "default")),
         read_only=_flag("READ_ONLY", get("READ_ONLY")),
@@ -290,6 +297,12 @@ def _paths(value: str) -> tuple[Path, ...]:
 def _port(value: str) -> int:
     if not value.isdecimal() or not 0 <= int(value) <= 65535:
         raise InvalidInput(f"{PREFIX}PORT is {value!r}, which is no port.", hint="Give a number from 0 to 65535.")
+    return int(value)
+
+
+def _number(name: str, value: str) -> int:
+    if not (value.isascii() and value.isdecimal() and 0 < int(value) < 10**9):
+        raise InvalidInput(f"{PREFIX}{name} is {clean_line(value)!r}.", hint="Give a whole number above 0.")
     return int(value)
 
 

@@ -102,6 +102,10 @@ class Outbox:
         _require_same(row, fingerprint_of(stored_draft(draft), draft.upload), idempotency_key)
         return row.id
 
+    async def is_known(self, instance_id: UUID, idempotency_key: str | None) -> bool:
+        """Return whether a send was asked for under this key."""
+        return idempotency_key is not None and await outbox.known(self._database, instance_id, idempotency_key) is not None
+
     async def wait_settled(self, instance_id: UUID, message_id: int, seconds: float, *, since_queued: anyio.Event | None = None) -> MessageRow:
         """The message when its fate is known, or as it is when the time is over. Raises NoSuchMessage when it is purged meanwhile.
 

@@ -9,9 +9,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Seque
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.message import Message
+from io import BytesIO
 from pathlib import PurePosixPath
 from socket import SOCK_STREAM
-from typing import NoReturn, cast
+from typing import IO, NoReturn, cast
 
 import anyio
 import httpcore
@@ -45,9 +46,11 @@ async def fetch(
     allow: NetworkPolicy,
     tls: ssl.SSLContext,
     resolve: Resolve | None = None,
+    into: IO[bytes] | None = None,
 ) -> Fetched:
     """What is at `url`, of at most `max_bytes`, within `seconds` in all.
 
+    With `into` it is written there, and the content that is returned is empty.
     Raises FetchRefused where it may not go, FetchFailed where it gets nothing, PayloadTooLarge.
     """
     target = checked_url(url)
@@ -59,7 +62,7 @@ async def fetch(
                 httpx.AsyncClient(transport=transport, trust_env=False, timeout=seconds, headers=headers) as client,
                 _following(client, target) as response,
             ):
-                return await _take(response, max_bytes)
+                return await _take(response, max_bytes, BytesIO() if into is None else into, keep=into is None)
     except TimeoutError:
         raise FetchFailed(f"{quoted(target.host)} did not send it whole within {seconds:g} s.") from None
     except httpx.HTTPError as error:
@@ -163,7 +166,7 @@ async def _following(client: httpx.AsyncClient, url: httpx.URL) -> AsyncGenerato
     raise FetchFailed(f"{quoted(url.host)} redirects more than {MAX_REDIRECTS} times.")
 
 
-async def _take(response: httpx.Response, max_bytes: int) -> Fetched:
+async def _take(response: httpx.Response, max_bytes: int, file: IO[bytes], *, keep: bool) -> Fetched:
     host = quoted(response.url.host)
     if not response.is_success:
         raise FetchFailed(f"{host} answered {response.status_code}.")
@@ -171,14 +174,18 @@ async def _take(response: httpx.Response, max_bytes: int) -> Fetched:
         raise FetchFailed(f"{host} sends only compressed answers.")
     if _announced(response) > max_bytes:
         raise PayloadTooLarge(max_bytes)
-    chunks: list[bytes] = []
     size = 0
     async for chunk in response.aiter_raw():
         size += len(chunk)
         if size > max_bytes:
             raise PayloadTooLarge(max_bytes)
-        chunks.append(chunk)
-    return Fetched(b"".join(chunks), _mime(response), _name(response))
+        file.write(chunk)
+    return Fetched(_whole(file) if keep else b"", _mime(response), _name(response))
+
+
+def _whole(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read()
 
 
 def _announced(response: httpx.Response) -> int:

@@ -13,9 +13,10 @@ import os
 import re
 import ssl
 import stat
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 from urllib.parse import unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
@@ -26,6 +27,9 @@ from mcp_messenger.net.mime import kind_of, mime_of, parse_mime, safe_name
 from mcp_messenger.net.network_policy import NetworkPolicy
 from providers.models import MediaKind, Upload
 
+Room = Callable[[int], Awaitable[None]]
+SPOOLED = 1024 * 1024
+"""Bytes of a fetched file that are kept in memory while the rest comes."""
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
 
@@ -38,6 +42,8 @@ class MediaPolicy:
     network: NetworkPolicy
     tls: ssl.SSLContext
     seconds: float = 60.0
+    spool: Path | None = None
+    """Where what is fetched lies until it is whole; the memory is for whole files."""
     closed: Path | None = None
     """A folder that only a root inside it opens: there are files of single users."""
 
@@ -50,14 +56,16 @@ async def load_upload(
     name: str | None = None,
     mime: str | None = None,
     kind: MediaKind | None = None,
+    room: Room | None = None,
 ) -> Upload:
     """The file at `source`, of at most `max_bytes`. `name`, `mime` and `kind` are what the caller says of it; the content corrects `mime`.
+    `room` waits until so many bytes may be in memory.
 
     Raises InvalidInput (no such file, not base64, empty), NotAllowed (outside the media folders), PayloadTooLarge, FetchRefused, FetchFailed.
     """
     if mime is not None and parse_mime(mime) is None:
         raise InvalidInput(f"{quoted(mime)} is not a media type.", hint="Write one like image/png, or leave it out.")
-    content, told_mime, told_name = await _load(source, policy, max_bytes)
+    content, told_mime, told_name = await _load(source, policy, max_bytes, room or _at_once)
     if not content:
         raise InvalidInput("The file is empty.", hint="Check the source.")
     name = name or told_name
@@ -65,19 +73,29 @@ async def load_upload(
     return Upload(kind=kind or kind_of(found, content), content=content, mime=found, name=safe_name(name, found))
 
 
-async def _load(source: str, policy: MediaPolicy, max_bytes: int) -> tuple[bytes, str | None, str | None]:
+async def _at_once(size: int) -> None:
+    pass
+
+
+async def _load(source: str, policy: MediaPolicy, max_bytes: int, room: Room) -> tuple[bytes, str | None, str | None]:
     """Content, type and name as far as the source tells them."""
     start = source[:8].lower()
     if start.startswith(("http://", "https://")):
         from mcp_messenger.net.fetch import fetch
 
-        fetched = await fetch(source, max_bytes=max_bytes, seconds=policy.seconds, allow=policy.network, tls=policy.tls)
-        return fetched.content, fetched.mime, fetched.name
+        with SpooledTemporaryFile(max_size=SPOOLED, dir=policy.spool) as spool:
+            fetched = await fetch(source, max_bytes=max_bytes, seconds=policy.seconds, allow=policy.network, tls=policy.tls, into=spool)
+            await room(spool.tell())
+            spool.seek(0)
+            return spool.read(), fetched.mime, fetched.name
+    if start.startswith(("data:", "base64:")):
+        await room(len(source))
     if start.startswith("data:"):
         return await to_thread.run_sync(_data_uri, source, max_bytes)
     if start.startswith("base64:"):
         return await to_thread.run_sync(_from_base64, source[len("base64:") :], max_bytes), None, None
     path = _path(source)
+    await room(await to_thread.run_sync(_size, path, policy))
     return await to_thread.run_sync(_read, path, policy, max_bytes), None, Path(path).name
 
 
@@ -147,6 +165,18 @@ def _content(descriptor: int, path: str, max_bytes: int) -> bytes:
         if status.st_size > max_bytes:
             raise PayloadTooLarge(max_bytes)
         return file.read(status.st_size)
+
+
+def _size(path: str, policy: MediaPolicy) -> int:
+    """Return how large the file seems, 0 where it is none: whoever reads it finds out what is wrong."""
+    if "\0" in path:
+        return 0
+    for root, parts in _inside(path, policy.roots, policy.closed):
+        try:
+            return root.joinpath(*parts).stat().st_size
+        except OSError:
+            continue
+    return 0
 
 
 def _inside(path: str, roots: tuple[Path, ...], closed: Path | None) -> Iterator[tuple[Path, tuple[str, ...]]]:

@@ -19,6 +19,7 @@ from mcp_messenger.instances.memory import Memory
 from mcp_messenger.instances.runtimes.containers import Listed
 from mcp_messenger.instances.runtimes.docker import DockerRuntime
 from mcp_messenger.instances.supervisor import Supervisor
+from mcp_messenger.net.byte_room import ByteRoom
 from mcp_messenger.observability.logbook import Logbook
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.workers import Workers
@@ -46,6 +47,7 @@ class App:
     search_index: SearchIndex
     logbook: Logbook
     limiter: RateLimiter
+    upload_room: ByteRoom
     judge: Judge
     metrics: Metrics
     workers: Workers

@@ -160,15 +160,23 @@ async def send_media(app: App, caller: Caller, args: SendMedia) -> SendAnswer:
     row = await instance_of(app.database, caller, args.instance_id)
     cls = await classes.load(row.provider)
     _require(cls, Capability.MEDIA)
-    upload = await load_upload(
-        args.source,
-        policy=media_policy(app, row),
-        max_bytes=cls.limits.max_upload or DEFAULT_UPLOAD_MAX,
-        name=args.name,
-        mime=args.mime,
-        kind=args.kind,
-    )
-    return await _send(app, caller, args, file=await _file(app, row, args.source, upload), text=args.caption, format=args.format, upload=upload)
+    if not await app.outbox.is_known(row.id, args.idempotency_key):
+        # Before a file is fetched that could not be sent.
+        await recipient(app, row, args.to, current.get())
+        (await checker(app, row)).check_lengths(Draft(client_id="0", chat_id=args.to, text=args.caption, format=args.format))
+        _require_sendable(app, row)
+    async with app.upload_room.share() as share:
+        upload = await load_upload(
+            args.source,
+            policy=media_policy(app, row),
+            max_bytes=min(cls.limits.max_upload or DEFAULT_UPLOAD_MAX, app.config.max_upload),
+            name=args.name,
+            mime=args.mime,
+            kind=args.kind,
+            room=share.take,
+        )
+        file = await _file(app, row, args.source, upload)
+        return await _send(app, caller, args, file=file, text=args.caption, format=args.format, upload=upload)
 
 
 async def _file(app: App, row: InstanceRow, source: str, upload: Upload) -> File:
@@ -265,6 +273,7 @@ def media_policy(app: App, row: InstanceRow) -> MediaPolicy:
     return MediaPolicy(
         roots=(*roots, own, app.downloads_dir(row.id)),
         closed=of_users,
+        spool=app.config.data_dir,
         network=NetworkPolicy(allowed_networks=app.config.allowed_networks),
         tls=app.tls(),
     )

@@ -5,18 +5,29 @@ import time
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Network
 from pathlib import Path
 
+import anyio
 import httpx
 import pytest
 from mcp.shared.exceptions import MCPError
 
 from mcp_messenger.api.mcp.subscriptions import ADDRESS_MAX, ADDRESSES_MAX
+from mcp_messenger.errors import NotReady, PayloadTooLarge
+from mcp_messenger.net.byte_room import ByteRoom
 from mcp_messenger.operations.application import App
+from mcp_messenger.operations.instances import start_instance, stop_instance
+from mcp_messenger.operations.operation import OfInstance
+from mcp_messenger.operations.sending import SendMedia, send_media
+from mcp_messenger.security.caller import ADMIN
+from providers.errors import InvalidRequest
 from providers.kit.json import object_in
 from providers.kit.json_size import NESTED_MAX, VALUES_MAX, JsonSize, oversize
 from tests.mcp_clients import over_http
 from tests.running import ready_sandbox, running_app, serving
+from tests.standins.website import Page, website
+from tests.waiting import until
 
 LISTS = "[" + "[]," * 2_000_000 + "[]]"
 DEEP = "[" * 5_000 + "]" * 5_000
@@ -98,3 +109,40 @@ async def test_subscriptions_are_bounded_by_count_and_bytes(app: App) -> None:
         await client.subscribe_resource(f"{address}/0")  # pyright: ignore[reportDeprecated] - the older era has nothing else
         await client.unsubscribe_resource(f"{address}/0")  # pyright: ignore[reportDeprecated] - the older era has nothing else
         await client.subscribe_resource(f"{address}/more")  # pyright: ignore[reportDeprecated] - the older era has nothing else
+
+
+@pytest.mark.anyio
+async def test_no_file_is_fetched_for_a_send_that_cannot_be(database_url: str, tmp_path: Path) -> None:
+    allowed = (IPv4Network("127.0.0.0/8"),)
+    async with (
+        website({"/a": Page(b"x" * 3_000_000)}) as site,
+        running_app(database_url, tmp_path, allowed_networks=allowed, max_upload=2**21) as app,
+    ):
+        instance_id = await ready_sandbox(app)
+        wanted = SendMedia(instance_id=instance_id, to="ann", source=site.url("/a"))
+        with pytest.raises(InvalidRequest):
+            await send_media(app, ADMIN, wanted.model_copy(update={"caption": "x" * 5000}))
+        await stop_instance(app, ADMIN, OfInstance(instance_id=instance_id))
+        with pytest.raises(NotReady):
+            await send_media(app, ADMIN, wanted)
+        assert site.requests == []
+        await start_instance(app, ADMIN, OfInstance(instance_id=instance_id))
+        with pytest.raises(PayloadTooLarge):
+            await send_media(app, ADMIN, wanted)
+
+
+@pytest.mark.anyio
+async def test_files_on_their_way_share_the_memory_there_is() -> None:
+    room, held = ByteRoom(100), list[str]()
+    async with anyio.create_task_group() as tasks, room.share() as first:
+        await first.take(60)
+
+        async def late(name: str, size: int) -> None:
+            async with room.share() as share:
+                await share.take(size)
+                held.append(name)
+
+        tasks.start_soon(late, "large", 10**9)
+        tasks.start_soon(late, "fits", 40)
+        await until(lambda: held == ["fits"])
+    assert held == ["fits", "large"]

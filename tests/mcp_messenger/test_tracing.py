@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
+from mcp.shared.exceptions import MCPError
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -15,6 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from pydantic import SecretStr
 
 from mcp_messenger.delivery.inbound import Source
+from mcp_messenger.observability.tracing import provider_for
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.events import GetEvents, get_events
 from mcp_messenger.operations.webhooks import SetWebhook, set_webhook
@@ -27,6 +30,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.anyio
 ADMIN_TOKEN = "the-administrator-of-a-test"
+TEXT = "RECOGNISABLE-WORDS"
 
 
 @pytest.fixture
@@ -84,3 +88,40 @@ async def test_what_is_told_of_a_message_belongs_to_its_receipt(database_url: st
         assert is_child(found["webhook"], found["receive"])
         events = (await get_events(app, ADMIN, GetEvents(instance_id=instance_id, after="0", limit=100))).events
         assert all("trace" not in event.data for event in events), "of no use to who reads events"
+
+
+async def test_nothing_that_is_exported_holds_a_text_or_a_secret(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    exporter = InMemorySpanExporter()
+    provider = provider_for(exporter)
+    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+
+    def ours() -> TracerProvider:
+        return provider
+
+    monkeypatch.setattr(trace, "get_tracer_provider", ours)
+    bearer = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
+    async with told_of(database_url, tmp_path, "message", "message_sent") as (app, instance_id), serving(app) as url:
+        own = f"/api/v1/instances/{instance_id}"
+        async with httpx.AsyncClient(base_url=url, trust_env=False, headers=bearer) as client:
+            await client.post(f"{own}/send", json={"to": "ann", "message": f"a {TEXT} to keep"})
+            await client.get(f"{own}/search", params={"query": TEXT})
+            await client.get("/api/v1/instances", params={"cursor": TEXT})
+            await client.get(f"/{TEXT}?token={TEXT}")
+            await client.post(f"{own}/send/media", json={"to": "ann", "source": f"/etc/{TEXT}", "caption": TEXT})
+            await client.get(f"{own}/chats/{TEXT}")
+            await client.get(own, headers={"Authorization": f"Bearer {TEXT}"})
+            await client.post(f"/webhooks/sandbox/{instance_id}?key={TEXT}", content=TEXT)
+        async with over_http(f"{url}/mcp", token=ADMIN_TOKEN) as client:
+            await client.call_tool("get_chat", {"instance_id": instance_id, "chat_id": TEXT})
+            await client.call_tool("send_media", {"instance_id": instance_id, "to": "ann", "source": f"http://127.0.0.1:1/?key={TEXT}"})
+            with pytest.raises(MCPError):
+                await client.call_tool(TEXT, {"message": TEXT})
+        await app.inbound.deliver(Source(UUID(instance_id), None), [received("m1", TEXT)])
+        await until(lambda: provider.force_flush() and {"webhook", "receive", "send"} <= {span.name for span in exporter.get_finished_spans()})
+    provider.shutdown()
+    spans = exporter.get_finished_spans()
+    assert {"search_messages", "send_media", "get_chat"} <= {span.name for span in spans}
+    for span in spans:
+        assert TEXT not in span.to_json(), span.name
+        assert ADMIN_TOKEN not in span.to_json()
+        assert "url.query" not in (span.attributes or {})
