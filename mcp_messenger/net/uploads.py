@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
+from typing import BinaryIO
 from urllib.parse import unquote_to_bytes, urlsplit
 from urllib.request import url2pathname
 
@@ -83,7 +84,7 @@ async def _load(source: str, policy: MediaPolicy, max_bytes: int, room: Room) ->
     if start.startswith(("http://", "https://")):
         from mcp_messenger.net.fetch import fetch
 
-        with SpooledTemporaryFile(max_size=SPOOLED, dir=policy.spool) as spool:
+        with SpooledTemporaryFile(max_size=SPOOLED, dir=None if policy.spool is None else str(policy.spool)) as spool:
             fetched = await fetch(source, max_bytes=max_bytes, seconds=policy.seconds, allow=policy.network, tls=policy.tls, into=spool)
             await room(spool.tell())
             spool.seek(0)
@@ -95,8 +96,10 @@ async def _load(source: str, policy: MediaPolicy, max_bytes: int, room: Room) ->
     if start.startswith("base64:"):
         return await to_thread.run_sync(_from_base64, source[len("base64:") :], max_bytes), None, None
     path = _path(source)
-    await room(await to_thread.run_sync(_size, path, policy))
-    return await to_thread.run_sync(_read, path, policy, max_bytes), None, Path(path).name
+    file, size = await to_thread.run_sync(_opened, path, policy, max_bytes)
+    with file:
+        await room(size)
+        return await to_thread.run_sync(file.read, size), None, Path(path).name
 
 
 def _data_uri(uri: str, max_bytes: int) -> tuple[bytes, str | None, None]:
@@ -135,7 +138,8 @@ def _path(source: str) -> str:
     return url2pathname(parts.path)
 
 
-def _read(path: str, policy: MediaPolicy, max_bytes: int) -> bytes:
+def _opened(path: str, policy: MediaPolicy, max_bytes: int) -> tuple[BinaryIO, int]:
+    """Return a file in one of the folders, open, with its size."""
     roots = policy.roots
     inside = [] if "\0" in path else list(_inside(path, roots, policy.closed))
     if not inside:
@@ -148,7 +152,7 @@ def _read(path: str, policy: MediaPolicy, max_bytes: int) -> bytes:
     failure: OSError | None = None
     for root, parts in inside:
         try:
-            return _content(_open_beneath(root, parts), path, max_bytes)
+            return _checked(_open_beneath(root, parts), path, max_bytes)
         except OSError as error:
             failure = error
     reason = (failure and failure.strerror) or "not found"
@@ -156,27 +160,15 @@ def _read(path: str, policy: MediaPolicy, max_bytes: int) -> bytes:
     raise InvalidInput(f"{quoted(path)} cannot be read: {reason}.", hint=hint)
 
 
-def _content(descriptor: int, path: str, max_bytes: int) -> bytes:
+def _checked(descriptor: int, path: str, max_bytes: int) -> tuple[BinaryIO, int]:
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode):
         os.close(descriptor)
         raise InvalidInput(f"{quoted(path)} is not a file.", hint="Name one file; folders are not sent.")
-    with os.fdopen(descriptor, "rb") as file:
-        if status.st_size > max_bytes:
-            raise PayloadTooLarge(max_bytes)
-        return file.read(status.st_size)
-
-
-def _size(path: str, policy: MediaPolicy) -> int:
-    """Return how large the file seems, 0 where it is none: whoever reads it finds out what is wrong."""
-    if "\0" in path:
-        return 0
-    for root, parts in _inside(path, policy.roots, policy.closed):
-        try:
-            return root.joinpath(*parts).stat().st_size
-        except OSError:
-            continue
-    return 0
+    if status.st_size > max_bytes:
+        os.close(descriptor)
+        raise PayloadTooLarge(max_bytes)
+    return os.fdopen(descriptor, "rb"), status.st_size
 
 
 def _inside(path: str, roots: tuple[Path, ...], closed: Path | None) -> Iterator[tuple[Path, tuple[str, ...]]]:

@@ -112,7 +112,7 @@ async def test_nothing_that_is_exported_holds_a_text_or_a_secret(database_url: s
             await client.get(own, headers={"Authorization": f"Bearer {TEXT}"})
             await client.post(f"/webhooks/sandbox/{instance_id}?key={TEXT}", content=TEXT)
         async with over_http(f"{url}/mcp", token=ADMIN_TOKEN) as client:
-            await client.call_tool("get_chat", {"instance_id": instance_id, "chat_id": TEXT})
+            await client.call_tool("get_messages", {"instance_id": instance_id, "chat_id": TEXT})
             await client.call_tool("send_media", {"instance_id": instance_id, "to": "ann", "source": f"http://127.0.0.1:1/?key={TEXT}"})
             with pytest.raises(MCPError):
                 await client.call_tool(TEXT, {"message": TEXT})
@@ -120,7 +120,7 @@ async def test_nothing_that_is_exported_holds_a_text_or_a_secret(database_url: s
         await until(lambda: provider.force_flush() and {"webhook", "receive", "send"} <= {span.name for span in exporter.get_finished_spans()})
     provider.shutdown()
     spans = exporter.get_finished_spans()
-    assert {"search_messages", "send_media", "get_chat"} <= {span.name for span in spans}
+    assert {"search_messages", "send_media", "get_messages"} <= {span.name for span in spans}
     for span in spans:
         assert TEXT not in span.to_json(), span.name
         assert ADMIN_TOKEN not in span.to_json()
