@@ -193,6 +193,10 @@ class Provider(ABC):
         """Return the chat and thread in which a message to `to` will lie. Raises NotFound, InvalidRequest, Unreachable."""
         return Address(chat_id=self.address(to))
 
+    async def lacking(self) -> Mapping[Capability, str]:
+        """Return those of `capabilities` that this instance cannot use now (permissions, settings, plan), each with what it needs."""
+        return {}
+
     async def account(self) -> Account:
         """Return who the instance is on the platform. Raises LoggedOut where nobody is logged in."""
         if self.state.account is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 from uuid import UUID, uuid4
 
+import anyio
 import anyio.to_thread
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
@@ -22,6 +23,7 @@ from mcp_messenger.instances import classes, webhook_secrets
 from mcp_messenger.operations import cursor as cursors
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Cursor, Input, Limit, Nothing, OfInstance, Output
+from mcp_messenger.operations.port import connected_port
 from mcp_messenger.operations.views import InstanceView, instance_view
 from mcp_messenger.security import credentials
 from mcp_messenger.security.caller import Caller, instance_of
@@ -37,6 +39,8 @@ log = logging.getLogger(__name__)
 ADDRESS_WITHIN = 2.0
 """Seconds that a new instance waits for its address; with an engine or a store that is slow it comes later."""
 SETTLE_SECONDS = 20.0
+LACKING_WITHIN = 2.0
+"""Seconds for the question what an instance lacks, which another process may have to answer."""
 KEY_PREFIX_SHOWN = 7
 
 
@@ -138,6 +142,7 @@ class InstanceAnswer(Output):
     status: str
     instance: InstanceView
     capabilities: list[str] = []
+    lacking: dict[str, str] = Field(default={}, description="capabilities that it cannot use now, with what each needs")
     limits: Limits | None = None
     retention: dict[str, str] = Field(default={}, description="rules of its own, where they are not the server's")
 
@@ -243,9 +248,20 @@ async def _answer(app: App, row: InstanceRow) -> InstanceAnswer:
         instance=instance_view(row, app.container(row.id), own),
         address=None if own is None or own.tcp_port is None else app.config.address(own.tcp_port),
         capabilities=sorted(cls.capabilities) if cls else [],
+        lacking=await _lacking(app, row) if cls else {},
         limits=cls.limits if cls else None,
         retention={kind: str(Retained(rule.seconds, rule.newest)) for kind, rule in (await retention.rules_of(app.database, row.id)).items()},
     )
+
+
+async def _lacking(app: App, row: InstanceRow) -> dict[str, str]:
+    """Return what the instance cannot do now; nothing while it does not run, or does not say so soon."""
+    with anyio.move_on_after(LACKING_WITHIN):
+        try:
+            return {str(one): needed for one, needed in (await connected_port(app, row).lacking()).items()}
+        except MessengerError as error:
+            log.debug("an instance does not say what it lacks: %s", error.detail, extra={"instance_id": str(row.id)})
+    return {}
 
 
 class ListInstances(Input):

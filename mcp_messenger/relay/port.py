@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +12,26 @@ from mcp_messenger.errors import InternalError, NotReady
 from providers import errors
 from providers.base import Provider
 from providers.errors import MessengerError
-from providers.models import Address, ControlAction, Download, Group, GroupChange, InstanceState, Media, Message, SendingBudget, Template, TextFormat
+from providers.models import (
+    Address,
+    Capability,
+    ControlAction,
+    Download,
+    Group,
+    GroupChange,
+    InstanceState,
+    Media,
+    Message,
+    SendingBudget,
+    Template,
+    TextFormat,
+)
 from providers.states import LOGGING_IN, WORKING
 
 METHODS = frozenset(
     {
         "resolve",
+        "lacking",
         "history",
         "edit",
         "delete",
@@ -97,6 +111,9 @@ class RemotePort:
 
     async def resolve(self, to: str) -> Address:
         return await self._ask("resolve", {"to": to})
+
+    async def lacking(self) -> Mapping[Capability, str]:
+        return await self._ask("lacking", {})
 
     async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
         return await self._ask("history", {"chat_id": chat_id, "before": before, "limit": limit})

@@ -1,5 +1,6 @@
 """An Instagram professional account behind the port: by Instagram Login, or through the Facebook Page it is linked to."""
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from pydantic import SecretStr
@@ -11,7 +12,7 @@ from providers.meta.connection import Timing
 from providers.meta.messaging.outbound import ATTACHMENT
 from providers.meta.messaging.provider import MessagingProvider
 from providers.meta.settings import GraphId, MetaSettings
-from providers.models import Account, ControlAction, Draft, Limits, Rate, SentMessage, TextUnit
+from providers.models import Account, Capability, ControlAction, Draft, Limits, Rate, SentMessage, TextUnit
 
 _MB = 1024 * 1024
 
@@ -98,6 +99,12 @@ class InstagramProvider(MessagingProvider):
                 "By Instagram Login, Instagram takes no uploads: it fetches files from a public address.",
                 hint=f'Send extra {{"{ATTACHMENT}": {{"type": "image", "payload": {{"url": "https://…"}}}}}}, or set page_id to use the linked Page.',
             )
+
+    async def lacking(self) -> Mapping[Capability, str]:
+        known = dict(await super().lacking())
+        if self._settings.page_id is None:
+            known[Capability.MEDIA] = f"By Instagram Login files come from a public address in extra.{ATTACHMENT}; set page_id to upload them."
+        return known
 
     async def set_control(self, chat_id: str, action: ControlAction, app_id: str | None = None, note: str | None = None) -> None:
         if self._settings.page_id is None and action in {ControlAction.TAKE, ControlAction.REQUEST}:

@@ -1,7 +1,7 @@
 """What the three providers do alike: the token is watched, deliveries are verified, and files are fetched with the token."""
 
 from abc import abstractmethod
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import ClassVar
@@ -18,7 +18,7 @@ from providers.meta.client import GraphClient
 from providers.meta.connection import Connection, Timing
 from providers.meta.settings import MetaSettings
 from providers.meta.webhook import NO_SECRET, TEST_ENTRY, Webhook, as_test, entries_of, readable
-from providers.models import Account, Draft
+from providers.models import Account, Capability, Draft
 
 # WhatsApp takes about ten messages a minute to one person.
 _PARTS_MAX = 10
@@ -59,6 +59,10 @@ class MetaProvider(ConnectedProvider[Connection]):
         client, self._client = self._client, None
         if client is not None:
             await client.close()
+
+    async def lacking(self) -> Mapping[Capability, str]:
+        """Return what the settings do not allow."""
+        return {} if self._shortcoming is None else {Capability.WEBHOOK: self._shortcoming}
 
     def check_lengths(self, draft: Draft) -> None:
         if is_split(draft):

@@ -42,6 +42,8 @@ class SlackClient(AsyncWebClient):
         # The session knows the proxy; the SDK would take one from the environment without looking at NO_PROXY.
         self.proxy = None
         self.http = session
+        self.scopes: frozenset[str] = frozenset()
+        """Those of the token as Slack named them last; empty where it named none."""
         self._workspaces: tuple[str | None, ...] | None = None
         self._hosts = {urlsplit(base_url).netloc}
 
@@ -56,6 +58,7 @@ class SlackClient(AsyncWebClient):
         answer = await self.auth_test()
         headers = cast("Any", answer.headers)
         data = cast("Json", answer.data)
+        self.scopes = frozenset(filter(None, str(headers.get("x-oauth-scopes", "")).replace(" ", "").split(",")))
         if organization_of(data) is None:
             self._workspaces = (None,)
         return data, str(headers.get("x-oauth-scopes", ""))

@@ -1,6 +1,7 @@
 """Drafts into calls of the Web API."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,10 +21,13 @@ from providers.slack.inbound import METADATA, nonce_of
 from providers.slack.markup import entities, inert, literal, to_mrkdwn
 from providers.slack.responses import Responses
 
+logger = logging.getLogger(__name__)
+
 # How far back a send of unknown fate is looked for: the clocks of two machines differ.
 _CLOCKS_SECONDS = 300
 _LOOK_BACK = 100
 
+_THINKING = "is thinking…"
 SECTION_MAX = 3000
 """Characters of a text with buttons."""
 
@@ -59,10 +63,38 @@ class Sender:
         self._pauses = pauses
         """Seconds between looks at whether a file has become a message."""
         self._opened: BoundedMap[str, str] = BoundedMap(1000)
+        self._thinking: BoundedMap[str, str] = BoundedMap(1000)
+        """The threads in which the app is shown as thinking, by channel."""
         self._buttons: BoundedMap[str, list[Json]] = BoundedMap(1000)
         """Of messages of ours, by their ids."""
 
+    async def set_thinking(self, chat_id: str, message_id: str, *, thinking: bool) -> None:
+        """Show or hide that the app is thinking about a message."""
+        channel, ts = place_of(chat_id, message_id)
+        thread = self._roots.get(message_id) or ts
+        with slack_errors():
+            await self._client.call("assistant.threads.setStatus", channel_id=channel, thread_ts=thread, status=_THINKING if thinking else "")
+        if thinking:
+            self._thinking[channel] = thread
+        else:
+            self._thinking.pop(channel)
+
+    async def _answered(self, channel: str) -> None:
+        """Slack hides the sign with an answer in the thread; an answer beside it leaves it."""
+        if thread := self._thinking.pop(channel):
+            try:
+                with slack_errors():
+                    await self._client.call("assistant.threads.setStatus", channel_id=channel, thread_ts=thread, status="")
+            except MessengerError as error:
+                logger.info("The sign that the app is thinking stays for two minutes: %s", error.detail)
+
     async def send(self, draft: Draft, limits: Limits) -> SentMessage:
+        """Send a draft. Raises MessengerError."""
+        sent = await self._send(draft, limits)
+        await self._answered(sent.chat_id)
+        return sent
+
+    async def _send(self, draft: Draft, limits: Limits) -> SentMessage:
         with nothing_sent():
             channel = await self.channel_of(draft.chat_id)
             thread = await self._thread_of(draft)

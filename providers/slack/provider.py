@@ -2,7 +2,7 @@
 
 import json
 import mimetypes
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,6 +45,16 @@ from providers.slack.responses import Responses
 from providers.slack.settings import SlackSettings
 from providers.slack.webhook import is_signed, parse
 
+_SCOPES: dict[Capability, tuple[str, ...]] = {
+    Capability.MEDIA: ("files:write",),
+    Capability.DOWNLOAD: ("files:read",),
+    Capability.REACT: ("reactions:write",),
+    Capability.CHATS: ("channels:read", "groups:read", "im:read", "mpim:read"),
+    Capability.CONTACTS: ("users:read",),
+    Capability.HISTORY: ("channels:history", "groups:history", "im:history", "mpim:history"),
+    Capability.GROUPS: ("groups:write",),
+}
+"""The scopes of which a capability needs one."""
 _MAX_BUTTONS = 25
 _MAX_BUTTON_TITLE = 75
 # Slack takes about one message a second.
@@ -54,7 +64,7 @@ _THREAD_PAGES = 10
 
 
 class SlackProvider(ConnectedProvider[Connection]):
-    """Bots have no typing sign and no read marks: Slack offers neither to apps."""
+    """Slack offers apps no read marks."""
 
     name = "slack"
     title = "Slack"
@@ -69,6 +79,7 @@ class SlackProvider(ConnectedProvider[Connection]):
             Capability.EDIT,
             Capability.DELETE,
             Capability.REACT,
+            Capability.TYPING,
             Capability.CHATS,
             Capability.CONTACTS,
             Capability.HISTORY,
@@ -151,6 +162,23 @@ class SlackProvider(ConnectedProvider[Connection]):
 
     async def resolve(self, to: str) -> Address:
         return await addresses.resolve(self.address(to), self._at.client, self._at.directory, self._at.sender)
+
+    async def lacking(self) -> Mapping[Capability, str]:
+        """Return what the token has no scope for, where Slack has named its scopes."""
+        has = self._at.client.scopes
+        if not has:
+            return {}
+        return {
+            capability: f"The token needs the scope {' or '.join(scopes)}. Add it on the app's page and install the app again."
+            for capability, scopes in _SCOPES.items()
+            if not has.intersection(scopes)
+        }
+
+    async def set_typing(self, chat_id: str, typing: bool, message_id: str | None = None) -> None:
+        """Show that the app is thinking, under the message it answers: until it has answered, for two minutes at most."""
+        if message_id is None or not is_message(message_id):
+            raise NotFound("Slack shows that an app is thinking only under a message, and there is none.", hint="Just send the message.")
+        await self._at.sender.set_thinking(chat_id, message_id, thinking=typing)
 
     async def delete(self, chat_id: str, message_id: str) -> None:
         channel, ts = place_of(chat_id, message_id)

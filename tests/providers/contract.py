@@ -219,6 +219,11 @@ class ProviderContract:
         ids += [await running.harness.write(f"answer {number}") for number in range(3)]
         assert len(set(ids)) == 6
 
+    async def test_names_what_it_cannot_do_as_it_is_set_up(self, running: Running) -> None:
+        lacking = await running.provider.lacking()
+        assert lacking.keys() == running.harness.lacking
+        assert all(lacking.values())
+
     async def test_does_not_send_an_empty_message(self, running: Running) -> None:
         with pytest.raises(Rejected):
             await running.provider.send(running.draft(""))

@@ -52,6 +52,8 @@ class Harness(ABC):
     reports: ClassVar[frozenset[type[Event]]] = frozenset()
     """Which acts of the other side the platform reports: MessageEdited, MessageDeleted, ReactionChanged, ReceiptChanged."""
 
+    lacking: frozenset[Capability] = frozenset()
+    """What this account cannot use of the provider's capabilities."""
     reaches_out: ClassVar[bool] = True
     """Whether the provider itself opens connections to the platform."""
 

@@ -1,6 +1,6 @@
 """A number of the WhatsApp Cloud API behind the port."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from providers.base import ProviderContext, Settings
@@ -103,6 +103,12 @@ class WhatsAppOfficialProvider(MetaProvider):
         if upload is not None:
             media = (Media(kind=upload.kind, ref=body[body["type"]]["id"], mime=upload.mime, size=len(upload.content), name=upload.name),)
         return SentMessage(id=message_id, at=datetime.now(UTC), chat_id=_chat_in(answer, draft.chat_id), media=media)
+
+    async def lacking(self) -> Mapping[Capability, str]:
+        known = dict(await super().lacking())
+        if self._settings.business_account_id is None:
+            known[Capability.TEMPLATES] = "Templates are listed from the business account: set business_account_id. They are sent without it, too."
+        return known
 
     async def list_templates(self) -> Sequence[Template]:
         account = self._settings.business_account_id

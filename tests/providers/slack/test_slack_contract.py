@@ -70,6 +70,9 @@ class SlackHarness(Harness):
     async def thread(self) -> str:
         return await self.write("the first of a thread")
 
+    async def is_typing(self) -> bool:
+        return "is thinking…" in self._station.slack.statuses.values()
+
     async def seen(self, message_id: str) -> Seen:
         channel, message = message_id.split(":")[0], self._held(message_id)
         if message is None:

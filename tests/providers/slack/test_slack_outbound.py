@@ -5,7 +5,7 @@ import json
 import pytest
 
 from providers.errors import Forbidden, InvalidRequest, NotFound
-from providers.models import Choice, Draft, MediaKind, TextFormat, Upload
+from providers.models import Capability, Choice, Draft, MediaKind, TextFormat, Upload
 from tests.providers.harness import PICTURE, PNG
 from tests.providers.slack.conftest import Station
 from tests.standins.slack_api.workspace import BOT
@@ -184,3 +184,25 @@ async def test_history_goes_back_past_a_message_and_has_no_answers_of_threads(st
     assert len(everything) == 5
     with pytest.raises(NotFound, match="channel_not_found"):
         await station.make().history("C0NOWHERE", before=None, limit=5)
+
+
+@pytest.mark.parametrize("in_thread", [True, False])
+async def test_the_sign_that_the_app_is_thinking_ends_with_its_answer(station: Station, in_thread: bool) -> None:
+    provider = station.make()
+    root = station.slack.user_writes(station.dm, "why?", by=station.ann)
+    id = f"{station.dm}:{root['ts']}"
+    await provider.set_typing(station.dm, True, id)
+    assert station.slack.statuses == {(station.dm, root["ts"]): "is thinking…"}
+    await provider.send(draft(station, text="because", reply_to=id if in_thread else None))
+    assert station.slack.statuses == {}
+    await provider.set_typing(station.dm, True, id)
+    await provider.set_typing(station.dm, False, id)
+    assert station.slack.statuses == {}
+
+
+async def test_what_the_token_has_no_scope_for_is_named_with_what_it_needs(station: Station) -> None:
+    station.slack.scopes -= {"reactions:write", "files:read"}
+    provider = await station.ready()
+    lacking = await provider.lacking()
+    assert lacking.keys() == {Capability.REACT, Capability.DOWNLOAD}
+    assert "reactions:write" in lacking[Capability.REACT]

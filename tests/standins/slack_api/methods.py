@@ -134,6 +134,7 @@ def post_message(workspace: Workspace, params: Params) -> Json:
             raise Refusal("metadata_must_be_sent_with_app_token" if not metadata else "invalid_metadata_format")
         content["metadata"] = metadata
     message = workspace.post(channel.id, content, thread)
+    workspace.statuses.pop((channel.id, thread or message["ts"]), None)
     return {"channel": channel.id, "ts": message["ts"], "message": shown(message, with_metadata=True)}
 
 
@@ -163,6 +164,21 @@ def delete(workspace: Workspace, params: Params) -> Json:
         raise Refusal("cant_delete_message")
     workspace.user_deletes(channel.id, params["ts"])
     return {"channel": channel.id, "ts": params["ts"]}
+
+
+def set_status(workspace: Workspace, params: Params) -> Json:
+    """Shown until the app posts in the thread."""
+    channel = workspace.channels.get(params["channel_id"])
+    if channel is None or BOT not in channel.members:
+        raise Refusal("channel_not_found")
+    found = channel.find(params["thread_ts"])
+    if found is None or found.get("thread_ts", found["ts"]) != found["ts"]:
+        raise Refusal("invalid_thread_ts")
+    if params.get("status"):
+        workspace.statuses[params["channel_id"], params["thread_ts"]] = params["status"]
+    else:
+        workspace.statuses.pop((params["channel_id"], params["thread_ts"]), None)
+    return {}
 
 
 def history(workspace: Workspace, params: Params) -> Json:
@@ -359,6 +375,7 @@ METHODS = {
     "chat.postMessage": _method(post_message, "channel", "chat:write", writes=True),
     "chat.update": _method(update, "channel ts", "chat:write", writes=True),
     "chat.delete": _method(delete, "channel ts", "chat:write", writes=True),
+    "assistant.threads.setStatus": _method(set_status, "channel_id thread_ts", "chat:write"),
     "conversations.history": _method(history, "channel"),
     "conversations.replies": _method(replies, "channel ts"),
     "conversations.open": _method(conversations_open, "users", writes=True),

@@ -10,7 +10,9 @@ from typing import Any
 _CHECKOUT = Path(__file__).resolve().parents[3]
 
 # What Slack added since, as its documentation has it.
-NEWER_METHODS = frozenset({"auth.teams.list", "apps.connections.open", "files.getUploadURLExternal", "files.completeUploadExternal"})
+NEWER_METHODS = frozenset(
+    {"auth.teams.list", "apps.connections.open", "files.getUploadURLExternal", "files.completeUploadExternal", "assistant.threads.setStatus"}
+)
 NEWER_PARAMETERS = {
     "chat.postMessage": frozenset({"metadata"}),
     "conversations.history": frozenset({"include_all_metadata"}),

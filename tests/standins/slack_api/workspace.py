@@ -70,6 +70,8 @@ class Workspace:
         self.history_page = 999
         """15 for an app that is sold outside the Marketplace."""
         self.share_delay = 0
+        self.statuses: dict[tuple[str, str], str] = {}
+        """What is shown of the app in a thread, by channel and thread."""
         self.users: dict[str, Json] = {}
         self.channels: dict[str, Channel] = {}
         self.files: dict[str, StoredFile] = {}
