@@ -196,10 +196,14 @@ ABSORB_ECHO: LiteralString = """
 
 @dataclass(frozen=True, slots=True)
 class SettledSend:
-    """`more`: something else of the instance waits to be claimed. What is queued later wakes its owner by itself."""
+    """`more`: something else of the instance waits to be claimed. What is queued later wakes its owner by itself.
+
+    `chat_id`: where the message lies; None of one that did not go out.
+    """
 
     event_id: int
     more: bool
+    chat_id: str | None = None
 
 
 async def sent(
@@ -242,10 +246,16 @@ async def sent(
             lived = {"status": status, "error": error and jsonb(error), "content": jsonb({**echoed, **content})}
             rows = await (await connection.execute(SENT, {**params, **lived})).fetchall()
     if not rows:
-        await database.execute(LEARN_CONTENT, params)
+        await learn_content(database, instance_id, message_id, platform_id=platform_id, content=content)
     elif chat_id is not None and rows[0][3] != chat_id:
         await chat_addresses.join(database, instance_id, rows[0][3], chat_id, thread_id)
-    return SettledSend(rows[0][0], rows[0][1]) if rows else None
+    return SettledSend(rows[0][0], rows[0][1], chat_id or rows[0][3]) if rows else None
+
+
+async def learn_content(database: Database, instance_id: UUID, message_id: int, *, platform_id: str, content: dict[str, Any]) -> None:
+    """Add to a sent message what else its platform says of it."""
+    params = {"id": message_id, "instance_id": instance_id, "platform_id": platform_id, "content": jsonb(content)}
+    await database.execute(LEARN_CONTENT, params)
 
 
 async def ended(database: Database, message_id: int, status: str, error: dict[str, Any]) -> SettledSend | None:

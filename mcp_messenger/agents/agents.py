@@ -85,7 +85,7 @@ class Agents:
 
     async def _claim(self, agent_os: AgentOs, runs: anyio.abc.TaskGroup) -> None:
         self._wake = anyio.Event()
-        if self._running >= AT_ONCE:
+        if self._running >= AT_ONCE or not await deliveries.has_pending(self._database, TARGET):
             return
         free = AT_ONCE - self._running
         claimed = await deliveries.claim(self._database, TARGET, limit=free, each=AT_ONCE_OF_ONE, busy={}, breaker=NEVER, lease=LEASE)

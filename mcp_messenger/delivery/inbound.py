@@ -1,7 +1,8 @@
 """What providers deliver, made durable. Deliveries that come together are written together: one commit serves them all."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, LiteralString
 from uuid import UUID
@@ -30,12 +31,17 @@ from providers.events import (
     ReactionChanged,
     ReceiptChanged,
 )
+from providers.kit.bounded import BoundedMap
 from providers.models import Chat, Message
 
 BATCH = 200
 IN_CONTENT = {"media", "location", "poll", "contact", "format", "chosen", "mentions_me", "forwarded", "quoted", "thread_title", "album", "standby"}
 EARLY = 1000
 """Messages for which reports that came too early are kept."""
+ECHO_WAITS = 1.0
+"""Seconds that a platform's echo waits while the same is stored from its answer; then it is stored by itself, and whoever comes first counts."""
+SENDS_KNOWN = 2000
+"""Sends whose platform's echo need not be looked up."""
 ALIASES_KNOWN = 10_000
 """Aliases that need no look into the store; the others are looked up again."""
 
@@ -75,6 +81,8 @@ class Inbound:
         self._pending = anyio.Event()
         self._aliases: OrderedDict[tuple[UUID, str], str] = OrderedDict()
         self._early: OrderedDict[tuple[UUID, str], list[_OnMessage]] = OrderedDict()
+        self._settling: dict[tuple[UUID, str], anyio.Event] = {}
+        self._known: BoundedMap[tuple[UUID, str], str] = BoundedMap(SENDS_KNOWN)
 
     async def deliver(self, source: Source, events: Sequence[Event]) -> None:
         """Return when the events are durable, in their order.
@@ -224,6 +232,13 @@ class Inbound:
         if nonce.isascii() and nonce.isdecimal() and int(nonce) < 2**63:
             message = event.message
             content = content_of(message)
+            if (stored := self._settling.get((source.instance_id, message.id))) is not None:
+                with anyio.move_on_after(ECHO_WAITS):
+                    await stored.wait()
+            if self._known.get((source.instance_id, message.id)) == event.chat.id:
+                if content:
+                    await outbox.learn_content(self._database, source.instance_id, int(nonce), platform_id=message.id, content=content)
+                return
             settled = await outbox.sent(
                 self._database,
                 source.instance_id,
@@ -252,8 +267,21 @@ class Inbound:
             if not self._early[key]:
                 self._early.pop(key)
 
-    async def settled(self, instance_id: UUID, platform_id: str) -> None:
-        """A send got its platform id: what came too early about the message can be booked now."""
+    @contextmanager
+    def settling(self, instance_id: UUID, platform_id: str) -> Generator[None]:
+        """Have the platform's echo of a send wait while its answer is stored."""
+        key, stored = (instance_id, platform_id), anyio.Event()
+        self._settling[key] = stored
+        try:
+            yield
+        finally:
+            stored.set()
+            self._settling.pop(key, None)
+
+    async def settled(self, instance_id: UUID, platform_id: str, *, chat_id: str | None = None) -> None:
+        """A send got its platform id: what came too early about the message can be booked now. `chat_id`: where it lies, if that is known."""
+        if chat_id is not None:
+            self._known[instance_id, platform_id] = chat_id
         for event in list(self._early.get((instance_id, platform_id), ())):
             await self._run(Source(instance_id, None), event, *_CHANGES[type(event)](event))
         self._early.pop((instance_id, platform_id), None)

@@ -265,18 +265,19 @@ class Outbox:
             error = {"code": outcome.code, "message": outcome.message} | ({"hint": outcome.hint} if outcome.hint else {})
             self._settled(owned, await outbox.ended(self._database, outcome.message_id, outcome.status, error))
             return
-        settled = await outbox.sent(
-            self._database,
-            owned.row.id,
-            outcome.message_id,
-            platform_id=sent.id,
-            sent_at=sent.at,
-            content=_content_of(sent),
-            chat_id=sent.chat_id,
-            thread_id=sent.thread_id,
-        )
-        self._settled(owned, settled)
-        await self._inbound.settled(owned.row.id, sent.id)
+        with self._inbound.settling(owned.row.id, sent.id):
+            settled = await outbox.sent(
+                self._database,
+                owned.row.id,
+                outcome.message_id,
+                platform_id=sent.id,
+                sent_at=sent.at,
+                content=_content_of(sent),
+                chat_id=sent.chat_id,
+                thread_id=sent.thread_id,
+            )
+            self._settled(owned, settled)
+            await self._inbound.settled(owned.row.id, sent.id, chat_id=None if settled is None else settled.chat_id)
 
     def _settled(self, owned: OwnedInstance, settled: outbox.SettledSend | None) -> None:
         """Wake whoever waits for it, and let the next send of the chat go."""

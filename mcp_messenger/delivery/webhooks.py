@@ -136,10 +136,12 @@ class Webhooks:
     async def _look(self, posts: anyio.abc.TaskGroup) -> None:
         self._wake = anyio.Event()
         await self._settle()
-        found = await self._claim(posts)
+        # First the cheap question: most events are for no webhook.
+        is_waiting = await deliveries.has_pending(self._database, TARGET)
+        found = is_waiting and await self._claim(posts)
         self._worker.works()
         if not found:
-            with anyio.move_on_after(POLL if await deliveries.has_pending(self._database, TARGET) else POLL_EMPTY):
+            with anyio.move_on_after(POLL if is_waiting else POLL_EMPTY):
                 await self._wake.wait()
 
     async def _claim(self, posts: anyio.abc.TaskGroup) -> bool:

@@ -17,6 +17,8 @@ from mcp_messenger.search.words import FORM, marks, vector
 BATCH = 100
 """Messages in one transaction."""
 POLL = 5.0
+GATHER = 2.0
+"""Seconds in which new messages gather: a search stores the words that it lacks by itself."""
 LEAVE = 1.0
 """Pauses between two batches of former messages, in the time that a batch takes: others have the machine as well."""
 
@@ -40,6 +42,7 @@ class SearchIndex:
     async def _wait(self) -> None:
         with anyio.move_on_after(POLL):
             await self._grown.wait()
+            await anyio.sleep(GATHER)
         self._grown = anyio.Event()
 
     async def _all(self) -> None:
