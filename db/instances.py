@@ -92,6 +92,21 @@ GET: LiteralString = """
     FROM public.message_instances WHERE id = %(id)s"""
 
 
+BY_BEGINNING: LiteralString = """
+    SELECT id, user_id, provider, type_instance, runtime, desired, status, status_reason, needs, account, settings, agent_id, agno_enable, stream,
+        quiet_hours, api_webhook_schema, last_activity_at, created_at, updated_at
+    FROM public.message_instances WHERE id BETWEEN %(first)s AND %(last)s
+      AND (%(user_id)s::text IS NULL OR user_id = %(user_id)s) AND (%(id)s::uuid IS NULL OR id = %(id)s)
+    LIMIT 2"""
+
+
+async def by_beginning(database: Database, digits: str, *, user_id: str | None, id: UUID | None) -> InstanceRow | None:
+    """Return the instance whose id begins with these eight digits, of this user's where there is one; None: there is none, or more than one."""
+    first, last = (UUID(digits + rest * 24) for rest in ("0", "f"))
+    found = await database.read(InstanceRow, BY_BEGINNING, {"first": first, "last": last, "user_id": user_id, "id": id})
+    return found[0] if len(found) == 1 else None
+
+
 async def get(database: Database, instance_id: UUID) -> InstanceRow | None:
     """Return an instance; None: there is none with this id."""
     return await database.read_one(InstanceRow, GET, {"id": instance_id})

@@ -68,12 +68,20 @@ OF_CHAT: LiteralString = """
         content, sent_at, edited_at, deleted_at, error
     FROM public.messages WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s
       AND (%(thread_id)s::text IS NULL OR thread_id = %(thread_id)s)
+      AND (%(since)s::timestamptz IS NULL OR sent_at >= %(since)s)
       AND (%(before)s::timestamptz IS NULL OR (sent_at, id) < (%(before)s, %(before_id)s))
     ORDER BY sent_at DESC, id DESC LIMIT %(limit)s"""
 
 
 async def of_chat(
-    database: Database, instance_id: UUID, chat_id: str, *, thread_id: str | None = None, before: Position | None, limit: int
+    database: Database,
+    instance_id: UUID,
+    chat_id: str,
+    *,
+    thread_id: str | None = None,
+    since: datetime | None = None,
+    before: Position | None,
+    limit: int,
 ) -> list[MessageRow]:
     """Return messages of a chat, or of a thread in it, newest first; `before` is the (sent_at, id) of the last row of the page before."""
     return await database.read(
@@ -83,11 +91,34 @@ async def of_chat(
             "instance_id": instance_id,
             "chat_id": chat_id,
             "thread_id": thread_id,
+            "since": since,
             "before": before and before[0],
             "before_id": before and before[1],
             "limit": limit,
         },
     )
+
+
+AROUND: LiteralString = """
+    SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
+        content, sent_at, edited_at, deleted_at, error
+    FROM (
+        (SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
+            content, sent_at, edited_at, deleted_at, error
+         FROM public.messages WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND (sent_at, id) <= (%(sent_at)s, %(id)s)
+         ORDER BY sent_at DESC, id DESC LIMIT %(each)s + 1)
+        UNION ALL
+        (SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
+            content, sent_at, edited_at, deleted_at, error
+         FROM public.messages WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND (sent_at, id) > (%(sent_at)s, %(id)s)
+         ORDER BY sent_at, id LIMIT %(each)s)
+    ) AS near ORDER BY sent_at DESC, id DESC"""
+
+
+async def around(database: Database, message: MessageRow, *, each: int) -> list[MessageRow]:
+    """Return a message with those before and after it in its chat, `each` so many, newest first."""
+    of = {"instance_id": message.instance_id, "chat_id": message.chat_id, "sent_at": message.sent_at, "id": message.id, "each": each}
+    return await database.read(MessageRow, AROUND, of)
 
 
 RECENT: LiteralString = """

@@ -24,13 +24,23 @@ class WaitingChat:
     mentions: int
     unanswered: bool
     last_at: datetime
+    account: str | None
     total: int
-    """Of such chats, shown or not."""
+    """Of such chats from `before` on, shown or not."""
+
+    @property
+    def place(self) -> "Place":
+        """The place of the chat in their order."""
+        return self.mentions > 0, self.kind == "private" and self.unanswered, self.last_at, self.id
+
+
+Place = tuple[bool, bool, datetime, str]
+"""Whether the account is mentioned, whether somebody waits for its answer, the time of the last message, and the chat's id."""
 
 
 WAITING: LiteralString = """
     SELECT c.instance_id, i.provider, c.id, c.kind, c.title, c.unread, seen.mentions, NOT m.outgoing AND m.kind <> 'system' AS unanswered, c.last_at,
-        count(*) OVER () AS total
+        coalesce(i.account->>'name', i.account->>'username') AS account, count(*) OVER () AS total
     FROM public.chats c JOIN public.message_instances i ON i.id = c.instance_id JOIN public.messages m ON m.id = c.last_message_id
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE newest.content @> '{"mentions_me": true}') AS mentions FROM (
@@ -41,15 +51,29 @@ WAITING: LiteralString = """
     WHERE (%(instance_ids)s::uuid[] IS NULL OR c.instance_id = ANY(%(instance_ids)s::uuid[]))
       AND c.migrated_to IS NULL AND c.last_at IS NOT NULL AND c.last_at >= %(since)s
       AND (c.unread > 0 OR NOT m.outgoing AND m.kind <> 'system' AND c.kind = 'private')
-    ORDER BY seen.mentions > 0 DESC, c.kind = 'private' AND NOT m.outgoing AND m.kind <> 'system' DESC, c.last_at DESC LIMIT %(limit)s"""
+      AND (%(before_at)s::timestamptz IS NULL
+        OR (seen.mentions > 0, c.kind = 'private' AND NOT m.outgoing AND m.kind <> 'system', c.last_at, c.id)
+            < (%(before_mentioned)s, %(before_waits)s, %(before_at)s, %(before_id)s))
+    ORDER BY seen.mentions > 0 DESC, c.kind = 'private' AND NOT m.outgoing AND m.kind <> 'system' DESC, c.last_at DESC, c.id DESC LIMIT %(limit)s"""
 
 
-async def waiting_chats(database: Database, *, instance_ids: Sequence[UUID] | None, since: datetime, limit: int) -> list[WaitingChat]:
+async def waiting_chats(
+    database: Database, *, instance_ids: Sequence[UUID] | None, since: datetime, before: Place | None = None, limit: int
+) -> list[WaitingChat]:
     """Return chats with something unread, and private ones whose last message is the other side's: mentions first, then those, then the newest."""
     return await database.all(
         WaitingChat,
         WAITING,
-        {"instance_ids": None if instance_ids is None else list(instance_ids), "since": since, "limit": limit, "looked_at": LOOKED_AT},
+        {
+            "instance_ids": None if instance_ids is None else list(instance_ids),
+            "since": since,
+            "limit": limit,
+            "looked_at": LOOKED_AT,
+            "before_mentioned": before and before[0],
+            "before_waits": before and before[1],
+            "before_at": before and before[2],
+            "before_id": before and before[3],
+        },
     )
 
 

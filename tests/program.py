@@ -44,6 +44,8 @@ def environment(data_dir: Path, database_url: str | None = None, **more: str) ->
         "MCP_MESSENGER_DATA_DIR": str(data_dir),
         # The tests that need an engine say so.
         "MCP_MESSENGER_DOCKER": "0",
+        # Tests read fields best.
+        "MCP_MESSENGER_ANSWERS": "json",
         "PYTHONUNBUFFERED": "1",
         **database,
         **more,

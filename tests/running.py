@@ -29,7 +29,8 @@ from tests.waiting import PATIENCE, until
 
 @asynccontextmanager
 async def running_app(database_url: str, data_dir: Path, **config: Any) -> AsyncGenerator[App]:
-    """The whole application with its store ready. `config` is of Config's fields."""
+    """The whole application with its store ready. `config` is of Config's fields; tools answer with fields, which tests read best."""
+    config.setdefault("answers", "json")
     async with running(Config(data_dir=data_dir, database_url=SecretStr(database_url), **config)) as app:
         with anyio.fail_after(PATIENCE):
             await app.database.started()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
+from typing import Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -19,6 +20,7 @@ from mcp_messenger.config.timing import Timing
 from mcp_messenger.errors import InvalidInput
 from providers.text import clean_line
 
+Answers = Literal["lines", "json"]
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 PREFIX = "MCP_MESSENGER_"
 RATE_LIMIT = RateLimit(6000, 60)
@@ -52,6 +54,7 @@ class Config:
     """How long what is kept stays, by kind."""
     toolsets: tuple[str, ...] = ("default",)
     read_only: bool = False
+    answers: Answers = "lines"
     rate_limit: RateLimit | None = RATE_LIMIT
     log_level: str = "INFO"
     log_json: bool = False
@@ -199,6 +202,7 @@ SETTINGS = (
         "(messages and media for ever, events 90d, deliveries 30d, status_history 1y/1000, qr_codes 7d, reveals 1y, errors 90d)",
     ),
     Setting(PREFIX + "TOOLSETS", "tool sets to show, separated by commas (default)"),
+    Setting(PREFIX + "ANSWERS", "how tools answer what is read much: lines, which cost a model least, or json, with a schema (lines)"),
     Setting(PREFIX + "READ_ONLY", "1: only tools that change nothing"),
     Setting(PREFIX + "RATE_LIMIT", "calls that each key (or address without one) may make over HTTP, such as 600/min; 0: no limit (6000/min)"),
     Setting(PREFIX + "DOCKER", "1 or 0: whether instances may run in containers (unset: in `serve`, where an engine answers)"),
@@ -250,6 +254,7 @@ def from_environment(environ: Mapping[str, str]) -> Config:
         media_roots=_paths(get("MEDIA_ROOTS")),
         toolsets=_names(get("TOOLSETS", "default")),
         read_only=_flag("READ_ONLY", get("READ_ONLY")),
+        answers=_answers(get("ANSWERS", "lines")),
         rate_limit=parse_rate_limit(get("RATE_LIMIT"), PREFIX + "RATE_LIMIT") if get("RATE_LIMIT") else RATE_LIMIT,
         log_level=get("LOG_LEVEL", "INFO").upper(),
         log_json=_flag("LOG_JSON", get("LOG_JSON")),
@@ -282,6 +287,13 @@ def default_data_dir() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("mcp-messenger", appauthor=False)
+
+
+def _answers(value: str) -> Answers:
+    for answers in get_args(Answers):
+        if value.lower() == answers:
+            return answers
+    raise InvalidInput(f"{PREFIX}ANSWERS is {value!r}.", hint="Give lines or json.")
 
 
 def _names(value: str) -> tuple[str, ...]:

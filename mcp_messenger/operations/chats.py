@@ -13,6 +13,7 @@ from mcp_messenger.operations import cursor as cursors
 from mcp_messenger.operations.addresses import recipient
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Cursor, FromOthers, Limit, OfInstance, PlatformId
+from mcp_messenger.operations.transcript import UNTRUSTED, chat_line
 from mcp_messenger.operations.views import ChatView, ContactView, chat_view, contact_view
 from mcp_messenger.policy.judging import Words
 from mcp_messenger.security.caller import Caller, instance_of
@@ -31,6 +32,11 @@ class ChatList(FromOthers):
 
     chats: list[ChatView]
     next_cursor: str | None = None
+
+    def transcript(self) -> str:
+        """Return a line for each chat."""
+        lines = [f"{UNTRUSTED} +n: unread.", *map(chat_line, self.chats)]
+        return "\n".join([*lines, f'more: cursor="{self.next_cursor}"' if self.next_cursor else "No more chats."])
 
 
 async def list_chats(app: App, caller: Caller, args: ListChats) -> ChatList:

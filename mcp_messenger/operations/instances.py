@@ -24,6 +24,7 @@ from mcp_messenger.operations import cursor as cursors
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Cursor, Input, Limit, Nothing, OfInstance, Output
 from mcp_messenger.operations.port import connected_port
+from mcp_messenger.operations.transcript import instance_line
 from mcp_messenger.operations.views import InstanceView, instance_view
 from mcp_messenger.security import credentials
 from mcp_messenger.security.caller import Caller, instance_of
@@ -277,6 +278,11 @@ class ListInstances(Input):
 class InstanceList(Output):
     instances: list[InstanceView]
     next_cursor: str | None = None
+
+    def transcript(self) -> str:
+        """Return a line for each instance, with as much of its id as tools take for it."""
+        more = [f'more: cursor="{self.next_cursor}"'] if self.next_cursor else []
+        return "\n".join([*map(instance_line, self.instances), *more]) or "No instances; create_instance makes one."
 
 
 async def list_instances(app: App, caller: Caller, args: ListInstances) -> InstanceList:

@@ -2,9 +2,13 @@
 
 import re
 from datetime import UTC, datetime, time, timedelta
+from typing import Annotated
+
+from pydantic import Field
 
 from mcp_messenger.errors import InvalidInput
 
+Moment = Annotated[str | None, Field(max_length=40, description="2026-11-03, or 12h, 1d, 2w ago")]
 _AGO = re.compile(r"(\d{1,5})\s*(min|h|d|w|mo|y)", re.IGNORECASE)
 _UNITS = {
     "min": timedelta(minutes=1),

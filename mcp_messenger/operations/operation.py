@@ -15,7 +15,7 @@ from mcp_messenger.operations.arguments import argument_shapes
 from mcp_messenger.operations.plain import fault
 from mcp_messenger.policy.judging import Approved, Judging, Words, current
 from mcp_messenger.policy.touch import Touch
-from mcp_messenger.security.caller import Caller
+from mcp_messenger.security.caller import Caller, whole_id
 
 if TYPE_CHECKING:
     from mcp_messenger.operations.application import App
@@ -83,6 +83,7 @@ class Input(BaseModel):
 InstanceId = Annotated[str, Field(description="from list_instances", max_length=64)]
 Cursor = Annotated[str | None, Field(description="next_cursor of the page before", max_length=300)]
 Limit = Annotated[int, Field(ge=1, le=100)]
+MaxTokens = Annotated[int | None, Field(ge=200, le=50_000, description="size of the answer at most")]
 PlatformId = Annotated[str, Field(min_length=1, max_length=256)]
 
 
@@ -106,6 +107,15 @@ class Output(BaseModel):
     def shown(self) -> dict[str, Any]:
         """For a model: without what says nothing."""
         return self.model_dump(mode="json", by_alias=True, exclude=set(self.hidden), exclude_defaults=True, exclude_none=True)
+
+    def transcript(self) -> str | None:
+        """Return the answer as lines for a model; None where its fields say it better."""
+        return None
+
+    @classmethod
+    def has_transcript(cls) -> bool:
+        """Return whether a model is given lines, not fields."""
+        return cls.transcript is not Output.transcript
 
     def pictures(self) -> tuple[tuple[bytes, str], ...]:
         """(content, media type) of what a model is to see."""
@@ -171,8 +181,11 @@ class Operation:
         """Run the operation, for at most WITHIN seconds unless it is patient, within the policy; note whose words an agent is shown.
 
         Over MCP, and with an instance's key, it is an agent that calls. `approved`: a person has approved this very call.
-        Raises TookTooLong, PolicyDenied, ApprovalRequired.
+        Raises TookTooLong, PolicyDenied, ApprovalRequired, NoSuchInstance.
         """
+        named: str | None = getattr(args, "instance_id", None)
+        if named is not None and (whole := await whole_id(app.database, caller, named)) != named:
+            args = args.model_copy(update={"instance_id": whole})
         by_agent = transport is Transport.MCP or caller.instance_id is not None
         judging = Judging(app.judge, caller, by_agent, self.name, self.touches or Touch.NOTHING, args, approved)
         token = current.set(judging)

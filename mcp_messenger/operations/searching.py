@@ -1,10 +1,10 @@
 """Searches messages, of one account or of all that the caller may see."""
 
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from db import chat_addresses, chats, messages, waiting
 from db.messages import MessageRow
@@ -13,9 +13,10 @@ from mcp_messenger.errors import InvalidInput
 from mcp_messenger.operations import cursor as cursors
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.messages import known_beside, words_of
-from mcp_messenger.operations.moments import moment
-from mcp_messenger.operations.operation import Cursor, FromOthers, Limit, OfInstances, PlatformId
+from mcp_messenger.operations.moments import Moment, moment
+from mcp_messenger.operations.operation import Cursor, FromOthers, Limit, MaxTokens, OfInstances, PlatformId
 from mcp_messenger.operations.reach import visible
+from mcp_messenger.operations.transcript import UNTRUSTED, Lines, chat_heading, indented, message_line, writer
 from mcp_messenger.operations.views import MessageView, context_line, message_view
 from mcp_messenger.policy.judging import Words
 from mcp_messenger.search import query as queries
@@ -33,13 +34,14 @@ class SearchMessages(OfInstances):
     query: str = Field(default="", max_length=200, description='words; "a phrase", a OR b, -without')
     chat_id: PlatformId | None = None
     sender: str | None = Field(default=None, max_length=256, description="name or id of who wrote; me")
-    since: str | None = Field(default=None, max_length=40, description="2026-11-03 or 12h, 1d, 2w ago")
-    until: str | None = Field(default=None, max_length=40)
+    since: Moment = None
+    until: Moment = None
     kind: Literal["text", "image", "video", "audio", "voice", "document", "sticker", "location", "poll", "contact"] | None = None
     has_media: bool = False
     direction: Literal["in", "out"] | None = None
     context: int = Field(default=0, ge=0, le=5, description="messages to show before and after each hit")
     limit: Limit = 20
+    max_tokens: MaxTokens = None
     cursor: Cursor = None
 
 
@@ -60,6 +62,32 @@ class Hits(FromOthers):
     looked_to: str | None = None
     note: str | None = None
     next_cursor: str | None = None
+    _max_tokens: int | None = PrivateAttr(default=None)
+    _cursors: tuple[str, ...] = PrivateAttr(default=())
+
+    def within(self, max_tokens: int | None, cursors: Sequence[str]) -> Self:
+        """Return the hits, whose transcript has so many tokens at most and goes on from the cursor of its last hit."""
+        self._max_tokens, self._cursors = max_tokens, tuple(cursors)
+        return self
+
+    def transcript(self) -> str:
+        """Return the hits, each with its day, account and chat, and with the messages around it where these are wanted."""
+        lines = Lines(self._max_tokens, UNTRUSTED)
+        shown = 0
+        chat = ""
+        for hit in self.messages:
+            heading = chat_heading(hit.chat_id or "", hit.chat, instance_id=hit.instance_id)
+            beside = [
+                f"{line.id} {line.at:%H:%M} {'me>' if line.own else writer(line.sender or '?') + ':'} {indented(line.text)}" for line in hit.context
+            ]
+            of_hit = f"{hit.at:%Y-%m-%d} {message_line(hit)}"
+            if not lines.add(*([heading] if heading != chat else []), of_hit, *(f"    {line}" for line in beside)):
+                break
+            chat, shown = heading, shown + 1
+        more = self._cursors[shown - 1] if shown < min(len(self.messages), len(self._cursors)) else self.next_cursor
+        looked = f"Looked through messages since {self.looked_to}. " if self.looked_to else ""
+        found = "" if shown else "Nothing found so far. " if more else "Nothing found. "
+        return lines.text(self.note or "", f"{looked}{found}" + (f'more: cursor="{more}"' if more else "No more hits." if shown else ""))
 
     def words(self) -> Iterable[Words]:
         return [one for hit in self.messages for one in words_of([hit], hit.chat_id, hit.instance_id)]
@@ -75,15 +103,16 @@ async def search_messages(app: App, caller: Caller, args: SearchMessages) -> Hit
     before, era = _resumed(args.cursor)
     span = Span(moment("since", args.since), moment("until", args.until, ends=True), before, era)
     is_behind = await app.search_index.catch_up()
-    found = await find(app.database, query.expression(filters or [_any_way()]), instance_ids, span, limit=args.limit)
+    found = await find(app.database, query.expression(filters if filters or query.wanted else [_any_way()]), instance_ids, span, limit=args.limit)
     order = {hit.message_id: at for at, hit in enumerate(found.hits)}
     rows = sorted(await messages.by_ids(app.database, list(order)), key=lambda row: order[row.id]) if order else []
+    places = [_cursor((row.sent_at, row.id), era) or "" for row in rows]
     return Hits(
         messages=await _shown(app, rows, args.context),
         looked_to=None if found.looked_to is None else found.looked_to.isoformat(timespec="seconds"),
         note=STILL_INDEXED if is_behind else None,
         next_cursor=_cursor(found.before, found.era),
-    )
+    ).within(args.max_tokens, places)
 
 
 def _any_way() -> str:

@@ -11,13 +11,14 @@ from db import search
 from db.database import Database
 from db.search import Era, Hit, Position, Span
 
+WIDER = 4
 MOST_ERAS = 64
 """That one statement looks into."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """`first_look`: messages whose eras are looked into in any case; each further look is twice as wide.
+    """`first_look`: messages whose eras are looked into in any case; each further look is WIDER.
 
     `within`: seconds after which no further eras are looked into, where what was found fits into the answer.
     """
@@ -56,7 +57,7 @@ async def find(database: Database, expression: str, instance_ids: Sequence[UUID]
         now, ahead = ahead[:size], ahead[size:]
         hits += await search.hits(database, expression, now, span, limit=limit + 1)
         hits = sorted(hits, key=lambda hit: (hit.sent_at, hit.message_id), reverse=True)[: limit + 1]
-        look *= 2
+        look *= WIDER
     if len(hits) <= limit:
         return Found(hits)
     last = hits[limit - 1]

@@ -1,5 +1,6 @@
 """Who asks. Every operation gets its caller and shows only what is that caller's: knowing an id is not a right."""
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -9,6 +10,10 @@ from mcp_messenger.errors import NoSuchInstance, NotAllowed
 if TYPE_CHECKING:
     from db.database import Database
     from db.instances import InstanceRow
+
+
+SHORT_ID = re.compile("[0-9A-Fa-f]{8}")
+"""As much of an instance's id as lists of instances show to models."""
 
 
 @dataclass(frozen=True)
@@ -65,3 +70,15 @@ async def instance_of(database: "Database", caller: Caller, instance_id: str) ->
     if row is None or not caller.sees(row):
         raise NoSuchInstance(instance_id)
     return row
+
+
+async def whole_id(database: "Database", caller: Caller, instance_id: str) -> str:
+    """Return the id of the caller's instance whose beginning models are shown; any other id as it is. Raises NoSuchInstance."""
+    from db import instances
+
+    if not SHORT_ID.fullmatch(instance_id):
+        return instance_id
+    row = await instances.by_beginning(database, instance_id.lower(), user_id=caller.user_id, id=caller.instance_id)
+    if row is None:
+        raise NoSuchInstance(instance_id)
+    return str(row.id)

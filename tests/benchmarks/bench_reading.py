@@ -18,7 +18,7 @@ from mcp_messenger.operations.messages import GetMessages, get_messages
 from mcp_messenger.operations.searching import SearchMessages, search_messages
 from mcp_messenger.search.query import parse
 from mcp_messenger.security.caller import ADMIN
-from tests.benchmarks.figures import Figure, at_most, percentile
+from tests.benchmarks.figures import Figure, Target, at_most, percentile
 from tests.benchmarks.many_messages import INSTANCE, fill
 from tests.benchmarks.store import fresh_store
 
@@ -32,10 +32,14 @@ async def measure() -> list[Figure]:
         with tempfile.TemporaryDirectory() as folder:
             async with running(Config(data_dir=Path(folder), database_url=SecretStr(store.url))) as app:
                 figures = [
-                    Figure(f"{what} at 1,000,000 messages, p95", await _p95(ask), "ms", target=at_most(20)) for what, ask in _asks(app).items()
+                    Figure(f"{what} at 1,000,000 messages, p95", await _p95(ask), "ms", target=_target(what)) for what, ask in _asks(app).items()
                 ]
                 slowest = max([(await _p95(_search(app, query), asks=20), query) for query in _queries()])
                 return [*figures, Figure(f"search {slowest[1]}, the slowest of the cases, p95", slowest[0], "ms", target=at_most(20))]
+
+
+def _target(what: str) -> Target | None:
+    return None if what == "catch up" else at_most(20)
 
 
 def _asks(app: App) -> dict[str, Callable[[], Awaitable[object]]]:

@@ -12,9 +12,10 @@ from mcp_messenger.api.mcp.server import result_of
 from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.errors import NoSuchInstance
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.catching_up import CatchUp, CaughtUp, catch_up, tokens_at_most
+from mcp_messenger.operations.catching_up import CatchUp, CaughtUp, catch_up
 from mcp_messenger.operations.searching import SearchMessages, search_messages
 from mcp_messenger.operations.sending import SendMessage, send_message
+from mcp_messenger.operations.tokens import tokens_at_most
 from mcp_messenger.security.caller import ADMIN, Caller
 from providers.models import Chat, ChatKind
 from tests.mcp_clients import text_of
@@ -50,7 +51,7 @@ def chats_of(answer: CaughtUp) -> list[str]:
 
 async def test_mentions_come_first_then_who_waits_for_an_answer_then_the_newest(app: App) -> None:
     instance_id = await ready_sandbox(app, persona="human")
-    assert await catch_up(app, ADMIN, CatchUp()) == CaughtUp(instances=[])
+    assert (await catch_up(app, ADMIN, CatchUp())).instances == []
     await write(app, instance_id, "1", chat="club", kind=ChatKind.GROUP, minute=1, mentions_me=True)
     await write(app, instance_id, "2", chat="ann", minute=2)
     await write(app, instance_id, "3", chat="team", kind=ChatKind.GROUP, minute=3)

@@ -18,7 +18,7 @@ from mcp.shared.exceptions import MCPError
 from mcp.types import INVALID_PARAMS, CallToolResult, ContentBlock, GetPromptResult, InputRequiredResult, Resource, TextContent, Tool, ToolAnnotations
 
 from mcp_messenger.api.mcp.schema import input_schema, output_schema
-from mcp_messenger.config import Config
+from mcp_messenger.config import Answers, Config
 from mcp_messenger.errors import InvalidInput, ReadOnly, quoted
 from mcp_messenger.operations import turns
 from mcp_messenger.operations.application import App
@@ -92,7 +92,7 @@ class MessengerServer(MCPServer[None]):
 
     @cached_property
     def _listed(self) -> list[Tool]:
-        return [tool(row, without_instance=self._instance_id is not None) for row in self._rows.values()]
+        return [tool(row, self._app.config.answers, without_instance=self._instance_id is not None) for row in self._rows.values()]
 
     async def list_tools(self) -> list[Tool]:
         return self._listed
@@ -148,7 +148,7 @@ class MessengerServer(MCPServer[None]):
         except Exception as error:  # the transport: what broke is for the log, since a model could do nothing with it
             log.exception("tool %s broke", name)
             raise ToolError("internal_error: Something broke on the server. Its log says what; try again or tell the operator.") from error
-        return result_of(output)
+        return result_of(output, self._app.config.answers)
 
     def _row(self, name: str) -> Operation:
         row = self._rows.get(name)
@@ -181,19 +181,24 @@ def error_text(error: MessengerError) -> str:
     return f"{error.code}: {error.detail}" + (f" {error.hint}" if error.hint else "")
 
 
-def result_of(output: Output) -> CallToolResult:
+def result_of(output: Output, answers: Answers = "json") -> CallToolResult:
+    """Return the answer of a tool: lines alone where it has some, for many clients show a model both texts and fields, or the fields only."""
+    lines = output.transcript() if answers == "lines" else None
+    if lines is not None:
+        return CallToolResult(content=[TextContent(type="text", text=lines)])
     shown = output.shown()
     content: list[ContentBlock] = [TextContent(type="text", text=json.dumps(shown, ensure_ascii=False, separators=(",", ":")))]
     content += [Image(data=picture, format=mime.partition("/")[2]).to_image_content() for picture, mime in output.pictures()]
     return CallToolResult(content=content, structured_content=shown)
 
 
-def tool(row: Operation, *, without_instance: bool) -> Tool:
+def tool(row: Operation, answers: Answers = "json", *, without_instance: bool) -> Tool:
+    """Return the tool of a row. What answers in lines has no schema of its answer."""
     return Tool(
         name=row.name,
         description=row.summary,
         input_schema=input_schema(row, without_instance=without_instance),
-        output_schema=output_schema(row),
+        output_schema=None if answers == "lines" and row.output.has_transcript() else output_schema(row),
         annotations=ToolAnnotations(
             read_only_hint=row.effect is Effect.READ,
             destructive_hint=row.effect is Effect.DESTROY,
