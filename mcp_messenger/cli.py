@@ -14,7 +14,7 @@ from mcp_messenger.config.modes import API_MODES
 from mcp_messenger.observability import logs, tracing
 from providers.errors import MessengerError
 
-COMMANDS = frozenset({"doctor", "ps", "logs", "qr"})
+COMMANDS = frozenset({"doctor", "ps", "logs", "qr", "approve"})
 """They ask a server, and need no set-up that would be safe to serve with."""
 ALONE = frozenset({"migrate", "backup", "restore"})
 """They work on the store themselves, and serve nobody."""
@@ -132,6 +132,11 @@ def _ask(args: argparse.Namespace, config: Config) -> int:
         from mcp_messenger.commands.qr import qr
 
         return _run(qr, config, args.url, args.id)
+    if args.command == "approve":
+        from mcp_messenger.commands.approve import approve
+
+        decision = next((name for name in ("deny", "always", "link") if getattr(args, name)), "approve")
+        return _run(approve, config, args.url, args.code, decision, args.text)
     from mcp_messenger.commands.ps import ps
 
     return _run(ps, config, args.url)

@@ -15,12 +15,14 @@ from mcp_messenger.api.mcp.http import McpEndpoints
 from mcp_messenger.api.middleware import MAX_BODY, BodyLimit, CutOffAnswer, HostGuard, SecurityHeaders
 from mcp_messenger.api.rate_limits import RateLimitFields
 from mcp_messenger.api.rest.aliases import add_aliases
+from mcp_messenger.api.rest.approval_page import approval_page
 from mcp_messenger.api.rest.docs import add_docs
 from mcp_messenger.api.rest.event_webhooks import describe_webhooks
 from mcp_messenger.api.rest.metrics import add_metrics
 from mcp_messenger.api.rest.routes import Routes, add_problems, caller_of_request
 from mcp_messenger.api.rest.streams import add_events, add_health, add_logs, add_media, add_platform_webhooks
 from mcp_messenger.operations.application import App
+from mcp_messenger.operations.approvals import PAGE
 from mcp_messenger.version import __version__
 
 NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "operation_spans": False, "auto_configure": False}
@@ -81,6 +83,7 @@ def unguarded(app: App, endpoints: McpEndpoints) -> FastAPI:
     api.router.routes[:0] = [
         Route("/mcp", endpoints.all),
         Route("/api/v1/instances/{instance_id}/mcp", endpoints.one),
+        Route(f"{PAGE}/{{secret}}", approval_page(app), methods=["GET", "POST"]),
         Route("/", RedirectResponse("/docs")),
     ]
     describe_webhooks(api)

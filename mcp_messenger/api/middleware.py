@@ -33,13 +33,15 @@ class HostGuard:
 
     Loopback names are always known, on every port. An entry of `allowed_hosts` is `name`, meaning every port, or `name:port`.
     A page (an Origin header) must come from the address it calls, or from a host in `allowed_hosts`. What a browser sends for another
-    site's page without an Origin, such as the address of an image, is refused too, but for links that lead a person to `pages`.
+    site's page without an Origin, such as the address of an image, is refused too, but for links that lead a person to `pages`, or to one
+    under `prefix`.
     """
 
-    def __init__(self, app: App, *, allowed_hosts: Sequence[str] = (), pages: Sequence[str] = ("/", "/docs")) -> None:
+    def __init__(self, app: App, *, allowed_hosts: Sequence[str] = (), pages: Sequence[str] = ("/", "/docs"), prefix: str = "/approve/") -> None:
         self._app = app
         self._allowed = frozenset(host.lower() for host in allowed_hosts)
         self._pages = frozenset(pages)
+        self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = self._refusal(scope) if scope["type"] in ("http", "websocket") else None
@@ -66,7 +68,8 @@ class HostGuard:
         return None
 
     def _is_followed_link(self, scope: Scope) -> bool:
-        return _headers(scope, b"sec-fetch-dest") == ["document"] and scope.get("method") == "GET" and scope["path"] in self._pages
+        is_page = scope["path"] in self._pages or scope["path"].startswith(self._prefix)
+        return _headers(scope, b"sec-fetch-dest") == ["document"] and scope.get("method") == "GET" and is_page
 
     def _is_allowed(self, authority: tuple[str, str]) -> bool:
         name, port = authority

@@ -17,7 +17,7 @@ def parser() -> argparse.ArgumentParser:
         "mcp-messenger",
         parents=[settings],
         description="Messengers for AI agents, over MCP and REST. Without a command: an MCP server over stdio.",
-        epilog="'mcp-messenger COMMAND --help' tells what a command takes. ps, logs and qr ask a running server, with MCP_MESSENGER_ADMIN_TOKEN.",
+        epilog="'mcp-messenger COMMAND --help' tells what a command takes. Some ask a running server, with MCP_MESSENGER_ADMIN_TOKEN.",
     )
     top.add_argument("--version", action="version", version=__version__)
     top.add_argument(
@@ -81,6 +81,13 @@ def _add_commands(add: Callable[..., argparse.ArgumentParser], settings: argpars
     logs = add("logs", parents=[settings, of_server, of_instance], help="show what an instance logged")
     logs.add_argument("--follow", "-f", action="store_true", help="go on with new lines")
     logs.add_argument("--tail", type=_tail, default=TAIL, help=f"how many of the newest lines ({TAIL})")
+    approve = add("approve", parents=[settings, of_server], help="show what agents ask for, and approve or deny it")
+    approve.add_argument("code", nargs="?", help="the code, or the id, of one of them; without it all that wait are shown")
+    decision = approve.add_mutually_exclusive_group()
+    decision.add_argument("--deny", action="store_true", help="it is not carried out")
+    decision.add_argument("--always", action="store_true", help="trust its chat from now on")
+    decision.add_argument("--link", action="store_true", help="print the address of a page on which somebody decides, once")
+    approve.add_argument("--text", help="send this text instead, or answer a question with it")
     add("qr", parents=[settings, of_server, of_instance], help="show the code to log in with, until somebody is logged in")
 
 

@@ -35,6 +35,10 @@ class Server:
         """The answer of a call under /api/v1. Raises NotAvailable where no server of ours answers, or what the server refused."""
         return self._answer(await self._send("GET", f"/api/v1{path}", params))
 
+    async def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """The answer of a call under /api/v1 that changes something. Raises as `get` does."""
+        return self._answer(await self._send("POST", f"/api/v1{path}", {}, body or {}))
+
     async def health(self) -> dict[str, Any]:
         """Also of a server that is not well. Raises NotAvailable."""
         found = await self._send("GET", "/health", {})
@@ -83,9 +87,9 @@ class Server:
         except httpx.TransportError as error:
             raise self._absent(error) from error
 
-    async def _send(self, method: str, path: str, params: dict[str, str | int]) -> httpx.Response:
+    async def _send(self, method: str, path: str, params: dict[str, str | int], body: dict[str, Any] | None = None) -> httpx.Response:
         try:
-            return await self._client.request(method, self.url + path, params=params)
+            return await self._client.request(method, self.url + path, params=params, json=body)
         except httpx.TransportError as error:
             raise self._absent(error) from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:

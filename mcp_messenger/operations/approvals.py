@@ -1,5 +1,6 @@
 """Calls that wait for a person: shown, decided, carried out once; drafts and questions that an agent puts before its owner."""
 
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -28,6 +29,7 @@ from mcp_messenger.security.caller import Caller, instance_of, parse_instance_id
 from providers.errors import MessengerError
 from providers.models import Draft, TextFormat
 
+PAGE = "/approve"
 LEASE = 180.0
 """Seconds in which an approved call is carried out, or somebody else takes it on."""
 LOOK_EVERY = 1.0
@@ -254,6 +256,37 @@ async def deny(app: App, caller: Caller, args: Deny) -> ApprovalAnswer:
     row = await known(app, caller, args.approval_id)
     await deny_as(app, row, str(caller), args.reason)
     return ApprovalAnswer(approval=view(app, await known(app, caller, args.approval_id)))
+
+
+class ApprovalLink(Output):
+    """The address of a page on which whoever has it decides, once. A new one ends the one before."""
+
+    url: str
+    expires_at: datetime
+
+
+async def get_approval_link(app: App, caller: Caller, args: OfApproval) -> ApprovalLink:
+    """Return the address of an approval's page. Raises NoSuchApproval, Conflict where it was decided."""
+    caller.require_owner()
+    row = await known(app, caller, args.approval_id)
+    if row.status != "pending":
+        raise Conflict(f"This is decided already: {row.status}.", hint="list_approvals shows what still waits.")
+    return ApprovalLink(url=f"{app.config.own_url}{PAGE}/{await page_secret(app, row)}", expires_at=row.expires_at)
+
+
+async def page_secret(app: App, row: ApprovalRow) -> str:
+    """Return a new secret that opens the page of an approval."""
+    secret = secrets.token_urlsafe(24)
+    await store.set_page(app.database, row.id, app.vault().digest(secret))
+    return secret
+
+
+async def by_page(app: App, secret: str) -> ApprovalRow:
+    """Return the approval that waits under the secret of a page. Raises NoSuchApproval for one that is decided, or over."""
+    row = await store.by_page(app.database, app.vault().digests(secret[:100]))
+    if row is None:
+        raise NoSuchApproval("of this page")
+    return row
 
 
 async def deny_as(app: App, row: ApprovalRow, by: str, reason: str | None = None) -> None:

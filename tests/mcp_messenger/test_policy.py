@@ -9,6 +9,8 @@ import httpx
 import pytest
 from mcp import Client
 
+from mcp_messenger.commands.approve import approve
+from mcp_messenger.errors import InvalidInput
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.approvals import resume
 from mcp_messenger.operations.operation import Effect
@@ -215,3 +217,36 @@ def test_no_message_is_queued_without_a_permit() -> None:
     source = Path(__file__).parents[2] / "mcp_messenger"
     makers = {path.name for path in source.rglob("*.py") if " Permit(" in path.read_text(encoding="utf-8").replace("class Permit", "")}
     assert makers == {"judging.py"}
+
+
+async def test_a_page_decides_once_and_only_by_its_form(app: App, instance: str, owner: httpx.AsyncClient, tmp_path: Path) -> None:
+    draft = (await owner.post(f"/instances/{instance}/drafts", json={"to": "ann", "message": "<b>Dear</b> Ann"})).json()["approval"]
+    path = f"/approvals/{draft['approval_id']}/link"
+    first, second = [(await owner.post(path)).json()["url"].rpartition("/")[2] for _ in range(2)]
+    page = str(owner.base_url).partition("/api")[0] + "/approve/"
+    assert (await owner.get(page + first)).status_code == 404
+    followed = {"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}
+    shown = await owner.get(page + second, headers=followed)
+    assert (await owner.get(page + second, headers=followed)).status_code == 200
+    assert "&lt;b&gt;Dear&lt;/b&gt; Ann" in shown.text
+    assert "<script" not in shown.text
+    assert "form-action 'self'" in shown.headers["content-security-policy"]
+    assert (await owner.post(page + second, data={"decision": "approve"}, headers={"origin": "https://evil.example"})).status_code == 403
+    assert written(app, instance, "ann") == []
+    assert "kept" in (await owner.post(page + second, data={"decision": "approve", "text": "Dear Ann"})).text
+    assert (await owner.post(page + second, data={"decision": "deny"})).status_code == 404
+    assert written(app, instance, "ann") == ["Dear Ann"]
+
+
+async def test_the_command_shows_and_decides(app: App, instance: str, owner: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]) -> None:
+    draft = (await owner.post(f"/instances/{instance}/drafts", json={"to": "ann", "message": "Dear Ann"})).json()["approval"]
+    question = (await owner.post(f"/instances/{instance}/questions", json={"question": "Tea?"})).json()["approval"]
+    url = str(owner.base_url).partition("/api")[0]
+    await approve(app.config, url, None, "approve", None)
+    assert all(code in capsys.readouterr().out for code in [draft["code"]])
+    await approve(app.config, url, question["code"], "approve", "Yes.")
+    await approve(app.config, url, draft["code"], "approve", "Dearest Ann")
+    assert "send_message is done." in capsys.readouterr().out
+    assert written(app, instance, "ann") == ["Dearest Ann"]
+    with pytest.raises(InvalidInput, match="zzzzz"):
+        await approve(app.config, url, "zzzzz", "deny", None)
