@@ -24,7 +24,6 @@ from mcp_messenger.relay.sends import Sends
 from mcp_messenger.relay.spool import Spool
 from providers import provider_class
 from providers.base import ProviderContext, Settings
-from providers.telegram.provider import TelegramProvider
 from tests.program import ROOT, environment
 
 PATIENCE = 30.0
@@ -32,15 +31,15 @@ KEY = "mm_FAKE-KEY-OF-A-TEST-0123456789"
 QUICK = Timing(wait=2, pauses=(0.05, 0.1, 0.2), ask_again=(0.05, 0.1, 0.2, 0.5, 1, 2, 4))
 
 
-POINTS: dict[str, tuple[type, str, bool]] = {
+POINTS: dict[str, tuple[type | str, str, bool]] = {
     "before it is begun": (Sends, "_send", True),
-    "after it is begun": (TelegramProvider, "send", True),
-    "after the platform": (TelegramProvider, "send", False),
+    "after it is begun": ("telegram", "send", True),
+    "after the platform": ("telegram", "send", False),
     "after it is settled": (Sends, "_settle", False),
     "before the spool": (Spool, "append", True),
     "after the spool": (Spool, "append", False),
 }
-"""The method that is called there, and whether to die before the call or after it."""
+"""The class, or the messenger whose provider it is, its method that is called there, and whether to die before the call or after it."""
 
 
 @dataclass
@@ -127,6 +126,8 @@ async def running_relay(provider: str, folder: Path, *, dies: str | None = None,
 def _die(point: str) -> None:
     """Make the real relay end at one place."""
     owner, name, before = POINTS[point]
+    if isinstance(owner, str):
+        owner = provider_class(owner)
     act: Callable[..., Awaitable[Any]] = getattr(owner, name)
 
     async def deadly(self: Any, *args: Any, **named: Any) -> Any:
