@@ -1,8 +1,10 @@
 """The arrows between the rooms go one way, and what costs is imported late."""
 
 import ast
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,121 @@ def test_a_room_imports_no_room_above_it(room: str) -> None:
 def test_only_the_store_knows_the_driver() -> None:
     sources = {path: path.read_text(encoding="utf-8") for room in ("providers", "mcp_messenger") for path in (ROOT / room).rglob("*.py")}
     assert [str(path) for path, source in sources.items() if "import psycopg" in source or "from psycopg" in source] == []
+
+
+UNUSED_FOR_A_REASON = {
+    **dict.fromkeys(("set_page", "by_page", "NOT_SHOWN", "outcome_of", "WAITING"), "the page of approvals is not there yet"),
+    "choose": "a person's act, which tests do in their place",
+    "listening": "the system decides which ports they are",
+    "meaning": "read by what generates the README",
+    "SETTINGS": "read by what generates the README",
+    "capture_signals": "uvicorn calls it",
+    "main_loop": "uvicorn calls it",
+    "model_config": "pydantic reads it",
+}
+NOT_A_LIBRARYS = {"ABC", "Generic", "Protocol", "object", "Exception", "RuntimeError", "ValueError"}
+"""Bases outside the product that call no method of their subclasses."""
+
+
+def product() -> dict[str, ast.Module]:
+    """Return the modules by their names."""
+    found = dict[str, ast.Module]()
+    for path in (path for room in MAY_IMPORT for path in (ROOT / room).rglob("*.py") if "node_modules" not in path.parts):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        found[name] = ast.parse(path.read_text(encoding="utf-8"))
+    return found
+
+
+def names_of(statement: ast.stmt) -> list[str]:
+    """Return the names that a statement of a module or a class defines."""
+    match statement:
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return [name]
+        case ast.Assign(targets=targets):
+            return [node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)]
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            return [name]
+        case _:
+            return []
+
+
+def used_of_modules(modules: dict[str, ast.Module]) -> Iterator[tuple[str, str]]:
+    """Yield the module and the name of each use of what stands at the top of a module: imported, reached through the module, or used in it."""
+    for module, tree in modules.items():
+        known = list[tuple[str, str]]()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module in modules:
+                yield from ((node.module, name.name) for name in node.names)
+            if isinstance(node, ast.ImportFrom):
+                known += [(name.asname or name.name, f"{node.module}.{name.name}") for name in node.names]
+            elif isinstance(node, ast.Import):
+                known += [(name.asname or name.name, name.name) for name in node.names]
+        for statement in tree.body:
+            own = names_of(statement)
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id not in own:
+                    yield module, node.id
+                elif isinstance(node, ast.Attribute):
+                    owner = ast.unparse(node.value)
+                    yield from ((full, node.attr) for name, full in known if name == owner)
+                elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value not in own:
+                    # An annotation in quotes, or "module:name" of a registry.
+                    yield from ((module, word) for word in re.findall(r"\w+", node.value) if "\n" not in node.value and len(node.value) < 200)
+                    name, _, member = node.value.partition(":")
+                    yield name, member
+
+
+def used_attributes(modules: dict[str, ast.Module]) -> Iterator[str]:
+    for node in (node for tree in modules.values() for node in ast.walk(tree)):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+            yield node.attr
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+        elif isinstance(node, ast.MatchClass):
+            yield from node.kwd_attrs
+        elif isinstance(node, ast.keyword) and node.arg:
+            # The fields of a row that is written as a whole.
+            yield node.arg
+
+
+def bases_of(cls: ast.ClassDef) -> set[str]:
+    return {re.sub(r"\[.*", "", ast.unparse(base), flags=re.DOTALL).rpartition(".")[2] for base in cls.bases}
+
+
+def shown_classes(classes: list[ast.ClassDef]) -> set[str]:
+    """Return the classes whose fields somebody outside reads or writes: models but for settings, which the product must read."""
+    shown = {"BaseModel"}
+    while more := {cls.name for cls in classes if cls.name not in shown | {"Settings"} and bases_of(cls) & shown}:
+        shown |= more
+    return shown
+
+
+def unused_members(modules: dict[str, ast.Module], used: set[str]) -> Iterator[str]:
+    classes = [node for tree in modules.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    shown, ours = shown_classes(classes), {cls.name for cls in classes} | NOT_A_LIBRARYS
+    for cls in classes:
+        if not bases_of(cls) <= ours:
+            # The library above calls what it has overridden.
+            continue
+        for member in cls.body:
+            is_called_by_pydantic = any("validator" in ast.unparse(one) for one in getattr(member, "decorator_list", ()))
+            if not is_called_by_pydantic and not (isinstance(member, ast.AnnAssign) and cls.name in shown):
+                yield from (f"{cls.name}.{name}" for name in names_of(member) if name not in used and not name.startswith("__"))
+
+
+def test_nothing_is_kept_that_the_product_does_not_use() -> None:
+    """What only tests use is dead, too."""
+    modules = product()
+    at_top = set(used_of_modules(modules))
+    dead = [
+        f"{module}.{name}"
+        for module, tree in modules.items()
+        for statement in tree.body
+        for name in names_of(statement)
+        if (module, name) not in at_top and not name.startswith("__")
+    ]
+    dead += unused_members(modules, set(used_attributes(modules)))
+    assert [name for name in dead if name.rpartition(".")[2] not in UNUSED_FOR_A_REASON] == []
 
 
 def test_every_operation_has_one_definition() -> None:

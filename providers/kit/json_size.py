@@ -4,7 +4,7 @@ VALUES_MAX = 100_000
 NESTED_MAX = 100
 OF_OURS = 5_000_000
 """Values in what our own bridge or relay says: all groups of an account with their members."""
-_OPENING, _CLOSING = b"[{", b"]}"
+_OPENING = b"[{"
 _NOT_STRUCTURE = bytes(set(range(256)) - set(b"[]{},"))
 
 
