@@ -124,6 +124,9 @@ CHAT: LiteralString = """
     ), written AS (
         INSERT INTO public.chats (instance_id, id, kind, title, username, phone)
         SELECT %(instance_id)s, %(chat_id)s, %(kind)s, %(title)s, %(username)s, %(phone)s FROM guard
+        WHERE NOT EXISTS (SELECT FROM public.erasures e
+                WHERE e.instance_id = %(instance_id)s AND e.digest = sha256(e.salt || convert_to(%(chat_id)s, 'UTF8')))
+            OR EXISTS (SELECT FROM public.chats k WHERE k.instance_id = %(instance_id)s AND k.id = %(chat_id)s)
         ON CONFLICT (instance_id, id) DO UPDATE SET
             kind = CASE WHEN excluded.kind = 'unknown' THEN chats.kind ELSE excluded.kind END,
             title = coalesce(nullif(excluded.title, ''), chats.title),

@@ -118,11 +118,14 @@ async def contacts(database: Database, instance_id: UUID, *, query: str | None, 
     return await database.read(ContactRow, CONTACTS, params, planned_anew=True)
 
 
+# A chat or contact that was erased comes back with its next message, not with the platform's list.
 UPSERT: LiteralString = """
     INSERT INTO public.chats (instance_id, id, kind, title, username, phone)
     SELECT %(instance_id)s, c.id, c.kind, c.title, c.username, c.phone
     FROM unnest(%(ids)s::text[], %(kinds)s::text[], %(titles)s::text[], %(usernames)s::text[], %(phones)s::text[])
         AS c (id, kind, title, username, phone)
+    WHERE NOT EXISTS (SELECT FROM public.erasures e WHERE e.instance_id = %(instance_id)s AND e.digest = sha256(e.salt || convert_to(c.id, 'UTF8')))
+        OR EXISTS (SELECT FROM public.chats k WHERE k.instance_id = %(instance_id)s AND k.id = c.id)
     ON CONFLICT (instance_id, id) DO UPDATE SET kind = excluded.kind, title = excluded.title, username = excluded.username, phone = excluded.phone
     WHERE (chats.kind, chats.title, chats.username, chats.phone)
         IS DISTINCT FROM (excluded.kind, excluded.title, excluded.username, excluded.phone)"""
@@ -141,6 +144,8 @@ UPSERT_CONTACTS: LiteralString = """
     SELECT %(instance_id)s, c.id, c.name, c.username, c.phone, c.is_bot
     FROM unnest(%(ids)s::text[], %(names)s::text[], %(usernames)s::text[], %(phones)s::text[], %(bots)s::boolean[])
         AS c (id, name, username, phone, is_bot)
+    WHERE NOT EXISTS (SELECT FROM public.erasures e WHERE e.instance_id = %(instance_id)s AND e.digest = sha256(e.salt || convert_to(c.id, 'UTF8')))
+        OR EXISTS (SELECT FROM public.contacts k WHERE k.instance_id = %(instance_id)s AND k.id = c.id)
     ON CONFLICT (instance_id, id) DO UPDATE
         SET name = excluded.name, username = excluded.username, phone = excluded.phone, is_bot = excluded.is_bot
     WHERE (contacts.name, contacts.username, contacts.phone, contacts.is_bot)

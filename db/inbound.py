@@ -24,6 +24,7 @@ class Appended:
     """The newest event of the whole call."""
 
 
+# What was erased does not come back out of a history: the search begins at the time of the message, so live ones meet nothing.
 # A notice of the platform (kind `system`) is no word of the other side. A live word from an id whose owner moved away is somebody else's.
 APPEND_MESSAGES: LiteralString = """
     WITH guard AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(event_log)s)), input AS MATERIALIZED (
@@ -46,7 +47,11 @@ APPEND_MESSAGES: LiteralString = """
             thread_id, content, raw, sent_at)
         SELECT instance_id, chat_id, platform_id, outgoing, CASE WHEN outgoing THEN 'sent' ELSE 'received' END, sender_id, sender_name,
             kind, body, reply_to, thread_id, content, raw, sent_at
-        FROM input ORDER BY position
+        FROM input
+        WHERE NOT EXISTS (SELECT FROM public.erasures e WHERE e.instance_id = input.instance_id AND e.at >= input.sent_at AND (
+            e.kind = 'chat' AND e.digest = sha256(e.salt || convert_to(input.chat_id, 'UTF8'))
+            OR e.kind = 'sender' AND e.digest = sha256(e.salt || convert_to(input.sender_id, 'UTF8'))))
+        ORDER BY position
         ON CONFLICT (instance_id, platform_id) WHERE platform_id IS NOT NULL DO NOTHING
         RETURNING id, instance_id, platform_id
     ), fresh AS MATERIALIZED (

@@ -254,6 +254,18 @@ async def delete(database: Database, instance_id: UUID, *, purge: bool) -> bool:
     return found is not None and found[0] > 0
 
 
+FORGET_USER: LiteralString = """
+    WITH tokens AS (DELETE FROM public.user_tokens WHERE user_id = %(user_id)s),
+        approvals AS (DELETE FROM public.approvals WHERE user_id = %(user_id)s),
+        people AS (DELETE FROM public.people WHERE user_id = %(user_id)s RETURNING id)
+    DELETE FROM public.identities WHERE person_id IN (SELECT id FROM people)"""
+
+
+async def forget_user(database: Database, user_id: str) -> None:
+    """Remove a user's tokens, people and approvals; the user's instances are deleted before."""
+    await database.execute(FORGET_USER, {"user_id": user_id})
+
+
 COUNTS: LiteralString = """
     SELECT provider, status, count(*) FROM public.message_instances
     WHERE (%(user_id)s::text IS NULL OR user_id = %(user_id)s) AND (%(id)s::uuid IS NULL OR id = %(id)s)

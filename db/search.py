@@ -86,11 +86,15 @@ FILL_ERAS: LiteralString = """
         SELECT era, count(*) AS number, min(sent_at) AS oldest, max(sent_at) AS newest
         FROM unnest(%(eras)s::bigint[], %(times)s::timestamptz[]) AS row (era, sent_at) GROUP BY era
     ) AS more WHERE search_eras.id = more.era"""
+# A message that is being deleted is passed over: its words would stay behind.
 STORE: LiteralString = """
+    WITH present AS MATERIALIZED (
+        SELECT id FROM public.messages WHERE id = ANY(%(ids)s::bigint[]) AND deleted_at IS NULL FOR KEY SHARE SKIP LOCKED
+    )
     INSERT INTO public.message_words (message_id, sent_at, words)
     SELECT message_id, sent_at, words::tsvector FROM unnest(%(ids)s::bigint[], %(times)s::timestamptz[], %(words)s::text[])
         AS row (message_id, sent_at, words)
-    WHERE EXISTS (SELECT FROM public.messages WHERE id = row.message_id AND deleted_at IS NULL) ORDER BY message_id
+    WHERE message_id IN (SELECT id FROM present) ORDER BY message_id
     ON CONFLICT (message_id) DO UPDATE SET sent_at = excluded.sent_at, words = excluded.words"""
 
 

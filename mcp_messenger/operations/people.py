@@ -67,7 +67,7 @@ class ListPeople(Input):
 async def list_people(app: App, caller: Caller, args: ListPeople) -> PersonList:
     """Return a page of people, each with the contacts that are theirs."""
     caller.require_owner()
-    after = None if args.cursor is None else _person_id(args.cursor)
+    after = None if args.cursor is None else parse_person_id(args.cursor)
     views = _views(await people.listing(app.database, user_id=caller.user_id, after=after, limit=args.limit + 1))
     page = views[: args.limit]
     return PersonList(people=page, next_cursor=page[-1].person_id if len(views) > args.limit else None)
@@ -161,13 +161,13 @@ async def unlink(app: App, caller: Caller, args: Unlink) -> Unlinked:
 
 async def _known(app: App, caller: Caller, person_id: str) -> PersonView:
     """Return a person of the caller. Raises NoSuchPerson, also for a person of another user."""
-    views = _views(await people.get(app.database, _person_id(person_id), user_id=caller.user_id))
+    views = _views(await people.get(app.database, parse_person_id(person_id), user_id=caller.user_id))
     if not views:
         raise NoSuchPerson(person_id)
     return views[0]
 
 
-def _person_id(text: str) -> UUID:
+def parse_person_id(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
