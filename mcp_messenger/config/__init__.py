@@ -1,5 +1,6 @@
 """Settings, read from the environment once."""
 
+import difflib
 import errno
 import re
 from collections.abc import Mapping
@@ -217,14 +218,48 @@ SETTINGS = (
     Setting(PREFIX + "CONTAINER_CPUS", "processor limit of an instance container (1)"),
     Setting(PREFIX + "CONTAINER_PIDS", "process limit of an instance container (512)"),
     Setting(containers.ENGINE, "the engine's address; DOCKER_TLS_VERIFY and DOCKER_CERT_PATH too (as the docker command finds it)"),
+    Setting(
+        PREFIX + "POSTGRES_BIN", "folder of the programs of PostgreSQL that keep the embedded store; unset: those that come with it, or the system's"
+    ),
     Setting(PREFIX + "LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR (INFO)"),
     Setting(PREFIX + "LOG_JSON", "1: logs as JSON lines"),
     Setting(PREFIX + "ENVIRONMENT", "a name that /health repeats (development)"),
 )
 
 
+OF_OTHERS = frozenset(
+    PREFIX + name
+    for name in (
+        "MANAGED",
+        "INSTANCE_ID",
+        "API_KEY_SHA256",
+        "CREDENTIALS",
+        "INSTANCE_TYPES",
+        "SPOOL_EVENTS",
+        "SPOOL_MESSAGES",
+        "SPOOL_DAYS",
+        "WHATSAPP_IMAGE",
+    )
+)
+"""Variables of our own that are no settings of a server: its containers', and those of the compose files."""
+OF_TESTS = (PREFIX + "TEST_", PREFIX + "SPECS")
+
+
+def require_known(environ: Mapping[str, str]) -> None:
+    """Raise InvalidInput for a setting that does not exist, with the one it may mean: what is misspelt would be ignored, READONLY for example."""
+    known = {one.name for one in SETTINGS} | OF_OTHERS
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known and not name.startswith(OF_TESTS):
+            # Compared without underscores, which are what people leave out.
+            plain = {one.removeprefix(PREFIX).replace("_", ""): one for one in known}
+            close = difflib.get_close_matches(name.removeprefix(PREFIX).replace("_", ""), plain, 1, 0.7)
+            meant = f"Is {plain[close[0]]} meant? " if close else ""
+            raise InvalidInput(f"There is no setting {clean_line(name)}.", hint=f"{meant}Unset it, or see docs/settings.md.")
+
+
 def from_environment(environ: Mapping[str, str]) -> Config:
-    """Raises InvalidInput naming the variable that cannot be read."""
+    """Raises InvalidInput naming the variable that cannot be read, or does not exist."""
+    require_known(environ)
 
     def get(name: str, default: str = "") -> str:
         return environ.get(PREFIX + name, "").strip() or default
