@@ -1,10 +1,13 @@
 """The figures that monitoring is shown: for the administrator alone."""
 
+import json
+import re
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
@@ -15,6 +18,8 @@ from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
 from mcp_messenger.security.caller import ADMIN
 from providers.errors import Forbidden
+from providers.models import InstanceState
+from tests.program import ROOT
 from tests.running import ready_sandbox, running_app, serving
 from tests.waiting import until
 
@@ -37,7 +42,7 @@ async def figures(url: str) -> dict[tuple[str, frozenset[tuple[str, str]]], floa
     """By name and labels, without the ids of instances."""
     families = text_string_to_metric_families((await scraped(url)).text)
     return {
-        (sample.name.removeprefix("mcp_messenger_"), frozenset((k, v) for k, v in sample.labels.items() if k != "instance")): sample.value
+        (sample.name.removeprefix("mcp_messenger_"), frozenset((k, v) for k, v in sample.labels.items() if k != "instance_id")): sample.value
         for family in families
         for sample in family.samples
     }
@@ -81,3 +86,35 @@ async def test_only_the_administrator_sees_them(app: App) -> None:
     async with serving(app) as url:
         assert (await scraped(url, token)).json()["code"] == "forbidden"
         assert (await scraped(url, "nonsense")).status_code == 401
+
+
+MONITORING = ROOT / "examples" / "monitoring"
+
+
+def expressions() -> list[str]:
+    rules = yaml.safe_load((MONITORING / "rules.yml").read_text())
+    board = json.loads((MONITORING / "dashboard.json").read_text())
+    return [
+        *(rule["expr"] for group in rules["groups"] for rule in group["rules"]),
+        *(target["expr"] for panel in board["panels"] for target in panel["targets"]),
+    ]
+
+
+async def test_the_alerts_and_the_dashboard_use_figures_and_labels_that_there_are(app: App) -> None:
+    instance_id = await ready_sandbox(app)
+    await send_message(app, ADMIN, SendMessage(instance_id=instance_id, to="ann", message="hello"))
+    async with serving(app) as url:
+        text = (await scraped(url)).text
+    shown = list(text_string_to_metric_families(text))
+    types = {family.name + ("_total" if family.type == "counter" else "") for family in shown}
+    labels = {label for family in shown for sample in family.samples for label in sample.labels}
+    labels |= {"worker", "kind", "target", "outcome", "job", "instance", "__name__"}
+    for expression in expressions():
+        for name in re.findall(r"mcp_messenger_\w+", expression):
+            assert name in types or name.removesuffix("_bucket") in types, (name, expression)
+        of_sums = [label.strip() for found in re.findall(r"(?:by|on) \(([^)]*)\)", expression) for label in found.split(",")]
+        for label in [*of_sums, *re.findall(r"(\w+)=~?\"", expression)]:
+            assert label in labels, (label, expression)
+    states = {state.value for state in InstanceState}
+    named = {state for expression in expressions() for found in re.findall(r"state=~?\"([^\"]+)\"", expression) for state in found.split("|")}
+    assert named <= states

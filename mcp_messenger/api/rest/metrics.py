@@ -105,7 +105,8 @@ class Figures(Collector):
         return [self._providers.get(instance_id, GONE), str(instance_id)]
 
 
-OF = ("provider", "instance")
+OF = ("provider", "instance_id")
+"""Not `instance`, which Prometheus itself sets to the address that it asked."""
 
 
 def _single(name: str, documentation: str, value: float) -> Metric:
