@@ -386,6 +386,8 @@ class Connection(StateReporter):
     async def _deliver_message(self, raw: Json, *, is_old: bool, client_id: str | None = None) -> None:
         assert self.me is not None
         message = inbound.message_of(raw, self.me)
+        if not message.outgoing or raw.get("ack", 0) >= 1:
+            self._governor.taken(self.people.ids(message.chat_id))
         if message.reply_to is not None:
             message = message.model_copy(update={"reply_to": self._position.delivered_as(message.reply_to)})
         title = message.sender_name if kind_of(message.chat_id) is ChatKind.PRIVATE and not message.outgoing else ""
@@ -423,6 +425,8 @@ class Connection(StateReporter):
     async def _deliver_missed(self, one: Missed) -> None:
         raw = one.raw
         try:
+            if inbound.is_own(raw) and raw.get("ack", 0) < 0:
+                return  # the page keeps what WhatsApp refused
             pending = self.echoes.show(inbound.id_of(raw)) if inbound.is_own(raw) else None
             if pending is not None and pending.is_sure is None:
                 return  # its answer is still to come

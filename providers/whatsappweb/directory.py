@@ -61,6 +61,10 @@ class Directory:
         """Whether there is a chat under this id or the person's other one."""
         return chat_id in self._titles or self._others.get(chat_id) in self._titles
 
+    def ids(self, id: str) -> frozenset[str]:
+        """Return every id that is known of a person or a chat."""
+        return frozenset({id, self._others.get(id, id)})
+
     def key(self, id: str) -> str:
         """Return one id for a person, whichever of the two is given: the number where it is known."""
         return self._others.get(id, id) if id.endswith("@lid") else id

@@ -4,7 +4,7 @@ What it knows survives a restart in a file. A chat counts before its first messa
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,6 +18,7 @@ _WARM_UP_DAYS = 7
 _LOCK_SECONDS = _DAY
 _LOOK_UPS_PER_NEW_CHAT = 5
 _LOOK_UPS_LEAST = 20
+_UNTAKEN_MAX = 1000
 
 _HINT = "People who wrote first can always be answered. WhatsApp blocks numbers that write to many strangers."
 
@@ -31,6 +32,8 @@ class Governor:
         self._opened: dict[str, float] = {}
         self._locked_until = 0.0
         self._looked_up: list[float] = []
+        # The page keeps a chat whose only message was refused, and lists it like any other after a restart.
+        self._untaken: dict[str, None] = {}
         self._load()
 
     def _load(self) -> None:
@@ -40,6 +43,7 @@ class Governor:
         try:
             self._since, self._opened, self._locked_until = kept["since"], dict(kept["opened"]), float(kept["locked_until"])
             self._looked_up = [float(at) for at in kept.get("looked_up", ())]
+            self._untaken = dict.fromkeys(str(id) for id in kept.get("untaken", ()))
         except (ValueError, KeyError, TypeError) as error:
             # The careful side: the account warms up again, as after a fresh login.
             self._file.unreadable(error)
@@ -92,8 +96,22 @@ class Governor:
         if chat_id in self._opened:
             return False
         self._opened[chat_id] = now
+        self._note_untaken(chat_id)
         self._save()
         return True
+
+    def is_untaken(self, ids: Collection[str]) -> bool:
+        """Whether a chat under one of these ids was opened by this account, and WhatsApp has taken no message in it."""
+        return any(id in self._untaken for id in ids)
+
+    def taken(self, ids: Collection[str]) -> None:
+        """WhatsApp took a message to this chat, or the other side wrote in it: from now on it is like any other."""
+        if self.is_untaken(ids):
+            self._untaken = {id: None for id in self._untaken if id not in ids}
+            self._save()
+
+    def _note_untaken(self, chat_id: str) -> None:
+        self._untaken = dict.fromkeys([*self._untaken, chat_id][-_UNTAKEN_MAX:])
 
     def not_begun(self, chat_id: str) -> None:
         """That message surely did not go out."""
@@ -121,13 +139,15 @@ class Governor:
         self._since = None
         self._save()
 
-    def locked(self) -> None:
-        """WhatsApp said 463."""
+    def locked(self, chat_id: str) -> None:
+        """Open no chat for a day: WhatsApp refused a message to this one with 463."""
+        self._note_untaken(chat_id)
         self._locked_until = self._clock() + _LOCK_SECONDS
         self._save()
 
     def _save(self) -> None:
-        self._file.save({"since": self._since, "opened": self._opened, "locked_until": self._locked_until, "looked_up": self._looked_up})
+        held = {"since": self._since, "opened": self._opened, "locked_until": self._locked_until, "looked_up": self._looked_up}
+        self._file.save({**held, "untaken": list(self._untaken)})
 
 
 def _time(at: float | None) -> datetime | None:

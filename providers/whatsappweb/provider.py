@@ -166,7 +166,9 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
 
     def _is_new(self, connection: Connection, chat_id: str) -> bool:
         """Whether it would begin a chat with somebody. Before the login nobody knows."""
-        return connection.me is not None and kind_of(chat_id) is ChatKind.PRIVATE and not connection.people.knows(chat_id)
+        if connection.me is None or kind_of(chat_id) is not ChatKind.PRIVATE:
+            return False
+        return not connection.people.knows(chat_id) or self._governor.is_untaken(connection.people.ids(chat_id))
 
     async def send(self, draft: Draft) -> SentMessage:
         """Send a draft. One that WhatsApp does not answer in time may still go out: Unreachable says so, and its echo settles it."""
@@ -191,7 +193,8 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
             if begins and not refusal.begun:
                 self._governor.not_begun(governed)
             raise from_bridge(refusal) from refusal
-        self._judge(connection, pending, answer)
+        self._judge(connection, pending, answer, governed)
+        self._governor.taken(connection.people.ids(draft.chat_id))
         connection.sent(pending, answer["message"])
         return sent_of(answer["message"])
 
@@ -208,7 +211,7 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
             connection.echoes.unsure(pending)
             raise
 
-    def _judge(self, connection: Connection, pending: Pending, answered: Json) -> None:
+    def _judge(self, connection: Connection, pending: Pending, answered: Json, governed: str) -> None:
         """Raises what WhatsApp's answer to the send means."""
         answer, ack = answered["answer"], answered["ack"] or 0
         if answer is None and ack < 1:
@@ -218,7 +221,7 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
             connection.echoes.drop(pending)
             refusal: Json = answer or {}
             if refusal.get("errorCode") == REACH_OUT_LOCK:
-                self._governor.locked()
+                self._governor.locked(governed)
             raise send_refusal(refusal.get("errorCode"), refusal.get("messageSendResult") or "refused")
 
     async def sending_budget(self) -> SendingBudget:

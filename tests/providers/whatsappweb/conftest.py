@@ -30,7 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One after the other, where the runner groups them; the first one may have to fetch the modules."""
     for item in items:
         if "whatsappweb" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("whatsappweb"))
+            if item.config.pluginmanager.hasplugin("xdist"):
+                item.add_marker(pytest.mark.xdist_group("whatsappweb"))
             item.add_marker(pytest.mark.timeout(600))
 
 

@@ -78,7 +78,7 @@ def test_where_none_are_allowed_there_is_no_next(tmp_path: Path, clock: Clock) -
 def test_after_463_nothing_new_for_a_day(tmp_path: Path, clock: Clock) -> None:
     governor = logged_in(tmp_path, clock, for_days=10)
     governor.begin("one")
-    governor.locked()
+    governor.locked("one")
     budget = governor.budget()
     assert (budget.begun, budget.allowed, budget.locked_until, budget.next_at) == (1, 16, at(DAY), at(DAY))
     with pytest.raises(Forbidden, match="463"):
@@ -91,7 +91,7 @@ def test_after_463_nothing_new_for_a_day(tmp_path: Path, clock: Clock) -> None:
 def test_a_restart_forgets_nothing(tmp_path: Path, clock: Clock) -> None:
     governor = logged_in(tmp_path, clock, for_days=2)
     governor.begin("one")
-    governor.locked()
+    governor.locked("one")
     assert Governor(tmp_path, 16, clock).budget() == governor.budget()
 
 

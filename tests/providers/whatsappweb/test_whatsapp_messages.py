@@ -178,7 +178,7 @@ async def test_what_whatsapp_refuses_is_refused_with_its_words(running: Running,
 
 
 async def test_after_463_no_new_chats_are_begun_and_known_ones_go_on(
-    running: Running, whatsapp: WhatsAppStandIn, agent: Account, ann: Account
+    running: Running, station: Station, whatsapp: WhatsAppStandIn, agent: Account, ann: Account
 ) -> None:
     bob = whatsapp.account("15550102", "Bob")
     ann.writes(agent, "I wrote first")
@@ -194,6 +194,20 @@ async def test_after_463_no_new_chats_are_begun_and_known_ones_go_on(
     assert (budget.begun, budget.next_at) == (1, budget.locked_until)
     assert budget.locked_until is not None
     await running.provider.send(running.draft("hello Ann"))
+    # The page keeps Bob's chat with the refused message in it; that makes him no acquaintance, not even for another process.
+    await running.provider.stop()
+    again = await station.ready(agent)
+    assert bob.pn in {chat.id for chat in await again.list_chats()}
+    with pytest.raises(Forbidden, match="463"):
+        again.check(to_bob)
+    for attempt in (again.resolve(bob.pn), again.send(to_bob)):
+        with pytest.raises(Forbidden, match="463"):
+            await attempt
+    assert {post.text for post in whatsapp.posts} == {"I wrote first", "hello Ann"}
+    assert "hello Bob" not in {event.message.text for event in station.inbox.received()}
+    bob.writes(agent, "Who is this?")
+    await station.inbox.message("Who is this?")
+    await again.send(to_bob)
 
 
 async def test_stickers_and_documents_go_out_as_such(running: Running, whatsapp: WhatsAppStandIn) -> None:

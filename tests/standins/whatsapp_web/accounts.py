@@ -27,6 +27,8 @@ class Account:
         """The number of WhatsApp's refusal of everything this account sends."""
         self.takes: int | None = None
         """How many more messages of it WhatsApp takes; None: all."""
+        self.refused: list[Post] = []
+        """What was refused: its WhatsApp Web keeps it, with its chat."""
         self.is_slow = False
         """What it sends is not answered until `release`."""
         self.migrated = False

@@ -24,7 +24,8 @@ def _me(page: "Page") -> Account:
 def chat_view(whatsapp: "WhatsAppStandIn", viewer: Account, place: Group | Pair) -> Json:
     posts = whatsapp.posts_in(place)
     unread = sum(post.author is not viewer and viewer not in post.read_by for post in posts)
-    newest = max((post.t for post in posts), default=place.t if isinstance(place, Group) else 0)
+    shown = [*posts, *(post for post in viewer.refused if post.place is place)]
+    newest = max((post.t for post in shown), default=place.t if isinstance(place, Group) else 0)
     view: Json = {"id": remote(place, viewer), "t": newest, "unread": unread}
     if isinstance(place, Pair):
         return {**view, "title": place.other(viewer).name}
@@ -49,13 +50,14 @@ def sync(whatsapp: "WhatsAppStandIn", page: "Page") -> Json:
         "me": {"pn": me.pn, "lid": me.lid, "name": me.name, "migrated": me.migrated},
         "contacts": [person.contact() for person in people],
         "chats": [chat_view(whatsapp, me, place) for place in places],
-        "messages": [post.view(me) for place in places for post in whatsapp.posts_in(place)[-_PAGE:]],
+        "messages": [post.view(me) for place in places for post in whatsapp.posts_in(place)[-_PAGE:]] + [post.view(me) for post in me.refused],
     }
 
 
 def send(whatsapp: "WhatsAppStandIn", page: "Page", chat: str, key: str, type: str, t: int, fields: Json) -> Json:
     me = _me(page)
     if me.refuses_with is not None:
+        me.refused.append(Post(me, whatsapp.find_place(me, chat), type, fields, key=key, t=t, ack=-1))
         raise Refusal(me.refuses_with, "nack")
     if me.takes is not None:
         me.takes -= 1
