@@ -18,16 +18,21 @@ from providers.models import (
     Address,
     Capability,
     Chat,
+    ChatMarks,
     Contact,
     ControlAction,
     Download,
     Draft,
     Group,
     GroupChange,
+    GroupSettings,
+    JoinRequest,
     Limits,
     Media,
     MediaKind,
     Message,
+    ParticipantResult,
+    Profile,
     SendingBudget,
     SentMessage,
     Template,
@@ -145,6 +150,7 @@ class Provider(ABC):
             Capability.CONTACT: draft.contact is not None,
             Capability.CHOICES: bool(draft.choices),
             Capability.TEMPLATES: draft.template is not None,
+            Capability.FORWARD: draft.forward is not None,
             Capability.FORMATTING: draft.format is not TextFormat.PLAIN,
         }
         for capability, is_needed in needed.items():
@@ -154,6 +160,8 @@ class Provider(ABC):
 
     def check_lengths(self, draft: Draft) -> None:
         """Raise InvalidRequest for a text, caption or file that is longer than the platform takes."""
+        if draft.forward is not None:
+            return
         limit = self.limits.max_text if draft.upload is None else self.limits.max_caption
         length = self.limits.text_unit.length(draft.text)
         if limit is not None and length > limit:
@@ -231,6 +239,14 @@ class Provider(ABC):
         """Set this account's reaction to a message; None takes it back."""
         self._unsupported(Capability.REACT)
 
+    async def pin_message(self, chat_id: str, message_id: str, pinned: bool) -> None:
+        """Pin a message for everyone in the chat, or take the pin off."""
+        self._unsupported(Capability.PIN)
+
+    async def star_message(self, chat_id: str, message_id: str, starred: bool) -> None:
+        """Put a message among those that this account keeps at hand, or take it out. Nobody else sees it."""
+        self._unsupported(Capability.STAR)
+
     async def set_typing(self, chat_id: str, typing: bool, message_id: str | None = None) -> None:
         """Show that this account is typing, or no longer. `message_id` is the newest message from others, where there is one."""
         self._unsupported(Capability.TYPING)
@@ -238,6 +254,31 @@ class Provider(ABC):
     async def mark_read(self, chat_id: str, message_id: str) -> None:
         """Mark everything in the chat up to this message as read."""
         self._unsupported(Capability.MARK_READ)
+
+    async def mark_chat(self, chat_id: str, marks: ChatMarks) -> None:
+        """Change how this account keeps the chat in its own list."""
+        self._unsupported(Capability.CHAT_MARKS)
+
+    async def archive_chat(self, chat_id: str, archived: bool) -> None:
+        """Put the chat into the archive, or take it out."""
+        self._unsupported(Capability.ARCHIVE)
+
+    async def look_up(self, phone: str) -> Contact | None:
+        """Return who has this phone number on the platform; None: nobody. The contact's id can be written to. Raises Forbidden where it may
+        not be asked now."""
+        self._unsupported(Capability.LOOK_UP)
+
+    async def block(self, contact_id: str, blocked: bool) -> None:
+        """Take no more messages and calls from a person, or take them again."""
+        self._unsupported(Capability.BLOCK)
+
+    async def update_profile(self, profile: Profile) -> None:
+        """Change the parts of the account's own profile that are not None."""
+        self._unsupported(Capability.PROFILE)
+
+    async def post_story(self, text: str) -> str:
+        """Show a text to all of the account's contacts for a day, and return its id. Raises Forbidden where the settings do not allow it."""
+        self._unsupported(Capability.STORIES)
 
     async def download(self, media: Media) -> Download:
         """Return a file. Raises NotFound where the platform does not have it any more, InvalidRequest where it is too large."""
@@ -270,6 +311,26 @@ class Provider(ABC):
     async def invite_link(self, group_id: str) -> str:
         """Return a link by which anybody may join the group."""
         self._unsupported(Capability.GROUP_ADMIN)
+
+    async def reset_invite_link(self, group_id: str) -> str:
+        """Make the group's link void, and return a new one."""
+        self._unsupported(Capability.GROUP_ADMIN)
+
+    async def set_group(self, group_id: str, settings: GroupSettings) -> None:
+        """Change the settings of a group that are not None."""
+        self._unsupported(Capability.GROUP_SETTINGS)
+
+    async def join_group(self, link: str) -> Group:
+        """Join the group that an invitation link leads to. Raises NotFound for a link that leads nowhere (any more)."""
+        self._unsupported(Capability.JOIN_GROUPS)
+
+    async def list_join_requests(self, group_id: str) -> Sequence[JoinRequest]:
+        """Return the people who ask to be let into the group."""
+        self._unsupported(Capability.JOIN_REQUESTS)
+
+    async def answer_join_requests(self, group_id: str, people: Sequence[str], admit: bool) -> Sequence[ParticipantResult]:
+        """Let people into the group, or turn them away; return the outcome for each."""
+        self._unsupported(Capability.JOIN_REQUESTS)
 
     async def leave_group(self, group_id: str) -> None:
         """Leave a group."""

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -46,14 +46,26 @@ class Capability(StrEnum):
     EDIT = "edit"
     DELETE = "delete"
     REACT = "react"
+    FORWARD = "forward"
+    PIN = "pin"
+    STAR = "star"
     TYPING = "typing"
     MARK_READ = "mark_read"
     RECEIPTS = "receipts"
     CHATS = "chats"
+    CHAT_MARKS = "chat_marks"
+    ARCHIVE = "archive"
     CONTACTS = "contacts"
+    LOOK_UP = "look_up"
+    BLOCK = "block"
+    PROFILE = "profile"
+    STORIES = "stories"
     HISTORY = "history"
     GROUPS = "groups"
     GROUP_ADMIN = "group_admin"
+    GROUP_SETTINGS = "group_settings"
+    JOIN_GROUPS = "join_groups"
+    JOIN_REQUESTS = "join_requests"
     QR_LOGIN = "qr_login"
     PAIRING_CODE = "pairing_code"
     LOGOUT = "logout"
@@ -331,6 +343,13 @@ class Upload(Noun):
     name: Line
 
 
+class Forwarding(Noun):
+    """The message to pass on. The draft's text is a copy of its text, for the store and for people; the platform makes the message itself."""
+
+    chat_id: str
+    message_id: str
+
+
 class Draft(Noun):
     """A message to send. `client_id` is unique to this send and the same when it is tried again: a nonce where the platform takes one."""
 
@@ -347,6 +366,7 @@ class Draft(Noun):
     choices: tuple[Choice, ...] = ()
     """To pick from, under the text: shown as buttons or as a list, whichever the platform has for so many."""
     template: TemplateUse | None = None
+    forward: Forwarding | None = None
     silent: bool = False
     mass_mentions: bool = False
     """Whether `@everyone`, `@channel`, roles and the like in `text` alarm the people they name; otherwise they are made inert."""
@@ -393,6 +413,41 @@ class GroupChange(Noun):
 
     group: Group
     results: tuple[ParticipantResult, ...] = ()
+
+
+class GroupSettings(Noun):
+    """Changes of a group besides its title and description; None leaves a setting as it is."""
+
+    picture: Upload | None = None
+    only_admins_write: bool | None = None
+    only_admins_edit: bool | None = None
+    """Whether only administrators may change the group's title, description and picture."""
+    only_admins_add: bool | None = None
+
+
+class JoinRequest(Noun):
+    """A person who asks to be let into a group."""
+
+    person: Contact
+    at: datetime | None = None
+
+
+class ChatMarks(Noun):
+    """How this account keeps a chat in its own list; None leaves a mark as it is."""
+
+    pinned: bool | None = None
+    muted: bool | None = None
+    muted_until: datetime | None = None
+    """The end of a mute; None: until it is taken back."""
+    unread: Literal[True] | None = None
+
+
+class Profile(Noun):
+    """What the account shows of itself to others; None leaves a part as it is."""
+
+    name: Line | None = None
+    about: Body | None = None
+    picture: Upload | None = None
 
 
 class Download(Noun):

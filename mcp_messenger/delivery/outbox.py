@@ -32,7 +32,7 @@ from mcp_messenger.policy.decide import NO_RULE
 from mcp_messenger.policy.judging import Permit
 from providers.drafts import fingerprint_of, kind_of, stored_draft
 from providers.errors import MessengerError, RateLimited, Unreachable
-from providers.models import ChatKind, Draft, SentMessage, Upload
+from providers.models import ChatKind, Draft, Forwarded, SentMessage, Upload
 from providers.states import WORKING
 
 IDLE = 30.0
@@ -75,6 +75,8 @@ class Outbox:
         if draft.upload is not None:
             stored["upload"] = draft.upload.model_dump(mode="json", exclude={"content"})
             content["media"] = [{"kind": draft.upload.kind, "mime": draft.upload.mime, "name": draft.upload.name, "ref": ""}]
+        if draft.forward is not None:
+            content["forwarded"] = Forwarded().model_dump(mode="json", exclude_none=True)
         content |= draft.model_dump(mode="json", include=IN_CONTENT, exclude_defaults=True, exclude_none=True)
         row = await outbox.queue(
             self._database,

@@ -1,18 +1,21 @@
-"""Groups: listed, made, and their participants."""
+"""Groups: listed, made, joined, their settings and their participants."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Annotated
 
 from pydantic import Field
 
 from mcp_messenger.errors import InvalidInput
+from mcp_messenger.net.uploads import load_upload
+from mcp_messenger.operations.account_actions import PICTURE, PICTURE_MAX
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import FromOthers, Nothing, OfInstance, Output, PlatformId
 from mcp_messenger.operations.port import port
-from mcp_messenger.operations.sending import SendAnswer, SendMessage, send_message
+from mcp_messenger.operations.sending import SendAnswer, SendMessage, media_policy, send_message
 from mcp_messenger.policy.judging import Words
 from mcp_messenger.security.caller import Caller, instance_of
-from providers.models import Capability, Group, GroupChange, ParticipantResult
+from providers.models import Capability, Group, GroupChange, GroupSettings, MediaKind, ParticipantResult
 
 Participants = Annotated[list[PlatformId], Field(min_length=1, max_length=256)]
 
@@ -120,14 +123,27 @@ class UpdateGroup(OfGroup):
 
     name: str | None = Field(default=None, min_length=1, max_length=200)
     description: str | None = Field(default=None, max_length=2048)
+    picture: str | None = PICTURE
+    only_admins_write: bool | None = None
+    only_admins_edit: bool | None = Field(default=None, description="only administrators change name, description and picture")
+    only_admins_add: bool | None = None
 
 
 async def update_group(app: App, caller: Caller, args: UpdateGroup) -> GroupView:
-    """Change name or description of a group. Raises InvalidInput where neither is given."""
+    """Change name, description, picture or rights of a group. Raises InvalidInput where none is given, Unsupported."""
     row = await instance_of(app.database, caller, args.instance_id)
-    if args.name is None and args.description is None:
-        raise InvalidInput("Neither a name nor a description was given.", hint="Give what is to be changed.")
-    return group_view(await (await port(app, row, Capability.GROUP_ADMIN)).update_group(args.group_id, args.name, args.description))
+    given = args.model_dump(exclude={"instance_id", "group_id"}, exclude_none=True)
+    if not given:
+        raise InvalidInput("Nothing was given that is to be changed.", hint="Give a name, a description, a picture or a right.")
+    provider = await port(app, row, Capability.GROUP_ADMIN)
+    if given.keys() - {"name", "description"}:
+        provider = await port(app, row, Capability.GROUP_SETTINGS)
+        picture = None
+        if args.picture is not None:
+            picture = await load_upload(args.picture, policy=media_policy(app, row), max_bytes=PICTURE_MAX, kind=MediaKind.IMAGE)
+        rights = args.model_dump(include={"only_admins_write", "only_admins_edit", "only_admins_add"})
+        await provider.set_group(args.group_id, GroupSettings(picture=picture, **rights))
+    return group_view(await provider.update_group(args.group_id, args.name, args.description))
 
 
 class InviteLink(Output):
@@ -140,6 +156,59 @@ async def get_invite_link(app: App, caller: Caller, args: OfGroup) -> InviteLink
     """Return the link by which anybody may join the group."""
     row = await instance_of(app.database, caller, args.instance_id)
     return InviteLink(invite_link=await (await port(app, row, Capability.GROUP_ADMIN)).invite_link(args.group_id))
+
+
+async def reset_invite_link(app: App, caller: Caller, args: OfGroup) -> InviteLink:
+    """Make the link void, and return a new one."""
+    row = await instance_of(app.database, caller, args.instance_id)
+    return InviteLink(invite_link=await (await port(app, row, Capability.GROUP_ADMIN)).reset_invite_link(args.group_id))
+
+
+class JoinGroup(OfInstance):
+    invite_link: str = Field(min_length=8, max_length=300)
+
+
+async def join_group(app: App, caller: Caller, args: JoinGroup) -> GroupView:
+    """Join the group of an invitation link. Raises Unsupported, NotReady, NotFound."""
+    row = await instance_of(app.database, caller, args.instance_id)
+    return group_view(await (await port(app, row, Capability.JOIN_GROUPS)).join_group(args.invite_link))
+
+
+class AskingPerson(Output):
+    id: str
+    name: str | None = None
+    phone: str | None = None
+    at: datetime | None = None
+
+
+class JoinRequestList(FromOthers):
+    requests: list[AskingPerson]
+
+
+async def list_join_requests(app: App, caller: Caller, args: OfGroup) -> JoinRequestList:
+    """Return the people who ask to be let into a group. Raises Unsupported, NotReady."""
+    row = await instance_of(app.database, caller, args.instance_id)
+    asking = await (await port(app, row, Capability.JOIN_REQUESTS)).list_join_requests(args.group_id)
+    people = [AskingPerson(id=one.person.id, name=one.person.name or None, phone=one.person.phone, at=one.at) for one in asking]
+    return JoinRequestList(requests=people)
+
+
+class AnswerJoinRequests(OfGroup):
+    participants: Participants
+    admit: bool = Field(description="false turns them away")
+
+
+class JoinRequestsAnswered(Output):
+    """The outcome for each person."""
+
+    results: list[ParticipantResult]
+
+
+async def answer_join_requests(app: App, caller: Caller, args: AnswerJoinRequests) -> JoinRequestsAnswered:
+    """Let people into a group, or turn them away. Raises Unsupported, NotReady."""
+    row = await instance_of(app.database, caller, args.instance_id)
+    provider = await port(app, row, Capability.JOIN_REQUESTS)
+    return JoinRequestsAnswered(results=list(await provider.answer_join_requests(args.group_id, args.participants, args.admit)))
 
 
 async def leave_group(app: App, caller: Caller, args: OfGroup) -> Nothing:

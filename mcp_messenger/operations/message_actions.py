@@ -1,4 +1,4 @@
-"""Reacts to messages, edits and deletes them, marks chats as read and shows the typing sign."""
+"""Reacts to messages, pins, stars, edits and deletes them, marks chats as read and shows the typing sign."""
 
 from datetime import UTC, datetime
 
@@ -32,6 +32,28 @@ async def react(app: App, caller: Caller, args: React) -> Nothing:
     row, message = await _on_message(app, caller, args)
     await _permit(app, row, message, args.emoji or "")
     await (await port(app, row, Capability.REACT)).react(message.chat_id, platform_id_of(message), args.emoji)
+    return Nothing()
+
+
+class PinMessage(OfMessage):
+    pinned: bool = Field(default=True, description="false takes the pin off")
+
+
+async def pin_message(app: App, caller: Caller, args: PinMessage) -> Nothing:
+    """Pin a message for everyone in its chat, or take the pin off. Raises Unsupported, NotReady, NoSuchMessage."""
+    row, message = await _on_message(app, caller, args)
+    await (await port(app, row, Capability.PIN)).pin_message(message.chat_id, platform_id_of(message), args.pinned)
+    return Nothing()
+
+
+class StarMessage(OfMessage):
+    starred: bool = True
+
+
+async def star_message(app: App, caller: Caller, args: StarMessage) -> Nothing:
+    """Put a message among the starred ones, or take it out. Raises Unsupported, NotReady, NoSuchMessage."""
+    row, message = await _on_message(app, caller, args)
+    await (await port(app, row, Capability.STAR)).star_message(message.chat_id, platform_id_of(message), args.starred)
     return Nothing()
 
 

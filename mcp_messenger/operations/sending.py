@@ -14,14 +14,14 @@ from db import chats, messages
 from db.chats import ChatRow
 from db.instances import InstanceRow
 from db.messages import MessageRow
-from mcp_messenger.errors import NotReady
+from mcp_messenger.errors import InvalidInput, NotReady
 from mcp_messenger.instances import classes
 from mcp_messenger.net.network_policy import NetworkPolicy
 from mcp_messenger.net.uploads import MediaPolicy, load_upload
 from mcp_messenger.operations import turns
 from mcp_messenger.operations.addresses import Recipient, recipient
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.messages import known_message, platform_id_of
+from mcp_messenger.operations.messages import OfMessage, known_message, platform_id_of
 from mcp_messenger.operations.operation import OfInstance, Output, PlatformId
 from mcp_messenger.operations.port import port
 from mcp_messenger.policy.asking import arguments_of
@@ -36,6 +36,7 @@ from providers.models import (
     Choice,
     Contact,
     Draft,
+    Forwarding,
     InstanceState,
     Limits,
     Location,
@@ -227,6 +228,25 @@ async def send_template(app: App, caller: Caller, args: SendTemplate) -> SendAns
     return await _send(app, caller, args, template=TemplateUse(name=args.template, language=args.language, parameters=tuple(args.parameters)))
 
 
+class ForwardMessage(OfMessage):
+    to: PlatformId = Field(validation_alias=TO, description="chat id from list_chats, or a number where the messenger takes one")
+    idempotency_key: str | None = Field(default=None, min_length=1, max_length=128, description="same key, same send: never sent twice")
+
+    def concerns(self) -> Hashable | None:
+        return self.instance_id, self.to
+
+
+async def forward_message(app: App, caller: Caller, args: ForwardMessage) -> SendAnswer:
+    """Pass a message on to another chat, marked as forwarded. Raises NoSuchMessage and what `_send` raises."""
+    row = await instance_of(app.database, caller, args.instance_id)
+    message = await known_message(app, row, args.message_id)
+    if message.deleted_at is not None:
+        raise InvalidInput(f"The message {message.id} was deleted.", hint="Forward another one.")
+    forward = Forwarding(chat_id=message.chat_id, message_id=platform_id_of(message))
+    send = Send(instance_id=str(row.id), to=args.to, idempotency_key=args.idempotency_key)
+    return await _send(app, caller, send, asked=args, text=message.body, forward=forward)
+
+
 class TemplateList(Output):
     templates: list[Template]
 
@@ -291,9 +311,10 @@ async def _send(
     *,
     split: bool = False,
     file: File | None = None,
+    asked: OfMessage | None = None,
     **content: Any,
 ) -> SendAnswer:
-    """Queue a send and wait for its outcome; `content` are fields of Draft.
+    """Queue a send and wait for its outcome; `content` are fields of Draft. `asked` is the call where it is no Send itself: a forward.
 
     Raises NotReady, InvalidInput, IdempotencyConflict, PolicyDenied, ApprovalRequired, what the provider refuses beforehand, and the
     platform's refusal.
@@ -318,7 +339,8 @@ async def _send(
     _require_sendable(app, row)
     permit = OWN
     if judging is not None and to.about is not None:
-        permit = await judging.permit(row, draft, kind=to.kind, about=to.about, file=file, operation=args.operation, arguments=arguments_of(args))
+        operation, arguments = (args.operation, arguments_of(args)) if asked is None else ("forward_message", arguments_of(asked))
+        permit = await judging.permit(row, draft, kind=to.kind, about=to.about, file=file, operation=operation, arguments=arguments)
     async with app.feed.waiter(row.id, to.chat_id) as grown:
         turn = turns.current.get()
         if turn is not None:

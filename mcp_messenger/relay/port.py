@@ -15,13 +15,19 @@ from providers.errors import MessengerError
 from providers.models import (
     Address,
     Capability,
+    ChatMarks,
+    Contact,
     ControlAction,
     Download,
     Group,
     GroupChange,
+    GroupSettings,
     InstanceState,
+    JoinRequest,
     Media,
     Message,
+    ParticipantResult,
+    Profile,
     SendingBudget,
     Template,
     TextFormat,
@@ -36,8 +42,16 @@ METHODS = frozenset(
         "edit",
         "delete",
         "react",
+        "pin_message",
+        "star_message",
         "set_typing",
         "mark_read",
+        "mark_chat",
+        "archive_chat",
+        "look_up",
+        "block",
+        "update_profile",
+        "post_story",
         "download",
         "list_groups",
         "create_group",
@@ -46,6 +60,11 @@ METHODS = frozenset(
         "set_admin",
         "update_group",
         "invite_link",
+        "reset_invite_link",
+        "set_group",
+        "join_group",
+        "list_join_requests",
+        "answer_join_requests",
         "leave_group",
         "list_templates",
         "sending_budget",
@@ -127,11 +146,35 @@ class RemotePort:
     async def react(self, chat_id: str, message_id: str, emoji: str | None) -> None:
         await self._ask("react", {"chat_id": chat_id, "message_id": message_id, "emoji": emoji})
 
+    async def pin_message(self, chat_id: str, message_id: str, pinned: bool) -> None:
+        await self._ask("pin_message", {"chat_id": chat_id, "message_id": message_id, "pinned": pinned})
+
+    async def star_message(self, chat_id: str, message_id: str, starred: bool) -> None:
+        await self._ask("star_message", {"chat_id": chat_id, "message_id": message_id, "starred": starred})
+
     async def set_typing(self, chat_id: str, typing: bool, message_id: str | None = None) -> None:
         await self._ask("set_typing", {"chat_id": chat_id, "typing": typing, "message_id": message_id})
 
     async def mark_read(self, chat_id: str, message_id: str) -> None:
         await self._ask("mark_read", {"chat_id": chat_id, "message_id": message_id})
+
+    async def mark_chat(self, chat_id: str, marks: ChatMarks) -> None:
+        await self._ask("mark_chat", {"chat_id": chat_id, "marks": marks})
+
+    async def archive_chat(self, chat_id: str, archived: bool) -> None:
+        await self._ask("archive_chat", {"chat_id": chat_id, "archived": archived})
+
+    async def look_up(self, phone: str) -> Contact | None:
+        return await self._ask("look_up", {"phone": phone})
+
+    async def block(self, contact_id: str, blocked: bool) -> None:
+        await self._ask("block", {"contact_id": contact_id, "blocked": blocked})
+
+    async def update_profile(self, profile: Profile) -> None:
+        await self._ask("update_profile", {"profile": profile})
+
+    async def post_story(self, text: str) -> str:
+        return await self._ask("post_story", {"text": text})
 
     async def download(self, media: Media) -> Download:
         return await self._ask("download", {"media": media})
@@ -156,6 +199,21 @@ class RemotePort:
 
     async def invite_link(self, group_id: str) -> str:
         return await self._ask("invite_link", {"group_id": group_id})
+
+    async def reset_invite_link(self, group_id: str) -> str:
+        return await self._ask("reset_invite_link", {"group_id": group_id})
+
+    async def set_group(self, group_id: str, settings: GroupSettings) -> None:
+        await self._ask("set_group", {"group_id": group_id, "settings": settings})
+
+    async def join_group(self, link: str) -> Group:
+        return await self._ask("join_group", {"link": link})
+
+    async def list_join_requests(self, group_id: str) -> Sequence[JoinRequest]:
+        return await self._ask("list_join_requests", {"group_id": group_id})
+
+    async def answer_join_requests(self, group_id: str, people: Sequence[str], admit: bool) -> Sequence[ParticipantResult]:
+        return await self._ask("answer_join_requests", {"group_id": group_id, "people": people, "admit": admit})
 
     async def leave_group(self, group_id: str) -> None:
         await self._ask("leave_group", {"group_id": group_id})

@@ -80,6 +80,7 @@ _UNKNOWN_CHANNEL = 10003
 _MEMBERS_MAX = 1000
 
 _MESSAGE = f"{MESSAGES}/{{message_id}}"
+_PIN = f"{MESSAGES}/pins/{{message_id}}"
 _MY_REACTION = f"{_MESSAGE}/reactions/{{emoji}}/@me"
 
 _FILE_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
@@ -100,6 +101,7 @@ class DiscordProvider(ConnectedProvider[Connection]):
             Capability.EDIT,
             Capability.DELETE,
             Capability.REACT,
+            Capability.PIN,
             Capability.TYPING,
             Capability.CHATS,
             Capability.CONTACTS,
@@ -293,6 +295,9 @@ class DiscordProvider(ConnectedProvider[Connection]):
         for reaction in message.get("reactions", []):
             if reaction["me"] and emoji_text(reaction["emoji"]) != wanted:
                 await self._on_message("DELETE", _MY_REACTION, chat_id, message_id, "Read Message History", emoji=emoji_text(reaction["emoji"]))
+
+    async def pin_message(self, chat_id: str, message_id: str, pinned: bool) -> None:
+        await self._on_message("PUT" if pinned else "DELETE", _PIN, chat_id, message_id, "Read Message History, Pin Messages")
 
     async def set_typing(self, chat_id: str, typing: bool, message_id: str | None = None) -> None:
         """Shown for 10 s, or until the message arrives; it cannot be taken back."""

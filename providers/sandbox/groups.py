@@ -6,10 +6,13 @@ from collections.abc import Sequence
 
 from providers.errors import InvalidRequest, NotFound
 from providers.events import ChatChanged
-from providers.models import Chat, ChatKind, Group, GroupChange, ParticipantResult
-from providers.sandbox.people import BLOCKED, OWN_ID
+from providers.models import Chat, ChatKind, Group, GroupChange, GroupSettings, JoinRequest, ParticipantResult
+from providers.sandbox.people import BLOCKED, OWN_ID, PEOPLE
 from providers.sandbox.world import World
 from providers.text import clean, clean_line
+
+_LINK = "https://sandbox.invalid/join/"
+CLUB = Chat(id="reading-club", kind=ChatKind.GROUP, title="Reading club")
 
 
 def groups(world: World) -> Sequence[Group]:
@@ -82,9 +85,58 @@ def update(world: World, group_id: str, title: str | None, description: str | No
     return _group(world, changed)
 
 
+def set_group(world: World, group_id: str, settings: GroupSettings) -> None:
+    """Change the settings that are not None."""
+    chat = _chat(world, group_id)
+    with world.change():
+        for name in ("only_admins_write", "only_admins_edit", "only_admins_add"):
+            if (value := getattr(settings, name)) is not None:
+                world.set_fact(f"{name}:{chat.id}", "yes" if value else None)
+        if (picture := settings.picture) is not None:
+            world.set_fact(f"picture:{chat.id}", world.add_file(picture.content, picture.mime, picture.name))
+
+
 def invite_link(world: World, group_id: str) -> str:
-    """The same ever after; it leads nowhere, as the sandbox has no strangers."""
-    return f"https://sandbox.invalid/join/{_chat(world, group_id).id}"
+    """Return the group's link; it leads nowhere, as the sandbox has no strangers."""
+    chat = _chat(world, group_id)
+    return f"{_LINK}{chat.id}{world.fact(f'invite:{chat.id}') or ''}"
+
+
+def reset_invite_link(world: World, group_id: str) -> str:
+    """Make the group's link void, and return a new one."""
+    world.set_fact(f"invite:{_chat(world, group_id).id}", f"-{secrets.token_hex(4)}")
+    return invite_link(world, group_id)
+
+
+def join(world: World, link: str) -> Group:
+    """Join the reading club, whose link is always the same. Raises NotFound for any other link."""
+    if link != f"{_LINK}{CLUB.id}":
+        raise NotFound("This link leads to no group.", hint=f"The sandbox has one to join: {_LINK}{CLUB.id}")
+    if CLUB.id not in {chat.id for chat in world.chats()}:
+        with world.change():
+            world.save_chat(CLUB)
+            world.announce(ChatChanged(chat=CLUB))
+            world.add_member(CLUB.id, PEOPLE[0].id)
+    return _group(world, CLUB)
+
+
+def join_requests(world: World, group_id: str) -> Sequence[JoinRequest]:
+    """Return the people of the sandbox who are in no such group and were not turned away: all of them would like to join."""
+    chat = _chat(world, group_id)
+    members = world.members(chat.id)
+    return [JoinRequest(person=one) for one in PEOPLE if one not in members and world.fact(f"turned-away:{chat.id}:{one.id}") is None]
+
+
+def answer_join_requests(world: World, group_id: str, people: Sequence[str], admit: bool) -> Sequence[ParticipantResult]:
+    """Let people in, or turn them away."""
+    asking = {request.person.id for request in join_requests(world, group_id)}
+    with world.change():
+        for person in asking.intersection(people):
+            if admit:
+                world.add_member(group_id, person)
+            else:
+                world.set_fact(f"turned-away:{group_id}:{person}", "yes")
+    return [ParticipantResult(id=one, ok=one in asking, reason=None if one in asking else "Does not ask to join.") for one in people]
 
 
 def leave(world: World, group_id: str) -> None:

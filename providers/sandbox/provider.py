@@ -18,25 +18,32 @@ from providers.kit.parts import check_parts, is_split, part_nonce, parts_of, sen
 from providers.models import (
     Capability,
     Chat,
+    ChatMarks,
     Contact,
     ControlAction,
     Download,
     Draft,
+    Forwarded,
     Group,
     GroupChange,
+    GroupSettings,
     InstanceState,
+    JoinRequest,
     Limits,
     Media,
     Message,
     MessageKind,
+    ParticipantResult,
+    Profile,
     SendingBudget,
     SentMessage,
     Template,
     TextFormat,
 )
-from providers.sandbox import groups
+from providers.sandbox import groups, marks
 from providers.sandbox.event_queue import EventQueue
 from providers.sandbox.login import Login, Sleep
+from providers.sandbox.marks import mark as set_marks
 from providers.sandbox.people import MAYBE_SENT, OWN_ID, TROUBLE_IDS, rehearse
 from providers.sandbox.personas import Attendant
 from providers.sandbox.phone import Phone, new_id
@@ -243,6 +250,30 @@ class SandboxProvider(ConnectedProvider[Running]):
         with self.world.change():
             self.world.set_reaction(post.message.id, OWN_ID, emoji)
 
+    async def pin_message(self, chat_id: str, message_id: str, pinned: bool) -> None:
+        marks.set_pinned(self.world, message_id, chat_id, pinned)
+
+    async def star_message(self, chat_id: str, message_id: str, starred: bool) -> None:
+        marks.set_starred(self.world, message_id, chat_id, starred)
+
+    async def mark_chat(self, chat_id: str, marks: ChatMarks) -> None:
+        set_marks(self.world, chat_id, marks)
+
+    async def archive_chat(self, chat_id: str, archived: bool) -> None:
+        marks.set_archived(self.world, chat_id, archived)
+
+    async def look_up(self, phone: str) -> Contact | None:
+        return marks.look_up(self.world, phone)
+
+    async def block(self, contact_id: str, blocked: bool) -> None:
+        marks.set_blocked(self.world, contact_id, blocked)
+
+    async def update_profile(self, profile: Profile) -> None:
+        marks.update_profile(self.world, profile)
+
+    async def post_story(self, text: str) -> str:
+        return marks.post_story(self.world, text)
+
     async def set_typing(self, chat_id: str, typing: bool, message_id: str | None = None) -> None:
         self.world.set_typing(chat_id, typing)
 
@@ -274,6 +305,21 @@ class SandboxProvider(ConnectedProvider[Running]):
 
     async def invite_link(self, group_id: str) -> str:
         return groups.invite_link(self.world, group_id)
+
+    async def reset_invite_link(self, group_id: str) -> str:
+        return groups.reset_invite_link(self.world, group_id)
+
+    async def set_group(self, group_id: str, settings: GroupSettings) -> None:
+        groups.set_group(self.world, group_id, settings)
+
+    async def join_group(self, link: str) -> Group:
+        return groups.join(self.world, link)
+
+    async def list_join_requests(self, group_id: str) -> Sequence[JoinRequest]:
+        return groups.join_requests(self.world, group_id)
+
+    async def answer_join_requests(self, group_id: str, people: Sequence[str], admit: bool) -> Sequence[ParticipantResult]:
+        return groups.answer_join_requests(self.world, group_id, people, admit)
 
     async def leave_group(self, group_id: str) -> None:
         groups.leave(self.world, group_id)
@@ -326,6 +372,10 @@ class SandboxProvider(ConnectedProvider[Running]):
 
 
 def _message(world: World, draft: Draft) -> Message:
+    if draft.forward is not None:
+        passed_on = world.post(draft.forward.message_id, draft.forward.chat_id).message
+        where = {"id": new_id(), "chat_id": draft.chat_id, "at": world.now(), "outgoing": True, "sender_id": OWN_ID, "sender_name": ""}
+        return passed_on.model_copy(update={**where, "reply_to": None, "thread_id": None, "chosen": None, "forwarded": Forwarded()})
     kinds = {
         MessageKind.MEDIA: draft.upload,
         MessageKind.POLL: draft.poll,

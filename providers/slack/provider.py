@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from providers.base import Deliver, ProviderContext, Settings, WebhookReply, WebhookRequest
-from providers.errors import Forbidden, InvalidRequest, NotFound, RateLimited
+from providers.errors import Forbidden, InvalidRequest, MessengerError, NotFound, RateLimited
 from providers.kit.background import ConnectedProvider
 from providers.kit.bounded import BoundedMap
 from providers.kit.extra import check_extra
@@ -80,7 +80,9 @@ class SlackProvider(ConnectedProvider[Connection]):
             Capability.DELETE,
             Capability.REACT,
             Capability.TYPING,
+            Capability.PIN,
             Capability.CHATS,
+            Capability.ARCHIVE,
             Capability.CONTACTS,
             Capability.HISTORY,
             Capability.GROUPS,
@@ -195,6 +197,26 @@ class SlackProvider(ConnectedProvider[Connection]):
         for name in ours:
             if name != wanted:
                 await self._reaction("reactions.remove", channel, ts, name)
+
+    async def pin_message(self, chat_id: str, message_id: str, pinned: bool) -> None:
+        """Needs the scope pins:write."""
+        channel, ts = place_of(chat_id, message_id)
+        await self._unless_already("pins.add" if pinned else "pins.remove", ("already_pinned", "no_pin"), channel=channel, timestamp=ts)
+
+    async def archive_chat(self, chat_id: str, archived: bool) -> None:
+        """Slack archives a channel for everybody, and lets no bot take one out that it was removed from by that."""
+        channel = await self._at.sender.channel_of(chat_id)
+        method = "conversations.archive" if archived else "conversations.unarchive"
+        await self._unless_already(method, ("already_archived", "not_archived"), channel=channel)
+
+    async def _unless_already(self, method: str, as_wanted: tuple[str, ...], **arguments: str) -> None:
+        """Call a method; that all is as wanted already is no failure."""
+        try:
+            with slack_errors():
+                await self._at.client.call(method, **arguments)
+        except MessengerError as refusal:
+            if not any(word in refusal.detail for word in as_wanted):
+                raise
 
     async def _reaction(self, method: str, channel: str, ts: str, name: str) -> None:
         try:

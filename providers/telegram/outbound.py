@@ -8,7 +8,7 @@ from telegram import Bot, InputFile, ReplyParameters
 from telegram import Message as BotMessage
 
 from providers.kit.parts import SPLIT, parts_of, send_parts, texts_of
-from providers.models import Contact, Draft, Limits, Location, MediaKind, Poll, SentMessage, TextFormat, Upload
+from providers.models import Contact, Draft, Forwarding, Limits, Location, MediaKind, Poll, SentMessage, TextFormat, Upload
 from providers.telegram import context
 from providers.telegram.attachments import media_of
 from providers.telegram.errors import telegram_errors
@@ -67,6 +67,8 @@ def texts_in(draft: Draft, limits: Limits) -> list[str]:
 
 async def send_draft(bot: Bot, draft: Draft, limits: Limits, memory: Memory) -> SentMessage:
     """Send a draft. Raises TelegramError before anything went out, and Unreachable when only some of several messages did."""
+    if draft.forward is not None:
+        return _sent(await _forward(bot, draft, draft.forward))
     if draft.upload is not None:
         return _sent(await _send_upload(bot, draft, draft.upload, memory), memory)
     if draft.location is not None:
@@ -84,6 +86,12 @@ async def send_draft(bot: Bot, draft: Draft, limits: Limits, memory: Memory) -> 
             return await _send_text(bot, part, memory)
 
     return await send_parts(parts_of(draft, texts_in(draft, limits), everywhere=_EVERYWHERE), send)
+
+
+async def _forward(bot: Bot, draft: Draft, forward: Forwarding) -> BotMessage:
+    thread = {} if draft.thread_id is None else context.options_of_thread(draft.chat_id, draft.thread_id)
+    number = number_of(forward.chat_id, forward.message_id)
+    return await bot.forward_message(draft.chat_id, forward.chat_id, number, disable_notification=draft.silent or None, api_kwargs=thread)
 
 
 async def _send_text(bot: Bot, draft: Draft, memory: Memory) -> SentMessage:

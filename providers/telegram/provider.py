@@ -59,6 +59,8 @@ class TelegramProvider(ConnectedProvider[Connection]):
             Capability.EDIT,
             Capability.DELETE,
             Capability.REACT,
+            Capability.FORWARD,
+            Capability.PIN,
             Capability.TYPING,
             Capability.PREVIEW,
             Capability.WEBHOOK,
@@ -233,6 +235,15 @@ class TelegramProvider(ConnectedProvider[Connection]):
         reactions = [] if emoji is None else [ReactionTypeEmoji(emoji.replace(_EMOJI_STYLE, ""))]
         with telegram_errors():
             await self._bot.set_message_reaction(chat_id, number_of(chat_id, message_id), reactions)
+
+    async def pin_message(self, chat_id: str, message_id: str, pinned: bool) -> None:
+        """Without a notification: nobody asked to alarm the whole chat."""
+        number = number_of(chat_id, message_id)
+        with telegram_errors(), _already_so():
+            if pinned:
+                await self._bot.pin_chat_message(chat_id, number, disable_notification=True)
+            else:
+                await self._bot.unpin_chat_message(chat_id, message_id=number)
 
     async def set_typing(self, chat_id: str, typing: bool, message_id: str | None = None) -> None:
         """Shown for 5 s, or until the message arrives; it cannot be taken back."""

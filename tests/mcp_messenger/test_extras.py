@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from mcp_messenger.errors import InvalidInput, NotReady
-from mcp_messenger.operations import groups, login, sending
+from mcp_messenger.operations import account_actions, groups, login, message_actions, sending
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, create_instance
 from mcp_messenger.operations.messages import GetMessage, get_message
 from mcp_messenger.operations.operation import OfInstance
-from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
+from mcp_messenger.operations.waiting import WaitForMessages, WaitForReply, wait_for_messages, wait_for_reply
 from mcp_messenger.security.caller import ADMIN
-from providers.errors import NotFound, Unsupported
+from providers.errors import Forbidden, NotFound, Unsupported
 from providers.models import Choice
 from providers.sandbox.phone import Phone
 from providers.sandbox.provider import SandboxProvider
@@ -122,3 +122,59 @@ async def test_what_a_messenger_does_not_have_is_said(app: App) -> None:
             await sending.send_template(app, ADMIN, sending.SendTemplate(instance_id=instance_id, to="ann", template="x", language="en"))
         with pytest.raises(Unsupported, match="group_admin"):
             await groups.leave_group(app, ADMIN, groups.OfGroup(instance_id=instance_id, group_id="team"))
+
+
+async def test_messages_chats_and_people_are_handled_as_on_a_phone(app: App) -> None:
+    instance_id = await ready_sandbox(app, persona="human")
+    of: dict[str, Any] = {"instance_id": instance_id}
+    phone = phone_of(app, instance_id)
+    platform_id = phone.write("ann", "the address is 5 Elm Street")
+    received = (await wait_for_messages(app, ADMIN, WaitForMessages(**of, timeout=20))).messages[-1]
+    world = phone.world
+    await message_actions.pin_message(app, ADMIN, message_actions.PinMessage(**of, message_id=received.id))
+    await message_actions.star_message(app, ADMIN, message_actions.StarMessage(**of, message_id=received.id))
+    assert world.fact(f"pinned:{platform_id}")
+    assert world.fact(f"starred:{platform_id}")
+
+    forward = sending.ForwardMessage(**of, message_id=received.id, to="bob", idempotency_key="once")
+    sent = await sending.forward_message(app, ADMIN, forward)
+    assert (await sending.forward_message(app, ADMIN, forward)).message_id == sent.message_id
+    kept = (await get_message(app, ADMIN, GetMessage(**of, message_id=sent.message_id))).message
+    assert (kept.text, kept.chat_id, kept.forwarded is not None) == ("the address is 5 Elm Street", "bob", True)
+    assert [post.message.text for post in world.posts("bob", limit=5)] == ["the address is 5 Elm Street"]
+
+    await account_actions.update_chat(app, ADMIN, account_actions.UpdateChat(**of, chat_id="ann", archived=True, pinned=True, muted=True))
+    assert [world.fact(f"{mark}:ann") for mark in ("archived", "chat-pinned", "muted")] == ["yes", "yes", "ever"]
+    with pytest.raises(InvalidInput, match="Nothing was given"):
+        await account_actions.update_chat(app, ADMIN, account_actions.UpdateChat(**of, chat_id="ann"))
+
+    await account_actions.block_contact(app, ADMIN, account_actions.BlockContact(**of, contact_id="ann"))
+    with pytest.raises(Forbidden, match="blocked by the account"):
+        phone.write("ann", "hello?")
+    found = await account_actions.check_number(app, ADMIN, account_actions.CheckNumber(**of, phone="+1 555 0101"))
+    assert (found.registered, found.chat_id) == (True, "bob")
+    assert not (await account_actions.check_number(app, ADMIN, account_actions.CheckNumber(**of, phone="+1 555 0999"))).registered
+
+    picture = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
+    await account_actions.update_profile(app, ADMIN, account_actions.UpdateProfile(**of, about="At work", picture=picture))
+    assert (world.fact("profile:about"), world.fact("profile:picture") is not None) == ("At work", True)
+    assert (await account_actions.post_story(app, ADMIN, account_actions.PostStory(**of, message="Open today"))).platform_id
+
+
+async def test_a_group_is_joined_and_set_up_and_lets_people_in(app: App) -> None:
+    instance_id = await ready_sandbox(app, persona="human")
+    of: dict[str, Any] = {"instance_id": instance_id}
+    joined = await groups.join_group(app, ADMIN, groups.JoinGroup(**of, invite_link="https://sandbox.invalid/join/reading-club"))
+    assert joined.id in {group.id for group in (await groups.list_groups(app, ADMIN, OfInstance(**of))).groups}
+    group: dict[str, Any] = {**of, "group_id": joined.id}
+    asking = (await groups.list_join_requests(app, ADMIN, groups.OfGroup(**group))).requests
+    assert [one.id for one in asking] == ["bob", "carol"]
+    answers = groups.AnswerJoinRequests(**group, participants=["bob", "dora"], admit=True)
+    assert [one.ok for one in (await groups.answer_join_requests(app, ADMIN, answers)).results] == [True, False]
+    changed = await groups.update_group(app, ADMIN, groups.UpdateGroup(**group, name="Readers", only_admins_write=True))
+    assert (changed.title, "bob" in changed.participants) == ("Readers", True)
+    assert phone_of(app, instance_id).world.fact(f"only_admins_write:{joined.id}")
+    link = (await groups.get_invite_link(app, ADMIN, groups.OfGroup(**group))).invite_link
+    assert (await groups.reset_invite_link(app, ADMIN, groups.OfGroup(**group))).invite_link != link
+    with pytest.raises(InvalidInput, match="Nothing was given"):
+        await groups.update_group(app, ADMIN, groups.UpdateGroup(**group))

@@ -17,15 +17,19 @@ from providers.errors import Forbidden, InvalidRequest, LoggedOut, NotFound, Rej
 from providers.events import Event, MessageDeleted, MessageEdited, MessageReceived, ReactionChanged, ReceiptChanged, StateChanged
 from providers.models import (
     Capability,
+    ChatMarks,
     Choice,
     Contact,
     ControlAction,
     Draft,
+    Forwarding,
+    GroupSettings,
     InstanceState,
     Location,
     Media,
     MediaKind,
     Poll,
+    Profile,
     TemplateUse,
     TextFormat,
 )
@@ -39,6 +43,14 @@ METHODS: dict[str, Capability] = {
     "edit": Capability.EDIT,
     "delete": Capability.DELETE,
     "react": Capability.REACT,
+    "pin_message": Capability.PIN,
+    "star_message": Capability.STAR,
+    "mark_chat": Capability.CHAT_MARKS,
+    "archive_chat": Capability.ARCHIVE,
+    "look_up": Capability.LOOK_UP,
+    "block": Capability.BLOCK,
+    "update_profile": Capability.PROFILE,
+    "post_story": Capability.STORIES,
     "set_typing": Capability.TYPING,
     "mark_read": Capability.MARK_READ,
     "download": Capability.DOWNLOAD,
@@ -49,7 +61,12 @@ METHODS: dict[str, Capability] = {
     "set_admin": Capability.GROUP_ADMIN,
     "update_group": Capability.GROUP_ADMIN,
     "invite_link": Capability.GROUP_ADMIN,
+    "reset_invite_link": Capability.GROUP_ADMIN,
     "leave_group": Capability.GROUP_ADMIN,
+    "set_group": Capability.GROUP_SETTINGS,
+    "join_group": Capability.JOIN_GROUPS,
+    "list_join_requests": Capability.JOIN_REQUESTS,
+    "answer_join_requests": Capability.JOIN_REQUESTS,
     "list_templates": Capability.TEMPLATES,
     "sending_budget": Capability.SENDING_BUDGET,
     "request_pairing_code": Capability.PAIRING_CODE,
@@ -73,6 +90,14 @@ def call_each(provider: Provider) -> dict[str, Callable[[], Awaitable[object]]]:
         "edit": lambda: provider.edit("chat", "message", "text", TextFormat.PLAIN),
         "delete": lambda: provider.delete("chat", "message"),
         "react": lambda: provider.react("chat", "message", "👍"),
+        "pin_message": lambda: provider.pin_message("chat", "message", True),
+        "star_message": lambda: provider.star_message("chat", "message", True),
+        "mark_chat": lambda: provider.mark_chat("chat", ChatMarks(pinned=True)),
+        "archive_chat": lambda: provider.archive_chat("chat", True),
+        "look_up": lambda: provider.look_up("+15550100"),
+        "block": lambda: provider.block("person", True),
+        "update_profile": lambda: provider.update_profile(Profile(about="here")),
+        "post_story": lambda: provider.post_story("text"),
         "set_typing": lambda: provider.set_typing("chat", True),
         "mark_read": lambda: provider.mark_read("chat", "message"),
         "download": lambda: provider.download(media),
@@ -83,7 +108,12 @@ def call_each(provider: Provider) -> dict[str, Callable[[], Awaitable[object]]]:
         "set_admin": lambda: provider.set_admin("group", ["person"], True),
         "update_group": lambda: provider.update_group("group", "title", None),
         "invite_link": lambda: provider.invite_link("group"),
+        "reset_invite_link": lambda: provider.reset_invite_link("group"),
         "leave_group": lambda: provider.leave_group("group"),
+        "set_group": lambda: provider.set_group("group", GroupSettings(only_admins_write=True)),
+        "join_group": lambda: provider.join_group("link"),
+        "list_join_requests": lambda: provider.list_join_requests("group"),
+        "answer_join_requests": lambda: provider.answer_join_requests("group", ["person"], True),
         "list_templates": provider.list_templates,
         "sending_budget": provider.sending_budget,
         "request_pairing_code": lambda: provider.request_pairing_code("+15550100"),
@@ -106,6 +136,7 @@ def special_drafts() -> dict[Capability, dict[str, object]]:
         Capability.TEMPLATES: {"template": TemplateUse(name="hello", language="en")},
         Capability.THREADS: {"text": "hello", "thread_id": "thread"},
         Capability.FORMATTING: {"text": "**hello**", "format": TextFormat.MARKDOWN},
+        Capability.FORWARD: {"text": "hello", "forward": Forwarding(chat_id="chat", message_id="message")},
     }
 
 
@@ -453,6 +484,22 @@ class ProviderContract:
         assert (await running.harness.seen(message_id)).reaction == "👍"
         await running.provider.react(running.harness.chat_id, message_id, None)
         assert (await running.harness.seen(message_id)).reaction is None
+
+    async def test_pins_a_message_and_takes_the_pin_off(self, running: Running) -> None:
+        running.need(Capability.PIN)
+        message_id = await running.harness.write("the plan")
+        event = await running.inbox.message("the plan")
+        for pinned in (True, True, False, False):
+            await running.provider.pin_message(event.chat.id, message_id, pinned)
+            assert (await running.harness.seen(message_id)).pinned == pinned
+
+    async def test_forwards_a_message_as_such(self, running: Running) -> None:
+        running.need(Capability.FORWARD)
+        message_id = await running.harness.write("pass it on")
+        event = await running.inbox.message("pass it on")
+        sent = await running.provider.send(running.draft("pass it on", forward=Forwarding(chat_id=event.chat.id, message_id=message_id)))
+        seen = await running.harness.seen(sent.id)
+        assert (seen.text, seen.forwarded, sent.id != message_id) == ("pass it on", True, True)
 
     async def test_shows_that_it_is_typing(self, running: Running) -> None:
         running.need(Capability.TYPING)

@@ -38,6 +38,8 @@ class Seen:
     poll: Poll | None = None
     contact: Contact | None = None
     thread_id: str | None = None
+    pinned: bool = False
+    forwarded: bool = False
 
 
 class Harness(ABC):

@@ -70,6 +70,7 @@ class DiscordHarness(Harness):
             reaction=reactions[0] if reactions else None,
             file=self._world.files[files[0]["id"]].content if files else None,
             poll=_poll(message["poll"]) if message.get("poll") else None,
+            pinned=message["pinned"],
             thread_id=channel if self._world.channels[channel]["parent_id"] else None,
         )
 

@@ -82,6 +82,8 @@ class SandboxHarness(Harness):
                 poll=message.poll,
                 contact=message.contact,
                 thread_id=message.thread_id,
+                pinned=world.fact(f"pinned:{message_id}") is not None,
+                forwarded=message.forwarded is not None,
             )
 
     async def choices(self, message_id: str) -> dict[str, str]:

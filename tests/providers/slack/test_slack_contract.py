@@ -87,6 +87,7 @@ class SlackHarness(Harness):
             thread_id=parent,
             reaction=emoji_of(ours[0]) if ours else None,
             file=self._slack.files[files[0]["id"]].content if files else None,
+            pinned=channel in message.get("pinned_to", ()),
         )
 
 

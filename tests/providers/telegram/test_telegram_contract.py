@@ -86,6 +86,8 @@ class TelegramHarness(Harness):
             location=Location(**place) if place else None,
             poll=_poll(poll) if poll else None,
             contact=_contact(message["contact"]) if "contact" in message else None,
+            pinned=(chat, number) in self._bot.pinned,
+            forwarded="forward_origin" in message,
             thread_id=str(message["message_thread_id"]) if "message_thread_id" in message else None,
         )
 

@@ -11,6 +11,7 @@ from tests.standins.discord_api.world import CONTENT_FLAG, MEMBERS_FLAG, StandIn
 Json = dict[str, Any]
 
 _TEXT_MAX = 2000
+_PINS_MAX = 250
 _FORUMS = frozenset({15, 16})
 _NEEDS_TAG = 1 << 4
 # By the kind of interaction: the kinds of answers it takes.
@@ -168,6 +169,19 @@ def delete_my_message_reaction(world: World, bot: StandInBot, call: Call) -> Ans
     return 204, None
 
 
+def create_pin(world: World, bot: StandInBot, call: Call) -> Answer:
+    message = _message(world, bot, call)
+    if sum(one["pinned"] for one in world.messages[message["channel_id"]].values()) >= _PINS_MAX:
+        raise Refusal(400, 30003, f"Maximum number of pins reached ({_PINS_MAX})")
+    message["pinned"] = True
+    return 204, None
+
+
+def delete_pin(world: World, bot: StandInBot, call: Call) -> Answer:
+    _message(world, bot, call)["pinned"] = False
+    return 204, None
+
+
 def trigger_typing_indicator(world: World, bot: StandInBot, call: Call) -> Answer:
     _channel(world, bot, call)
     return 204, None
@@ -252,6 +266,8 @@ CALLS: dict[str, tuple[str, str, Handler]] = {
     "delete_message": ("DELETE", _M + "/{message_id}", delete_message),
     "add_my_message_reaction": ("PUT", _R, add_my_message_reaction),
     "delete_my_message_reaction": ("DELETE", _R, delete_my_message_reaction),
+    "create_pin": ("PUT", _M + "/pins/{message_id}", create_pin),
+    "delete_pin": ("DELETE", _M + "/pins/{message_id}", delete_pin),
     "trigger_typing_indicator": ("POST", "/channels/{channel_id}/typing", trigger_typing_indicator),
     "list_guild_members": ("GET", "/guilds/{guild_id}/members", list_guild_members),
     "create_interaction_response": ("POST", "/interactions/{interaction_id}/{interaction_token}/callback", create_interaction_response),

@@ -318,6 +318,43 @@ def _react(workspace: Workspace, params: Params, *, takes_back: bool) -> Json:
     return {}
 
 
+def pins_add(workspace: Workspace, params: Params) -> Json:
+    return _pin(workspace, params, takes_off=False)
+
+
+def pins_remove(workspace: Workspace, params: Params) -> Json:
+    return _pin(workspace, params, takes_off=True)
+
+
+def _pin(workspace: Workspace, params: Params, *, takes_off: bool) -> Json:
+    channel = channel_of(workspace, params, "write")
+    pinned: list[str] = message_of(channel, params["timestamp"]).setdefault("pinned_to", [])
+    if takes_off != (channel.id in pinned):
+        raise Refusal("no_pin" if takes_off else "already_pinned")
+    pinned.remove(channel.id) if takes_off else pinned.append(channel.id)
+    return {}
+
+
+def archive(workspace: Workspace, params: Params) -> Json:
+    channel = channel_of(workspace, params)
+    if channel.kind in {"im", "mpim"}:
+        raise Refusal("method_not_supported_for_channel_type")
+    if channel.is_archived:
+        raise Refusal("already_archived")
+    if channel.name == "general":
+        raise Refusal("cant_archive_general")
+    channel.is_archived = True
+    return {}
+
+
+def unarchive(workspace: Workspace, params: Params) -> Json:
+    channel = channel_of(workspace, params)
+    if not channel.is_archived:
+        raise Refusal("not_archived")
+    channel.is_archived = False
+    return {}
+
+
 def reactions_get(workspace: Workspace, params: Params) -> Json:
     channel = channel_of(workspace, params)
     return {"type": "message", "channel": channel.id, "message": message_of(channel, params["timestamp"])}
@@ -390,6 +427,10 @@ METHODS = {
     "reactions.add": _method(reactions_add, "channel timestamp name", "reactions:write", writes=True),
     "reactions.remove": _method(reactions_remove, "channel timestamp name", "reactions:write", writes=True),
     "reactions.get": _method(reactions_get, "channel timestamp", "reactions:read"),
+    "pins.add": _method(pins_add, "channel timestamp", "pins:write", writes=True),
+    "pins.remove": _method(pins_remove, "channel timestamp", "pins:write", writes=True),
+    "conversations.archive": _method(archive, "channel", writes=True),
+    "conversations.unarchive": _method(unarchive, "channel", writes=True),
     "files.getUploadURLExternal": _method(get_upload_url, "filename length", "files:write"),
     "files.completeUploadExternal": _method(complete_upload, "files", "files:write", writes=True),
     "files.info": _method(files_info, "file", "files:read"),

@@ -14,7 +14,7 @@ TEAM = "T0TEAM"
 ALL_SCOPES = frozenset(
     {"app_mentions:read", "channels:history", "channels:read", "chat:write", "files:read", "files:write", "groups:history", "groups:read",
      "groups:write", "im:history", "im:read", "im:write", "mpim:history", "mpim:read", "mpim:write", "reactions:read", "reactions:write",
-     "users:read"}
+     "pins:write", "users:read"}
 )  # fmt: skip
 
 

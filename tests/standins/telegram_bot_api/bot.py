@@ -83,6 +83,7 @@ class StandInBot:
     users: dict[int, Json] = field(default_factory=dict[int, Json])
     messages: dict[tuple[int, int], Json] = field(default_factory=dict[tuple[int, int], Json])
     reactions: dict[tuple[int, int], list[Json]] = field(default_factory=dict[tuple[int, int], list[Json]])
+    pinned: set[tuple[int, int]] = field(default_factory=set[tuple[int, int]])
     files: dict[str, StoredFile] = field(default_factory=dict[str, StoredFile])
     presses: set[str] = field(default_factory=set[str])
     answered: list[str] = field(default_factory=list[str])

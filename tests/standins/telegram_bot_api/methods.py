@@ -284,6 +284,29 @@ def set_message_reaction(bot: StandInBot, call: Call) -> bool:
     return True
 
 
+def pin_chat_message(bot: StandInBot, call: Call) -> bool:
+    message = message_of(bot, call, "pin")
+    bot.pinned.add((message["chat"]["id"], message["message_id"]))
+    return True
+
+
+def unpin_chat_message(bot: StandInBot, call: Call) -> bool:
+    message = message_of(bot, call, "unpin")
+    bot.pinned.discard((message["chat"]["id"], message["message_id"]))
+    return True
+
+
+def forward_message(bot: StandInBot, call: Call) -> Json:
+    asked = Call(call.method, {**call.params, "chat_id": call.params["from_chat_id"]}, {})
+    original = message_of(bot, asked, "forward")
+    content = {name: value for name, value in original.items() if name in _PASSED_ON}
+    origin = {"type": "user", "sender_user": original.get("from", bot.user), "date": original["date"]}
+    return send(bot, call, **content, forward_origin=origin)
+
+
+_PASSED_ON = frozenset({"text", "entities", "caption", "photo", "video", "animation", "audio", "voice", "document", "sticker", "location", "poll"})
+
+
 def edit(field: str, param: str, limit: int, too_long: str) -> Callable[[StandInBot, Call], Json]:
     def run(bot: StandInBot, call: Call) -> Json:
         message = message_of(bot, call, "edit")
@@ -392,6 +415,9 @@ METHODS = dict(
         _method("sendMessageDraft", send_message_draft, "chat_id", "draft_id"),
         _method("sendChatAction", send_chat_action, "chat_id", "action"),
         _method("setMessageReaction", set_message_reaction, "chat_id", "message_id"),
+        _method("pinChatMessage", pin_chat_message, "chat_id", "message_id"),
+        _method("unpinChatMessage", unpin_chat_message, "chat_id", "message_id"),
+        _method("forwardMessage", forward_message, "chat_id", "from_chat_id", "message_id"),
         _method("editMessageText", edit("text", "text", MAX_TEXT, "message is too long"), "text"),
         _method("editMessageCaption", edit("caption", "caption", MAX_CAPTION, "message caption is too long")),
         _method("deleteMessage", delete_message, "chat_id", "message_id"),
