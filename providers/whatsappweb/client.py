@@ -18,7 +18,7 @@ import psutil
 from providers.errors import Unreachable
 from providers.kit.json import value_in
 from providers.kit.json_size import OF_OURS
-from providers.whatsappweb.machine import BRIDGE, Machine
+from providers.whatsappweb.machine import Machine
 
 logger = logging.getLogger(__name__)
 
@@ -59,8 +59,8 @@ class Bridge:
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._log())]
 
     @classmethod
-    async def start(cls, machine: Machine, data: Path, pulse_seconds: float) -> "Bridge":
-        """Raises OSError."""
+    async def start(cls, machine: Machine, data: Path, pulse_seconds: float, web_version: str = "") -> "Bridge":
+        """Start the bridge; `web_version` is the version of WhatsApp Web to run (empty: the newest). Raises OSError."""
         _make_folder(data)
         env = {
             "PATH": os.environ.get("PATH", os.defpath),
@@ -69,10 +69,11 @@ class Bridge:
             "WA_CHROMIUM": machine.chromium,
             "WA_CHROMIUM_ARGS": machine.chromium_args,
             "WA_MODULES": str(machine.modules),
+            "WA_WEB_VERSION": web_version,
             "WA_PULSE_MS": str(round(1000 * pulse_seconds)),
         }
         pipe = asyncio.subprocess.PIPE
-        bridge = str(BRIDGE / "bridge.mjs")
+        bridge = str(machine.bridge / "bridge.mjs")
         return cls(await asyncio.create_subprocess_exec(machine.node, bridge, stdin=pipe, stdout=pipe, stderr=pipe, env=env, limit=_LINE_MAX))
 
     @property

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from providers.events import (
 )
 from providers.kit.backoff import jittered
 from providers.kit.delivery import StateReporter, deliver_until_taken
-from providers.models import ChatKind, InstanceState
+from providers.models import ChatKind, InstanceState, MessageKind
 from providers.text import clean_line
 from providers.whatsappweb import inbound
 from providers.whatsappweb.catchup import Missed, ReadBack, read_back
@@ -38,6 +38,7 @@ from providers.whatsappweb.login import Login
 from providers.whatsappweb.machine import Machine
 from providers.whatsappweb.notices import membership_of, notice_of
 from providers.whatsappweb.position import ALL_CHATS, Position
+from providers.whatsappweb.rest import SUSPENDED, Rest
 from providers.whatsappweb.settings import WhatsAppWebSettings
 from providers.whatsappweb.timing import Timing
 
@@ -55,6 +56,8 @@ _HOPELESS = {
 _CONFLICT = "WhatsApp Web of this login was opened somewhere else. It is taken back in a while."
 _UNLINKED = "This device was unlinked on the phone. Log in again."
 
+_MISSING_NAMED = 5
+_UPGRADE = "Upgrade the bridge, or run an earlier version with the setting web_version."
 _LOADING = "Logged in. WhatsApp Web is loading the account's chats."
 # The states of the socket that mean a login, by the states of the instance in which they do: a page is PAIRING at its start, too.
 _LINKED_FROM = {"PAIRING": (InstanceState.QR_READY,), "CONNECTED": (InstanceState.QR_READY, InstanceState.STARTING)}
@@ -65,7 +68,17 @@ _DELIVERY_PAUSES = (0.2, 1, 5, 15, 30)
 class Connection(StateReporter):
     """From start to stop. `run` ends by itself only when a person is needed."""
 
-    def __init__(self, machine: Machine, folder: Path, deliver: Deliver, settings: WhatsAppWebSettings, governor: Governor, timing: Timing) -> None:
+    def __init__(
+        self,
+        machine: Machine,
+        folder: Path,
+        deliver: Deliver,
+        settings: WhatsAppWebSettings,
+        governor: Governor,
+        timing: Timing,
+        answer_call: Callable[[str, str], Coroutine[Any, Any, None]],
+    ) -> None:
+        """`answer_call` writes to the caller of a rejected call: it is given the ids of the call and of the person."""
         super().__init__(self._hand_over)
         self.echoes = Echoes()
         self.people = Directory(self.ask)
@@ -76,6 +89,12 @@ class Connection(StateReporter):
         self._settings = settings
         self._governor = governor
         self._timing = timing
+        self._answer_call = answer_call
+        self._rest = Rest(settings, timing)
+        self._ready = asyncio.Event()
+        self._missing: tuple[str, ...] = ()
+        self._version = ""
+        self._tasks: set[asyncio.Task[None]] = set()
         self._position = Position(folder)
         self._login = Login()
         self._bridge: Bridge | None = None
@@ -103,6 +122,22 @@ class Connection(StateReporter):
         if self._bridge is None or self.me is None:
             raise Unreachable("WhatsApp Web is being started.", maybe_sent=False, hint="Try again in a minute.")
         return self._bridge
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether the browser was stopped because nobody used it, and is not back yet. There is a login."""
+        return self._rest.is_suspended
+
+    async def awake(self) -> None:
+        """Note that the account is used; start a suspended browser, and return when it is ready. Raises Unreachable."""
+        self._rest.used()
+        if not self._rest.is_suspended:
+            return
+        try:
+            async with asyncio.timeout(self._timing.wake):
+                await self._ready.wait()
+        except TimeoutError:
+            raise Unreachable("WhatsApp Web was suspended and is being started.", maybe_sent=False, hint="Try again in a minute.") from None
 
     async def ask(self, op: str, args: Json | None = None) -> Any:
         """Raises BridgeRefused and MessengerError."""
@@ -153,13 +188,14 @@ class Connection(StateReporter):
     async def _one_run(self) -> float | None:
         """One life of the bridge. Seconds until the next; None when there is to be none."""
         self._reason, self.me = None, None
+        self._ready.clear()
         self._heard = self._loading_since = time.monotonic()
         self._offline_since, self._is_offline = None, False
         self._untold, self._trouble = 0, ""
         self._login.page_loaded()
         self.echoes.forgive()
         try:
-            bridge = self._bridge = await Bridge.start(self._machine, self._folder, self._timing.pulse)
+            bridge = self._bridge = await Bridge.start(self._machine, self._folder, self._timing.pulse, self._settings.web_version)
         except OSError as error:
             return await self._after(f"not started: {error}")
         watch = asyncio.create_task(self._watch())
@@ -172,7 +208,8 @@ class Connection(StateReporter):
                     await self._take(event)
         finally:
             self._bridge, self.me = None, None
-            watch.cancel()
+            for task in (watch, *self._tasks):
+                task.cancel()
             await bridge.stop()
         return await self._after(reason if reason == "logged_out" else self._reason or reason)
 
@@ -187,6 +224,15 @@ class Connection(StateReporter):
                 state = "the login" if self.state.state is InstanceState.AUTHENTICATED else "its start"
                 trouble = f"; the library says: {self._trouble}" if self._trouble else ""
                 self._kill(f"WhatsApp Web did not become ready within {self._timing.loading:g} s after {state}{trouble}")
+            elif self._may_rest() and self._bridge is not None and self._reason is None:
+                self._reason = SUSPENDED
+                self._ready.clear()
+                self._rest.begin()
+                self._bridge.close()
+
+    def _may_rest(self) -> bool:
+        is_well = self.state.state is InstanceState.READY or (self._missing and not self._position.behind and not self._is_offline)
+        return self.me is not None and bool(is_well) and not self.echoes.are_pending and self._rest.is_due
 
     def _kill(self, reason: str) -> None:
         self._reason = reason
@@ -197,6 +243,11 @@ class Connection(StateReporter):
         """What the end of the bridge means."""
         logger.info("WhatsApp Web ended: %s", clean_line(reason))
         state = reason.removeprefix("disconnected: ")
+        if reason == SUSPENDED:
+            await self.report(StateChanged(state=InstanceState.READY, reason=self._rest.words(), account=self.state.account))
+            await self._rest.until_woken()
+            return 0
+        self._rest.over()
         if reason == "logged_out":
             return await self._after_logout()
         if state in _HOPELESS:
@@ -242,8 +293,12 @@ class Connection(StateReporter):
     async def _on(self, event: BridgeEvent) -> None:
         data = event.data
         match event.name:
-            case "qr" | "code" | "passkey" | "state" | "authenticated" | "progress" | "trouble" | "ready" | "pulse":
+            case "qr" | "code" | "passkey" | "state" | "authenticated" | "progress" | "trouble" | "pulse":
                 await self._on_login(event.name, data)
+            case "ready":
+                await self._on_ready(data)
+            case "modules":
+                await self._on_modules(tuple(data["missing"]))
             case "sending":
                 self.echoes.named(data["client_id"], data["message_id"])
             case "message_create":
@@ -260,6 +315,7 @@ class Connection(StateReporter):
     async def _on_login(self, name: str, data: Json) -> None:
         match name:
             case "qr":
+                self._rest.over()
                 self._loading_since = None
                 await self.report(self._login.qr(data["content"]))
             case "code":
@@ -268,10 +324,8 @@ class Connection(StateReporter):
                 await self.report(self._login.passkey())
             case "authenticated":
                 self._loading_since = time.monotonic()
-                if self.state.state not in {InstanceState.DEGRADED, InstanceState.AUTHENTICATED}:
+                if self.state.state not in {InstanceState.DEGRADED, InstanceState.AUTHENTICATED} and not self._rest.is_suspended:
                     await self.report(StateChanged(state=InstanceState.AUTHENTICATED, reason=_LOADING))
-            case "ready":
-                await self._on_ready(data["me"])
             case "state":
                 await self._on_socket(data["state"])
             case "progress":
@@ -281,19 +335,34 @@ class Connection(StateReporter):
             case _:
                 await self._on_pulse(data)
 
-    async def _on_ready(self, payload: Json) -> None:
+    async def _on_ready(self, data: Json) -> None:
+        payload = data["me"]
         self._loading_since = None
         self._ready_at = time.time()
         self.me = Me(payload["id"], payload["lid"], payload["name"] or "")
+        self._missing, self._version = tuple(data["missing"]), str(data["version"])
+        if self._missing:
+            logger.warning("WhatsApp Web %s lacks what the bridge uses: %s", self._version, ", ".join(self._missing))
         self._governor.logged_in()
         await self.report(self._usable())
+        self._rest.started()
+        self._ready.set()
         await self._catch_up()
+
+    async def _on_modules(self, missing: tuple[str, ...]) -> None:
+        self._missing = missing
+        if self.state.state in {InstanceState.READY, InstanceState.DEGRADED} and not self._is_offline:
+            await self.report(self._usable())
 
     def _usable(self) -> StateChanged:
         """Return the state of a page that is logged in: degraded as long as messages are missing."""
         account = None if self.me is None else self.me.account
+        if not self._position.behind and not self._missing:
+            return StateChanged(state=InstanceState.READY, reason=f"WhatsApp Web {self._version}.", account=account)
         if not self._position.behind:
-            return StateChanged(state=InstanceState.READY, account=account)
+            lacking = ", ".join(self._missing[:_MISSING_NAMED])
+            reason = f"WhatsApp Web {self._version} has changed and lacks {lacking}: some things will fail. {_UPGRADE}"
+            return StateChanged(state=InstanceState.DEGRADED, reason=reason, account=account)
         chats = "; ".join(f"{title} ({words})" for title, words in self._unread.items()) or f"{len(self._position.behind)} chats"
         reason = f"Messages could not be read back from {chats}. It is tried again; all else works."
         return StateChanged(state=InstanceState.DEGRADED, reason=reason, account=account)
@@ -379,9 +448,24 @@ class Connection(StateReporter):
         await self._hand_over([*events, MessageReceived(message=notice, chat=await self.people.chat(chat_id))])
 
     async def _on_call(self, call: Json) -> None:
-        if not call["fromMe"]:
-            notice = inbound.call_of(call)
-            await self._hand_over([MessageReceived(message=notice, chat=await self.people.chat(notice.chat_id))])
+        if call["fromMe"]:
+            return
+        notice = inbound.call_of(call)
+        if self._settings.reject_calls:
+            await self.ask("reject_call", {"id": call["id"], "from": notice.chat_id})
+            notice = notice.model_copy(update={"text": f"{notice.text} It was rejected."})
+        await self._hand_over([MessageReceived(message=notice, chat=await self.people.chat(notice.chat_id))])
+        if self._settings.reject_calls and self._settings.reject_calls_message and kind_of(notice.chat_id) is ChatKind.PRIVATE:
+            # Beside the events: the send is answered by them.
+            task = asyncio.create_task(self._answer_call(str(call["id"]), notice.chat_id))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def hand_over_own(self, raw: Json) -> None:
+        """Deliver a message that this side wrote by itself: as a notice, for nobody has to be woken by it."""
+        assert self.me is not None
+        message = inbound.message_of(raw, self.me).model_copy(update={"kind": MessageKind.SYSTEM})
+        await self._hand_over([MessageReceived(message=message, chat=await self.people.chat(message.chat_id))])
 
     async def _deliver_message(self, raw: Json, *, is_old: bool, client_id: str | None = None) -> None:
         assert self.me is not None

@@ -14,6 +14,7 @@ from providers.models import Draft
 from providers.whatsappweb.ids import key_of
 
 _FORGOTTEN_SECONDS = 3600
+_AWAITED_SECONDS = 300
 _SHOWN_MAX = 200
 
 
@@ -84,6 +85,11 @@ class Echoes:
         if pending is not None:
             self.drop(pending)
         return pending
+
+    @property
+    def are_pending(self) -> bool:
+        """Whether a send is under way, or its outcome awaited."""
+        return any(self._clock() - one.since < _AWAITED_SECONDS for one in self._pending)
 
     def overdue(self, seconds: float) -> bool:
         """Whether a send was answered and yet is not shown after so long."""

@@ -1,10 +1,12 @@
 """Groups: what WhatsApp holds of them, and the outcome for each person in a change."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from providers.errors import NotFound, Rejected
-from providers.models import ChatKind, Contact, Group, ParticipantResult
+from providers.errors import InvalidRequest, NotFound, Rejected
+from providers.models import ChatKind, Contact, Group, JoinRequest, ParticipantResult
 from providers.whatsappweb.directory import Person
 from providers.whatsappweb.ids import is_id, kind_of, phone_of, serialized
 
@@ -12,10 +14,13 @@ Json = dict[str, Any]
 People = Mapping[str, Person | None]
 """By the words with which each was asked for; None: nobody on WhatsApp."""
 
+LINK = "https://chat.whatsapp.com/"
 TITLE_MAX = 100
 
+_CODE = re.compile(r"[\w-]{8,64}", re.ASCII)
 _NOBODY = "Not on WhatsApp. Give the phone number with its country code, or an id of list_contacts."
 _NOT_IN_GROUP = "Not in this group."
+_NOT_ASKING = "Does not ask to join this group."
 _NO_ANSWER = "WhatsApp did not say whether it worked, and the group does not show it."
 
 
@@ -24,6 +29,43 @@ def require_group(group_id: str) -> str:
     if not is_id(group_id) or kind_of(group_id) is not ChatKind.GROUP:
         raise NotFound(f"'{group_id[:64]}' is no group of WhatsApp.", hint="list_groups has those there are.")
     return group_id
+
+
+def code_of(link: str) -> str:
+    """Return the code of an invitation link, or the code itself. Raises InvalidRequest."""
+    code = link.strip().removeprefix("http://").removeprefix("https://").removeprefix("chat.whatsapp.com/").partition("?")[0].rstrip("/")
+    if not _CODE.fullmatch(code):
+        raise InvalidRequest("This is no invitation link of a WhatsApp group.", hint=f"Such a link is {LINK} and a code.")
+    return code
+
+
+def join_request(raw: Json, phone: str | None) -> JoinRequest:
+    """Return a request to join. `phone` is the person's number where WhatsApp tells it."""
+    at = datetime.fromtimestamp(raw["t"], UTC) if raw.get("t") else None
+    return JoinRequest(person=Contact(id=raw["id"], phone=phone), at=at)
+
+
+def asking(requests: Sequence[Json], people: People) -> dict[str, str]:
+    """Return the ids under which those of `people` ask to join who do, by the words with which each was asked for."""
+    ids = {raw["id"] for raw in requests}
+    found = {asked: next((id for id in person.ids if id in ids), None) for asked, person in people.items() if person is not None}
+    return {asked: id for asked, id in found.items() if id is not None}
+
+
+def answered(people: Sequence[str], ids: Mapping[str, str], raws: Sequence[Json]) -> tuple[ParticipantResult, ...]:
+    """Return the outcome for each person, as WhatsApp told it by id."""
+    by_id = {raw["requesterId"]: raw for raw in raws}
+    return tuple(_answered(asked, ids.get(asked), by_id) for asked in people)
+
+
+def _answered(asked: str, id: str | None, by_id: Mapping[str, Json]) -> ParticipantResult:
+    if id is None:
+        return ParticipantResult(id=asked, ok=False, reason=_NOT_ASKING)
+    raw = by_id.get(id)
+    if raw is None:
+        return ParticipantResult(id=asked, ok=False, reason="WhatsApp did not say whether it worked; list_join_requests shows who still asks.")
+    is_done = raw["message"].endswith("successfully")
+    return ParticipantResult(id=asked, ok=is_done, reason=None if is_done else raw["message"])
 
 
 def group_of(raw: Json, own_ids: frozenset[str]) -> Group:

@@ -7,6 +7,7 @@ from typing import Any
 from providers.events import Event, MessageDeleted, MessageEdited, PollVoted, ReactionChanged, ReceiptChanged, ReceiptStatus
 from providers.kit.bounded import bounded_raw
 from providers.models import Account, ChatKind, Contact, Forwarded, Location, Media, MediaKind, Message, MessageKind, Poll
+from providers.whatsappweb.content import NOTES, album_of, chosen_of, pinned_id, words_of
 from providers.whatsappweb.ids import kind_of, phone_of, quoted_id, serialized
 
 Json = dict[str, Any]
@@ -25,9 +26,11 @@ _KINDS = {
     "poll_creation": MessageKind.POLL,
     "vcard": MessageKind.CONTACT,
     "multi_vcard": MessageKind.CONTACT,
+    "buttons_response": MessageKind.TEXT,
+    "list_response": MessageKind.TEXT,
+    "template_button_reply": MessageKind.TEXT,
+    "groups_v4_invite": MessageKind.TEXT,
 }
-
-_CALL_LOG = "call_log"
 
 # Notes of the page to itself, and what was deleted or cannot be read yet.
 _NOT_MESSAGES = frozenset(
@@ -100,11 +103,13 @@ def message_of(raw: Json, me: Me) -> Message:
         sender_name=(me.name if is_own(raw) else raw.get("notifyName")) or "",
         kind=MessageKind.MEDIA if media else _kind(raw),
         text=_text(raw),
-        reply_to=quoted_id(raw, chat_id, me.ids),
+        reply_to=quoted_id(raw, chat_id, me.ids) or pinned_id(raw),
         media=media,
         location=_location(raw),
         poll=_poll(raw),
         contact=_card(raw),
+        chosen=chosen_of(raw),
+        album=album_of(raw),
         forwarded=Forwarded() if raw.get("isForwarded") else None,
         mentions_me=any(serialized(mentioned) in me.ids for mentioned in raw.get("mentionedJidList") or ()),
         raw=_kept(raw),
@@ -112,7 +117,7 @@ def message_of(raw: Json, me: Me) -> Message:
 
 
 def _kind(raw: Json) -> MessageKind:
-    return MessageKind.SYSTEM if raw["type"] == _CALL_LOG else _KINDS.get(raw["type"], MessageKind.UNKNOWN)
+    return MessageKind.SYSTEM if raw["type"] in NOTES else _KINDS.get(raw["type"], MessageKind.UNKNOWN)
 
 
 def sender_of(message: Message, phone: str | None) -> Contact | None:
@@ -133,9 +138,8 @@ def _text(raw: Json) -> str:
         return raw.get("caption") or ""
     if raw["type"] in {"vcard", "multi_vcard", "location", "poll_creation"}:
         return ""
-    if raw["type"] == _CALL_LOG:
-        outcome = raw.get("callOutcome")
-        return f"A {'video' if raw.get('isVideoCall') else 'voice'} call{f' ({outcome})' if outcome else ''}."
+    if (words := words_of(raw)) is not None:
+        return words
     body = raw.get("body") or ""
     return body if body or _kind(raw) is not MessageKind.UNKNOWN else f"A message of the type {raw['type']}."
 

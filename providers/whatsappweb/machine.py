@@ -34,10 +34,12 @@ class Machine:
     """The folder whose `node_modules` hold whatsapp-web.js."""
     chromium_args: str = "[]"
     """Further arguments for Chromium, a JSON list."""
+    bridge: Path = BRIDGE
+    """The folder of bridge.mjs, which may be newer than this package."""
 
 
 def find_machine(environ: Mapping[str, str] = os.environ) -> Machine:
-    """Return the machine as WHATSAPP_NODE, WHATSAPP_CHROMIUM and WHATSAPP_MODULES say, or as it is found.
+    """Return the machine as WHATSAPP_NODE, WHATSAPP_CHROMIUM, WHATSAPP_MODULES and WHATSAPP_BRIDGE say, or as it is found.
 
     WA_CHROMIUM_ARGS adds to the arguments that the image needs (WA_IMAGE_CHROMIUM_ARGS). Raises NotInstalled and InvalidRequest.
     """
@@ -50,7 +52,11 @@ def find_machine(environ: Mapping[str, str] = os.environ) -> Machine:
     modules = Path(environ.get("WHATSAPP_MODULES") or BRIDGE)
     if not (modules / "node_modules" / "whatsapp-web.js" / "package.json").is_file():
         raise NotInstalled(f"whatsapp-web.js is not installed in {modules}.", hint="Run `make whatsapp`, or set WHATSAPP_MODULES to where it is.")
-    return Machine(node, chromium, modules, json.dumps([argument for name in _ARGUMENTS for argument in _arguments(environ, name)]))
+    bridge = Path(environ.get("WHATSAPP_BRIDGE") or BRIDGE)
+    if not (bridge / "bridge.mjs").is_file():
+        raise NotInstalled(f"There is no bridge.mjs in {bridge}.", hint="Set WHATSAPP_BRIDGE to a folder that holds the bridge, or unset it.")
+    arguments = json.dumps([argument for name in _ARGUMENTS for argument in _arguments(environ, name)])
+    return Machine(node, chromium, modules, arguments, bridge)
 
 
 def _arguments(environ: Mapping[str, str], name: str) -> list[str]:

@@ -4,7 +4,7 @@ import base64
 from typing import Any
 
 from providers.errors import InvalidRequest
-from providers.models import Contact, Draft, MediaKind, SentMessage, TextFormat
+from providers.models import Contact, Draft, MediaKind, SentMessage, TextFormat, Upload
 from providers.whatsappweb.ids import require_chat, require_message
 from providers.whatsappweb.inbound import chat_id_of, id_of, media_of, time_of
 from providers.whatsappweb.markup import to_whatsapp
@@ -20,7 +20,9 @@ POLL_OPTIONS_MAX = 12
 
 
 def check_content(draft: Draft) -> None:
-    """What WhatsApp cannot show. Raises InvalidRequest."""
+    """Raise InvalidRequest for what WhatsApp cannot show."""
+    if draft.forward is not None:
+        return
     if draft.format is TextFormat.HTML:
         raise InvalidRequest("WhatsApp has no HTML.", hint="Use Markdown.")
     alone = (draft.location, draft.poll, draft.contact)
@@ -42,6 +44,8 @@ def _shows_no_caption(draft: Draft) -> bool:
 
 def send_args(draft: Draft) -> Json:
     """Return the arguments of the bridge's `send`. Raises NotFound and InvalidRequest."""
+    if draft.forward is not None:
+        return {"client_id": draft.client_id, "chat_id": require_chat(draft.chat_id), "forward": require_message(draft.forward.message_id)}
     if draft.format is TextFormat.MARKDOWN:
         draft = draft.model_copy(update={"text": to_whatsapp(draft.text)})
     args: Json = {
@@ -51,7 +55,7 @@ def send_args(draft: Draft) -> Json:
     }
     if draft.upload is not None:
         upload = draft.upload
-        media = {"mime": upload.mime, "name": upload.name, "data": base64.b64encode(upload.content).decode(), "size": len(upload.content)}
+        media = {**file_args(upload), "size": len(upload.content)}
         return {**args, "media": media, "options": {**_OPTIONS.get(upload.kind, {}), **({"caption": draft.text} if draft.text else {})}}
     if draft.location is not None:
         return {**args, "location": draft.location.model_dump(mode="json")}
@@ -62,6 +66,11 @@ def send_args(draft: Draft) -> Json:
     if not draft.text.strip():
         raise InvalidRequest("The message is empty.", hint="Give it a text, a file, a poll, a location or a contact.")
     return {**args, "text": draft.text}
+
+
+def file_args(upload: Upload) -> Json:
+    """Return a file as the bridge takes it."""
+    return {"mime": upload.mime, "name": upload.name, "data": base64.b64encode(upload.content).decode()}
 
 
 def sent_of(raw: Json) -> SentMessage:

@@ -3,13 +3,16 @@
 import asyncio
 import base64
 import binascii
+import logging
 import random
+import time
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from providers.base import Deliver, ProviderContext, Settings
-from providers.errors import Forbidden, InvalidRequest, LoggedOut, NotFound, Unreachable
+from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, NotFound, Unreachable
 from providers.kit.background import ConnectedProvider
+from providers.kit.bounded import BoundedMap
 from providers.kit.extra import check_extra
 from providers.kit.parts import check_parts, is_split, part_nonce, parts_of, send_parts, texts_of
 from providers.models import (
@@ -17,15 +20,20 @@ from providers.models import (
     Capability,
     Chat,
     ChatKind,
+    ChatMarks,
     Contact,
     Download,
     Draft,
     Group,
     GroupChange,
+    GroupSettings,
     InstanceState,
+    JoinRequest,
     Limits,
     Media,
     Message,
+    ParticipantResult,
+    Profile,
     Rate,
     SendingBudget,
     SentMessage,
@@ -43,13 +51,17 @@ from providers.whatsappweb.ids import address, is_person, kind_of, phone_of, req
 from providers.whatsappweb.inbound import id_of, is_message, message_of
 from providers.whatsappweb.machine import Machine, behind_proxy, find_machine
 from providers.whatsappweb.markup import to_whatsapp
-from providers.whatsappweb.outbound import check_content, send_args, sent_of
+from providers.whatsappweb.outbound import check_content, file_args, send_args, sent_of
 from providers.whatsappweb.settings import WhatsAppWebSettings
 from providers.whatsappweb.timing import Timing
 
 Json = dict[str, Any]
 
+logger = logging.getLogger(__name__)
+
 _HISTORY_MAX = 5000
+_CALLS_REMEMBERED = 1000
+_CALLS_ANSWERED_EVERY = 3600.0
 # A number that sends many messages at once looks like a robot.
 _PARTS_MAX = 10
 
@@ -71,14 +83,26 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
             Capability.EDIT,
             Capability.DELETE,
             Capability.REACT,
+            Capability.FORWARD,
+            Capability.PIN,
+            Capability.STAR,
             Capability.TYPING,
             Capability.MARK_READ,
             Capability.RECEIPTS,
             Capability.CHATS,
+            Capability.CHAT_MARKS,
+            Capability.ARCHIVE,
             Capability.CONTACTS,
+            Capability.LOOK_UP,
+            Capability.BLOCK,
+            Capability.PROFILE,
+            Capability.STORIES,
             Capability.HISTORY,
             Capability.GROUPS,
             Capability.GROUP_ADMIN,
+            Capability.GROUP_SETTINGS,
+            Capability.JOIN_GROUPS,
+            Capability.JOIN_REQUESTS,
             Capability.QR_LOGIN,
             Capability.PAIRING_CODE,
             Capability.LOGOUT,
@@ -105,6 +129,7 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         self._settings = WhatsAppWebSettings.model_validate(settings)
         self._machine = machine
         self._timing = timing or Timing()
+        self._answered_calls: BoundedMap[str, float] = BoundedMap(_CALLS_REMEMBERED)
         self._governor = Governor(context.data_dir, self._settings.new_chats_per_day)
 
     @classmethod
@@ -118,7 +143,7 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
 
     async def resolve(self, to: str) -> Address:
         """Return the chat with a person. Raises NotFound where WhatsApp knows nobody, Forbidden where no further chat may be opened."""
-        connection = self._linked
+        connection = await self._awake()
         with bridge_errors():
             person = await connection.people.person(to, self._governor.look_up)
         if person is None:
@@ -133,7 +158,19 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
 
     def _connect(self, deliver: Deliver) -> Connection:
         machine = behind_proxy(self._machine or find_machine())
-        return Connection(machine, self.context.data_dir, deliver, self._settings, self._governor, self._timing)
+        return Connection(machine, self.context.data_dir, deliver, self._settings, self._governor, self._timing, self._answer_call)
+
+    async def _answer_call(self, call_id: str, caller: str) -> None:
+        """Write to somebody whose call was rejected, unless they were written to for that within an hour."""
+        if time.monotonic() - self._answered_calls.get(caller, -_CALLS_ANSWERED_EVERY) < _CALLS_ANSWERED_EVERY:
+            return
+        self._answered_calls[caller] = time.monotonic()
+        draft = Draft(client_id=f"call-{call_id}", chat_id=caller, text=self._settings.reject_calls_message)
+        try:
+            connection, raw = await self._send_raw(draft)
+            await connection.hand_over_own(raw)
+        except MessengerError as error:
+            logger.warning("The caller of a rejected call was not written to: %s", clean_line(error.detail))
 
     @property
     def _linked(self) -> Connection:
@@ -143,9 +180,16 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         _ = self._connection.bridge
         return self._connection
 
+    async def _awake(self) -> Connection:
+        """Return the connection when its browser runs. Raises LoggedOut and Unreachable."""
+        if self._connection is not None:
+            await self._connection.awake()
+        return self._linked
+
     async def _ask(self, op: str, args: Json | None = None) -> Any:
+        connection = await self._awake()
         with bridge_errors():
-            return await self._linked.ask(op, args)
+            return await connection.ask(op, args)
 
     def check(self, draft: Draft) -> None:
         super().check(draft)
@@ -166,7 +210,8 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
 
     def _is_new(self, connection: Connection, chat_id: str) -> bool:
         """Whether it would begin a chat with somebody. Before the login nobody knows."""
-        if connection.me is None or kind_of(chat_id) is not ChatKind.PRIVATE:
+        is_logged_in = connection.me is not None or connection.is_suspended
+        if not is_logged_in or kind_of(chat_id) is not ChatKind.PRIVATE:
             return False
         return not connection.people.knows(chat_id) or self._governor.is_untaken(connection.people.ids(chat_id))
 
@@ -181,8 +226,11 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         return await send_parts(parts, send)
 
     async def _send_one(self, draft: Draft) -> SentMessage:
+        return sent_of((await self._send_raw(draft))[1])
+
+    async def _send_raw(self, draft: Draft) -> tuple[Connection, Json]:
         args = send_args(draft)
-        connection = self._linked
+        connection = await self._awake()
         governed = connection.people.key(draft.chat_id)
         begins = self._is_new(connection, draft.chat_id) and self._governor.begin(governed)
         await asyncio.sleep(random.uniform(0, self._timing.jitter))  # noqa: S311  not a secret
@@ -196,7 +244,7 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         self._judge(connection, pending, answer, governed)
         self._governor.taken(connection.people.ids(draft.chat_id))
         connection.sent(pending, answer["message"])
-        return sent_of(answer["message"])
+        return connection, answer["message"]
 
     async def _send(self, connection: Connection, pending: Pending, args: Json) -> Json:
         try:
@@ -228,7 +276,7 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         return self._governor.budget()
 
     async def list_chats(self) -> Sequence[Chat]:
-        connection = self._linked
+        connection = await self._awake()
         raws: list[Json] = await self._ask("chats")
         connection.people.note(raws)
         newest_first = sorted(raws, key=lambda chat: -chat["t"])
@@ -241,10 +289,10 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         return [Contact(id=id, name=raw.get("name") or raw.get("pushname") or "", phone=phone_of(id)) for id, raw in people.items() if id]
 
     async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
-        connection, wanted = self._linked, limit if before is None else limit + 50
+        connection, wanted = await self._awake(), limit if before is None else limit + 50
         require_chat(chat_id)
         while True:
-            payload: Json = await self._ask("messages", {"chat_id": chat_id, "limit": wanted})
+            payload: Json = await self._ask("messages", {"chat_id": chat_id, "limit": wanted, "phone_ms": round(1000 * self._timing.phone)})
             if payload["failed"]:
                 words = clean_line(payload["failed"])
                 raise Unreachable(f"WhatsApp Web could not read this chat: {words}", maybe_sent=False, hint="Try again later.")
@@ -271,6 +319,13 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
     async def react(self, chat_id: str, message_id: str, emoji: str | None) -> None:
         await self._ask("react", {"message_id": require_message(message_id), "emoji": emoji})
 
+    async def pin_message(self, chat_id: str, message_id: str, pinned: bool) -> None:
+        """For 30 days, the longest that WhatsApp has."""
+        await self._ask("pin", {"message_id": require_message(message_id), "pinned": pinned})
+
+    async def star_message(self, chat_id: str, message_id: str, starred: bool) -> None:
+        await self._ask("star", {"message_id": require_message(message_id), "starred": starred})
+
     async def set_typing(self, chat_id: str, typing: bool, message_id: str | None = None) -> None:
         """Shown for 25 s."""
         await self._ask("typing", {"chat_id": require_chat(chat_id), "typing": typing})
@@ -279,6 +334,35 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         """WhatsApp marks the whole chat."""
         require_message(message_id)
         await self._ask("mark_read", {"chat_id": require_chat(chat_id)})
+
+    async def mark_chat(self, chat_id: str, marks: ChatMarks) -> None:
+        await self._ask("mark_chat", {"chat_id": require_chat(chat_id), **marks.model_dump(mode="json")})
+
+    async def archive_chat(self, chat_id: str, archived: bool) -> None:
+        await self._ask("archive", {"chat_id": require_chat(chat_id), "archived": archived})
+
+    async def look_up(self, phone: str) -> Contact | None:
+        """Return who has the number, by the id under which a chat with them lies. Asking costs of the look-ups of a day."""
+        connection = await self._awake()
+        with bridge_errors():
+            person = await connection.people.person(address(phone), self._governor.look_up)
+        if person is None:
+            return None
+        return Contact(id=person.chat_id or person.ids[0], phone=phone_of(person.pn))
+
+    async def block(self, contact_id: str, blocked: bool) -> None:
+        if not is_person(contact_id):
+            raise InvalidRequest("Only people can be blocked.", hint="Give the chat id of a private chat.")
+        await self._ask("block", {"id": contact_id, "blocked": blocked})
+
+    async def update_profile(self, profile: Profile) -> None:
+        picture = None if profile.picture is None else file_args(profile.picture)
+        await self._ask("profile", {"name": profile.name, "about": profile.about, "picture": picture})
+
+    async def post_story(self, text: str) -> str:
+        if not self._settings.stories:
+            raise Forbidden("This instance may not post stories.", hint="The owner can allow it with the setting stories.")
+        return await self._ask("story", {"text": text})
 
     async def download(self, media: Media) -> Download:
         limit = self.limits.max_download
@@ -318,7 +402,7 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
 
     async def _people(self, participants: Sequence[str]) -> dict[str, Person | None]:
         """Return who is meant by each, whichever way it is written."""
-        people = self._linked.people
+        people = (await self._awake()).people
         with bridge_errors():
             return {asked: await people.person(address(asked), self._governor.look_up) for asked in participants}
 
@@ -360,7 +444,31 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         return await self._group(group_id)
 
     async def invite_link(self, group_id: str) -> str:
-        return f"https://chat.whatsapp.com/{await self._ask('group_invite', {'group_id': groups.require_group(group_id), 'renew': False})}"
+        return f"{groups.LINK}{await self._ask('group_invite', {'group_id': groups.require_group(group_id), 'renew': False})}"
+
+    async def reset_invite_link(self, group_id: str) -> str:
+        return f"{groups.LINK}{await self._ask('group_invite', {'group_id': groups.require_group(group_id), 'renew': True})}"
+
+    async def set_group(self, group_id: str, settings: GroupSettings) -> None:
+        picture = None if settings.picture is None else file_args(settings.picture)
+        rights = settings.model_dump(exclude={"picture"})
+        await self._ask("group_settings", {"group_id": groups.require_group(group_id), "picture": picture, **rights})
+
+    async def join_group(self, link: str) -> Group:
+        return await self._group(await self._ask("group_join", {"code": groups.code_of(link)}))
+
+    async def list_join_requests(self, group_id: str) -> Sequence[JoinRequest]:
+        raws: list[Json] = await self._ask("group_requests", {"group_id": groups.require_group(group_id)})
+        people = self._linked.people
+        return [groups.join_request(raw, await people.phone(raw["id"])) for raw in raws]
+
+    async def answer_join_requests(self, group_id: str, people: Sequence[str], admit: bool) -> Sequence[ParticipantResult]:
+        groups.require_group(group_id)
+        asking: list[Json] = await self._ask("group_requests", {"group_id": group_id})
+        found = await self._people(people)
+        ids = groups.asking(asking, found)
+        raws: list[Json] = await self._ask("group_answer", {"group_id": group_id, "people": list(ids.values()), "admit": admit}) if ids else []
+        return groups.answered(people, ids, raws)
 
     async def leave_group(self, group_id: str) -> None:
         await self._ask("group_leave", {"group_id": groups.require_group(group_id)})
@@ -380,7 +488,7 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         return f"{code[:4]}-{code[4:]}"
 
     async def logout(self) -> None:
-        connection = self._linked
+        connection = await self._awake()
         if connection.state.state is InstanceState.LOGGED_OUT:
             raise LoggedOut("Nobody is logged in.")
         await connection.logout()

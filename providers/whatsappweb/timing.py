@@ -32,3 +32,11 @@ class Timing:
     """At most so long a send waits for no reason, as a person does."""
     old: float = 24 * 3600
     """Missed messages older than this are kept, and not announced as new."""
+    minute: float = 60
+    """Of the settings that count in minutes."""
+    linger: float = 120
+    """So long a browser that was woken on schedule stays, unless it is used."""
+    wake: float = 50
+    """A call waits so long for a suspended browser."""
+    phone: float = 8
+    """The phone gets so long to hand over older messages of a chat."""

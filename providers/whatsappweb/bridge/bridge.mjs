@@ -5,6 +5,7 @@
 // WA_CHROMIUM       the browser
 // WA_CHROMIUM_ARGS  further arguments for it, a JSON list
 // WA_MODULES        folder whose node_modules hold whatsapp-web.js; unset: the one beside this file
+// WA_WEB_VERSION    the version of WhatsApp Web to run, of those that ran here before; empty: the newest
 // WA_PULSE_MS       between two looks at the page
 
 import { createRequire } from 'node:module';
@@ -26,6 +27,7 @@ const pulseMs = Number(env.WA_PULSE_MS ?? 10_000);
 const config = {
     data: env.WA_DATA,
     chromium: env.WA_CHROMIUM,
+    webVersion: env.WA_WEB_VERSION || null,
     chromiumArgs: JSON.parse(env.WA_CHROMIUM_ARGS ?? '[]'),
     pulseMs,
     pulseLimitMs: Math.max(3 * pulseMs, 5_000),

@@ -1,6 +1,11 @@
 // What the parent can ask for. Ids come in as WhatsApp writes them and models go out as the page has them: all meaning is the parent's.
 
-import { allChats, answerTo, newestMessages, personBehind, sendsBegun, withMentions } from './page.mjs';
+import {
+    allChats, answerTo, forwardTo, newestMessages, pendingRequests, personBehind, sendsBegun, setBlocked, withMentions,
+} from './page.mjs';
+
+// WhatsApp offers a day, a week and 30 days.
+const PIN_SECONDS = 30 * 24 * 3600;
 
 const RAW = (model) => model?._data ?? model;
 
@@ -57,6 +62,8 @@ export function operations(library, session) {
         return found;
     }
 
+    const file = ({ mime, data, name }) => new MessageMedia(mime, data, name);
+
     function content({ text, media, location, poll }) {
         if (media) return new MessageMedia(media.mime, media.data, media.name, media.size);
         if (location) return new Location(location.latitude, location.longitude, { name: location.name ?? undefined });
@@ -64,11 +71,23 @@ export function operations(library, session) {
         return text;
     }
 
+    /** The id of the message that the page has made of a forwarded one. */
+    async function forwarded(chatId, messageId) {
+        const found = await message(messageId);
+        const id = await page().evaluate(forwardTo, await reachable(chatId), found.id._serialized);
+        if (id) return message(id);
+        throw Object.assign(new Error('WhatsApp Web does not show what it forwarded.'), { begun: true });
+    }
+
     /** Answers with the message, WhatsApp's own answer, and the ack it had by then. */
     async function send({ chat_id: chatId, client_id: clientId, reply_to: replyTo, options, answer_ms: answerMs, ...rest }) {
         const before = await page().evaluate(sendsBegun);
         session.sending = clientId;
         try {
+            if (rest.forward) {
+                const sent = await forwarded(chatId, rest.forward);
+                return { message: RAW(sent), ...(await page().evaluate(answerTo, sent.id._serialized, answerMs)) };
+            }
             const quoted = replyTo && (await message(replyTo)).id._serialized;
             const written = rest.media ? options?.caption : rest.text;
             const marked = chatId.endsWith('@g.us') && written ? await page().evaluate(withMentions, chatId, written) : { text: written };
@@ -87,7 +106,7 @@ export function operations(library, session) {
             return { message: RAW(sent), ...(await page().evaluate(answerTo, sent.id._serialized, answerMs)) };
         } catch (error) {
             const after = await page().evaluate(sendsBegun).catch(() => null);
-            throw Object.assign(error instanceof Error ? error : new Error(String(error)), { begun: after !== before });
+            throw Object.assign(error instanceof Error ? error : new Error(String(error)), { begun: error?.begun || after !== before });
         }
     }
 
@@ -113,6 +132,37 @@ export function operations(library, session) {
             if (!may) throw new Refused('not_allowed', 'WhatsApp does not let this message be deleted for everyone.');
             await found.delete(true);
         },
+        pin: async ({ message_id: id, pinned }) => {
+            const found = await message(id);
+            allowed(await (pinned ? found.pin(PIN_SECONDS) : found.unpin()), 'pin messages here');
+        },
+        star: async ({ message_id: id, starred }) => {
+            const found = await message(id);
+            await (starred ? found.star() : found.unstar());
+        },
+        archive: async ({ chat_id: id, archived }) => {
+            const chatId = (await chat(await inUse(id))).id._serialized;
+            await (archived ? client.archiveChat(chatId) : client.unarchiveChat(chatId));
+        },
+        mark_chat: async ({ chat_id: id, pinned, muted, muted_until: until, unread }) => {
+            const chatId = (await chat(await inUse(id))).id._serialized;
+            if (pinned === true && !(await client.pinChat(chatId))) throw new Refused('not_allowed', 'Three chats are pinned already.');
+            if (pinned === false) await client.unpinChat(chatId);
+            if (muted === true) await client.muteChat(chatId, until ? new Date(until) : undefined);
+            if (muted === false) await client.unmuteChat(chatId);
+            if (unread) await client.markChatUnread(chatId);
+        },
+        block: async ({ id, blocked }) => page().evaluate(setBlocked, await inUse(id), blocked),
+        profile: async ({ name, about, picture }) => {
+            if (name !== null) allowed(await client.setDisplayName(name), 'change its name');
+            if (about !== null) await client.setStatus(about);
+            if (picture) allowed(await client.setProfilePicture(file(picture)), 'change its picture');
+        },
+        story: async ({ text }) => {
+            const sent = await client.sendMessage('status@broadcast', text, { linkPreview: false, sendSeen: false });
+            return sent.id._serialized;
+        },
+        reject_call: ({ id, from }) => page().evaluate((peer, call) => window.WWebJS.rejectCall(peer, call), from, id),
         mark_read: async ({ chat_id: id }) => client.sendSeen(await inUse(id)),
         typing: async ({ chat_id: id, typing }) => {
             const sendState = (state, chatId) => window.WWebJS.sendChatstate(state, chatId);
@@ -131,8 +181,8 @@ export function operations(library, session) {
         },
         contacts: () => page().evaluate(() => window.WWebJS.getContacts()),
         person: ({ id, ask }) => page().evaluate(personBehind, id, ask),
-        messages: async ({ chat_id: id, limit }) => {
-            const found = await page().evaluate(newestMessages, await inUse(id), limit);
+        messages: async ({ chat_id: id, limit, phone_ms: phoneMs }) => {
+            const found = await page().evaluate(newestMessages, await inUse(id), limit, phoneMs ?? 0);
             if (!found) throw new Refused('no_such_chat', `There is no chat ${id}.`);
             return found;
         },
@@ -160,6 +210,20 @@ export function operations(library, session) {
             const code = renew ? await found.revokeInvite() : await found.getInviteCode();
             return allowed(code) && code;
         },
+        group_settings: async ({ group_id: id, picture, only_admins_write: write, only_admins_edit: edit, only_admins_add: add }) => {
+            const found = await group(id);
+            if (write !== null) allowed(await found.setMessagesAdminsOnly(write));
+            if (edit !== null) allowed(await found.setInfoAdminsOnly(edit));
+            if (add !== null) allowed(await found.setAddMembersAdminsOnly(add));
+            if (picture) allowed(await found.setPicture(file(picture)));
+        },
+        group_join: ({ code }) => client.acceptInvite(code),
+        group_requests: async ({ group_id: id }) => page().evaluate(pendingRequests, (await group(id)).id._serialized),
+        group_answer: async ({ group_id: id, people, admit }) => {
+            const found = await group(id);
+            const options = { requesterIds: people, sleep: [250, 500] };
+            return admit ? found.approveGroupMembershipRequests(options) : found.rejectGroupMembershipRequests(options);
+        },
         group_leave: async ({ group_id: id }) => (await group(id)).leave(),
         pairing_code: ({ phone }) => client.requestPairingCode(phone),
         logout: () => session.logout(),
@@ -180,8 +244,8 @@ function isPerson(id) {
     return /@(c\.us|lid)$/.test(id);
 }
 
-function allowed(done) {
-    if (!done) throw new Refused('not_allowed', 'WhatsApp does not let this account do that in this group.');
+function allowed(done, what = 'do that in this group') {
+    if (!done) throw new Refused('not_allowed', `WhatsApp does not let this account ${what}.`);
     return done;
 }
 

@@ -24,10 +24,11 @@ export function watchSocket() {
 export function watchSends() {
     const action = window.require('WAWebSendMsgChatAction');
     if (window.bridgeSends) return;
-    window.bridgeSends = { begun: 0, answers: new Map() };
+    window.bridgeSends = { begun: 0, last: null, answers: new Map() };
     const send = action.addAndSendMsgToChat;
     action.addAndSendMsgToChat = (chat, message) => {
         window.bridgeSends.begun += 1;
+        window.bridgeSends.last = message.id._serialized;
         // Before the page shows the message: whoever sees it then knows whose it is.
         window.bridgeSending(message.id._serialized);
         const [added, answered] = send(chat, message);
@@ -67,6 +68,33 @@ export function withMentions(chatId, text) {
     return { text: marked, mentions: [...new Set(mentions)] };
 }
 
+/** Forwards a message. The id of what the page made of it; null where it does not show it. */
+export async function forwardTo(chatId, messageId) {
+    const chat = await window.WWebJS.getChat(chatId, { getAsModel: false });
+    const known = new Set(chat.msgs.getModelsArray().map((msg) => msg.id._serialized));
+    const { begun } = window.bridgeSends;
+    await window.WWebJS.forwardMessage(chatId, messageId);
+    if (window.bridgeSends.begun > begun) return window.bridgeSends.last;
+    const made = chat.msgs.getModelsArray().filter((msg) => msg.id.fromMe && msg.isForwarded && !known.has(msg.id._serialized));
+    return made.length ? made[made.length - 1].id._serialized : null;
+}
+
+/** As the library does, which knows a contact only by a model of its own. */
+export async function setBlocked(contactId, blocked) {
+    const contact = await window.require('WAWebCollections').Contact.find(window.require('WAWebWidFactory').createWid(contactId));
+    const { getContactToBlockOnlyUseIfNoAssociatedChat } = window.require('WAWebBlockContactUtils');
+    const resolved = getContactToBlockOnlyUseIfNoAssociatedChat(contact, 'ChatListBlock');
+    const { blockContact, unblockContact } = window.require('WAWebBlockContactAction');
+    await (blocked ? blockContact({ contact: resolved }) : unblockContact(resolved));
+}
+
+/** Who asks to be let into a group, by their own ids. */
+export async function pendingRequests(groupId) {
+    const group = window.require('WAWebWidFactory').createWid(groupId);
+    const requests = await window.require('WAWebApiMembershipApprovalRequestStore').getMembershipApprovalRequests(group);
+    return requests.map(({ id, t }) => ({ id: id?._serialized ?? String(id), t: t ?? null }));
+}
+
 export function sendsBegun() {
     return window.bridgeSends?.begun ?? 0;
 }
@@ -82,8 +110,11 @@ export async function answerTo(messageId, milliseconds) {
     return { answer: plain, ack: message?.ack ?? null };
 }
 
-/** The newest messages of a chat, oldest first; `failed` says why there may be more. The library's own order is wrong for equal times. */
-export async function newestMessages(chatId, limit) {
+/**
+ * The newest messages of a chat, oldest first; `failed` says why there may be more. The library's own order is wrong for equal times.
+ * With `phoneMs` the phone is asked for those that this device was never given, and so long waited for.
+ */
+export async function newestMessages(chatId, limit, phoneMs) {
     const chat = await window.WWebJS.getChat(chatId, { getAsModel: false });
     if (!chat) return null;
     const words = (error) => String(error?.message ?? error);
@@ -91,10 +122,24 @@ export async function newestMessages(chatId, limit) {
     let failed = null;
     let messages = chat.msgs.getModelsArray().filter(isMessage);
     try {
-        while (messages.length < limit) {
-            const earlier = await window.require('WAWebChatLoadMessages').loadEarlierMsgs({ chat });
-            if (!earlier?.length) break;
-            messages = [...earlier.filter(isMessage), ...messages];
+        const load = async () => {
+            while (messages.length < limit) {
+                const earlier = await window.require('WAWebChatLoadMessages').loadEarlierMsgs({ chat });
+                if (!earlier?.length) break;
+                messages = [...earlier.filter(isMessage), ...messages];
+            }
+        };
+        await load();
+        // 0: the phone has more, as WhatsApp's protocol names it.
+        if (phoneMs && messages.length < limit && chat.endOfHistoryTransferType === 0) {
+            const known = chat.msgs.getModelsArray().length;
+            const until = Date.now() + phoneMs;
+            await window.require('WAWebSendNonMessageDataRequest').sendPeerDataOperationRequest(3, { chatId: chat.id });
+            while (chat.msgs.getModelsArray().length === known && Date.now() < until) {
+                await new Promise((resolve) => setTimeout(resolve, 100));
+            }
+            messages = chat.msgs.getModelsArray().filter(isMessage);
+            await load();
         }
     } catch (error) {
         failed = words(error);
@@ -118,6 +163,7 @@ export function allChats() {
     return window
         .require('WAWebCollections')
         .Chat.getModelsArray()
+        .filter((chat) => chat.id.server !== 'broadcast')
         .map((chat) => ({
             id: chat.id._serialized,
             alias: other[chat.id.server]?.(chat.id)?._serialized ?? null,

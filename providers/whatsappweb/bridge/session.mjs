@@ -3,8 +3,10 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
+import { lacking, NEEDS } from './needs.mjs';
 import { pulse, refreshQr, watchPasskeys, watchSends, watchSocket } from './page.mjs';
 import { unlock, wipe } from './profile.mjs';
+import { keepVersion, webVersion } from './versions.mjs';
 
 const CHROMIUM_ARGS = [
     '--disable-gpu',
@@ -57,12 +59,12 @@ export class Session {
         this.authenticated = false;
         this.wasSynced = false;
         this.ready = false;
+        this.missing = [];
         /** The client_id of the send that is under way. */
         this.sending = null;
         this.client = new library.Client({
             authStrategy: this.authStrategy(library),
-            // The default cache wants to write beside the program, and where it cannot, 'ready' never comes.
-            webVersionCache: { type: 'none' },
+            ...webVersion(config),
             puppeteer: {
                 executablePath: config.chromium,
                 // A pipe instead of a port: nobody else can connect to it, and Chromium ends when this process does.
@@ -127,11 +129,32 @@ export class Session {
             return;
         }
         this.ready = true;
+        const version = await this.client.getWWebVersion().catch(() => 'of an unknown version');
+        keepVersion(this.config.data, version, this.client.currentIndexHtml);
+        const missing = (this.missing = await this.lacking());
         const { wid, pushname, platform } = this.client.info;
         const lid = await this.client.pupPage
             .evaluate(() => window.require('WAWebUserPrefsMeUser').getMaybeMeLidUser()?._serialized ?? null)
             .catch(() => null);
-        this.channel.emit('ready', { me: { id: wid._serialized, lid, name: pushname, platform } });
+        this.channel.emit('ready', { version, missing, me: { id: wid._serialized, lid, name: pushname, platform } });
+    }
+
+    /** What the bridge uses and the page does not have. */
+    async lacking() {
+        try {
+            return await this.client.pupPage.evaluate(lacking, NEEDS);
+        } catch (error) {
+            return [`an answer to the self-test (${words(error)})`];
+        }
+    }
+
+    /** A module may be loaded later than the page is ready. */
+    async lookAgain() {
+        if (!this.ready || !this.missing.length) return;
+        const missing = await this.lacking();
+        if (missing.length === this.missing.length) return;
+        this.missing = missing;
+        this.channel.emit('modules', { missing });
     }
 
     async pageOpened(page) {
@@ -158,6 +181,7 @@ export class Session {
                 const now = await within(this.client.pupPage.evaluate(pulse), this.config.pulseLimitMs);
                 await this.catchUp(now.synced);
                 this.channel.emit('pulse', now);
+                await within(this.lookAgain(), this.config.pulseLimitMs);
             } catch (error) {
                 // Between two documents there is nothing to look at; what is really dead stays so.
                 if (!/context was destroyed|navigat/i.test(words(error))) {

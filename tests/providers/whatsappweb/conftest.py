@@ -23,7 +23,9 @@ from tests.waiting import until
 
 QUICK = Timing(pulse=0.3, answer=10, call=30, echo=2, offline=1, pauses=(0.05,), jitter=0)
 
-_FEWER_PROCESSES = ["--no-zygote", "--in-process-gpu", "--disable-site-isolation-trials"]
+# A page that is served from the disk counts as one of the internet, which may not reach this machine.
+_LOCAL = "--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets,BlockInsecurePrivateNetworkRequests"
+_FEWER_PROCESSES = [_LOCAL, "--no-zygote", "--in-process-gpu", "--disable-site-isolation-trials"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

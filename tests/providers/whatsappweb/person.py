@@ -78,6 +78,8 @@ class WhatsAppHarness(Harness):
             location=Location(latitude=fields["lat"], longitude=fields["lng"]) if post.type == "location" else None,
             poll=_poll(post),
             contact=_card(post),
+            pinned=post.pinned,
+            forwarded=bool(fields.get("isForwarded")),
         )
 
     async def refuse_second_send(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,18 @@ class Account:
         """Chats of which its WhatsApp Web gets no earlier messages."""
         self.invite_only = False
         """Others cannot add it to groups."""
+        self.on_phone: dict[str, int] = {}
+        """Chats of which the phone alone has the messages from before a time, until it is asked for them."""
+        self.marks: dict[str, Json] = {}
+        """By chat: archived, pinned, muted, unread, as the account's WhatsApp Web last said."""
+        self.starred: set[str] = set()
+        self.blocked: set[Account] = set()
+        self.about = ""
+        self.picture = 0
+        """Length of the profile picture that was set."""
+        self.stories: list[str] = []
+        self.rejected: list[tuple[str, str]] = []
+        """Who called, and the id of the call."""
         self.typing: dict[str, bool] = {}
         """By chat, as the account's WhatsApp Web last said."""
         self._whatsapp = whatsapp
@@ -137,6 +150,10 @@ class Account:
     def calls(self, other: Account, *, video: bool = False) -> None:
         """Ring the other's devices."""
         other.push("call", {"id": f"CALL{len(self._whatsapp.posts)}", "from": self.seen_by(other), "video": video})
+
+    def asks_to_join(self, group: Group) -> None:
+        """Wait for an administrator to let it into the group."""
+        group.asking[self] = int(time.time())
 
     def adds(self, group: Group, person: Account) -> None:
         """Take a person into a group."""

@@ -26,7 +26,8 @@ def chat_view(whatsapp: "WhatsAppStandIn", viewer: Account, place: Group | Pair)
     unread = sum(post.author is not viewer and viewer not in post.read_by for post in posts)
     shown = [*posts, *(post for post in viewer.refused if post.place is place)]
     newest = max((post.t for post in shown), default=place.t if isinstance(place, Group) else 0)
-    view: Json = {"id": remote(place, viewer), "t": newest, "unread": unread}
+    id = remote(place, viewer)
+    view: Json = {"id": id, "t": newest, "unread": unread, "more": id in viewer.on_phone}
     if isinstance(place, Pair):
         return {**view, "title": place.other(viewer).name}
     people = [{"id": member.lid, "admin": member in place.admins} for member in place.members]
@@ -35,11 +36,11 @@ def chat_view(whatsapp: "WhatsAppStandIn", viewer: Account, place: Group | Pair)
 
 
 def hello(whatsapp: "WhatsAppStandIn", page: "Page", device: str | None) -> Json:
-    page.account = whatsapp.owner_of(device)
+    page.account, without = whatsapp.owner_of(device), sorted(whatsapp.without)
     if page.account is None or device is None:
-        return {"linked": False, "ref": whatsapp.new_ref(page)}
+        return {"linked": False, "ref": whatsapp.new_ref(page), "without": without}
     page.device = device
-    return {"linked": True, "missed": whatsapp.missed_by(device), "early": whatsapp.syncs_early}
+    return {"linked": True, "missed": whatsapp.missed_by(device), "early": whatsapp.syncs_early, "without": without}
 
 
 def sync(whatsapp: "WhatsAppStandIn", page: "Page") -> Json:
@@ -50,8 +51,13 @@ def sync(whatsapp: "WhatsAppStandIn", page: "Page") -> Json:
         "me": {"pn": me.pn, "lid": me.lid, "name": me.name, "migrated": me.migrated},
         "contacts": [person.contact() for person in people],
         "chats": [chat_view(whatsapp, me, place) for place in places],
-        "messages": [post.view(me) for place in places for post in whatsapp.posts_in(place)[-_PAGE:]] + [post.view(me) for post in me.refused],
+        "messages": [post.view(me) for place in places for post in _synced(whatsapp, me, place)] + [post.view(me) for post in me.refused],
     }
+
+
+def _synced(whatsapp: "WhatsAppStandIn", me: Account, place: Group | Pair) -> list[Post]:
+    on_phone = me.on_phone.get(remote(place, me), 0)
+    return [post for post in whatsapp.posts_in(place) if post.t >= on_phone][-_PAGE:]
 
 
 def send(whatsapp: "WhatsAppStandIn", page: "Page", chat: str, key: str, type: str, t: int, fields: Json) -> Json:
@@ -118,7 +124,8 @@ def earlier(whatsapp: "WhatsAppStandIn", page: "Page", chat: str, known: list[st
     me = _me(page)
     if chat in me.unreadable:
         raise Refusal(500, "internal-server-error")
-    unknown = [post for post in whatsapp.posts_in(whatsapp.find_place(me, chat)) if post.key not in known]
+    on_phone = me.on_phone.get(chat, 0)
+    unknown = [post for post in whatsapp.posts_in(whatsapp.find_place(me, chat)) if post.key not in known and post.t >= on_phone]
     return [post.view(me) for post in unknown[-_PAGE:]]
 
 
@@ -131,6 +138,90 @@ def exists(whatsapp: "WhatsAppStandIn", page: "Page", id: str) -> Json:
     _me(page)
     found = next((account for account in whatsapp.accounts if id in {account.pn, account.lid, *account.also_written}), None)
     return {"contact": found and found.contact()}
+
+
+def ask_phone(whatsapp: "WhatsAppStandIn", page: "Page", chat: str) -> None:
+    me = _me(page)
+    place, older_than = whatsapp.find_place(me, chat), me.on_phone.pop(chat)
+    older = [post.view(me) for post in whatsapp.posts_in(place) if post.t < older_than]
+    page.push("history", {"chat": chat_view(whatsapp, me, place), "messages": older})
+
+
+def pin(whatsapp: "WhatsAppStandIn", page: "Page", key: str, pinned: bool) -> None:
+    whatsapp.find_post(_me(page), key).pinned = pinned
+
+
+def star(whatsapp: "WhatsAppStandIn", page: "Page", key: str, star: bool) -> None:
+    me = _me(page)
+    whatsapp.find_post(me, key)
+    (me.starred.add if star else me.starred.discard)(key)
+
+
+def mark(whatsapp: "WhatsAppStandIn", page: "Page", chat: str, marks: Json) -> None:
+    me = _me(page)
+    whatsapp.find_place(me, chat)
+    me.marks.setdefault(chat, {}).update(marks)
+
+
+def block(whatsapp: "WhatsAppStandIn", page: "Page", id: str, blocked: bool) -> None:
+    me, other = _me(page), whatsapp.find_account(id)
+    (me.blocked.add if blocked else me.blocked.discard)(other)
+
+
+def profile(whatsapp: "WhatsAppStandIn", page: "Page", **changes: str) -> None:
+    me = _me(page)
+    me.name = changes.get("name", me.name)
+    me.about = changes.get("about", me.about)
+
+
+def picture(whatsapp: "WhatsAppStandIn", page: "Page", id: str, size: int) -> None:
+    me = _me(page)
+    if id in {me.pn, me.lid}:
+        me.picture = size
+    else:
+        _administered(whatsapp, page, id).picture = size
+
+
+def story(whatsapp: "WhatsAppStandIn", page: "Page", text: str) -> None:
+    _me(page).stories.append(text)
+
+
+def stanza(whatsapp: "WhatsAppStandIn", page: "Page", tag: str, to: str, child: str, call: str) -> None:
+    if (tag, child) != ("call", "reject"):
+        raise Refusal(400, "bad-request")
+    _me(page).rejected.append((to, call))
+
+
+def group_property(whatsapp: "WhatsAppStandIn", page: "Page", id: str, property: str, value: int) -> None:
+    place = _administered(whatsapp, page, id)
+    place.properties[property] = value
+    place.announce = bool(place.properties.get("announcement"))
+    whatsapp.tell_chat(place)
+
+
+def group_join(whatsapp: "WhatsAppStandIn", page: "Page", code: str) -> Json:
+    me = _me(page)
+    place = next((group for group in whatsapp.groups if group.invite == code), None)
+    if place is None:
+        raise Refusal(404, "item-not-found")
+    if me not in place.members:
+        place.members.append(me)
+        whatsapp.tell_chat(place)
+    return chat_view(whatsapp, me, place)
+
+
+def join_requests(whatsapp: "WhatsAppStandIn", page: "Page", id: str) -> list[Json]:
+    return [{"id": person.lid, "t": t} for person, t in _administered(whatsapp, page, id).asking.items()]
+
+
+def join_answer(whatsapp: "WhatsAppStandIn", page: "Page", id: str, participant: str, admit: bool) -> Json:
+    place, person = _administered(whatsapp, page, id), whatsapp.find_account(participant)
+    if place.asking.pop(person, None) is None:
+        return {"error": 404}
+    if admit:
+        place.members.append(person)
+        whatsapp.tell_chat(place)
+    return {"error": None}
 
 
 def group(whatsapp: "WhatsAppStandIn", page: "Page", id: str) -> Json:
@@ -243,5 +334,6 @@ def missing(whatsapp: "WhatsAppStandIn", page: "Page", name: str) -> None:
 CALLS: dict[str, Callable[..., Any]] = {
     call.__name__: call
     for call in (hello, sync, send, edit, revoke, react, seen, typing, messages, earlier, open_chat, exists, group, group_create, group_add,
-                 group_remove, group_title, group_description, group_invite, group_leave, alt_link, refresh_ref, takeover, logout, missing)
+                 group_remove, group_title, group_description, group_invite, group_leave, alt_link, refresh_ref, takeover, logout, missing,
+                 ask_phone, pin, star, mark, block, profile, picture, story, stanza, group_property, group_join, join_requests, join_answer)
 } | {"group_promote": _set_admins(True), "group_demote": _set_admins(False)}  # fmt: skip

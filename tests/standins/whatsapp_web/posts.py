@@ -29,6 +29,9 @@ class Group:
     announce: bool = False
     invite: str = "INVITE-1"
     t: int = 0
+    picture: int = 0
+    properties: dict[str, int] = field(default_factory=dict[str, int])
+    asking: dict[Account, int] = field(default_factory=dict["Account", int])
 
 
 @dataclass(eq=False)
@@ -52,6 +55,7 @@ class Post:
     ack: int = 1
     reactions: dict[Account, str] = field(default_factory=dict)
     deleted: bool = False
+    pinned: bool = False
     read_by: set[Account] = field(default_factory=set)
 
     @property

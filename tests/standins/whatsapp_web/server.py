@@ -77,6 +77,10 @@ class WhatsAppStandIn(StandIn):
         self.calls: list[tuple[str, Json]] = []
         self.held: list[tuple[Page, Json]] = []
         """Sends of accounts that are slow."""
+        self.without: set[str] = set()
+        """Modules that the page of this version does not have."""
+        self.pages_served = 0
+        """How often the page itself was fetched."""
         self.syncs_early = False
         """The page has synced before anybody listens for it."""
         self.holds_sync = False
@@ -129,7 +133,8 @@ class WhatsAppStandIn(StandIn):
     # The other side of the wire.
 
     async def _index(self, request: web.Request) -> web.StreamResponse:
-        return web.FileResponse(_STATIC / "index.html")
+        self.pages_served += 1
+        return web.FileResponse(_STATIC / "index.html", headers={"Cache-Control": "no-store"})
 
     async def _static(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
@@ -214,6 +219,12 @@ class WhatsAppStandIn(StandIn):
         page.push("paired", {"device": device, "early": self.syncs_early, "slow": self.holds_sync})
         self.changed()
 
+    def change_modules(self, *without: str) -> None:
+        """Open pages lack these modules from now on, and no others."""
+        self.without = set(without)
+        for page in self.pages:
+            page.push("without", {"names": list(without)})
+
     def progress(self, percent: int) -> None:
         """Every page has loaded so much of what was written while it was away."""
         for page in self.pages:
@@ -277,6 +288,8 @@ class WhatsAppStandIn(StandIn):
             post.ack = 2
         self.posts.append(post)
         for member in post.place.members:
+            if post.author in member.blocked:
+                continue
             contact = None if member is post.author else post.author.contact()
             news: Json = {"chat": calls.chat_view(self, member, post.place), "contact": contact, "message": post.view(member)}
             there = {page.device for page in member.pages}

@@ -38,3 +38,14 @@ const participantActions = {
     promoteParticipants: (chat, participants) => change('group_promote', chat, participants),
     demoteParticipants: (chat, participants) => change('group_demote', chat, participants),
 };
+
+async function sendMembershipRequestsActionRPC({ iqTo, approveArgs, rejectArgs }) {
+    const [{ participantJid: jid }] = (approveArgs ?? rejectArgs).participantArgs;
+    const { error } = await wire.call('join_answer', { id: iqTo, participant: jid, admit: Boolean(approveArgs) });
+    const mixins = error ? { value: { error: String(error) } } : undefined;
+    const participant = approveArgs
+        ? { jid, membershipRequestsActionAcceptParticipantMixins: mixins }
+        : { jid, membershipRequestsActionRejectParticipantMixins: mixins };
+    const value = { [approveArgs ? 'membershipRequestsActionApprove' : 'membershipRequestsActionReject']: { participant: [participant] } };
+    return { name: 'MembershipRequestsActionResponseSuccess', value };
+}

@@ -32,6 +32,7 @@ const MODULES = {
         Contact: Object.assign(Contact, { find: async (wid) => Contact.get(wid) ?? new Model({ id: widOf(wid), name: '', pushname: '' }) }),
         Blocklist,
         BusinessProfile: { find: async () => ({}) },
+        ProfilePicThumb,
         GroupMetadata: { update: (id) => refresh(id).catch(() => Chat.get(id)) }, // of a group that was left, what was known stays
     },
     WAWebSyncGatingUtils: {},
@@ -62,7 +63,52 @@ const MODULES = {
     },
     WAWebFrontendContactGetters: { getIsMyContact: () => true },
     WAWebChatLoadMessages: { loadEarlierMsgs },
-    WAWebChatGetters: { getIsNewsletter: () => false, getIsBroadcast: () => false },
+    WAWebSendNonMessageDataRequest: { sendPeerDataOperationRequest },
+    WAWebBlockContactUtils: { getContactToBlockOnlyUseIfNoAssociatedChat: (contact) => contact },
+    WAWebBlockContactAction: {
+        blockContact: ({ contact }) => wire.call('block', { id: String(contact.id), blocked: true }),
+        unblockContact: (contact) => wire.call('block', { id: String(contact.id), blocked: false }),
+    },
+    WAWebChatForwardMessage: { forwardMessages },
+    WAWebPinMsgConstants: { getPinExpiryDuration: () => 7 * 24 * 3600 },
+    WAWebSendPinMessageAction: { sendPinInChatMsg },
+    WAWebSendStatusMsgAction: { sendStatusTextMsgAction: ({ text }) => wire.call('story', { text }) },
+    WAWebStatusGatingUtils: { canCheckStatusRankingPosterGating: () => false },
+    WAWap: { wap: (tag, attributes, children) => ({ tag, attributes, children }), generateId: () => '1.2-3' },
+    WADeprecatedSendIq: {
+        deprecatedCastStanza: ({ tag, attributes, children }) =>
+            wire.call('stanza', { tag, to: attributes.to, child: children[0].tag, call: children[0].attributes['call-id'] }),
+    },
+    WASmaxGroupsMembershipRequestsActionRPC: { sendMembershipRequestsActionRPC },
+    WAWebApiMembershipApprovalRequestStore: {
+        getMembershipApprovalRequests: async (wid) =>
+            (await wire.call('join_requests', { id: String(wid) })).map(({ id, t }) => ({ id: new Wid(id), t, addedBy: null })),
+    },
+    WAWebJidToWid: { userJidToUserWid: (jid) => new Wid(jid) },
+    WAWebSetPropertyGroupAction: {
+        setGroupProperty: async (chat, property, value) => {
+            if (!['announcement', 'restrict', 'member_add_mode'].includes(property)) throw new Error(`no property ${property} of a group`);
+            await wire.call('group_property', { id: String(chat.id), property, value });
+        },
+    },
+    WAWebGroupInviteJob: {
+        joinGroupViaInvite: async (code) => {
+            const told = await wire.call('group_join', { code });
+            takeChat(told);
+            return { gid: new Wid(told.id) };
+        },
+    },
+    WAWebSetPushnameConnAction: { setPushname: (name) => wire.call('profile', { name }) },
+    WAWebContactStatusBridge: { setMyStatus: (about) => wire.call('profile', { about }) },
+    WAWebContactProfilePicThumbBridge: {
+        async sendSetPicture(wid, thumbnail, picture) {
+            for (const url of [thumbnail, picture]) if (!url.startsWith('data:image/jpeg;base64,')) throw new Error('a picture is a JPEG');
+            await wire.call('picture', { id: String(wid), size: picture.length });
+            return { status: 200 };
+        },
+        requestDeletePicture: async () => ({ status: 200 }),
+    },
+    WAWebChatGetters: { getIsNewsletter: () => false, getIsBroadcast: (chat) => chat.id.server === 'broadcast' },
     WAWebMsgKey: MsgKey,
     WAWebGetEphemeralFieldsMsgActionsUtils: { getEphemeralFields: () => ({}) },
     WAWebSendMsgChatAction: { addAndSendMsgToChat },
@@ -116,8 +162,11 @@ const MODULES = {
     WAWebMexFetchGroupInviteCodeJob: { fetchMexGroupInviteCode: (id) => wire.call('group_invite', { id, renew: false }) },
 };
 
+// An older or newer page, for tests.
+const without = new Set();
 window.missing = [];
 window.require = (name) => {
+    if (without.has(name)) throw new Error(`Requiring unknown module "${name}"`);
     if (Object.hasOwn(MODULES, name)) return MODULES[name];
     window.missing.push(name);
     wire.call('missing', { name });

@@ -7,7 +7,7 @@ function plain(value) {
 const FIELDS = [
     'body', 'caption', 'mimetype', 'filename', 'size', 'directPath', 'filehash', 'mediaKey', 'duration', 'lat', 'lng', 'loc', 'pollName',
     'pollOptions', 'pollSelectableOptionsCount', 'quotedStanzaID', 'quotedMsg', 'quotedParticipant', 'mentionedJidList',
-    'vcardFormattedName',
+    'vcardFormattedName', 'isForwarded',
 ];
 
 /** [in the list, answered by the server]: the first is there at once, and so the message is seen before it is sent. */
@@ -29,6 +29,27 @@ function addAndSendMsgToChat(chat, message) {
         },
     );
     return [Promise.resolve(msg), answered];
+}
+
+/** Through the same function as what is written, as the page's modules call each other by their exports. */
+async function forwardMessages({ chat, msgs }) {
+    for (const msg of msgs) {
+        const content = Object.fromEntries(FIELDS.filter((name) => msg[name] !== undefined).map((name) => [name, msg[name]]));
+        for (const name of ['quotedStanzaID', 'quotedMsg', 'quotedParticipant']) delete content[name];
+        const from = me.migrated || chat.id.isGroup() ? me.lid : me.pn;
+        const participant = chat.id.isGroup() ? from : undefined;
+        const id = new MsgKey({ from, to: chat.id, id: await MsgKey.newId(), participant, selfDir: 'out' });
+        const message = { ...content, id, from, to: chat.id, type: msg.type, t: Math.floor(Date.now() / 1000), ack: 0, isForwarded: true };
+        const [added] = window.require('WAWebSendMsgChatAction').addAndSendMsgToChat(chat, { ...message, self: 'out', isNewMsg: true });
+        await added;
+    }
+}
+
+async function sendPinInChatMsg(msg, action) {
+    const seconds = window.require('WAWebPinMsgConstants').getPinExpiryDuration();
+    if (action === 1 && ![86400, 604800, 2592000].includes(seconds)) return { messageSendResult: 'ERROR_UNKNOWN' };
+    await wire.call('pin', { key: msg.id.id, pinned: action === 1 });
+    return { messageSendResult: 'OK' };
 }
 
 class OpaqueData {
@@ -116,6 +137,7 @@ const capability = {
     canEditText: (msg) => msg.id.fromMe && msg.type === 'chat' && age(msg) < 15 * MINUTE,
     canEditCaption: () => false,
     canSenderRevokeMsg: (msg) => msg.id.fromMe && msg.type !== 'revoked' && age(msg) < 60 * 60 * MINUTE,
+    canStarMsg: (msg) => Boolean(msg),
     canAdminRevokeMsg: (msg) => msg.id.remote.isGroup() && Chat.get(msg.id.remote).iAmAdmin(),
 };
 
@@ -130,4 +152,10 @@ async function loadEarlierMsgs({ chat }) {
     const known = chat.msgs.getModelsArray().map((msg) => msg.id.id);
     const told = await wire.call('earlier', { chat: String(chat.id), known });
     return told.map((one) => keep(messageModel(one, false)));
+}
+
+/** 3: older history of one chat, from the phone. It answers later, by handing it over. */
+async function sendPeerDataOperationRequest(kind, { chatId }) {
+    if (kind !== 3) throw new Error(`no request ${kind} to the phone`);
+    await wire.call('ask_phone', { chat: String(chatId) });
 }

@@ -13,6 +13,7 @@ let loaded = 100;
 
 async function hello() {
     const told = await wire.call('hello', { device: localStorage.getItem('device') });
+    told.without.forEach((name) => without.add(name));
     if (told.linked) {
         await becomeSynced(told.early);
         return;
@@ -52,6 +53,10 @@ wire.on('mute', ({ muted }) => {
 });
 wire.on('hang', () => {
     for (;;);
+});
+wire.on('without', ({ names }) => {
+    without.clear();
+    names.forEach((name) => without.add(name));
 });
 wire.on('reload', () => location.reload());
 wire.on('closed', async () => {

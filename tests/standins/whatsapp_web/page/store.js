@@ -11,6 +11,11 @@ const Socket = Object.assign(new Model({ state: 'OPENING', hasSynced: false }), 
 
 const Cmd = Object.assign(new Emitter(), {
     refreshQR: () => wire.call('refresh_ref'),
+    archiveChat: (chat, archived) => marked(chat, { archived }),
+    pinChat: (chat, pinned) => marked(chat, { pin: pinned }),
+    markChatUnread: (chat, unread) => marked(chat, { unread }),
+    sendStarMsgs: (_chat, msgs) => starred(msgs, true),
+    sendUnstarMsgs: (_chat, msgs) => starred(msgs, false),
     async sendRevokeMsgs(chat, { list }) {
         for (const msg of list) {
             await wire.call('revoke', { key: msg.id.id });
@@ -19,11 +24,23 @@ const Cmd = Object.assign(new Emitter(), {
     },
 });
 
-const Conn = Object.assign(new Model({ ref: '', pushname: '', platform: 'android' }), {});
+async function marked(chat, marks) {
+    if (!Chat.get(chat.id)) throw new Error('no such chat');
+    await wire.call('mark', { chat: String(chat.id), marks });
+    chat.set(marks.pin === undefined ? {} : { pin: marks.pin ? Date.now() : undefined });
+}
+
+async function starred(msgs, star) {
+    for (const msg of msgs) await wire.call('star', { key: msg.id.id, star });
+}
+
+const Conn = Object.assign(new Model({ ref: '', pushname: '', platform: 'android' }), { canSetMyPushname: () => true });
 const Chat = new Collection();
 const Contact = new Collection();
-const Msg = new Collection();
+const Msg = Object.assign(new Collection(), { modelClass: Model });
 const Blocklist = new Collection();
+const picture = { canSet: () => true, canDelete: () => true };
+const ProfilePicThumb = { get: () => undefined, find: async (id) => (new Wid(id), picture) };
 const me = { pn: undefined, lid: undefined, migrated: false };
 const aliases = new Map();
 
@@ -71,17 +88,27 @@ function keep(msg) {
 
 function chatModel(told) {
     const chat = new Model({ id: new Wid(told.id), formattedTitle: told.title, name: told.title, t: told.t, unreadCount: told.unread });
-    Object.assign(chat, { msgs: new Collection(), mute: { expiration: 0 }, lastReceivedKey: undefined });
+    Object.assign(chat, { msgs: new Collection(), mute: muteOf(told.id), endOfHistoryTransferType: told.more ? 0 : 1, lastReceivedKey: undefined });
     chat.msgs.muted = true;
     if (told.group) chat.groupMetadata = groupMetadata(told.group);
     chat.iAmAdmin = () => chat.groupMetadata.participants.get(me.lid)?.isAdmin ?? chat.groupMetadata.participants.get(me.pn)?.isAdmin ?? false;
     return chat;
 }
 
+function muteOf(id) {
+    const mute = { expiration: 0 };
+    const set = async (expiration) => {
+        await wire.call('mark', { chat: id, marks: { muted: expiration } });
+        mute.expiration = expiration;
+    };
+    return Object.assign(mute, { mute: ({ expiration }) => set(expiration), unmute: () => set(0) });
+}
+
 function takeChat(told) {
     const known = Chat.get(told.id);
     if (known === undefined) return Chat.add(chatModel(told));
     if (told.group) Object.assign(known.groupMetadata, groupMetadata(told.group));
+    known.endOfHistoryTransferType = told.more ? 0 : 1;
     known.set({ formattedTitle: told.title, name: told.title, t: told.t, unreadCount: told.unread });
     return known;
 }
@@ -105,7 +132,9 @@ async function sync() {
     told.messages.forEach((one) => keep(messageModel(one, false)));
 }
 
-const find = async (wid) => {
+const find = async (one) => {
+    const wid = widOf(one);
+    if (wid.isStatus()) return Chat.get(wid) ?? Chat.add(chatModel({ id: String(wid), title: 'Status', t: 0, unread: 0 }));
     const found = Chat.get(wid);
     if (found) return found;
     if (me.migrated && wid.server === 'c.us') {
@@ -122,6 +151,11 @@ wire.on('message', ({ chat, contact, message }) => {
     if (!Msg.get(messageModel(message, true).id)) keep(messageModel(message, true));
 });
 wire.on('chat', takeChat);
+/** The phone hands older messages over, some time after it was asked. */
+wire.on('history', ({ chat, messages }) => {
+    takeChat(chat);
+    messages.forEach((one) => keep(messageModel(one, false)));
+});
 
 /** Chats by number become chats by lid, and their messages get other ids; nobody is told. */
 wire.on('migrate', ({ chats }) => {
