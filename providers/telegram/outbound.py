@@ -68,7 +68,7 @@ def texts_in(draft: Draft, limits: Limits) -> list[str]:
 async def send_draft(bot: Bot, draft: Draft, limits: Limits, memory: Memory) -> SentMessage:
     """Send a draft. Raises TelegramError before anything went out, and Unreachable when only some of several messages did."""
     if draft.forward is not None:
-        return _sent(await _forward(bot, draft, draft.forward))
+        return _sent(await _forward(bot, draft, draft.forward), memory)
     if draft.upload is not None:
         return _sent(await _send_upload(bot, draft, draft.upload, memory), memory)
     if draft.location is not None:
