@@ -74,3 +74,12 @@ LAST: LiteralString = "SELECT coalesce(max(id), 0) FROM public.events"
 async def last(database: Database) -> int:
     """Return the newest event's number; 0 when there is none yet."""
     return await database.value(LAST)
+
+
+# By the sequence, since old events are removed; it is never behind the events of its own database.
+IS_AHEAD: LiteralString = "SELECT %(cursor)s > last_value FROM public.event_numbers"
+
+
+async def is_ahead(database: Database, cursor: int) -> bool:
+    """Return whether a cursor is of an event that this database never had: it was restored, or failed over to one that lagged behind."""
+    return await database.value(IS_AHEAD, {"cursor": cursor})

@@ -202,7 +202,8 @@ async def not_sealed_with(database: Database, key_id: bytes, after: tuple[UUID, 
 # Only where nobody has set the secret meanwhile. `rotated_at` stays: the secret itself is the same.
 RESEAL: LiteralString = """
     WITH given AS (
-        SELECT * FROM unnest(%(ids)s::uuid[], %(fields)s::text[], %(former)s::bytea[], %(sealed)s::bytea[], %(digests)s::bytea[])
+        SELECT instance_id, field, former, sealed, digest
+        FROM unnest(%(ids)s::uuid[], %(fields)s::text[], %(former)s::bytea[], %(sealed)s::bytea[], %(digests)s::bytea[])
             AS given (instance_id, field, former, sealed, digest)
     ), secret AS (
         UPDATE public.instance_secrets AS s SET sealed = given.sealed FROM given

@@ -17,6 +17,7 @@ ApplicationError
 |   +-- NoSuchThing       it has no such container, image or volume
 +-- InvalidInput          an argument cannot be used
 |   +-- PayloadTooLarge
+|   +-- CursorAhead       the store was restored, and the cursor is newer
 +-- NoSuchRoute           no call has this path
 +-- NoSuchMethod          the path takes other methods
 +-- FetchRefused, FetchFailed     a URL may not be fetched, or could not be
@@ -231,6 +232,16 @@ class InvalidInput(ApplicationError):
     """The arguments cannot be used."""
 
     code = "invalid_input"
+
+
+class CursorAhead(InvalidInput):
+    """The cursor is of an event that this store never had."""
+
+    code = "cursor_ahead"
+    next_step = "Begin without a cursor (for events: after=0), or with catch_up: messages and chats are there as they were restored."
+
+    def __init__(self) -> None:
+        super().__init__("This cursor is ahead of the event log: the database was restored from a backup, or another has taken its place.")
 
 
 class NoSuchRoute(ApplicationError):

@@ -49,6 +49,7 @@ STATUS: Mapping[str, int] = MappingProxyType(
         "docker_refused": 502,
         "docker_not_found": 502,
         "invalid_input": 422,
+        "cursor_ahead": 409,
         "route_not_found": 404,
         "method_not_allowed": 405,
         "payload_too_large": 413,

@@ -1,5 +1,6 @@
 """Tells who waits that the event log has grown. A wake-up is only a hint: everybody reads the log by their own cursor."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable
 from uuid import UUID
@@ -8,6 +9,8 @@ import anyio
 
 from db import events
 from db.database import Database
+
+log = logging.getLogger(__name__)
 
 POLL_WITHOUT_WAKEUPS = 0.5
 POLL_WITH_WAKEUPS = 5.0
@@ -82,6 +85,11 @@ class Feed:
         self._grown = anyio.Event()
 
     async def _read(self) -> None:
+        if await events.is_ahead(self._database, self._last):
+            log.warning("the event log is behind what was read of it: the database was restored, or another has taken its place")
+            self._last, self._heard = await events.last(self._database), 0
+            for key in list(self._waiting):
+                self._wake(key)
         while page := await events.after(self._database, self._last, instance_ids=None, limit=PAGE):
             self._last = page[-1].id
             if self._last > self._heard:

@@ -15,7 +15,7 @@ from mcp_messenger.operations.messages import known_beside
 from mcp_messenger.operations.operation import Input, Output
 from mcp_messenger.operations.reach import visible
 from mcp_messenger.operations.views import MessageView, message_view
-from mcp_messenger.operations.waiting import kept_cursor
+from mcp_messenger.operations.waiting import kept_cursor, require_not_ahead
 from mcp_messenger.policy.judging import Words, note_shown
 from mcp_messenger.security.caller import Caller
 
@@ -61,10 +61,12 @@ def words_of_events(events: Iterable[EventView]) -> Iterable[Words]:
 
 
 async def get_events(app: App, caller: Caller, args: GetEvents) -> EventList:
-    """Return the next events after a cursor, oldest first. Raises InvalidInput for a cursor that is none of ours, and CursorExpired."""
+    """Return the next events after a cursor, oldest first. Raises InvalidInput for one that is none of ours, CursorExpired and CursorAhead."""
     instance_ids = await visible(app, caller, args.instance_id)
     cursor = await kept_cursor(app, args.after, instance_ids)
     rows = await log.after(app.database, cursor, instance_ids=instance_ids, limit=args.limit)
+    if not rows:
+        await require_not_ahead(app, cursor)
     return EventList(events=await event_views(app, rows), next_cursor=str(rows[-1].id if rows else cursor))
 
 
@@ -89,7 +91,7 @@ async def event_views(app: App, rows: Sequence[EventRow]) -> list[EventView]:
 
 
 async def follow(app: App, caller: Caller, args: GetEvents) -> AsyncIterator[EventView | None]:
-    """Events as they come, from the cursor on; None now and then while there is nothing, so that a dead peer is noticed."""
+    """Events as they come, from the cursor on; None now and then while there is nothing, so that a dead peer is noticed. Raises CursorAhead."""
     cursor = await kept_cursor(app, args.after, await visible(app, caller, args.instance_id))
     while True:
         async with app.feed.waiter(None) as grown:
@@ -103,6 +105,7 @@ async def follow(app: App, caller: Caller, args: GetEvents) -> AsyncIterator[Eve
             if rows:
                 cursor = rows[-1].id
                 continue
+            await require_not_ahead(app, cursor)
             with anyio.move_on_after(HEARTBEAT):
                 await grown.wait()
                 continue

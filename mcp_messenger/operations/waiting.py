@@ -12,7 +12,7 @@ from db.events import EventRow
 from db.instances import InstanceRow
 from db.messages import MessageRow
 from db.policy import UNNAMED
-from mcp_messenger.errors import CursorExpired, InvalidInput, ShuttingDown
+from mcp_messenger.errors import CursorAhead, CursorExpired, InvalidInput, ShuttingDown
 from mcp_messenger.operations.addresses import recipient
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.messages import OfMessage, known_message, page, words_of
@@ -69,10 +69,16 @@ async def kept_cursor(app: App, cursor: str, instance_ids: Sequence[UUID] | None
     return number
 
 
+async def require_not_ahead(app: App, cursor: int) -> None:
+    """Raise CursorAhead for a cursor that is newer than the log. To be asked where nothing is found after it."""
+    if await log.is_ahead(app.database, cursor):
+        raise CursorAhead
+
+
 async def wait_for_messages(app: App, caller: Caller, args: WaitForMessages) -> NewMessages:
     """Return messages from others, and their reactions to ours, after the cursor as soon as there are any; none after `timeout` seconds.
 
-    Raises ShuttingDown.
+    Raises InvalidInput for a cursor that is none of ours, CursorAhead and ShuttingDown.
     """
     row = await instance_of(app.database, caller, args.instance_id)
     chat_id = None if args.chat_id is None else (await recipient(app, row, args.chat_id)).chat_id
@@ -82,7 +88,10 @@ async def wait_for_messages(app: App, caller: Caller, args: WaitForMessages) -> 
     while True:
         async with app.feed.waiter(row.id, chat_id) as grown:
             found = await _incoming(app, row, cursor, chat_id, args.limit)
-            if found.messages or found.reactions or anyio.current_time() >= deadline:
+            if found.messages or found.reactions:
+                return found
+            await require_not_ahead(app, cursor)
+            if anyio.current_time() >= deadline:
                 return found
             cursor = int(found.cursor)
             _require_going(ends)

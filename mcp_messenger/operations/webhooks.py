@@ -15,7 +15,7 @@ from mcp_messenger.instances import webhook_secrets
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Cursor, Limit, OfInstance, Output
 from mcp_messenger.operations.views import shown_webhook
-from mcp_messenger.operations.waiting import parse_cursor
+from mcp_messenger.operations.waiting import parse_cursor, require_not_ahead
 from mcp_messenger.security.caller import Caller, instance_of
 
 NEWEST = 2**63 - 1
@@ -196,11 +196,10 @@ class Replayed(Output):
 
 
 async def replay_events(app: App, caller: Caller, args: ReplayEvents) -> Replayed:
-    """Deliver the events after a cursor again. Raises Conflict where no webhook is enabled, InvalidInput for a wrong cursor."""
+    """Deliver the events after a cursor again. Raises Conflict where no webhook is enabled, InvalidInput for a wrong cursor, CursorAhead."""
     webhook = await endpoint(app, caller, args)
     cursor = parse_cursor(args.after)
-    if cursor < 0:
-        raise InvalidInput("after: this is no cursor.", hint="Give data.cursor of an event, or 0.")
+    await require_not_ahead(app, cursor)
     events = await deliveries.replay(app.database, webhook.instance_id, TARGET, after=cursor, limit=args.limit)
     app.webhooks.wake()
     return Replayed(events=len(events), next_cursor=str(events[-1]) if len(events) == args.limit else None)

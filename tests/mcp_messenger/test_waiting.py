@@ -9,24 +9,28 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 import anyio
+import httpx
 import pytest
 
+from db import events
 from db.database import Database, Params, Row
 from db.events import EventRow
 from db.pool import open_pool
 from mcp_messenger.delivery.feed import POLL_WITH_WAKEUPS, POLL_WITHOUT_WAKEUPS
 from mcp_messenger.delivery.inbound import Source
+from mcp_messenger.errors import CursorAhead
 from mcp_messenger.operations import sending, waiting
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import stop_instance
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.operations.waiting import NewMessages, Replies, WaitForMessages, WaitForReply
+from mcp_messenger.operations.webhooks import ReplayEvents, SetWebhook, replay_events, set_webhook
 from mcp_messenger.security.caller import ADMIN
 from providers.events import Event, ReactionChanged
 from providers.models import Chat, ChatKind
 from tests.postgres import execute
 from tests.refusals import END_OTHERS
-from tests.running import ready_sandbox, running_app
+from tests.running import ready_sandbox, running_app, serving
 from tests.stored import one, received
 from tests.waiting import PATIENCE, until
 
@@ -277,3 +281,44 @@ async def test_only_what_others_think_of_our_words_wakes(database_url: str, tmp_
         (found,) = (await line.wait(cursor=cursor, timeout=0)).reactions
         assert (found.message_id, found.sender_id, found.emojis) == (message_id, "ann", ["\N{THUMBS DOWN SIGN}"])
         assert (await line.reply(message_id, timeout=0)).reactions == {"ann": ["\N{THUMBS DOWN SIGN}"]}
+
+
+async def test_a_cursor_that_a_restored_database_never_had_is_refused_wherever_one_is_taken(database_url: str, tmp_path: Path) -> None:
+    """A restore sets the log back: who went on with the old cursor would miss what comes until the numbers are reached again."""
+    async with line_of(database_url, tmp_path) as line:
+        await line.deliver(received("before", "before"))
+        cursor = str(await events.last(line.app.database))
+        assert (await line.wait(cursor=cursor, timeout=0)).messages == []
+        await set_webhook(
+            line.app, ADMIN, SetWebhook.model_validate({"instance_id": line.instance_id, "url": "https://hooks.example.com/", "enabled": True})
+        )
+        async with serving(line.app) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client, anyio.create_task_group() as tasks:
+            told: list[str] = []
+
+            async def listen() -> None:
+                async with client.stream("GET", "/api/v1/events/stream", params={"after": cursor}) as stream:
+                    told.extend([text async for text in stream.aiter_lines()])
+
+            tasks.start_soon(listen)
+            await until(lambda: line.app.feed._waiting.get((None, None)))
+            execute(database_url, "TRUNCATE events", "SELECT setval('event_numbers', 1, false)", "DELETE FROM deliveries")
+            with anyio.fail_after(PATIENCE):
+                await until(lambda: any("cursor_ahead" in text for text in told), PATIENCE)
+            for path in ("/api/v1/events", "/api/v1/events/stream"):
+                refused = await client.get(path, params={"after": cursor})
+                assert (refused.status_code, refused.json()["code"]) == (409, "cursor_ahead")
+            with pytest.raises(CursorAhead):
+                await line.wait(cursor=cursor, timeout=60)
+            with pytest.raises(CursorAhead):
+                await replay_events(line.app, ADMIN, ReplayEvents(instance_id=line.instance_id, after=cursor))
+            found: list[NewMessages] = []
+
+            async def wait() -> None:
+                found.append(await line.wait())
+
+            tasks.start_soon(wait)
+            await until(lambda: line.app.feed._waiting)
+            await line.deliver(received("after", "after"))
+            with anyio.fail_after(PATIENCE):
+                await until(lambda: found)
+            assert texts(found[0]) == ["after"]

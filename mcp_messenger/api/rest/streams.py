@@ -28,7 +28,7 @@ from mcp_messenger.operations.operation import Effect, Input
 from mcp_messenger.operations.resources import Health
 from mcp_messenger.operations.table import BY_NAME, I
 from mcp_messenger.operations.validation import validated
-from mcp_messenger.operations.waiting import kept_cursor
+from mcp_messenger.operations.waiting import kept_cursor, require_not_ahead
 from mcp_messenger.policy.judging import Words, note_shown
 from mcp_messenger.security.caller import Caller, instance_of, parse_instance_id
 from mcp_messenger.version import __version__
@@ -136,7 +136,8 @@ def add_events(routes: Routes, app: App) -> None:
     async def answer(request: Request, caller: Caller, args: StreamEvents) -> Response:
         wanted = validated(BY_NAME["get_events"], {"after": request.headers.get("last-event-id") or args.after, "instance_id": args.instance_id})
         assert isinstance(wanted, GetEvents)
-        await kept_cursor(app, wanted.after, await events.visible(app, caller, wanted.instance_id))
+        cursor = await kept_cursor(app, wanted.after, await events.visible(app, caller, wanted.instance_id))
+        await require_not_ahead(app, cursor)
         return _streamed(_events(app, request, routes.caller_of, caller, wanted))
 
     routes.add(EVENTS, answer=answer, media=(STREAM,))
