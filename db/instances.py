@@ -209,7 +209,9 @@ async def set_desired(database: Database, instance_id: UUID, desired: str) -> In
 
 
 DELETE: LiteralString = """
-    WITH gone AS (DELETE FROM public.message_instances WHERE id = %(id)s RETURNING id),
+    WITH gone AS (DELETE FROM public.message_instances WHERE id = %(id)s RETURNING id, user_id, provider),
+        remembered AS (
+            INSERT INTO public.removed_instances (id, user_id, provider) SELECT id, user_id, provider FROM gone ON CONFLICT (id) DO NOTHING),
         leases AS (DELETE FROM public.leases USING gone WHERE instance_id = gone.id),
         outbox AS (DELETE FROM public.outbox USING gone WHERE instance_id = gone.id),
         calls AS (DELETE FROM public.calls USING gone WHERE instance_id = gone.id),
@@ -234,13 +236,15 @@ DELETE: LiteralString = """
         notified AS (SELECT pg_notify('mcp_messenger_instances', id::text) FROM gone)
     SELECT count(gone.id) FROM gone, notified"""
 PURGE: LiteralString = """
-    WITH messages AS (DELETE FROM public.messages WHERE instance_id = %(id)s),
-        chats AS (DELETE FROM public.chats WHERE instance_id = %(id)s),
+    WITH messages AS (DELETE FROM public.messages WHERE instance_id = %(id)s RETURNING 1),
+        chats AS (DELETE FROM public.chats WHERE instance_id = %(id)s RETURNING 1),
+        contacts AS (DELETE FROM public.contacts WHERE instance_id = %(id)s RETURNING 1),
+        removed AS (DELETE FROM public.removed_instances WHERE id = %(id)s RETURNING 1),
         aliases AS (DELETE FROM public.chat_aliases WHERE instance_id = %(id)s),
         closures AS (DELETE FROM public.chat_closures WHERE instance_id = %(id)s),
         settled AS (DELETE FROM public.approvals WHERE instance_id = %(id)s AND status <> 'approved'),
         successions AS (DELETE FROM public.chat_successions WHERE instance_id = %(id)s)
-    DELETE FROM public.contacts WHERE instance_id = %(id)s"""
+    SELECT (SELECT count(*) FROM messages) + (SELECT count(*) FROM chats) + (SELECT count(*) FROM contacts) + (SELECT count(*) FROM removed)"""
 
 
 async def delete(database: Database, instance_id: UUID, *, purge: bool) -> bool:
@@ -264,6 +268,54 @@ FORGET_USER: LiteralString = """
 async def forget_user(database: Database, user_id: str) -> None:
     """Remove a user's tokens, people and approvals; the user's instances are deleted before."""
     await database.execute(FORGET_USER, {"user_id": user_id})
+
+
+async def purge_removed(database: Database, instance_id: UUID) -> bool:
+    """Remove what an instance left that was removed before; return whether there was anything. An instance that is there is not touched."""
+    async with database.transaction() as connection:
+        await hold_log(connection)
+        if await (await connection.execute(IS_THERE, {"id": instance_id})).fetchone() is not None:
+            return False
+        found = await (await connection.execute(PURGE, {"id": instance_id})).fetchone()
+    return found is not None and found[0] > 0
+
+
+IS_THERE: LiteralString = "SELECT 1 FROM public.message_instances WHERE id = %(id)s"
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """An instance that was removed while its messages stayed. `user_id`, `provider` and `removed_at` None: by an earlier version."""
+
+    id: UUID
+    user_id: str | None
+    provider: str | None
+    removed_at: datetime | None
+    chats: int
+
+
+REMOVED: LiteralString = """
+    WITH left_over AS (
+        SELECT chats.instance_id AS id, count(*) AS chats FROM public.chats
+        WHERE NOT EXISTS (SELECT FROM public.message_instances WHERE id = chats.instance_id) GROUP BY chats.instance_id
+    )
+    SELECT id, r.user_id, r.provider, r.removed_at, coalesce(l.chats, 0) AS chats
+    FROM left_over l FULL JOIN public.removed_instances r USING (id)
+    WHERE %(user_id)s::text IS NULL OR r.user_id = %(user_id)s
+    ORDER BY r.removed_at DESC NULLS LAST, id LIMIT %(limit)s"""
+
+
+async def removed(database: Database, *, user_id: str | None, limit: int) -> list[Removed]:
+    """Return removed instances of which messages are kept, the newest removal first. `user_id` None: of all users."""
+    return await database.all(Removed, REMOVED, {"user_id": user_id, "limit": limit})
+
+
+REMOVED_OWNER: LiteralString = "SELECT user_id FROM public.removed_instances WHERE id = %(id)s"
+
+
+async def owner_of_removed(database: Database, instance_id: UUID) -> str | None:
+    """Return the user that a removed instance was of; None where that is not known."""
+    return await database.value(REMOVED_OWNER, {"id": instance_id})
 
 
 COUNTS: LiteralString = """

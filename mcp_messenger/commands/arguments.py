@@ -78,6 +78,8 @@ def _add_commands(add: Callable[..., argparse.ArgumentParser], settings: argpars
     doctor = add("doctor", parents=[settings, of_server], help="look at every part, and say what to do; exit code 1 for a problem")
     doctor.add_argument("--json", action="store_true", help="for programs")
     add("ps", parents=[settings, of_server], help="list the instances")
+    purge = add("purge", parents=[settings, of_server], help="remove what removed instances have left: messages, chats, contacts, files")
+    purge.add_argument("id", nargs="?", help="the whole id of the removed instance; without it, list what is left")
     logs = add("logs", parents=[settings, of_server, of_instance], help="show what an instance logged")
     logs.add_argument("--follow", "-f", action="store_true", help="go on with new lines")
     logs.add_argument("--tail", type=_tail, default=TAIL, help=f"how many of the newest lines ({TAIL})")

@@ -39,6 +39,10 @@ class Server:
         """The answer of a call under /api/v1 that changes something. Raises as `get` does."""
         return self._answer(await self._send("POST", f"/api/v1{path}", {}, body or {}))
 
+    async def delete(self, path: str, **params: str | int) -> Any:
+        """Delete by a call under /api/v1. Raises what `get` raises."""
+        return self._answer(await self._send("DELETE", f"/api/v1{path}", params))
+
     async def health(self) -> dict[str, Any]:
         """Also of a server that is not well. Raises NotAvailable."""
         found = await self._send("GET", "/health", {})

@@ -3,6 +3,7 @@
 import logging
 import shutil
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 from uuid import UUID, uuid4
@@ -18,7 +19,7 @@ from mcp_messenger.config.quiet_hours import parse_quiet
 from mcp_messenger.config.retention import DEFAULTS, OF_SERVER, Retained, parse_limit
 from mcp_messenger.delivery.webhook_config import WebhookConfig
 from mcp_messenger.delivery.webhooks import TARGET
-from mcp_messenger.errors import InvalidInput, NotAllowed, NotAvailable, quoted
+from mcp_messenger.errors import InvalidInput, NoSuchInstance, NotAllowed, NotAvailable, quoted
 from mcp_messenger.instances import classes, webhook_secrets
 from mcp_messenger.operations import cursor as cursors
 from mcp_messenger.operations.application import App
@@ -27,7 +28,7 @@ from mcp_messenger.operations.port import connected_port
 from mcp_messenger.operations.transcript import instance_line
 from mcp_messenger.operations.views import InstanceView, instance_view
 from mcp_messenger.security import credentials
-from mcp_messenger.security.caller import Caller, instance_of
+from mcp_messenger.security.caller import Caller, instance_of, parse_instance_id
 from mcp_messenger.security.vault import Vault, new_api_key
 from mcp_messenger.validation import validated_settings
 from providers import REGISTRY
@@ -390,9 +391,14 @@ class DeleteInstance(OfInstance):
 
 
 async def delete_instance(app: App, caller: Caller, args: DeleteInstance) -> Nothing:
-    """Stop and delete an instance with its login; its messages stay unless `purge`. Raises NotAllowed."""
+    """Stop and delete an instance with its login; its messages stay unless `purge`, which also works later. Raises NotAllowed."""
     caller.require_owner()
-    row = await instance_of(app.database, caller, args.instance_id)
+    try:
+        row = await instance_of(app.database, caller, args.instance_id)
+    except NoSuchInstance:
+        if args.purge and await _purge_removed(app, caller, args.instance_id):
+            return Nothing()
+        raise
     await _halt(app, row)
     await instances.delete(app.database, row.id, purge=args.purge)
     app.memory.forget(row.id)
@@ -406,6 +412,46 @@ async def delete_instance(app: App, caller: Caller, args: DeleteInstance) -> Not
     if args.purge:
         await anyio.to_thread.run_sync(_remove_folder, app.downloads_dir(row.id))
     return Nothing()
+
+
+async def _purge_removed(app: App, caller: Caller, instance_id: str) -> bool:
+    """Remove what an instance left that was removed before; return whether there was anything of the caller's."""
+    id = parse_instance_id(instance_id)
+    if not caller.is_admin and await instances.owner_of_removed(app.database, id) != caller.user_id:
+        return False
+    found = await instances.purge_removed(app.database, id)
+    await anyio.to_thread.run_sync(_remove_folder, app.downloads_dir(id))
+    return found
+
+
+class ListRemoved(Input):
+    limit: Limit = 50
+
+
+class RemovedInstance(Output):
+    """What is not known of an instance that an earlier version removed is left out; only the administrator is shown it."""
+
+    instance_id: str
+    provider: str | None = None
+    user_id: str | None = None
+    removed_at: datetime | None = None
+    chats: int
+
+
+class RemovedInstances(Output):
+    removed: list[RemovedInstance]
+
+
+async def list_removed_instances(app: App, caller: Caller, args: ListRemoved) -> RemovedInstances:
+    """Return removed instances of which messages are kept, the newest removal first. Raises NotAllowed."""
+    caller.require_owner()
+    rows = await instances.removed(app.database, user_id=caller.user_id, limit=args.limit)
+    return RemovedInstances(
+        removed=[
+            RemovedInstance(instance_id=str(row.id), provider=row.provider, user_id=row.user_id, removed_at=row.removed_at, chats=row.chats)
+            for row in rows
+        ]
+    )
 
 
 async def _discard(app: App, row: InstanceRow) -> None:

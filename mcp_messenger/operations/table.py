@@ -266,6 +266,9 @@ OPERATIONS: tuple[Operation, ...] = (
               "Instances, messages and errors by messenger.", DIAGNOSTICS, transports=REST_ONLY),
 
     # for programs and people only
+    Operation("list_removed_instances", "GET", "/removed-instances", instances.ListRemoved, instances.RemovedInstances,
+              instances.list_removed_instances,
+              "Removed instances whose messages are kept; DELETE with purge=true removes these too.", INSTANCES, transports=REST_ONLY),
     Operation("get_events", "GET", "/events", events.GetEvents, events.EventList, events.get_events,
               "The event log from a cursor on.", READING, transports=REST_ONLY),
     Operation("erase_chat", "POST", f"{I}/chats/{{chat_id}}/erase", erasing.EraseChat, erasing.Erasure, erasing.erase_chat,

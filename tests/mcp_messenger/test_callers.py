@@ -1,10 +1,12 @@
 """Knowing an id is not a right: who sees and does what, over every call of the REST face."""
 
+import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import anyio.to_thread
 import httpx
 import pytest
 from pydantic import SecretStr
@@ -18,6 +20,7 @@ from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.operations.table import BY_NAME, OPERATIONS
 from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
 from mcp_messenger.security.caller import ADMIN, Caller
+from tests.mcp_messenger.test_cli import ran
 from tests.postgres import fresh_database
 from tests.running import ready_sandbox, running_app, serving
 
@@ -215,6 +218,40 @@ async def test_a_user_makes_instances_of_their_own_only(house: House) -> None:
     deleted = await house.call(house.ann.token, "DELETE", f"/instances/{made.json()['instance_id']}?purge=true")
     assert deleted.status_code == 200
     assert (await house.call(made.json()["api_key"], "GET", "/instances")).status_code == 401
+
+
+async def test_what_a_removed_instance_left_is_removed_later_by_its_owner_alone(house: House) -> None:
+    made = (await house.call(house.ann.token, "POST", "/instances", json={"provider": "sandbox"})).json()["instance_id"]
+    folder = house.app.downloads_dir(UUID(made))
+    folder.mkdir(parents=True)
+    (folder / "photo").write_text("personal")
+    await house.app.database.execute("INSERT INTO chats (instance_id, id, kind, title) VALUES (%(id)s, 'c', 'private', 'Ann')", {"id": UUID(made)})
+    assert (await house.call(house.ann.token, "DELETE", f"/instances/{made}")).status_code == 200
+    assert len((await house.rows_of(made))["chats"]) == 1
+
+    listed = [(await house.call(token, "GET", "/removed-instances")).json()["removed"] for token in (house.ann.token, house.bob.token, ADMIN_TOKEN)]
+    assert [[one["instance_id"] for one in removed].count(made) for removed in listed] == [1, 0, 1]
+    purge = f"/instances/{made}?purge=true"
+    for refused in (await house.call(house.bob.token, "DELETE", purge), await house.call(house.ann.token, "DELETE", f"/instances/{made}")):
+        assert refused.json()["code"] == "instance_not_found"
+    assert (await house.call(house.ann.token, "DELETE", purge)).status_code == 200
+    assert not any((await house.rows_of(made)).values())
+    assert not folder.exists()
+    assert (await house.call(ADMIN_TOKEN, "DELETE", purge)).json()["code"] == "instance_not_found"
+
+
+async def test_what_an_earlier_version_left_is_the_administrators_to_remove(house: House) -> None:
+    left = uuid4()
+    await house.app.database.execute("INSERT INTO chats (instance_id, id, kind, title) VALUES (%(id)s, 'c', 'private', 'Ann')", {"id": left})
+    env = {"MCP_MESSENGER_ADMIN_TOKEN": ADMIN_TOKEN, "PATH": os.environ["PATH"], "HOME": str(house.app.config.data_dir)}
+    shown = await anyio.to_thread.run_sync(ran, env, "purge", "--url", house.url)
+    assert str(left) in shown.stdout
+    done = await anyio.to_thread.run_sync(ran, env, "purge", str(left), "--url", house.url)
+    assert done.stdout.strip() == f"Nothing is left of {left}."
+    assert not any((await house.rows_of(str(left))).values())
+    still = await anyio.to_thread.run_sync(ran, env, "purge", house.ann.instance_id, "--url", house.url)
+    assert "no removed instance" in still.stdout or "left nothing" in still.stdout
+    assert len((await house.rows_of(house.ann.instance_id))["instance"]) == 1
 
 
 async def test_revoked_tokens_end_at_once(house: House) -> None:
