@@ -10,7 +10,7 @@ from db import deliveries, instances
 from mcp_messenger.delivery.webhook_config import WebhookConfig
 from mcp_messenger.delivery.webhook_target import OVERLAP, PREFIX, Endpoint, endpoint_of
 from mcp_messenger.delivery.webhooks import TARGET
-from mcp_messenger.errors import Conflict, InvalidInput, NoSuchDelivery, NotAllowed
+from mcp_messenger.errors import Conflict, NoSuchDelivery, NotAllowed
 from mcp_messenger.instances import webhook_secrets
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Cursor, Limit, OfInstance, Output
