@@ -45,6 +45,7 @@ from providers.models import (
     Rate,
     SendingBudget,
     Template,
+    TemplateButton,
     TemplateUse,
     TextFormat,
     Upload,
@@ -139,6 +140,10 @@ class SendTemplate(Send):
     template: str = Field(min_length=1, max_length=512, description="name, from list_templates")
     language: str = Field(min_length=2, max_length=16)
     parameters: list[str] = Field(default=[], max_length=50, description="for its placeholders, in order")
+    named: dict[str, str] = Field(default={}, description="for its placeholders, where they have names")
+    header: str | None = Field(default=None, max_length=1000, description="for the placeholder in a header of text")
+    header_source: str | None = Field(default=None, max_length=90_000_000, description="the header's file: URL, path in a media folder, data: URI")
+    buttons: list[TemplateButton] = Field(default=[], max_length=10, description="variable parts of its buttons")
 
 
 class SendAnswer(Output):
@@ -166,18 +171,28 @@ async def send_media(app: App, caller: Caller, args: SendMedia) -> SendAnswer:
         await recipient(app, row, args.to, current.get())
         (await checker(app, row)).check_lengths(Draft(client_id="0", chat_id=args.to, text=args.caption, format=args.format))
         _require_sendable(app, row)
+    return await _send_file(app, caller, args, args.source, (args.name, args.mime, args.kind), text=args.caption, format=args.format)
+
+
+async def _send_file(
+    app: App, caller: Caller, args: Send, source: str, said: tuple[str | None, str | None, MediaKind | None], **content: Any
+) -> SendAnswer:
+    """Fetch a file and send it with `content`. `said` is what the caller says of it: name, mime and kind."""
+    row = await instance_of(app.database, caller, args.instance_id)
+    cls = await classes.load(row.provider)
+    name, mime, kind = said
     async with app.upload_room.share() as share:
         upload = await load_upload(
-            args.source,
+            source,
             policy=media_policy(app, row),
             max_bytes=min(cls.limits.max_upload or DEFAULT_UPLOAD_MAX, app.config.max_upload),
-            name=args.name,
-            mime=args.mime,
-            kind=args.kind,
+            name=name,
+            mime=mime,
+            kind=kind,
             room=share.take,
         )
-        file = await _file(app, row, args.source, upload)
-        return await _send(app, caller, args, file=file, text=args.caption, format=args.format, upload=upload)
+        file = await _file(app, row, source, upload)
+        return await _send(app, caller, args, file=file, upload=upload, **content)
 
 
 async def _file(app: App, row: InstanceRow, source: str, upload: Upload) -> File:
@@ -225,7 +240,20 @@ async def send_choices(app: App, caller: Caller, args: SendChoices) -> SendAnswe
 
 async def send_template(app: App, caller: Caller, args: SendTemplate) -> SendAnswer:
     """Send a template that the platform has approved. Raises what `_send` raises."""
-    return await _send(app, caller, args, template=TemplateUse(name=args.template, language=args.language, parameters=tuple(args.parameters)))
+    use = TemplateUse(
+        name=args.template,
+        language=args.language,
+        parameters=tuple(args.parameters),
+        named=args.named,
+        header=args.header,
+        buttons=tuple(args.buttons),
+    )
+    if args.header_source is None:
+        return await _send(app, caller, args, template=use)
+    row = await instance_of(app.database, caller, args.instance_id)
+    _require(await classes.load(row.provider), Capability.TEMPLATES)
+    _require_sendable(app, row)
+    return await _send_file(app, caller, args, args.header_source, (None, None, None), template=use)
 
 
 class ForwardMessage(OfMessage):

@@ -15,8 +15,9 @@ def filled(use: TemplateUse) -> str:
     if found is None:
         raise NotFound(f"No template {use.name!r} in {use.language!r}.", hint="list_templates has those there are.")
     needed = found.text.count("{{")
-    if needed != len(use.parameters):
-        raise InvalidRequest(f"The template {use.name} takes {needed} parameters; {len(use.parameters)} were given.")
+    if needed != len(use.parameters) or use.named:
+        given = len(use.parameters) + len(use.named)
+        raise InvalidRequest(f"The template {use.name} takes {needed} parameters in their order; {given} were given.")
     text = found.text
     for number, parameter in enumerate(use.parameters, start=1):
         text = text.replace(f"{{{{{number}}}}}", parameter)

@@ -7,7 +7,7 @@ from providers.kit.extra import check_extra
 from providers.kit.json import Json, part
 from providers.meta.client import GraphClient, id_in
 from providers.meta.whatsapp_official.ids import recipient_of
-from providers.models import Choice, Contact, Draft, Location, MediaKind, TemplateUse
+from providers.models import Choice, Contact, Draft, Location, MediaKind, TemplateButton, TemplateUse
 
 # Our own words in `extra`; everything else in there is Meta's.
 _BUTTON = "button"
@@ -29,6 +29,9 @@ _UNCAPTIONED = frozenset({"audio", "sticker", "location", "contacts", "template"
 _SAID_BY_DRAFT = frozenset(
     {"messaging_product", "recipient_type", "to", "recipient", "type", "text", "location", "context", "biz_opaque_callback_data"}
 )
+
+_HEADERS = frozenset({MediaKind.IMAGE, MediaKind.VIDEO, MediaKind.DOCUMENT})
+_BUTTON_VALUES = {"url": ("text", "text"), "quick_reply": ("payload", "payload"), "copy_code": ("coupon_code", "coupon_code")}
 
 _MB = 1024 * 1024
 _SIZES = {
@@ -60,15 +63,27 @@ def check_content(draft: Draft) -> None:
         )
     if draft.upload is not None:
         _check_size(draft.upload.kind, len(draft.upload.content))
+    if draft.template is not None:
+        _check_template(draft, draft.template)
     if draft.choices:
         _check_choices(draft)
+
+
+def _check_template(draft: Draft, use: TemplateUse) -> None:
+    if use.parameters and use.named:
+        raise InvalidRequest("A template has numbered placeholders or named ones.", hint="list_templates shows which; give only those.")
+    if draft.upload is not None and draft.upload.kind not in _HEADERS:
+        raise InvalidRequest("The header of a template is a picture, a video or a document.", hint="Send it as one of those.")
+    if draft.upload is not None and use.header is not None:
+        raise InvalidRequest("The header of a template is a text or a file.", hint="list_templates shows which.")
 
 
 def _kinds_of(draft: Draft) -> set[str]:
     """What a draft is besides a text, in Meta's words."""
     fields = {"location": draft.location, "contacts": draft.contact, "template": draft.template, "interactive": draft.choices or None}
     kinds = {kind for kind, content in fields.items() if content is not None} | (_EXTRA_TYPES & draft.extra.keys())
-    return kinds | ({_TYPES[draft.upload.kind]} if draft.upload is not None else set[str]())
+    is_header = draft.template is not None
+    return kinds | ({_TYPES[draft.upload.kind]} if draft.upload is not None and not is_header else set[str]())
 
 
 def _check_size(kind: MediaKind, size: int) -> None:
@@ -97,14 +112,15 @@ async def message_of(graph: GraphClient, number: str, draft: Draft) -> Json:
 
 
 async def _content(graph: GraphClient, number: str, draft: Draft) -> tuple[str, Any]:
+    if draft.template is not None:
+        header = None if draft.upload is None else await _upload(graph, number, draft)
+        return "template", _template(draft.template, header)
     if draft.upload is not None:
         return await _upload(graph, number, draft)
     if draft.location is not None:
         return "location", _location(draft.location)
     if draft.contact is not None:
         return "contacts", [_card(draft.contact)]
-    if draft.template is not None:
-        return "template", _template(draft.template)
     if draft.choices:
         return "interactive", _interactive(draft)
     if given := _EXTRA_TYPES & draft.extra.keys():
@@ -142,11 +158,24 @@ def _card(contact: Contact) -> Json:
     return {"name": name, "phones": [phone]}
 
 
-def _template(use: TemplateUse) -> Json:
+def _template(use: TemplateUse, header: tuple[str, Json] | None) -> Json:
+    components: list[Json] = []
+    if header is not None:
+        components.append({"type": "header", "parameters": [{"type": header[0], header[0]: header[1]}]})
+    elif use.header is not None:
+        components.append({"type": "header", "parameters": [{"type": "text", "text": use.header}]})
+    body = [{"type": "text", "text": text} for text in use.parameters]
+    body += [{"type": "text", "parameter_name": name, "text": text} for name, text in use.named.items()]
+    if body:
+        components.append({"type": "body", "parameters": body})
+    components += [_template_button(button) for button in use.buttons]
     content: Json = {"name": use.name, "language": {"policy": "deterministic", "code": use.language}}
-    if use.parameters:
-        content["components"] = [{"type": "body", "parameters": [{"type": "text", "text": text} for text in use.parameters]}]
-    return content
+    return content | ({"components": components} if components else {})
+
+
+def _template_button(button: TemplateButton) -> Json:
+    kind, field = _BUTTON_VALUES[button.kind]
+    return {"type": "button", "sub_type": button.kind, "index": str(button.index), "parameters": [{"type": kind, field: button.value}]}
 
 
 def _are_buttons(choices: tuple[Choice, ...]) -> bool:

@@ -4,13 +4,15 @@ from typing import Any
 
 import pytest
 
-from providers.errors import InvalidRequest, NotFound, RateLimited, Unreachable
+from providers.errors import InvalidRequest, MessengerError, NotFound, RateLimited, Unreachable
 from providers.meta.whatsapp_official.provider import WhatsAppOfficialProvider
-from providers.models import Choice, Contact, Location, Media, MediaKind, TemplateUse, Upload
+from providers.models import Choice, Contact, Location, Media, MediaKind, TemplateButton, TemplateUse, Upload
+from tests.providers.harness import PICTURE
 from tests.providers.meta_station import Station
 from tests.standins.graph_api import WhatsAppNumber
 from tests.standins.graph_api.account import Person
 from tests.standins.graph_api.refusal import Refusal
+from tests.standins.graph_api.whatsapp import template
 
 pytestmark = pytest.mark.anyio
 
@@ -186,6 +188,43 @@ async def test_a_template_takes_components_of_ones_own(station: Numbers) -> None
     )
     await station.make().send(draft)
     assert station.account.sent[0]["template"]["components"] == [component]
+
+
+RICH: list[dict[str, Any]] = [
+    {"type": "HEADER", "format": "IMAGE"},
+    {"type": "BODY", "text": "Hello {{name}}, {{item}} is ready."},
+    {"type": "BUTTONS", "buttons": [{"type": "URL", "text": "Track", "url": "https://example.org/{{1}}"}, {"type": "QUICK_REPLY", "text": "Thanks"}]},
+]
+
+
+async def test_a_template_has_a_picture_names_and_buttons(station: Numbers) -> None:
+    station.account.templates.append(template("rich", "en", "") | {"components": RICH})
+    provider, ann = station.make(), station.account.person()
+    listed = (await provider.list_templates())[-1]
+    assert (listed.header, listed.buttons) == ("image", ("url Track https://example.org/{{1}}", "quick_reply Thanks"))
+    buttons = (TemplateButton(index=0, value="42"), TemplateButton(index=1, kind="quick_reply", value="thanks-42"))
+    use = TemplateUse(name="rich", language="en", named={"name": "Ann", "item": "it"}, buttons=buttons)
+    draft = station.draft(ann, template=use, upload=PICTURE)
+    provider.check(draft)
+    sent = await provider.send(draft)
+    assert station.account.messages[sent.id]["seen"]["text"] == "Hello Ann, it is ready."
+    with pytest.raises(MessengerError, match="#132012"):
+        await provider.send(station.draft(ann, template=use))
+    with pytest.raises(MessengerError, match="#131008"):
+        await provider.send(draft.model_copy(update={"template": use.model_copy(update={"buttons": ()})}))
+
+
+@pytest.mark.parametrize(
+    ("use", "upload"),
+    [
+        (TemplateUse(name="rich", language="en", named={"name": "Ann"}, parameters=("Ann",)), None),
+        (TemplateUse(name="rich", language="en", header="Ann"), PICTURE),
+        (TemplateUse(name="rich", language="en"), PICTURE.model_copy(update={"kind": MediaKind.STICKER})),
+    ],
+)
+async def test_a_template_that_no_template_can_be_is_refused(station: Numbers, use: TemplateUse, upload: Upload | None) -> None:
+    with pytest.raises(InvalidRequest, match="template"):
+        station.make().check(station.draft("16505551234", template=use, upload=upload))
 
 
 @pytest.mark.parametrize(("name", "parameters", "kind"), [("nothing", (), NotFound), ("order_ready", ("Ann",), InvalidRequest)])

@@ -15,6 +15,7 @@ _SCHEMAS = "#/components/schemas/"
 # Where the description (v23) is stricter or older than the API itself:
 # - `recipient` and an optional `to` came with business-scoped user ids, in 2026;
 # - `biz_opaque_callback_data` is in Meta's guide, and not in the description;
+# - a template's button 0 does not fit the pattern of its index, in which numbers stand as letters; codes to copy came later;
 # - `allOf` with `additionalProperties: false` can be satisfied by nothing, so the parts are put together first.
 _NEWER = {"recipient": {"type": "string"}, "biz_opaque_callback_data": {"type": "string", "maxLength": 512}}
 
@@ -36,7 +37,11 @@ def load() -> "Spec | None":
     if not path.is_file():
         return None
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return Spec(yaml.load(path.read_text(encoding="utf-8"), loader)["components"])
+    components = yaml.load(path.read_text(encoding="utf-8"), loader)["components"]
+    button = components["schemas"]["TemplateComponent"]["properties"]
+    del button["index"]["pattern"]
+    button["sub_type"]["enum"].append("copy_code")
+    return Spec(components)
 
 
 @dataclass(frozen=True)

@@ -249,13 +249,39 @@ class WhatsAppNumber(Account):
         if found is None:
             details = f"template name ({use['name']}) does not exist in {use['language']['code']}"
             raise Refusal(404, 132001, "(#132001) Template name does not exist in the translation", details=details)
-        text = found["components"][0]["text"]
-        given = [parameter["text"] for component in use.get("components", []) if component["type"] == "body" for parameter in component["parameters"]]
+        described = {component["type"].lower(): component for component in found["components"]}
+        text = described["body"]["text"]
+        components: list[Json] = use.get("components", [])
+        self._judge_header(described.get("header"), [one for one in components if one["type"] == "header"])
+        self._judge_buttons(described.get("buttons", {}).get("buttons", []), [one for one in components if one["type"] == "button"])
+        given = [parameter for component in components if component["type"] == "body" for parameter in component["parameters"]]
         if len(given) != text.count("{{"):
             raise Refusal(400, 132000, "(#132000) Number of parameters does not match the expected number of params")
-        for position, value in enumerate(given, 1):
-            text = text.replace(f"{{{{{position}}}}}", value)
+        for position, parameter in enumerate(given, 1):
+            name = parameter.get("parameter_name", str(position))
+            if f"{{{{{name}}}}}" not in text:
+                raise Refusal(400, 132000, "(#132000) Parameter name is missing or wrong")
+            text = text.replace(f"{{{{{name}}}}}", parameter["text"])
         return text
+
+    def _judge_header(self, described: Json | None, given: list[Json]) -> None:
+        kind = "" if described is None else described["format"].lower()
+        wants = kind in _MEDIA or (kind == "text" and "{{" in (described or {})["text"])
+        if len(given) != wants or any(one["parameters"][0]["type"] != kind for one in given):
+            raise Refusal(400, 132012, "(#132012) Parameter format does not match format in the created template", details=f"header: {kind}")
+        if kind in _MEDIA:
+            self._media(kind, given[0]["parameters"][0][kind])
+
+    def _judge_buttons(self, described: list[Json], given: list[Json]) -> None:
+        """An address that ends with a placeholder wants its end; a quick reply may bring its own answer."""
+        values = {"URL": "text", "QUICK_REPLY": "payload", "COPY_CODE": "coupon_code"}
+        for one in given:
+            button = described[int(one["index"])] if int(one["index"]) < len(described) else {}
+            if one["sub_type"].upper() != button.get("type") or not one["parameters"][0].get(values[button["type"]]):
+                raise Refusal(400, 132012, "(#132012) Parameter format does not match format in the created template", details="buttons")
+        wanted = {str(place) for place, button in enumerate(described) if "{{" in button.get("url", "")}
+        if wanted - {one["index"] for one in given}:
+            raise Refusal(400, 131008, "(#131008) Required parameter is missing", details="Button requires a parameter")
 
     def _sent(self, body: Json, person: Person, content: Json) -> Json:
         number = f"wamid.OUT{next(self._numbers)}"
