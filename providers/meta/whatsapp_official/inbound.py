@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from providers.events import (
@@ -40,7 +40,7 @@ _RECEIPTS = {
 # What Meta's notices call good: approved, allowed again, of good quality, a higher limit, a business that was added or verified.
 _GOOD = frozenset({"APPROVED", "REINSTATED", "REINSTATE", "UNARCHIVED", "UNFLAGGED", "GREEN", "UPGRADE", "THROUGHPUT_UPGRADE", "ONBOARDING",
                    "PARTNER_ADDED", "PARTNER_APP_INSTALLED", "ACCOUNT_RECONNECTED", "MM_LITE_TERMS_SIGNED", "AD_ACCOUNT_LINKED"})  # fmt: skip
-_LISTS = frozenset({"messages", "message_echoes", "statuses", "groups", "calls", "user_preferences", "errors"})
+_LISTS = frozenset({"messages", "message_echoes", "statuses", "groups", "calls", "user_preferences", "errors", "history"})
 # The fields of a notice about a group that say which one, or that have words already.
 _OF_EVERY_GROUP = frozenset({"timestamp", "group_id", "type", "request_id", "subject", "errors"})
 
@@ -74,6 +74,8 @@ class WebhookTranslator:
         if "metadata" not in value and not value.keys() & _LISTS:
             return self._about_the_account(value, field, account, at)
         events = self._listed(value, at)
+        if field == "history":
+            events = _of_the_past(events)
         if field == "standby":
             events = [_in_standby(event) for event in events]
         if not events:
@@ -92,8 +94,21 @@ class WebhookTranslator:
         events += readable(parts(value, "groups"), _group)
         events += readable(parts(value, "calls"), lambda call: self._called(call, contacts))
         events += readable(parts(value, "user_preferences"), lambda wish: self._preferred(wish, contacts))
+        for chunk in parts(value, "history"):
+            for thread in parts(chunk, "threads"):
+                events += readable(parts(thread, "messages"), lambda message, of=thread: self._remembered(message, of))
+            events += [notice_of(error, at) for error in parts(chunk, "errors")]
         events += [notice_of(error, at) for error in parts(value, "errors")]
         return events
+
+    def _remembered(self, message: Json, thread: Json) -> list[Event]:
+        """Return a message of the chats that the business had in its app before (coexistence)."""
+        phone, scoped = thread.get("id") or part(thread, "context").get("wa_id"), part(thread, "context").get("user_id")
+        person = person_of(phone, scoped)
+        chat = Chat(id=person, aliases=aliases_of(person, scoped), kind=ChatKind.PRIVATE, username=part(thread, "context").get("username"))
+        is_ours = str(message.get("from")) not in {phone, scoped}
+        read = _message(message, chat, Contact(id=self._number if is_ours else person)).model_copy(update={"outgoing": is_ours})
+        return [MessageReceived(message=read, chat=chat, backfill=True)]
 
     def _about_the_account(self, value: Json, field: str, account: str, at: datetime) -> list[Event]:
         """Return a notice of what Meta did with the account, a template or a number, unless it is another account or number."""
@@ -107,6 +122,9 @@ class WebhookTranslator:
         return [NoticeReceived(code=str(value.get("event") or field), text=text, at=at, is_error=verdict not in _GOOD)]
 
     def _said(self, message: Json, contact: Json) -> list[Event]:
+        if self.display is not None and message.get("from") == self.display and "to" in message:
+            # In the history of its app the business itself is a sender.
+            return self._echoed(message)
         phone = message.get("from") or contact.get("wa_id")
         scoped = message.get("from_user_id") or contact.get("user_id") or _former_scoped(message)
         sender = _person(contact, phone, scoped)
@@ -170,6 +188,19 @@ class WebhookTranslator:
 def notice_of(error: Json, at: datetime) -> NoticeReceived:
     """Return an error that Meta reports for the number as a whole."""
     return NoticeReceived(code=str(error.get("code", "error")), text=f"{words_of(error)} (code {error.get('code')})", at=at)
+
+
+def _of_the_past(events: Sequence[Event]) -> list[Event]:
+    """Return what an app's history brings: nothing of it is new. A file comes after the message that stands for it, under the same id."""
+    past: list[Event] = []
+    for event in events:
+        if not isinstance(event, MessageReceived):
+            past.append(event)
+            continue
+        past.append(event.model_copy(update={"backfill": True}))
+        if (message := event.message).media:
+            past.append(MessageEdited(chat_id=message.chat_id, message_id=message.id, text=message.text, media=message.media, at=message.at))
+    return past
 
 
 def _in_standby(event: Event) -> Event:

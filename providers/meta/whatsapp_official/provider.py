@@ -100,7 +100,7 @@ class WhatsAppOfficialProvider(MetaProvider):
         self._answered.add(message_id)
         upload = draft.upload
         media: tuple[Media, ...] = ()
-        if upload is not None:
+        if upload is not None and draft.template is None:
             media = (Media(kind=upload.kind, ref=body[body["type"]]["id"], mime=upload.mime, size=len(upload.content), name=upload.name),)
         return SentMessage(id=message_id, at=datetime.now(UTC), chat_id=_chat_in(answer, draft.chat_id), media=media)
 

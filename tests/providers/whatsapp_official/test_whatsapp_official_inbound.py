@@ -6,7 +6,16 @@ from typing import Any
 
 import pytest
 
-from providers.events import ChatMigrated, MessageReceived, NoticeReceived, ReactionChanged, ReceiptChanged, ReceiptStatus, StateChanged
+from providers.events import (
+    ChatMigrated,
+    MessageEdited,
+    MessageReceived,
+    NoticeReceived,
+    ReactionChanged,
+    ReceiptChanged,
+    ReceiptStatus,
+    StateChanged,
+)
 from providers.models import ChatKind, MediaKind, Message, MessageKind
 from tests.providers.meta_station import Station
 from tests.standins.graph_api import WhatsAppNumber, spec
@@ -356,6 +365,36 @@ async def test_good_news_about_the_account_is_no_error(station: Numbers, field: 
     (notice,) = told(station)
     assert isinstance(notice, NoticeReceived)
     assert notice.is_error == is_error
+
+
+async def test_what_the_business_wrote_in_its_app_before_is_history_and_nothing_new(station: Numbers) -> None:
+    provider, number = await station.start(), station.account
+    asked = {"from": "16505551234", "id": "wamid.H1", "timestamp": "1739230955", "type": "text", "text": {"body": "hello"}}
+    answered = {"from": number.display, "to": "16505551234", "id": "wamid.H2", "timestamp": "1739230970", "type": "media_placeholder"}
+    chunk = {"metadata": {"phase": 0, "chunk_order": 1, "progress": 55}, "threads": [{"id": "16505551234", "messages": [asked, answered]}]}
+    await station.bring(provider, number.delivery({"history": [chunk]}, field="history"))
+    file = {**answered, "type": "image", "image": {"id": "77", "mime_type": "image/png"}}
+    await station.bring(provider, number.delivery({"messages": [{**file, "from": "16505551234"}]}, field="history"))
+    first, second, third, edited = told(station)
+    assert isinstance(first, MessageReceived)
+    assert isinstance(second, MessageReceived)
+    assert isinstance(third, MessageReceived)
+    assert [(one.backfill, one.chat.id, one.message.outgoing) for one in (first, second)] == [
+        (True, "16505551234", False),
+        (True, "16505551234", True),
+    ]
+    assert (first.message.text, third.backfill) == ("hello", True)
+    assert isinstance(edited, MessageEdited)
+    assert (edited.message_id, [media.kind for media in edited.media or ()]) == ("wamid.H2", [MediaKind.IMAGE])
+
+
+async def test_a_business_that_does_not_share_its_history_is_told(station: Numbers) -> None:
+    provider, number = await station.start(), station.account
+    refused = {"errors": [{"code": 2593109, "title": "History sync is turned off by the business from the WhatsApp Business App"}]}
+    await station.bring(provider, number.delivery({"history": [refused]}, field="history"))
+    (notice,) = told(station)
+    assert isinstance(notice, NoticeReceived)
+    assert "turned off" in notice.text
 
 
 async def test_a_group_that_could_not_be_made_is_a_notice(station: Numbers) -> None:
