@@ -20,9 +20,13 @@ from providers.errors import MessengerError, RateLimited, Rejected
 from providers.events import Event, MessageReceived, StateChanged
 from providers.kit.bounded import BoundedSet
 from providers.kit.delivery import deliver_until_taken
+from providers.kit.unread import unread
 from providers.text import clean_line
 
 logger = logging.getLogger(__name__)
+
+UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
+"""Raised by a translation of what is not of Discord's form."""
 
 Json = dict[str, Any]
 Told = tuple[str, Json]
@@ -149,10 +153,11 @@ class Receiver:
             return []
         translator = self.translator
         assert translator is not None
-        events: list[Event] | None = None
-        with _readable(kind):
-            events = await self._surely(lambda: translator.events_of(kind, data))
-        return events or []
+        try:
+            return await self._surely(lambda: translator.events_of(kind, data)) or []
+        except UNREADABLE as error:
+            logger.warning("An event %s is not of Discord's form and was left out: %s", kind, type(error).__name__)
+            return [unread("Discord", kind, error)]
 
     async def _answer(self, interaction: Json, stored: asyncio.Event) -> None:
         """Answer an interaction in time, if possible when it is stored: without an answer Discord tells the person that it failed."""
@@ -232,5 +237,5 @@ def _readable(kind: str) -> Generator[None]:
     """Log what cannot be read: it must not keep back the events after it."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except UNREADABLE as error:
         logger.warning("An event %s is not of Discord's form and was left out: %s", kind, type(error).__name__)

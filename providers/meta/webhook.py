@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from providers.base import WebhookReply, WebhookRequest
 from providers.events import Event, MessageReceived, NoticeReceived
 from providers.kit.json import Json, object_in, parts
+from providers.kit.unread import unread
 from providers.meta.words import without_nulls
 from providers.models import Chat, MessageKind
 
@@ -23,6 +24,10 @@ TEST_ENTRY = "0"
 _TEST = "Test from Meta's dashboard"
 
 NO_SECRET = "Nothing is received without app_secret: what comes in could be forged. It is in the app's dashboard, under Basic settings."  # noqa: S105  words
+
+
+_SHOWN = 100
+"""Characters of the names of an unread item's fields."""
 
 
 class Webhook:
@@ -83,4 +88,7 @@ def readable(items: Iterable[Json], translate: Callable[[Json], list[Event]]) ->
             events += translate(item)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             logger.warning("A part of a delivery is not of Meta's form and was left out: %s", type(error).__name__)
+            brought: object = item
+            if isinstance(brought, dict) and brought:
+                events.append(unread("Meta", ", ".join(sorted(item))[:_SHOWN], error))
     return events

@@ -8,6 +8,7 @@ from typing import Any
 
 from providers.errors import Forbidden, NotFound, RateLimited
 from providers.events import Event
+from providers.kit.unread import unread
 from providers.slack.client import SlackClient, in_each_workspace
 from providers.slack.errors import slack_errors
 from providers.slack.inbound import Translator
@@ -65,7 +66,7 @@ class CatchUp:
                 events.append(await self.translator.edited(message, channel))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             logger.warning("A message of the history is not of Slack's form and was left out: %s", type(error).__name__)
-            return
+            events = [unread("Slack", "message", error)]
         if events:
             await self.deliver(events)
 

@@ -17,6 +17,7 @@ from providers.kit.backoff import PAUSES, Backoff
 from providers.kit.bounded import BoundedSet
 from providers.kit.delivery import StateReporter
 from providers.kit.parts import is_part
+from providers.kit.unread import unread
 from providers.models import Account, InstanceState
 from providers.slack.catchup import CatchUp
 from providers.slack.client import SlackClient, organization_of
@@ -265,10 +266,10 @@ class Connection(StateReporter):
         except Rejected as error:
             # Slack does not open the direct messages of the person who used a shortcut.
             logger.warning("A payload of the type %r was left out: %s", payload.get("type"), error.detail)
-            return []
+            return [unread("Slack", str(payload.get("type")), error)]
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             logger.warning("A payload is not of Slack's form and was left out: %s", type(error).__name__)
-            return []
+            return [unread("Slack", str(payload.get("type")), error)]
 
     def _catch_up(self) -> None:
         if self._position.at is None:

@@ -14,7 +14,7 @@ from providers.discord.connection import Timing
 from providers.discord.gateway import INTENTS, MESSAGE_CONTENT
 from providers.discord.receiver import Catching
 from providers.errors import LoggedOut
-from providers.events import Event, MessageReceived, Need, StateChanged
+from providers.events import Event, MessageReceived, Need, NoticeReceived, StateChanged
 from providers.models import Draft, InstanceState
 from tests.providers.discord.conftest import QUICK, Station
 from tests.providers.harness import PATIENCE, Inbox
@@ -483,6 +483,7 @@ async def test_events_that_cannot_be_read_do_not_keep_back_the_others(station: S
     write(station, "still here")
     await station.inbox.message("still here")
     assert "not of Discord's form" in caplog.text
+    assert await station.inbox.wait(NoticeReceived, lambda notice: "MESSAGE_CREATE" in notice.text)
 
 
 async def test_stop_ends_the_session(station: Station) -> None:

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
-from providers.events import MessageEdited, MessageReceived, Need, StateChanged
+from providers.events import MessageEdited, MessageReceived, Need, NoticeReceived, StateChanged
 from providers.models import InstanceState
 from providers.slack.provider import SlackProvider
 from tests.providers.harness import PATIENCE, Inbox
@@ -321,6 +321,7 @@ async def test_a_payload_that_cannot_be_read_does_not_keep_back_the_others(stati
     await station.inbox.message("still here")
     await station.slack.until(lambda: not station.slack.sockets.unacknowledged)
     assert "not of Slack's form" in caplog.text
+    assert await station.inbox.wait(NoticeReceived, lambda notice: notice.code == "unread_event" and "event_callback" in notice.text)
 
 
 async def test_stop_ends_the_connection(station: Station) -> None:
