@@ -88,7 +88,11 @@ def readable(items: Iterable[Json], translate: Callable[[Json], list[Event]]) ->
             events += translate(item)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             logger.warning("A part of a delivery is not of Meta's form and was left out: %s", type(error).__name__)
-            brought: object = item
-            if isinstance(brought, dict) and brought:
-                events.append(unread("Meta", ", ".join(sorted(item))[:_SHOWN], error))
+            if names := _names_in(item):
+                events.append(unread("Meta", names, error))
     return events
+
+
+def _names_in(item: object) -> str:
+    """Return the names of an item's fields; an empty text for what has none."""
+    return ", ".join(sorted(cast("Json", item)))[:_SHOWN] if isinstance(item, dict) else ""
