@@ -283,6 +283,7 @@ async def page_secret(app: App, row: ApprovalRow) -> str:
 
 async def by_page(app: App, secret: str) -> ApprovalRow:
     """Return the approval that waits under the secret of a page. Raises NoSuchApproval for one that is decided, or over."""
+    await app.database.started()
     row = await store.by_page(app.database, app.vault().digests(secret[:100]))
     if row is None:
         raise NoSuchApproval("of this page")

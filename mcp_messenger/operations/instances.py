@@ -174,6 +174,8 @@ async def create_instance(app: App, caller: Caller, args: CreateInstance) -> Cre
     _require_agent(app, caller, args.agent_id)
     _require_admin_for(cls.settings_type, caller, args.credentials)
     settings = validated_settings(cls.settings_type, args.provider, args.credentials)
+    # Whether the first key may be made is known once the store was looked at.
+    await app.database.started()
     instance_id, vault = uuid4(), app.vault()
     for_webhook = webhook_secrets.Change() if args.api_webhook_schema is None else webhook_secrets.change_to(args.api_webhook_schema, {})
     secret = {**credentials.secret_part(settings), **for_webhook.values}

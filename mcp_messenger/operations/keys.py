@@ -126,6 +126,7 @@ async def create_user_token(app: App, caller: Caller, args: CreateToken) -> User
     """A token that reaches what is this user's, and nothing else."""
     caller.require_admin()
     token = new_api_key()
+    await app.database.started()
     await secrets.new_token(app.database, args.user_id, prefix=token[:KEY_PREFIX_SHOWN], digest=app.vault().digest(token))
     return UserToken(user_id=args.user_id, token=token)
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
@@ -13,11 +14,13 @@ from pydantic import SecretStr
 
 from mcp_messenger.api.authentication import known
 from mcp_messenger.api.rest.streams import current_health
+from mcp_messenger.app import running
 from mcp_messenger.commands.reencrypt import reencrypt
 from mcp_messenger.config import Config
-from mcp_messenger.errors import VaultError
+from mcp_messenger.errors import NoSuchApproval, VaultError
 from mcp_messenger.operations import instances, keys
 from mcp_messenger.operations.application import App
+from mcp_messenger.operations.approvals import by_page
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.security import credentials
 from mcp_messenger.security.caller import ADMIN, instance_of
@@ -42,6 +45,17 @@ async def code_of(app: App, instance_id: str) -> str:
 
 async def api_key_of(app: App, instance_id: str) -> str:
     return (await keys.get_current_api_key(app, ADMIN, OfInstance(instance_id=instance_id))).api_key
+
+
+async def test_calls_that_come_before_the_store_is_up_wait_for_the_first_key(database_url: str, tmp_path: Path) -> None:
+    async def open_page(app: App) -> None:
+        with pytest.raises(NoSuchApproval):
+            await by_page(app, "a-fake-secret-of-a-page")
+
+    async with running(Config(data_dir=tmp_path, database_url=SecretStr(database_url))) as app, anyio.create_task_group() as tasks:
+        tasks.start_soon(new_instance, app)
+        tasks.start_soon(keys.create_user_token, app, ADMIN, keys.CreateToken(user_id="ann"))
+        tasks.start_soon(open_page, app)
 
 
 async def test_no_key_is_made_over_stored_secrets_and_the_lost_one_works_when_it_is_back(database_url: str, tmp_path: Path) -> None:
