@@ -253,3 +253,26 @@ async def set_page(database: Database, id: UUID, digest: bytes) -> None:
 async def by_page(database: Database, digests: Sequence[bytes]) -> ApprovalRow | None:
     """Return the approval that waits under an address; None: it is answered, or over."""
     return await database.one(ApprovalRow, BY_PAGE, {"digests": list(digests)})
+
+
+OWNER_CHATS: LiteralString = """
+    SELECT DISTINCT document->'owner'->>'instance_id', document->'owner'->>'chat_id' FROM public.instance_policies
+    WHERE document->'owner'->>'chat_id' IS NOT NULL"""
+
+
+async def owner_chats(database: Database) -> set[tuple[str, str]]:
+    """Return the chats in which owners decide, each by its instance and its id."""
+    return {(row[0], row[1]) for row in await database.rows(OWNER_CHATS)}
+
+
+BY_CODE: LiteralString = """
+    SELECT a.id, a.code, a.kind, a.user_id, a.instance_id, a.operation, a.sealed, a.binding, a.chat_id, a.rule, a.reason, a.asker,
+        a.caller_user_id, a.caller_instance_id, a.idempotency_key, a.status, a.decided_by, a.decided_at, a.outcome, a.created_at, a.expires_at
+    FROM public.approvals AS a JOIN public.instance_policies AS p ON p.instance_id = a.instance_id
+    WHERE a.code = %(code)s AND a.status = 'pending' AND a.expires_at > now()
+        AND p.document->'owner'->>'instance_id' = %(instance_id)s AND p.document->'owner'->>'chat_id' = %(chat_id)s"""
+
+
+async def by_code(database: Database, code: str, *, instance_id: str, chat_id: str) -> ApprovalRow | None:
+    """Return what waits under a code for the owner in this chat; None: nothing does."""
+    return await database.one(ApprovalRow, BY_CODE, {"code": code, "instance_id": instance_id, "chat_id": chat_id})

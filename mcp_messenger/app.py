@@ -36,6 +36,7 @@ from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.workers import Worker, Workers
 from mcp_messenger.operations import approvals
 from mcp_messenger.operations.application import App
+from mcp_messenger.operations.owner_chat import OwnerChats
 from mcp_messenger.policy.judging import Judge
 from mcp_messenger.retention.trimming import Trimming
 from mcp_messenger.search.index import SearchIndex
@@ -153,9 +154,12 @@ async def running(config: Config, *, store_after: float = 0.0, shares: bool = Fa
             forget = partial(app.workers.worker("rate limiter").keep, app.limiter.tidy, partial(anyio.sleep, CLEAN_EVERY))
             decided = partial(app.workers.worker("approvals").keep, partial(approvals.resume, app), partial(anyio.sleep, approvals.RESUME_EVERY))
             old = partial(app.workers.worker("old approvals").keep, partial(approvals.forget, app), partial(anyio.sleep, FORGET_EVERY))
+            owner_chats = OwnerChats(app)
+            app.feed.listeners.append(owner_chats)
+            owners = partial(app.workers.worker("owner's chats").keep, owner_chats.work, owner_chats.wait)
             async with (
                 _at_work(app, follow, app.inbound.run, evict, forget, app.trimming.run, app.webhooks.run, app.search_index.run, *beside),
-                _at_work(app, app.supervisor.run, app.calls.run, app.agents.run, decided, old),
+                _at_work(app, app.supervisor.run, app.calls.run, app.agents.run, decided, old, owners),
             ):
                 yield app
         finally:

@@ -85,12 +85,12 @@ class ApprovalRequired(NotAllowed):
 
     code = "approval_required"
 
-    def __init__(self, approval_id: str, code: str, words: str, *, content_is_new: bool = True) -> None:
-        kept = "It was not done, and is kept" if content_is_new else "It waits already"
+    def __init__(self, approval_id: str, words: str, *, is_new: bool = True) -> None:
+        kept = "It was not done, and is kept" if is_new else "It waits already"
         super().__init__(
             f"{words} {kept} as approval {approval_id} until the owner decides.",
-            hint=f"Say so to the person, who approves or denies it (code {code}) on the approval page, over REST, with the command "
-            "mcp-messenger approve, or in the owner's chat. wait_for_approval tells what becomes of it; do not make the call again.",
+            hint="Say so to the person, who approves or denies it with the command mcp-messenger approve, over REST, on the approval's page, or "
+            "in the owner's chat. wait_for_approval tells what becomes of it; do not make the call again.",
         )
         self.approval_id = approval_id
 

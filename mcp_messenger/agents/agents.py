@@ -30,6 +30,9 @@ from mcp_messenger.instances import classes
 from mcp_messenger.instances.calls import Calls
 from mcp_messenger.observability.tracing import span
 from mcp_messenger.observability.workers import Workers
+from mcp_messenger.policy.decide import wakes
+from mcp_messenger.policy.judging import of_agent_run
+from mcp_messenger.policy.model import stored
 from mcp_messenger.relay.port import RemotePort
 from providers.base import Provider
 from providers.errors import MessengerError, RateLimited
@@ -143,6 +146,9 @@ class Agents:
             hold,
             await chat_addresses.succession(self._database, row.id, chat_id),
         )
+        if not await self._may_wake(batch):
+            await hold.end("done", "The policy lets this chat wake no agent.")
+            return
         try:
             verdict = Verdict() if progress.is_growing and found else await self._judged(batch, asked)
         except AgentFailed as error:
@@ -156,6 +162,13 @@ class Agents:
             await hold.again(verdict.wait)
         else:
             await self._answer(agent_os, batch, progress)
+
+    async def _may_wake(self, batch: Batch) -> bool:
+        judging = of_agent_run(self._services.judge, batch.row, batch.chat_id)
+        about = await judging.situation(batch.row, batch.chat_id)
+        target = judging.target(batch.row, batch.chat_id, batch.chat_kind, about)
+        mentions = any(message.content.get("mentions_me") for message in batch.messages)
+        return wakes(stored(about.document), target, mentions=mentions)
 
     async def _judged(self, batch: Batch, asked: Sequence[BatchedMessage]) -> Verdict:
         """Raises AgentFailed when the hours in which the agent is silent cannot be read."""

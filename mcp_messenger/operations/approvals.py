@@ -55,11 +55,11 @@ NEXT_STEPS: Mapping[str, str] = {
 class ApprovalView(Output):
     """A call that waits for the owner, or did. `arguments` are those of `operation`; `content` is its text; `result` the outcome.
 
-    `code` is what the owner may answer with in the owner's chat. `next_step` says what to do now.
+    `code` is what the owner answers with in the owner's chat; no agent is shown it. `next_step` says what to do now.
     """
 
     approval_id: str
-    code: str
+    code: str | None = None
     kind: str
     status: str
     operation: str
@@ -119,7 +119,7 @@ def view(app: App, row: ApprovalRow) -> ApprovalView:
     outcome = row.outcome or {}
     return ApprovalView(
         approval_id=str(row.id),
-        code=row.code,
+        code=None if by_agent else row.code,
         kind=row.kind,
         status=row.status,
         operation=row.operation,

@@ -7,9 +7,11 @@ from pydantic import Field
 from db import policy as store
 from mcp_messenger.errors import InvalidInput
 from mcp_messenger.operations.application import App
+from mcp_messenger.operations.chats import known_chat
 from mcp_messenger.operations.operation import OfInstance, Output, PlatformId
 from mcp_messenger.policy.model import PRESETS, Inbound, Outbound, OwnerChat, Policy, stored
 from mcp_messenger.security.caller import Caller, instance_of
+from providers.models import ChatKind
 
 Preset = Literal["standard", "personal assistant", "customer service", "read only", "no limits"]
 
@@ -58,7 +60,10 @@ async def set_policy(app: App, caller: Caller, args: SetPolicy) -> PolicyAnswer:
     given = {name: getattr(args, name) for name in ("read_only", "taint", "taint_minutes", "approval_minutes", "owner", "binds_owner")}
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if args.owner is not None:
-        await instance_of(app.database, caller, args.owner.instance_id)
+        of = await instance_of(app.database, caller, args.owner.instance_id)
+        chat = await known_chat(app, of, args.owner.chat_id)
+        if chat.kind != ChatKind.PRIVATE:
+            raise InvalidInput("owner: in a group anybody could approve.", hint="Give a private chat with the owner.")
     try:
         if args.outbound is not None:
             changes["outbound"] = Outbound.model_validate({**policy.outbound.model_dump(), **args.outbound})

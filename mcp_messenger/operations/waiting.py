@@ -1,6 +1,6 @@
 """Waits for new messages: nothing can push text to a model, so it asks and waits."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from uuid import UUID
 
 import anyio
@@ -8,6 +8,7 @@ from pydantic import Field
 
 from db import events as log
 from db import messages
+from db import policy as policies
 from db.events import EventRow
 from db.instances import InstanceRow
 from db.messages import MessageRow
@@ -18,9 +19,11 @@ from mcp_messenger.operations.application import App
 from mcp_messenger.operations.messages import OfMessage, known_message, page, words_of
 from mcp_messenger.operations.operation import FromOthers, Limit, OfInstance, Output, PlatformId
 from mcp_messenger.operations.views import MessageView
-from mcp_messenger.policy.judging import Words
+from mcp_messenger.policy.decide import wakes as may_wake
+from mcp_messenger.policy.judging import Words, current
+from mcp_messenger.policy.model import DEFAULT, stored
 from mcp_messenger.security.caller import Caller, instance_of
-from providers.models import MessageKind
+from providers.models import ChatKind, MessageKind
 
 LONGEST_WAIT = 300.0
 SCAN = 200
@@ -85,9 +88,10 @@ async def wait_for_messages(app: App, caller: Caller, args: WaitForMessages) -> 
     cursor = await log.last(app.database) if args.cursor is None else await kept_cursor(app, args.cursor, [row.id])
     deadline = anyio.current_time() + args.timeout
     ends = app.feed.ends
+    wakes = await waking(app, row)
     while True:
         async with app.feed.waiter(row.id, chat_id) as grown:
-            found = await _incoming(app, row, cursor, chat_id, args.limit)
+            found = await _incoming(app, row, cursor, chat_id, args.limit, wakes)
             if found.messages or found.reactions:
                 return found
             await require_not_ahead(app, cursor)
@@ -99,6 +103,27 @@ async def wait_for_messages(app: App, caller: Caller, args: WaitForMessages) -> 
                 await grown.wait()
 
 
+Wakes = Callable[[MessageRow], Awaitable[bool]]
+"""Whether a message may reach the agent that waits."""
+
+
+async def waking(app: App, row: InstanceRow) -> Wakes:
+    """Return which messages may reach the caller: all for a person, and for an agent those that the policy lets wake it."""
+    judging = current.get()
+    policy = stored(await policies.document(app.database, row.id)) if judging is not None and judging.by_agent else DEFAULT
+
+    async def every(_: MessageRow) -> bool:
+        return True
+
+    async def allowed(message: MessageRow) -> bool:
+        assert judging is not None
+        about = await judging.situation(row, message.chat_id)
+        target = judging.target(row, message.chat_id, ChatKind(about.kind), about)
+        return may_wake(policy, target, mentions=bool(message.content.get("mentions_me")))
+
+    return every if judging is None or policy.inbound == DEFAULT.inbound else allowed
+
+
 def _require_going(ends: anyio.Event) -> None:
     """Raise ShuttingDown where the server has no time to wait on: an empty answer would say that nothing came in all of it."""
     if ends.is_set():
@@ -107,7 +132,7 @@ def _require_going(ends: anyio.Event) -> None:
         )
 
 
-async def _incoming(app: App, row: InstanceRow, cursor: int, chat_id: str | None, limit: int) -> NewMessages:
+async def _incoming(app: App, row: InstanceRow, cursor: int, chat_id: str | None, limit: int, wakes: Wakes) -> NewMessages:
     """Return what others wrote, and how they reacted to our messages, after the cursor."""
     own_id = (row.account or {}).get("id")
     while True:
@@ -124,7 +149,7 @@ async def _incoming(app: App, row: InstanceRow, cursor: int, chat_id: str | None
                 continue
             if event.type == "reaction" and message.outgoing and event.data["sender_id"] != own_id:
                 reactions.append(_reacted(event))
-            elif event.type == "message" and _is_word(message):
+            elif event.type == "message" and _is_word(message) and await wakes(message):
                 words.append(message)
             if len(words) + len(reactions) == limit:
                 break

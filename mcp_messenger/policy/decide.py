@@ -102,6 +102,15 @@ def decide_other(policy: Policy, touch: Touch, shown: Shown) -> Decision:
     return ALLOWED
 
 
+def wakes(policy: Policy, target: Target, *, mentions: bool) -> bool:
+    """Return whether words of a chat may reach an agent by themselves. `mentions`: they name the account."""
+    inbound = policy.inbound
+    if target.is_group and inbound.group_words == "mentions" and not mentions:
+        return False
+    is_listed = matches(inbound.allow, target.chat_id)
+    return {"anyone": True, "trusted": is_listed or (target.trusted and not target.is_group), "list": is_listed, "off": False}[inbound.wake]
+
+
 def matches(entries: Iterable[str], chat_id: str) -> bool:
     """Return whether one of the entries, which are ids or patterns, means the chat."""
     return any(entry == chat_id or ("*" in entry and fnmatchcase(chat_id, entry)) for entry in entries)

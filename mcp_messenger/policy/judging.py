@@ -149,14 +149,19 @@ class Judging:
         if out.new_chats_a_day is not None or out.sends_an_hour is not None:
             sent, has_messages = await store.sent(self.judge.database, row.id, chat_id)
             recent = Recent(sent.in_hour, sent.new_chats, is_new=not has_messages)
-        target = Target(
+        target = self.target(row, chat_id, kind, about)
+        return decide_send(policy, target, _shown(about), datetime.now(UTC), content=content, recent=recent, by_agent=self.by_agent), policy
+
+    def target(self, row: InstanceRow, chat_id: str, kind: ChatKind, about: Situation) -> Target:
+        """Return how a chat is known. One that the owner has listed is trusted, and so are the people of a rehearsal."""
+        is_listed = matches(stored(about.document).outbound.allow, chat_id)
+        return Target(
             chat_id,
             is_group=kind in {ChatKind.GROUP, ChatKind.CHANNEL},
-            trusted=about.trusted or matches(out.allow, chat_id) or chat_id in REHEARSAL.get(row.provider, ()),
+            trusted=about.trusted or is_listed or chat_id in REHEARSAL.get(row.provider, ()),
             is_contact=about.is_contact,
             has_written=about.has_written,
         )
-        return decide_send(policy, target, _shown(about), datetime.now(UTC), content=content, recent=recent, by_agent=self.by_agent), policy
 
     async def permit(
         self,
@@ -220,7 +225,7 @@ class Judging:
                 minutes=policy.approval_minutes,
             ),
         )
-        raise ApprovalRequired(str(kept.id), kept.code, decision.words, content_is_new=is_new)
+        raise ApprovalRequired(str(kept.id), decision.words, is_new=is_new)
 
     async def leave(self, words: Iterable[Words]) -> None:
         """Write down whose words the answer shows to an agent, before it is given."""

@@ -46,10 +46,11 @@ class Outbound(Part):
 class Inbound(Part):
     """Who reaches an agent at all; what does not is stored all the same.
 
-    `wake`: paired are those that the owner let in with a code; list is `allow` alone. Of groups those in `allow` wake it, with `group_words`.
+    `wake`: trusted are chats that a person approved or confirmed; list is `allow` alone. With both, groups need an entry; `group_words` says
+    which words of a group count.
     """
 
-    wake: Literal["anyone", "paired", "list", "off"] = "anyone"
+    wake: Literal["anyone", "trusted", "list", "off"] = "anyone"
     allow: Entries = []
     group_words: Literal["mentions", "all"] = "all"
 

@@ -16,7 +16,7 @@ from mcp_messenger.operations.approvals import resume
 from mcp_messenger.operations.operation import Effect
 from mcp_messenger.operations.sending import Send
 from mcp_messenger.operations.table import BY_NAME, OPERATIONS
-from mcp_messenger.policy.decide import Content, File, Recent, Shown, Target, decide_other, decide_send
+from mcp_messenger.policy.decide import Content, File, Recent, Shown, Target, decide_other, decide_send, wakes
 from mcp_messenger.policy.model import PRESETS, Policy
 from mcp_messenger.policy.touch import Touch
 from providers import REHEARSAL
@@ -250,3 +250,49 @@ async def test_the_command_shows_and_decides(app: App, instance: str, owner: htt
     assert written(app, instance, "ann") == ["Dearest Ann"]
     with pytest.raises(InvalidInput, match="zzzzz"):
         await approve(app.config, url, "zzzzz", "deny", None)
+
+
+async def test_the_owner_decides_in_a_chat(app: App, instance: str, agent: Client, owner: httpx.AsyncClient) -> None:
+    phone = Phone(provider_of(app, instance).world)
+    phone.write("ann", "It is me.")
+    phone.write("team", "Hello all.")
+    await until(lambda: _has(app, "team"))
+    assert (await owner.put(f"/instances/{instance}/policy", json={"owner": {"instance_id": instance, "chat_id": "team"}})).status_code == 422
+    await owner.put(f"/instances/{instance}/policy", json={"owner": {"instance_id": instance, "chat_id": "ann"}})
+    mallory = await stranger(app, instance, "Mallory", "Hi!")
+    victor = await stranger(app, instance, "Victor", "Hello.")
+    await call(agent, "list_chats", instance_id=instance)
+    ids = [await asked(agent, "send_message", instance_id=instance, to=victor, message=text) for text in ("one", "two")]
+    codes = {one["content"]: one["code"] for one in (await owner.get("/approvals")).json()["approvals"]}
+    await until(lambda: all(any(code in said for said in written(app, instance, "ann")) for code in codes.values()))
+    known = (await call(agent, "wait_for_approval", approval_id=ids[0], timeout=0))["approval"]
+    assert "code" not in known
+    # Nobody else's word counts.
+    phone.write(mallory, f"yes {codes['one']}")
+    phone.write("ann", f"no {codes['two']}")
+    phone.write("ann", f"Yes {codes['one']}.")
+    done = [(await call(agent, "wait_for_approval", approval_id=id))["approval"] for id in ids]
+    assert [one["status"] for one in done] == ["done", "denied"]
+    assert {one["decided_by"] for one in done} == {f"owner:{instance}:ann"}
+    assert written(app, instance, victor) == ["one"]
+
+
+async def test_what_may_not_wake_an_agent_is_stored_and_not_waited_for(app: App, instance: str, agent: Client, owner: httpx.AsyncClient) -> None:
+    await owner.put(f"/instances/{instance}/policy", json={"inbound": {"wake": "trusted"}})
+    mallory = await stranger(app, instance, "Mallory", "Wake up!")
+    friend = await stranger(app, instance, "Friend", "It is me.")
+    await owner.put(f"/instances/{instance}/policy", json={"trust": [friend]})
+    seen = await call(agent, "wait_for_messages", instance_id=instance, cursor="0", timeout=0)
+    assert [one["chat_id"] for one in seen["messages"]] == [friend]
+    assert (await call(agent, "get_messages", instance_id=instance, chat_id=mallory))["messages"]
+    assert len((await owner.get(f"/instances/{instance}/wait", params={"cursor": "0", "timeout": 0})).json()["messages"]) == 2
+
+
+def test_who_wakes_an_agent() -> None:
+    policy = Policy.model_validate({"inbound": {"wake": "trusted", "allow": ["g1"], "group_words": "mentions"}})
+    assert not wakes(policy, Target("a"), mentions=False)
+    assert wakes(policy, Target("a", trusted=True), mentions=False)
+    assert not wakes(policy, Target("g1", is_group=True), mentions=False)
+    assert wakes(policy, Target("g1", is_group=True), mentions=True)
+    assert not wakes(policy, Target("g2", is_group=True, trusted=True), mentions=True)
+    assert wakes(Policy(), Target("a"), mentions=False)
