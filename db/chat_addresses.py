@@ -1,6 +1,7 @@
 """Which chat an id means: aliases, ids that a chat had before, and chats that take no messages."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
 
@@ -80,6 +81,38 @@ async def _merge(connection: "AsyncConnection[Any]", params: dict[str, Any]) -> 
     for statement in (MOVE_MESSAGES, MOVE_OUTBOX, MOVE_DELIVERIES):
         await connection.execute(statement, params)
     return merged is not None
+
+
+@dataclass(frozen=True, slots=True)
+class NamedChat:
+    """A chat by its name. `is_answered`: the account has written there."""
+
+    id: str
+    kind: str
+    phone: str | None
+    last_at: datetime | None
+    is_answered: bool
+
+
+# Names are the same also in full-width letters, in capitals, and in Cyrillic or Greek letters that look like Latin ones.
+NAMED: LiteralString = """
+    SELECT id, kind, phone, last_at, EXISTS (
+            SELECT FROM public.messages m WHERE m.instance_id = %(instance_id)s AND m.chat_id = named.id AND m.outgoing AND m.status <> 'failed'
+        ) AS is_answered
+    FROM (
+        SELECT id, kind, title AS name, phone, last_at FROM public.chats WHERE instance_id = %(instance_id)s AND migrated_to IS NULL
+        UNION ALL
+        SELECT id, 'private', name, phone, NULL FROM public.contacts c WHERE instance_id = %(instance_id)s
+          AND NOT EXISTS (SELECT FROM public.chats WHERE instance_id = %(instance_id)s AND id = c.id)
+    ) AS named
+    WHERE translate(lower(normalize(name, NFKC)), 'аеорсухіјѕһοαενκρτυ', 'aeopcyxijshoaevkptu')
+        = translate(lower(normalize(%(name)s, NFKC)), 'аеорсухіјѕһοαενκρτυ', 'aeopcyxijshoaevkptu')
+    ORDER BY last_at DESC NULLS LAST, id LIMIT %(limit)s"""
+
+
+async def named(database: Database, instance_id: UUID, name: str, *, limit: int) -> list[NamedChat]:
+    """Return the chats and contacts whose name looks like this one, those with the newest message first."""
+    return await database.all(NamedChat, NAMED, {"instance_id": instance_id, "name": name, "limit": limit})
 
 
 ADD_ALIAS: LiteralString = """

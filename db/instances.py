@@ -243,7 +243,8 @@ PURGE: LiteralString = """
         aliases AS (DELETE FROM public.chat_aliases WHERE instance_id = %(id)s),
         closures AS (DELETE FROM public.chat_closures WHERE instance_id = %(id)s),
         settled AS (DELETE FROM public.approvals WHERE instance_id = %(id)s AND status <> 'approved'),
-        successions AS (DELETE FROM public.chat_successions WHERE instance_id = %(id)s)
+        successions AS (DELETE FROM public.chat_successions WHERE instance_id = %(id)s),
+        eras AS (DELETE FROM public.search_eras WHERE instance_id = %(id)s)
     SELECT (SELECT count(*) FROM messages) + (SELECT count(*) FROM chats) + (SELECT count(*) FROM contacts) + (SELECT count(*) FROM removed)"""
 
 

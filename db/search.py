@@ -96,6 +96,8 @@ STORE: LiteralString = """
         AS row (message_id, sent_at, words)
     WHERE message_id IN (SELECT id FROM present) ORDER BY message_id
     ON CONFLICT (message_id) DO UPDATE SET sent_at = excluded.sent_at, words = excluded.words"""
+# Deleted for everyone while its words were being stored.
+DROP_GONE: LiteralString = "DELETE FROM public.message_words WHERE message_id = ANY(%(ids)s)"
 
 
 async def index(database: Database, words: Words, *, form: int, limit: int, former: bool) -> int:
@@ -113,6 +115,8 @@ async def index(database: Database, words: Words, *, form: int, limit: int, form
         if not rows and former:
             rows = await (await cursor.execute(TAKE_FORMER, params)).fetchall()
         there = [row for row in rows if row.instance_id is not None]
+        if len(there) < len(rows):
+            await cursor.execute(DROP_GONE, {"ids": [row.id for row in rows if row.instance_id is None]})
         if there:
             await _store(connection, there, await words(there))
     return len(rows)

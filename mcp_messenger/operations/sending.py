@@ -1,7 +1,7 @@
 """Sends messages, and says beforehand whether a send would be taken."""
 
 import json
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,12 +21,14 @@ from mcp_messenger.net.uploads import MediaPolicy, load_upload
 from mcp_messenger.operations import turns
 from mcp_messenger.operations.addresses import Recipient, recipient
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.messages import OfMessage, known_message, platform_id_of
+from mcp_messenger.operations.messages import OfMessage, known_message, platform_id_of, words_of
 from mcp_messenger.operations.operation import OfInstance, Output, PlatformId
 from mcp_messenger.operations.port import port
+from mcp_messenger.operations.views import MessageView
+from mcp_messenger.operations.waiting import LONGEST_WAIT, WaitForReply, wait_for_reply
 from mcp_messenger.policy.asking import arguments_of
 from mcp_messenger.policy.decide import ALLOWED, Content, File
-from mcp_messenger.policy.judging import OWN, current
+from mcp_messenger.policy.judging import OWN, Words, current
 from mcp_messenger.security.caller import Caller, instance_of
 from providers import errors as provider_errors
 from providers.base import Provider
@@ -53,6 +55,8 @@ from providers.models import (
 from providers.states import COMING, WORKING
 
 EXTRA_MAX = 100_000
+SETTLE = 3.0
+"""Seconds of silence after an answer, in which people often write another one."""
 DEFAULT_UPLOAD_MAX = 64 * 1024 * 1024
 PATH_MAX = 4096
 TO = AliasChoices("to", "number", "chatId", "chat_id")
@@ -63,7 +67,7 @@ class Send(OfInstance):
     operation: ClassVar[str]
     """The row that takes these arguments, by whatever path and in whatever spelling they came."""
 
-    to: PlatformId = Field(validation_alias=TO, description="chat id from list_chats, or a number where the messenger takes one")
+    to: PlatformId = Field(validation_alias=TO, description="chat id or name from list_chats, or a number where the messenger takes one")
     reply_to: str | None = Field(default=None, max_length=20, description="message id to answer")
     thread_id: str | None = Field(default=None, min_length=1, max_length=256, description="thread to write in, where the messenger has threads")
     idempotency_key: str | None = Field(default=None, min_length=1, max_length=128, description="same key, same send: never sent twice")
@@ -89,6 +93,7 @@ class SendMessage(Send):
     message: str = Field(min_length=1, max_length=100_000)
     format: TextFormat = TextFormat.PLAIN
     split: bool = Field(default=False, description="send a too long text as several messages")
+    wait: float = Field(default=0.0, ge=0, le=LONGEST_WAIT, description="seconds to wait for the answer")
 
 
 class SendMedia(Send):
@@ -154,11 +159,26 @@ class SendAnswer(Output):
     chat_id: str
     platform_id: str | None = None
     detail: str | None = None
+    replies: list[MessageView] = []
+    """Answers that came while the call waited for them; data written by others."""
+
+    def shown(self) -> dict[str, Any]:
+        """Return the answer for a model, with the mark of what others wrote."""
+        return {"untrusted": True, **super().shown()} if self.replies else super().shown()
+
+    def words(self) -> Iterable[Words]:
+        return words_of(self.replies, self.chat_id)
 
 
 async def send_message(app: App, caller: Caller, args: SendMessage) -> SendAnswer:
-    """Send a text. Raises what `_send` raises."""
-    return await _send(app, caller, args, text=args.message, format=args.format, split=args.split)
+    """Send a text, and wait for the answer where that is wanted. Raises what `_send` raises."""
+    sent = await _send(app, caller, args, text=args.message, format=args.format, split=args.split)
+    judging = current.get()
+    if not args.wait or (judging is not None and judging.approved is not None):
+        return sent
+    wanted = WaitForReply(instance_id=args.instance_id, message_id=sent.message_id, timeout=args.wait, settle=min(SETTLE, args.wait))
+    heard = await wait_for_reply(app, caller, wanted)
+    return sent.model_copy(update={"replies": heard.replies, "status": heard.status})
 
 
 async def send_media(app: App, caller: Caller, args: SendMedia) -> SendAnswer:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
@@ -11,14 +12,16 @@ from db.json import jsonb
 from db.search import Span
 from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.errors import InvalidInput
+from mcp_messenger.operations.addresses import recipient
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.searching import Hits, SearchMessages, search_messages
+from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.search.find import Effort, find
 from mcp_messenger.search.query import parse
-from mcp_messenger.security.caller import ADMIN, Caller
+from mcp_messenger.security.caller import ADMIN, Caller, instance_of
 from providers.models import Chat, ChatKind, Media, MediaKind
 from tests.postgres import execute
-from tests.running import running_app, until
+from tests.running import ready_sandbox, running_app, until
 from tests.stored import NOON, new_instance, one, received
 
 pytestmark = pytest.mark.anyio
@@ -109,3 +112,28 @@ async def test_a_search_that_takes_long_says_how_far_it_looked_and_goes_on_from_
         looks.append((len(found.hits), found.looked_to is not None))
         span = Span(before=found.before, era=found.era) if found.era else None
     assert looks == [(0, True), (0, True), (1, False)]
+
+
+async def test_a_name_is_an_address_where_it_is_one_persons_who_is_known(app: App) -> None:
+    instance_id = await ready_sandbox(app, persona="human")
+    source = Source(UUID(instance_id), None)
+    bob, other, stranger = (Chat(id=id, kind=ChatKind.PRIVATE, title=title) for id, title in (("b1", "Zed Quill"), ("b2", "Eve"), ("b3", "Eve")))
+    for number, chat in enumerate((bob, other, stranger)):
+        await app.inbound.deliver(source, [received(f"n{number}", chat=chat), received(f"o{number}", chat=chat, outgoing=chat is not stranger)])
+    row = await instance_of(app.database, ADMIN, instance_id)
+    assert (await recipient(app, row, "zed quill")).chat_id == "b1"
+    assert (await recipient(app, row, "b2")).chat_id == "b2"
+    with pytest.raises(InvalidInput, match=r"b2 \(private, last message 2026-05-04\); b3"):
+        await recipient(app, row, "Eve")
+    mallory = Chat(id="m1", kind=ChatKind.PRIVATE, title="Mum")
+    await app.inbound.deliver(source, [received("m", chat=mallory)])
+    with pytest.raises(InvalidInput, match="nothing was sent yet: m1"):
+        # Cyrillic letters.
+        await recipient(app, row, "Мum")
+
+
+async def test_a_send_can_wait_for_the_answer(app: App) -> None:
+    instance_id = await ready_sandbox(app)
+    sent = await send_message(app, ADMIN, SendMessage(instance_id=instance_id, to="ann", message="Can you hear me?", wait=20))
+    assert sent.replies
+    assert sent.shown()["untrusted"] is True
