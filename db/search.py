@@ -198,24 +198,31 @@ async def lacking(database: Database) -> tuple[bool, bool]:
     return row[0], row[1]
 
 
+# One era after the other, until there are enough: the outer limit ends the loop, which a sort would not.
 HITS: LiteralString = """
-    SELECT hit.message_id, hit.sent_at FROM unnest(%(queries)s::text[]) AS of_era (query) CROSS JOIN LATERAL (
+    SELECT of_era.place, hit.message_id, hit.sent_at FROM unnest(%(queries)s::text[]) WITH ORDINALITY AS of_era (query, place) CROSS JOIN LATERAL (
         SELECT message_id, sent_at FROM public.message_words
         WHERE words @@ of_era.query::tsquery
           AND (%(since)s::timestamptz IS NULL OR sent_at >= %(since)s) AND (%(until)s::timestamptz IS NULL OR sent_at < %(until)s)
           AND (%(before)s::timestamptz IS NULL OR (sent_at, message_id) < (%(before)s, %(before_id)s))
         ORDER BY sent_at DESC, message_id DESC LIMIT %(limit)s
-    ) AS hit ORDER BY hit.sent_at DESC, hit.message_id DESC LIMIT %(limit)s"""
+    ) AS hit LIMIT 2 * %(limit)s"""
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
+    """`place`: of its era among those that were looked into, from 1 on."""
+
+    place: int
     message_id: int
     sent_at: datetime
 
 
-async def hits(database: Database, expression: str, in_eras: Sequence[Era], span: Span, *, limit: int) -> list[Hit]:
-    """Return the newest messages of these eras for which the expression holds; each era's name is put in place of ERA_MARK."""
+async def hits(database: Database, expression: str, in_eras: Sequence[Era], span: Span, *, limit: int) -> tuple[list[Hit], int]:
+    """Return the newest `limit` messages of each of the first of these eras for which the expression holds, and how many eras that are.
+
+    There are more where the first ones give enough. Each era's name is put in place of ERA_MARK.
+    """
     params = {
         "queries": [expression.replace(ERA_MARK, prefix(era.id)) for era in in_eras],
         "since": span.since,
@@ -224,4 +231,10 @@ async def hits(database: Database, expression: str, in_eras: Sequence[Era], span
         "before_id": span.before and span.before[1],
         "limit": limit,
     }
-    return await database.all(Hit, HITS, params)
+    found = await database.all(Hit, HITS, params)
+    if len(found) < 2 * limit:
+        return found, len(in_eras)
+    last = found[-1].place
+    is_whole = sum(hit.place == last for hit in found) == limit
+    looked = last if is_whole else last - 1
+    return [hit for hit in found if hit.place <= looked], looked

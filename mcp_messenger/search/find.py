@@ -12,7 +12,7 @@ from db.database import Database
 from db.search import Era, Hit, Position, Span
 
 WIDER = 4
-MOST_ERAS = 64
+MOST_ERAS = 16
 """That one statement looks into."""
 
 
@@ -24,7 +24,7 @@ class Effort:
     """
 
     first_look: int = 16_384
-    within: float = 0.012
+    within: float = 0.008
 
 
 EFFORT = Effort()
@@ -54,8 +54,8 @@ async def find(database: Database, expression: str, instance_ids: Sequence[UUID]
         if look > effort.first_look and len(hits) <= limit and time.perf_counter() - began > effort.within:
             return Found(hits, span.before, (ahead[0].newest, ahead[0].id), ahead[0].newest)
         size = _size(ahead, look)
-        now, ahead = ahead[:size], ahead[size:]
-        hits += await search.hits(database, expression, now, span, limit=limit + 1)
+        more, looked = await search.hits(database, expression, ahead[:size], span, limit=limit + 1)
+        hits, ahead = [*hits, *more], ahead[looked:]
         hits = sorted(hits, key=lambda hit: (hit.sent_at, hit.message_id), reverse=True)[: limit + 1]
         look *= WIDER
     if len(hits) <= limit:

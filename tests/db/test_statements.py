@@ -151,7 +151,7 @@ async def test_this_version_works_beside_a_column_of_a_later_one(newer_url: str,
     assert message is not None
     assert message.body == "hello there"
     assert await search.index(database, same_words, form=1, limit=5, former=True) == 2
-    found = await search.hits(database, "'\x01:hello'", await search.eras(database, [row.id], search.Span()), search.Span(), limit=5)
+    found, _ = await search.hits(database, "'\x01:hello'", await search.eras(database, [row.id], search.Span()), search.Span(), limit=5)
     assert [hit.message_id for hit in found] == [sent_id, message_id]
     assert len(await messages.of_chat(database, row.id, "ann", before=None, limit=5)) == 2
     chat = await chats.get(database, row.id, "ann")
