@@ -41,6 +41,15 @@ async def heard_until(database: Database, instance_id: UUID) -> datetime | None:
     return await database.value(HEARD_UNTIL, {"instance_id": instance_id})
 
 
+READ_BACK_TO: LiteralString = """
+    SELECT sent_at FROM public.messages WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s ORDER BY sent_at, id LIMIT 1"""
+
+
+async def read_back_to(database: Database, instance_id: UUID, chat_id: str) -> datetime | None:
+    """Return when the oldest message that is kept of a chat was written; None: there is none."""
+    return await database.value(READ_BACK_TO, {"instance_id": instance_id, "chat_id": chat_id})
+
+
 GET: LiteralString = """
     SELECT id, instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to, thread_id,
         content, sent_at, edited_at, deleted_at, error

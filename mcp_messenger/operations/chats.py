@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from db import chats
+from db import chats, messages
 from db.chats import ChatRow
 from db.instances import InstanceRow
 from mcp_messenger.errors import NoSuchChat
@@ -69,7 +69,9 @@ class ChatAnswer(FromOthers):
 async def get_chat(app: App, caller: Caller, args: OfChat) -> ChatAnswer:
     """Return one chat. Raises NoSuchChat."""
     row = await instance_of(app.database, caller, args.instance_id)
-    return ChatAnswer(chat=chat_view(await known_chat(app, row, args.chat_id), text_max=200))
+    chat = await known_chat(app, row, args.chat_id)
+    since = await messages.read_back_to(app.database, row.id, chat.id)
+    return ChatAnswer(chat=chat_view(chat, text_max=200, read_back_to=since))
 
 
 async def known_chat(app: App, row: InstanceRow, chat_id: str) -> ChatRow:

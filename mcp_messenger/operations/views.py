@@ -93,9 +93,11 @@ class ChatView(Output):
     last_at: datetime | None = None
     last_text: str | None = None
     last_from_me: bool = False
+    read_back_to: datetime | None = None
+    """Of one chat alone: the time of its oldest message here. get_messages fetches older ones where the messenger gives them."""
 
 
-def chat_view(row: ChatRow, *, text_max: int = 80) -> ChatView:
+def chat_view(row: ChatRow, *, text_max: int = 80, read_back_to: datetime | None = None) -> ChatView:
     """Return a chat as callers see it; its last text is cut to `text_max` characters."""
     text = row.last_text
     return ChatView(
@@ -108,6 +110,7 @@ def chat_view(row: ChatRow, *, text_max: int = 80) -> ChatView:
         last_at=_seconds(row.last_at),
         last_text=text if text is None or len(text) <= text_max else text[: text_max - 1] + "…",
         last_from_me=bool(row.last_outgoing),
+        read_back_to=_seconds(read_back_to),
     )
 
 

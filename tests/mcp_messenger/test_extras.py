@@ -9,6 +9,7 @@ import pytest
 from mcp_messenger.errors import InvalidInput, NotReady
 from mcp_messenger.operations import account_actions, groups, login, message_actions, sending
 from mcp_messenger.operations.application import App
+from mcp_messenger.operations.chats import OfChat, get_chat
 from mcp_messenger.operations.instances import CreateInstance, create_instance
 from mcp_messenger.operations.messages import GetMessage, get_message
 from mcp_messenger.operations.operation import OfInstance
@@ -135,6 +136,9 @@ async def test_messages_chats_and_people_are_handled_as_on_a_phone(app: App) -> 
     await message_actions.star_message(app, ADMIN, message_actions.StarMessage(**of, message_id=received.id))
     assert world.fact(f"pinned:{platform_id}")
     assert world.fact(f"starred:{platform_id}")
+
+    assert (await get_chat(app, ADMIN, OfChat(**of, chat_id="ann"))).chat.read_back_to == received.at
+    phone.write("ann", "and the bell is broken")
 
     forward = sending.ForwardMessage(**of, message_id=received.id, to="bob", idempotency_key="once")
     sent = await sending.forward_message(app, ADMIN, forward)
