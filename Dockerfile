@@ -1,6 +1,6 @@
 # The manager and the instances that it runs in containers are this one image: `docker build --target runtime -t mcp-messenger .`
 # PYTHON_IMAGE may be any Debian image with Python 3.11-3.14 and venv. A messenger that needs more than Python is a stage on top of
-# `runtime`: `docker build --target whatsapp -t mcp-messenger-whatsapp .` adds Node.js and a browser (NODE_IMAGE is of the same Debian).
+# `base`: `docker build --target whatsapp -t mcp-messenger-whatsapp .` adds Node.js and a browser (NODE_IMAGE is of the same Debian).
 ARG PYTHON_IMAGE=python:3.13-slim
 ARG NODE_IMAGE=node:22-slim
 
@@ -16,13 +16,11 @@ COPY mcp_messenger mcp_messenger
 RUN /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-build-isolation --no-deps -e . \
     && /opt/venv/bin/python -m compileall -q providers db mcp_messenger
 
-FROM ${PYTHON_IMAGE} AS runtime
-RUN apt-get update && apt-get install -y --no-install-recommends postgresql-client && rm -rf /var/lib/apt/lists/*
+# All but the program itself: it comes last, so that a change of it does not fetch a browser again.
+FROM ${PYTHON_IMAGE} AS base
 # A named volume takes its owner from the folder in the image.
 RUN groupadd --gid 10001 messenger && useradd --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin messenger \
     && install -d -o 10001 -g 10001 -m 0700 /data
-COPY --from=build /opt/venv /opt/venv
-COPY --from=build /app /app
 ENV PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONSAFEPATH=1 \
     PYTHONUNBUFFERED=1 \
@@ -30,7 +28,6 @@ ENV PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/
     MCP_MESSENGER_DATA_DIR=/data \
     MCP_MESSENGER_PORT=3000
 WORKDIR /app
-USER 10001:10001
 EXPOSE 3000
 # Bash alone: a Python for each look would cost more than an idle instance.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 CMD ["bash", "-c", \
@@ -45,17 +42,29 @@ LABEL org.opencontainers.image.title="mcp-messenger" \
 ENTRYPOINT ["mcp-messenger"]
 CMD ["serve"]
 
+FROM base AS runtime
+RUN apt-get update && apt-get install -y --no-install-recommends postgresql-client && rm -rf /var/lib/apt/lists/*
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /app /app
+USER 10001:10001
+
 FROM ${NODE_IMAGE} AS bridge
 WORKDIR /bridge
 COPY providers/whatsappweb/bridge/package.json providers/whatsappweb/bridge/package-lock.json providers/whatsappweb/bridge/.npmrc ./
-RUN PUPPETEER_SKIP_DOWNLOAD=1 npm ci --omit=dev && cp "$(command -v node)" /bridge/node
+# Maps, types and documents of packages are for who changes them.
+RUN PUPPETEER_SKIP_DOWNLOAD=1 npm ci --omit=dev && cp "$(command -v node)" /bridge/node \
+    && find node_modules -type f \( -name '*.map' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.md' \) -delete
 
-FROM runtime AS whatsapp
-USER root
+FROM base AS whatsapp
 ARG BROWSER_PACKAGE=chromium
-RUN apt-get update && apt-get install -y --no-install-recommends "${BROWSER_PACKAGE}" fonts-liberation && rm -rf /var/lib/apt/lists/*
+# The drivers of graphics cards, and the compiler that they bring, are a fifth of the image; the browser draws without a card.
+RUN apt-get update && apt-get install -y --no-install-recommends "${BROWSER_PACKAGE}" fonts-liberation && rm -rf /var/lib/apt/lists/* \
+    && rm -rf /usr/lib/*-linux-gnu/dri /usr/lib/*-linux-gnu/libLLVM* /usr/lib/*-linux-gnu/libgallium* /usr/lib/*-linux-gnu/libz3* \
+        /usr/share/doc /usr/share/man /usr/share/icons
 COPY --from=bridge /bridge/node /usr/local/bin/node
 COPY --from=bridge /bridge/node_modules /opt/whatsapp/node_modules
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /app /app
 # The container itself is the browser's sandbox: it has no rights that Chromium could give up.
 ENV WHATSAPP_MODULES=/opt/whatsapp \
     WA_IMAGE_CHROMIUM_ARGS='["--no-sandbox"]'
