@@ -37,6 +37,7 @@ class Database:
 
     def __init__(self) -> None:
         self._pool: AsyncConnectionPool[AsyncConnection[TupleRow]] | None = None
+        self._urgent: AsyncConnectionPool[AsyncConnection[TupleRow]] | None = None
         self._started = anyio.Event()
         self._failure: StoreUnavailable | None = None
         self._reads = SingleFlight()
@@ -45,9 +46,13 @@ class Database:
         self.wanted = anyio.Event()
         """Somebody waits for the store, or will soon."""
 
-    def ready(self, pool: "AsyncConnectionPool[AsyncConnection[TupleRow]]") -> None:
-        """Let reads and writes use this pool from now on."""
-        self._pool = pool
+    def ready(
+        self,
+        pool: "AsyncConnectionPool[AsyncConnection[TupleRow]]",
+        urgent: "AsyncConnectionPool[AsyncConnection[TupleRow]] | None" = None,
+    ) -> None:
+        """Let reads and writes use this pool from now on, and what is urgent another one, whose connections nothing else keeps busy."""
+        self._pool, self._urgent = pool, urgent
         self._failure = None
         self._started.set()
 
@@ -85,11 +90,12 @@ class Database:
             raise
 
     @asynccontextmanager
-    async def _connection(self) -> AsyncGenerator["AsyncConnection[TupleRow]"]:
+    async def _connection(self, *, urgent: bool = False) -> AsyncGenerator["AsyncConnection[TupleRow]"]:
         await self.started()
         assert self._pool is not None
+        pool = self._urgent if urgent and self._urgent is not None else self._pool
         with translated():
-            async with self._pool.connection() as connection:
+            async with pool.connection() as connection:
                 yield connection
 
     async def _renew_sessions(self, before: float) -> None:
@@ -102,8 +108,10 @@ class Database:
             self._renewed = anyio.current_time()
             assert self._pool is not None
             await self._pool.drain()
+            if self._urgent is not None:
+                await self._urgent.drain()
 
-    async def _statement(self, row: type[Row] | None, use: Callable[["AsyncCursor[Any]"], Awaitable[T]]) -> T:
+    async def _statement(self, row: type[Row] | None, use: Callable[["AsyncCursor[Any]"], Awaitable[T]], *, urgent: bool = False) -> T:
         """Run one statement, and again where it was undone because of another one, or refused because of a setting that its session got at login."""
         from psycopg.rows import class_row, tuple_row
 
@@ -111,7 +119,8 @@ class Database:
         while True:
             began = anyio.current_time()
             try:
-                async with self._connection() as connection, connection.cursor(row_factory=class_row(row) if row else tuple_row) as cursor:
+                factory = class_row(row) if row else tuple_row
+                async with self._connection(urgent=urgent) as connection, connection.cursor(row_factory=factory) as cursor:
                     return await use(cursor)
             except StoreUnavailable as error:
                 conflicts += error.reason is Reason.CONFLICT
@@ -149,14 +158,14 @@ class Database:
         rows = await self.all(row, sql, params)
         return rows[0] if rows else None
 
-    async def rows(self, sql: LiteralString, params: Params | None = None) -> list[tuple[Any, ...]]:
-        """Return all rows as tuples."""
+    async def rows(self, sql: LiteralString, params: Params | None = None, *, urgent: bool = False) -> list[tuple[Any, ...]]:
+        """Return all rows as tuples. `urgent`: by a connection that other work does not keep busy."""
 
         async def use(cursor: "AsyncCursor[tuple[Any, ...]]") -> list[tuple[Any, ...]]:
             await cursor.execute(sql, params)
             return await cursor.fetchall()
 
-        return await self._statement(None, use)
+        return await self._statement(None, use, urgent=urgent)
 
     async def value(self, sql: LiteralString, params: Params | None = None) -> Any:
         """Return the first column of the first row, or None where there is no row."""

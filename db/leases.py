@@ -110,7 +110,8 @@ RENEW: LiteralString = """
 
 async def renew(database: Database, owned: Mapping[UUID, int]) -> set[UUID]:
     """Renew leases, by instance and epoch; return the instances that are still ours."""
-    return {row[0] for row in await database.rows(RENEW, {"ttl": TTL, "ids": list(owned), "epochs": list(owned.values())})}
+    params = {"ttl": TTL, "ids": list(owned), "epochs": list(owned.values())}
+    return {row[0] for row in await database.rows(RENEW, params, urgent=True)}
 
 
 RELEASE: LiteralString = """

@@ -238,16 +238,19 @@ class _Store:
         if applied:
             log.info("migrations applied: %s", ", ".join(applied))
         pool = await open_pool(url, min_size=1, max_size=POOL_MAX, patience=self._app.config.timing.connection)
+        # Opened when there is a lease to renew: who has lost the leases for want of a connection stops everything that runs.
+        urgent = await open_pool(url, min_size=0, max_size=1, patience=self._app.config.timing.connection)
         try:
             async with pool.connection() as connection:
                 stored, has_digests = await key_ids(connection)
             self._app.vault.check(stored, has_digests=has_digests)
-            self._app.database.ready(pool)
+            self._app.database.ready(pool, urgent)
             self._app.workers.worker("store").works()
             listener = self._app.workers.worker("wake-ups", vital=False)
             await listener.keep(partial(self._listen, direct_url, listener), failed=self._no_wakeups)
         finally:
             with anyio.CancelScope(shield=True), anyio.move_on_after(STOP_STORE_WITHIN):
+                await urgent.close()
                 await pool.close()
 
     async def _listen(self, url: str, worker: Worker) -> None:

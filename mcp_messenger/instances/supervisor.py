@@ -127,6 +127,7 @@ class Supervisor:
     async def run(self) -> None:
         async with anyio.create_task_group() as running:
             running.start_soon(self._fence_in_time)
+            running.start_soon(partial(self._workers.worker("leases").keep, self._renew_when_due, partial(anyio.sleep, RENEW_EVERY / 4)))
             try:
                 await self._worker.keep(partial(self._reconcile, running), self._wait)
             finally:
@@ -183,13 +184,21 @@ class Supervisor:
                 for instance_id in await leases.waiting(self._database, name, reason):
                     await self._states.write(instance_id, None, StateChanged(state=InstanceState.PROCESSING, reason=reason))
 
+    async def _renew_when_due(self) -> None:
+        """Beside the looks, since a pool whose connections are all busy holds them up."""
+        if self._leases and anyio.current_time() - self._renewed > RENEW_EVERY * 1.2:
+            await self._renew()
+
     async def _renew(self) -> None:
         began = anyio.current_time()
-        still = await leases.renew(self._database, self._leases) if self._leases else set[UUID]()
-        self._renewed = began
-        for instance_id in self._leases.keys() - still:
-            log.warning("lease lost", extra={"instance_id": str(instance_id)})
-            self._let_go(instance_id)
+        ours = dict(self._leases)
+        still = await leases.renew(self._database, ours) if ours else set[UUID]()
+        self._renewed = max(self._renewed, began)
+        for instance_id in ours.keys() - still:
+            # Not one that was released, or taken again, meanwhile.
+            if self._leases.get(instance_id) == ours[instance_id]:
+                log.warning("lease lost", extra={"instance_id": str(instance_id)})
+                self._let_go(instance_id)
 
     def _let_go(self, instance_id: UUID) -> None:
         """Another process runs it, or may at any moment: two must never poll at once."""

@@ -11,6 +11,7 @@ import pytest
 from db import leases
 from db.errors import StoreUnavailable
 from db.instances import get
+from mcp_messenger.app import POOL_MAX
 from mcp_messenger.config.timing import Timing
 from mcp_messenger.delivery.owned_instance import OwnedInstance
 from mcp_messenger.errors import NoSuchInstance
@@ -325,3 +326,16 @@ async def test_an_idle_application_stops_within_a_second(database_url: str, tmp_
         await until(lambda: app.feed.poll_every > 1)
         began = anyio.current_time()
     assert anyio.current_time() - began < 1
+
+
+async def test_leases_are_renewed_while_every_connection_of_the_pool_is_busy(database_url: str, tmp_path: Path) -> None:
+    async with running_app(database_url, tmp_path) as app, AsyncExitStack() as busy:
+        instance_id = await ready_sandbox(app)
+        for _ in range(POOL_MAX):
+            await busy.enter_async_context(app.database.transaction())
+        expires = "SELECT expires_at FROM leases WHERE instance_id = %s"
+        ((before,),) = rows(database_url, expires, instance_id)
+        for _ in range(2):
+            await until(lambda before=before: rows(database_url, expires, instance_id)[0][0] > before, leases.TTL)
+            ((before,),) = rows(database_url, expires, instance_id)
+        assert held_by(app) == {instance_id}
