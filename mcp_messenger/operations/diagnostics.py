@@ -70,6 +70,11 @@ async def get_memory_stats(app: App, caller: Caller, args: Input) -> MemoryStats
     """Count the remembered instances of the caller by status and messenger."""
     rows = await instances.listing(app.database, user_id=caller.user_id, id=caller.instance_id, limit=10_000)
     mine = {row.id for row in rows}
+    here, known = app.supervisor.owned, app.memory.entries()
+    for row in rows:
+        # After a restart instances run that nobody has looked at yet.
+        if row.id in here and row.id not in known:
+            app.memory.load(row)
     entries: dict[UUID, Entry] = {key: entry for key, entry in app.memory.entries().items() if key in mine}
     by_status: dict[str, int] = {}
     by_provider: dict[str, int] = {}
@@ -82,7 +87,7 @@ async def get_memory_stats(app: App, caller: Caller, args: Input) -> MemoryStats
             by_status=by_status,
             by_provider=by_provider,
             evicted=app.memory.evicted,
-            running_here=len(mine & app.supervisor.owned.keys()),
+            running_here=len(mine & here.keys()),
         )
     )
 

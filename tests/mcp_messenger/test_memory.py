@@ -10,7 +10,7 @@ from db.events import EventRow
 from db.instances import InstanceRow
 from mcp_messenger.instances.memory import IDLE_SECONDS, Memory
 from mcp_messenger.operations import diagnostics, instances, sending
-from mcp_messenger.operations.operation import OfInstance
+from mcp_messenger.operations.operation import Input, OfInstance
 from mcp_messenger.security.caller import ADMIN
 from tests.running import ready_sandbox, running_app
 from tests.stored import NOON
@@ -110,3 +110,12 @@ async def test_the_application_s_memory_is_fed_by_the_log(database_url: str, tmp
         assert (stats.total_instances, stats.by_status, stats.running_here) == (1, {"stopped": 1}, 0)
         await instances.delete_instance(app, ADMIN, instances.DeleteInstance(instance_id=instance_id))
         assert app.memory.entries() == {}
+
+
+async def test_the_totals_count_what_runs_after_a_restart(database_url: str, tmp_path: Path) -> None:
+    async with running_app(database_url, tmp_path) as app:
+        instance_id = await ready_sandbox(app)
+    async with running_app(database_url, tmp_path) as app:
+        await until(lambda: app.supervisor.get(UUID(instance_id)))
+        totals = (await diagnostics.get_memory_stats(app, ADMIN, Input())).stats
+        assert (totals.total_instances, totals.by_provider, totals.running_here) == (1, {"sandbox": 1}, 1)
