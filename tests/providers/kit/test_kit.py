@@ -17,10 +17,10 @@ from providers.kit.bounded import BoundedMap, BoundedSet, bounded_raw
 from providers.kit.delivery import StateReporter, deliver_until_taken
 from providers.kit.extra import check_extra
 from providers.kit.json import object_in
-from providers.kit.parts import is_part, part_nonce, parts_of, send_parts
+from providers.kit.parts import check_parts, is_part, part_nonce, parts_of, send_parts, texts_of
 from providers.kit.state_file import StateFile
-from providers.models import Choice, Draft, InstanceState, SentMessage
-from tests.providers.harness import Inbox
+from providers.models import Choice, Draft, InstanceState, Limits, SentMessage
+from tests.providers.harness import PICTURE, Inbox
 
 pytestmark = pytest.mark.anyio
 
@@ -152,6 +152,19 @@ class Platform:
         self.taken.append(part.text)
         sent_at = "2026-01-01T00:00:00Z"
         return SentMessage.model_validate({"id": f"m{number}", "at": sent_at, "chat_id": "ann"})
+
+
+def test_as_many_parts_as_allowed_are_sent_and_one_more_is_refused() -> None:
+    check_parts(["a", "b", "c"], 3)
+    with pytest.raises(InvalidRequest, match="makes 4 messages; at most 3"):
+        check_parts(["a", "b", "c", "d"], 3)
+
+
+def test_a_text_is_split_and_a_caption_never_is() -> None:
+    text = Draft(client_id="1", chat_id="ann", text="first second", extra={"split": True})
+    assert texts_of(text, Limits(max_text=7), markdown=False) == ["first", "second"]
+    caption = text.model_copy(update={"upload": PICTURE})
+    assert texts_of(caption, Limits(max_text=7), markdown=False) == ["first second"]
 
 
 async def test_parts_are_one_message_and_a_failure_says_what_went_out_and_where_the_rest_begins() -> None:
