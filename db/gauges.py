@@ -42,3 +42,28 @@ GAUGES: LiteralString = """
 async def gauges(database: Database) -> list[Gauge]:
     """Return the figures of every instance."""
     return await database.all(Gauge, GAUGES, {"horizon": HORIZON})
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """`now` is the database's clock, in seconds since 1970. `queue_age` is of the oldest send that is due in a ready instance, in seconds."""
+
+    now: float
+    queue_age: float
+    silent_agents: int
+    """Instances whose agent has failed several times in a row."""
+
+
+STANDING: LiteralString = """
+    SELECT extract(epoch FROM clock_timestamp())::float8 AS now,
+        greatest(0, (SELECT coalesce(extract(epoch FROM now() - min(o.not_before)), 0) FROM public.outbox o
+            JOIN public.message_instances i ON i.id = o.instance_id WHERE i.status = 'ready'))::float8 AS queue_age,
+        (SELECT count(DISTINCT instance_id) FROM public.delivery_endpoints
+            WHERE target = 'agno' AND failures >= 3 AND paused_until IS NOT NULL)::int AS silent_agents"""
+
+
+async def standing(database: Database) -> Standing:
+    """Return what may be going wrong over all instances."""
+    found = await database.one(Standing, STANDING)
+    assert found is not None
+    return found

@@ -57,7 +57,7 @@ async def _server(config: Config, url: str | None) -> tuple[list[Finding], dict[
             health = await server.health()
         except NotAvailable as error:
             return [problem(SERVER, error.detail, error.hint or "") if url else warning(SERVER, error.detail, error.hint or "")], None, None
-        findings = [_health(server.url, health)]
+        findings = [_health(server.url, health), *_warnings(health)]
         try:
             listed = await server.instances()
         except MessengerError as error:
@@ -70,6 +70,12 @@ def _health(url: str, health: dict[str, Any]) -> Finding:
         return ok(SERVER, f"Version {clean_line(str(health['version']))} answers at {url}, up for {float(health['uptime']):.0f} s.")
     reason = clean_line(str(health["checks"].get("database")))
     return problem(SERVER, f"The server at {url} is {clean_line(str(health['status']))}: {reason}", "Its log says why.")
+
+
+def _warnings(health: dict[str, Any]) -> list[Finding]:
+    """Return what the server itself sees going wrong."""
+    found: dict[str, str] = health["checks"].get("warnings") or {}
+    return [warning(clean_line(part), clean_line(words), "See docs/operating.md, Monitoring.") for part, words in found.items()]
 
 
 def _patient(one: dict[str, Any]) -> Patient:

@@ -29,6 +29,7 @@ from mcp_messenger.operations.resources import Health
 from mcp_messenger.operations.table import BY_NAME, I
 from mcp_messenger.operations.validation import validated
 from mcp_messenger.operations.waiting import kept_cursor, require_not_ahead
+from mcp_messenger.operations.warnings import warnings
 from mcp_messenger.policy.judging import Words, note_shown
 from mcp_messenger.security.caller import Caller, instance_of, parse_instance_id
 from mcp_messenger.version import __version__
@@ -188,10 +189,13 @@ async def current_health(app: App) -> Health:
     try:
         with anyio.fail_after(HEALTH_WITHIN):
             depth, age = await outbox.depth(app.database)
+            looked_at = await warnings(app)
         failing = [one for one in app.workers.failing(seconds=FAILING_SECONDS) if one.vital]
         refused = next((one.detail for one in failing if one.is_store), None)
         checks |= {"database": refused or "ok", "queue": {"depth": depth, "oldest_seconds": round(age, 1)}}
         checks |= {"failing": {one.name: one.detail for one in failing}} if failing else {}
+        # They stop nothing yet, so a load balancer goes on sending calls here.
+        checks |= {"warnings": looked_at} if looked_at else {}
         status = "unhealthy" if failing or app.vault.is_lost else "healthy"
     except (StoreUnavailable, TimeoutError) as error:
         checks |= {"database": str(error) or f"does not answer within {HEALTH_WITHIN:g} s", "queue": "unknown"}
