@@ -112,6 +112,7 @@ async def test_the_application_s_memory_is_fed_by_the_log(database_url: str, tmp
         assert app.memory.entries() == {}
 
 
+@pytest.mark.anyio
 async def test_the_totals_count_what_runs_after_a_restart(database_url: str, tmp_path: Path) -> None:
     async with running_app(database_url, tmp_path) as app:
         instance_id = await ready_sandbox(app)
