@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import anyio
@@ -175,7 +176,7 @@ class _LimitedExchange:
             raise await self._refused(PayloadTooLarge(self._limit, what="The request"))
         fault = self._size.add(message.get("body", b"")) or (self._size.nested() if self._whole else None)
         if fault is not None:
-            raise await self._refused(InvalidInput(f"The body {fault}.", hint="Send less in one request."))
+            raise await self._refused(InvalidInput(f"The body {fault}.", hint="Send less in one request."), status=HTTPStatus.BAD_REQUEST)
         return message
 
     async def _in_time(self) -> Message:
@@ -185,9 +186,9 @@ class _LimitedExchange:
             return await self._receive()
         raise await self._refused(BodyTooSlow(f"Only {self._seen:,} bytes came in {anyio.current_time() - self._since:.0f} s."))
 
-    async def _refused(self, error: MessengerError) -> _Refused:
+    async def _refused(self, error: MessengerError, *, status: int | None = None) -> _Refused:
         if not self._over and not self._answering:
-            await send_problem(self._send, error)
+            await send_problem(self._send, error, status=status)
         self._over = True
         return _Refused()
 

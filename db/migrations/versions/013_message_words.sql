@@ -81,5 +81,7 @@ CREATE TRIGGER search_changed AFTER UPDATE ON public.messages FOR EACH ROW
 DROP TRIGGER IF EXISTS search_deleted ON public.messages;
 CREATE TRIGGER search_deleted AFTER DELETE ON public.messages FOR EACH ROW EXECUTE FUNCTION public.mcp_messenger_search_changed();
 
-INSERT INTO public.search_progress (next_id, form) SELECT coalesce(max(id), 0), 0 FROM public.messages ON CONFLICT DO NOTHING;
+-- Where there are no messages, none is a former one: the first form of the words begins with this.
+INSERT INTO public.search_progress (next_id, form) SELECT coalesce(max(id), 0), CASE WHEN max(id) IS NULL THEN 1 ELSE 0 END FROM public.messages
+    ON CONFLICT DO NOTHING;
 INSERT INTO public.schema_migrations (version) VALUES ('013_message_words') ON CONFLICT DO NOTHING;

@@ -1,4 +1,5 @@
 import functools
+import shutil
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -48,6 +49,10 @@ def connect(app: App, url: str, way: str, tmp_path: Path, database_url: str) -> 
         case "http":
             return functools.partial(over_http, f"{url}/mcp")
         case _:
+            # Processes at one store share its key.
+            (tmp_path / "stdio").mkdir(mode=0o700)
+            app.vault()
+            shutil.copy2(app.config.data_dir / "secret.key", tmp_path / "stdio")
             return functools.partial(over_stdio, stdio_server(tmp_path / "stdio", database_url), log=tmp_path / "log")
 
 
