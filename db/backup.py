@@ -167,11 +167,20 @@ UNDECIDED: LiteralString = "UPDATE public.approvals SET status = 'expired', clai
 ANOTHER_INSTALLATION: LiteralString = "DELETE FROM public.installation"
 EVENT_NUMBERS: LiteralString = """
     SELECT setval('public.event_numbers', greatest(%(last_event)s::bigint, (SELECT coalesce(max(id), 0) FROM public.events)) + %(jump)s)"""
-IDENTITIES: LiteralString = """
-    SELECT c.relname, a.attname, pg_get_serial_sequence(format('public.%%I', c.relname), a.attname)
-    FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-        JOIN pg_attribute a ON a.attrelid = c.oid AND a.attidentity <> ''
-    WHERE p.polname = 'mcp_messenger' AND n.nspname = 'public'"""
+SET_JUMP: LiteralString = "SELECT set_config('mcp_messenger.jump', %(jump)s::text, true)"
+# For each table, whose names no parameter can take.
+SET_IDENTITIES: LiteralString = """
+    DO $$ DECLARE one record; BEGIN
+        FOR one IN
+            SELECT c.relname, a.attname, pg_get_serial_sequence(format('public.%I', c.relname), a.attname) AS sequence
+            FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+                JOIN pg_attribute a ON a.attrelid = c.oid AND a.attidentity <> ''
+            WHERE p.polname = 'mcp_messenger' AND n.nspname = 'public'
+        LOOP
+            EXECUTE format('SELECT setval(%L, (SELECT coalesce(max(%I), 0) FROM public.%I) + %s)',
+                one.sequence, one.attname, one.relname, current_setting('mcp_messenger.jump'));
+        END LOOP;
+    END $$"""
 INDEXES: LiteralString = """
     SELECT x.relname, pg_get_indexdef(x.oid)
     FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -230,9 +239,8 @@ def replace_rows(url: str, contents: Contents, notes: Notes, *, take_over: bool)
         _fill(connection, contents, present)
         _settle(connection, notes, take_over=take_over, has_approvals="approvals" in present)
         connection.execute(EVENT_NUMBERS, {"last_event": contents.last_event, "jump": JUMP})
-        for name, column, sequence in connection.execute(IDENTITIES, {}).fetchall():
-            statement = SQL("SELECT setval({}, (SELECT coalesce(max({}), 0) FROM {}) + {})")
-            connection.execute(statement.format(sequence, Identifier(column), Identifier("public", name), JUMP))
+        connection.execute(SET_JUMP, {"jump": JUMP})
+        connection.execute(SET_IDENTITIES)
 
 
 def _fill(connection: "Connection[Any]", contents: Contents, tables: Sequence[str]) -> None:

@@ -113,7 +113,8 @@ async def test_words_of_one_stranger_lead_to_no_send_to_another(app: App, instan
 
     # What is approved goes out once, as it was changed, and is known to the agent.
     approved = (await owner.post(f"/approvals/{id}/approve", json={"message": "No code."})).json()["approval"]
-    assert (approved["status"], approved["result"]["status"]) == ("done", "sent")
+    assert approved["status"] == "done"
+    assert approved["result"]["status"] in {"sent", "delivered", "read"}
     assert (await owner.post(f"/approvals/{id}/approve")).status_code == 409
     await resume(app)
     assert written(app, instance, victor) == ["No code.", "from me"] or written(app, instance, victor) == ["from me", "No code."]

@@ -112,7 +112,6 @@ async def test_the_same_call_gets_the_same_answer(app: App, url: str) -> None:
         await both.same("react", instance_id=instance, message_id=reply["id"], emoji="👍")
         await both.same("edit_message", instance_id=instance, message_id=sent["message_id"], message="Good day.")
         await both.same("mark_read", instance_id=instance, chat_id="ann")
-        await both.same("set_typing", instance_id=instance, chat_id="ann", typing=False)
 
 
 async def test_what_makes_something_makes_the_same(app: App, url: str) -> None:
