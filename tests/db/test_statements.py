@@ -49,8 +49,8 @@ STATEMENTS = {
     for name, value in vars(module).items()
     if name.isupper() and isinstance(value, str) and SQL.match(value)
 }
-OF_ANY_TABLE = re.compile(r"ALTER TABLE \{\} ")
-"""psycopg.sql puts the name in: what changes a table takes no parameter for it."""
+OF_ANY_TABLE = re.compile(r"ALTER TABLE \{\} |SELECT count\(\*\) FROM \{\}")
+"""psycopg.sql puts the name in, for which there is no parameter."""
 STAR = re.compile(r"(SELECT|RETURNING)\s+\*|\b[a-z]\.\*")
 UNKNOWN_COLUMN = "of_a_later_version"
 
