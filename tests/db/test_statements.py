@@ -4,10 +4,11 @@ import ast
 import importlib
 import pkgutil
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import psycopg
@@ -40,15 +41,21 @@ from tests.stored import NOON, queued, rows
 
 pytestmark = pytest.mark.anyio
 
+
+def named_values(module: ModuleType) -> Iterator[tuple[str, object]]:
+    """Give a module's constants, and the values of those that are mappings."""
+    for name, value in vars(module).items():
+        if name.isupper() and isinstance(value, Mapping):
+            entries = cast("Mapping[str, object]", value)
+            yield from ((f"{module.__name__}.{name}.{key}", entry) for key, entry in entries.items())
+        elif name.isupper():
+            yield f"{module.__name__}.{name}", value
+
+
 MODULES = [importlib.import_module(f"db.{found.name}") for found in pkgutil.iter_modules(db.__path__)]
 PREPARABLE = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 SQL = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE \w+ SET|DELETE FROM|WITH \w+|LISTEN|UNLISTEN|SET LOCAL|ALTER|CREATE)\s")
-STATEMENTS = {
-    f"{module.__name__}.{name}": value
-    for module in MODULES
-    for name, value in vars(module).items()
-    if name.isupper() and isinstance(value, str) and SQL.match(value)
-}
+STATEMENTS = {name: value for module in MODULES for name, value in named_values(module) if isinstance(value, str) and SQL.match(value)}
 OF_ANY_TABLE = re.compile(r"ALTER TABLE \{\} |SELECT count\(\*\) FROM \{\}")
 """psycopg.sql puts the name in, for which there is no parameter."""
 STAR = re.compile(r"(SELECT|RETURNING)\s+\*|\b[a-z]\.\*")
