@@ -68,7 +68,7 @@ EXPOSED: LiteralString = """
             'rate_limits', 'delivery_endpoints', 'agent_chats', 'people', 'identities', 'installation', 'instance_addresses',
             'chat_aliases', 'chat_closures', 'chat_successions', 'message_words', 'search_eras', 'search_pending',
             'search_progress', 'instance_policies', 'trusted_chats', 'shown_chats', 'approvals', 'chores',
-            'instance_retention', 'event_horizons', 'erasures', 'removed_instances']) AS name
+            'instance_retention', 'event_horizons', 'erasures', 'removed_instances', 'access_keys']) AS name
         UNION SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = to_regclass('public.message_instances')
     )
     SELECT c.relname || ': ' || coalesce(r.rolname, 'everybody')

@@ -261,6 +261,7 @@ async def delete(database: Database, instance_id: UUID, *, purge: bool) -> bool:
 
 FORGET_USER: LiteralString = """
     WITH tokens AS (DELETE FROM public.user_tokens WHERE user_id = %(user_id)s),
+        access_keys AS (DELETE FROM public.access_keys WHERE user_id = %(user_id)s),
         approvals AS (DELETE FROM public.approvals WHERE user_id = %(user_id)s),
         people AS (DELETE FROM public.people WHERE user_id = %(user_id)s RETURNING id)
     DELETE FROM public.identities WHERE person_id IN (SELECT id FROM people)"""

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PROBE_SECONDS = 2.0
-LISTEN: LiteralString = "LISTEN mcp_messenger_events; LISTEN mcp_messenger_instances; LISTEN mcp_messenger_outbox; LISTEN mcp_messenger_calls"
+LISTEN: LiteralString = """LISTEN mcp_messenger_events; LISTEN mcp_messenger_instances; LISTEN mcp_messenger_outbox; LISTEN mcp_messenger_calls;
+    LISTEN mcp_messenger_keys"""
 UNLISTEN: LiteralString = "UNLISTEN *"
 PROBE: LiteralString = "SELECT pg_notify('mcp_messenger_instances', %(probe)s)"
 

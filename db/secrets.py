@@ -60,8 +60,8 @@ class KeyRow:
 
 NEW_KEY: LiteralString = """
     WITH revoked AS (
-        UPDATE public.api_keys SET revoked_at = now(), sealed = NULL WHERE instance_id = %(instance_id)s AND revoked_at IS NULL
-    )
+        UPDATE public.api_keys SET revoked_at = now(), sealed = NULL WHERE instance_id = %(instance_id)s AND revoked_at IS NULL RETURNING id
+    ), told AS MATERIALIZED (SELECT pg_notify('mcp_messenger_keys', id::text)::text AS told FROM revoked)
     INSERT INTO public.api_keys (id, instance_id, prefix, digest, sealed) VALUES (%(id)s, %(instance_id)s, %(prefix)s, %(digest)s, %(sealed)s)"""
 
 
@@ -118,16 +118,29 @@ async def current_key(database: Database, instance_id: UUID) -> KeyRow | None:
 class Bearer:
     """Whom a key or token speaks for: an instance (with its user), or a user."""
 
+    id: UUID
     digest: bytes
     user_id: str
     instance_id: UUID | None
+    scopes: list[str] | None
+    """None: everything that its user, or the instance's own key, may do."""
+    instance_ids: list[UUID] | None
+    seconds: float | None
+    """Until it expires."""
+    is_used: bool
+    """That it is used was stored of late, or is not to be."""
 
 
 BEARER: LiteralString = """
-    SELECT k.digest, i.user_id, i.id AS instance_id FROM public.api_keys k JOIN public.message_instances i ON i.id = k.instance_id
-    WHERE k.digest = %(digest)s AND k.revoked_at IS NULL
+    SELECT k.id, k.digest, i.user_id, i.id AS instance_id, NULL::text[] AS scopes, NULL::uuid[] AS instance_ids, NULL::float8 AS seconds,
+        true AS is_used
+    FROM public.api_keys k JOIN public.message_instances i ON i.id = k.instance_id WHERE k.digest = %(digest)s AND k.revoked_at IS NULL
     UNION ALL
-    SELECT digest, user_id, NULL FROM public.user_tokens WHERE digest = %(digest)s AND revoked_at IS NULL"""
+    SELECT id, digest, user_id, NULL, NULL, NULL, NULL, true FROM public.user_tokens WHERE digest = %(digest)s AND revoked_at IS NULL
+    UNION ALL
+    SELECT id, digest, user_id, NULL, scopes, instance_ids, extract(epoch FROM expires_at - now())::float8,
+        coalesce(last_used_at > now() - interval '10 minutes', false)
+    FROM public.access_keys WHERE digest = %(digest)s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"""
 
 
 async def bearer(database: Database, digest: bytes) -> Bearer | None:
@@ -143,12 +156,16 @@ async def new_token(database: Database, user_id: str, *, prefix: str, digest: by
     return await database.value(ADD_TOKEN, {"user_id": user_id, "prefix": prefix, "digest": digest})
 
 
-REVOKE_TOKENS: LiteralString = "UPDATE public.user_tokens SET revoked_at = now() WHERE user_id = %(user_id)s AND revoked_at IS NULL"
+REVOKE_TOKENS: LiteralString = """
+    WITH revoked AS (
+        UPDATE public.user_tokens SET revoked_at = now() WHERE user_id = %(user_id)s AND revoked_at IS NULL RETURNING id
+    )
+    SELECT id, pg_notify('mcp_messenger_keys', id::text)::text FROM revoked"""
 
 
 async def revoke_tokens(database: Database, user_id: str) -> int:
     """Revoke a user's tokens; return how many were valid."""
-    return await database.execute(REVOKE_TOKENS, {"user_id": user_id})
+    return len(await database.rows(REVOKE_TOKENS, {"user_id": user_id}))
 
 
 # Codes to log in with are not looked at: they are valid for a minute.
@@ -156,7 +173,8 @@ KEY_IDS: LiteralString = """
     SELECT DISTINCT substr(sealed, 2, 8) FROM public.instance_secrets
     UNION SELECT DISTINCT substr(sealed, 2, 8) FROM public.api_keys WHERE sealed IS NOT NULL"""
 HAS_DIGESTS: LiteralString = """
-    SELECT EXISTS (SELECT FROM public.api_keys WHERE revoked_at IS NULL) OR EXISTS (SELECT FROM public.user_tokens WHERE revoked_at IS NULL)"""
+    SELECT EXISTS (SELECT FROM public.api_keys WHERE revoked_at IS NULL) OR EXISTS (SELECT FROM public.user_tokens WHERE revoked_at IS NULL)
+        OR EXISTS (SELECT FROM public.access_keys WHERE revoked_at IS NULL)"""
 
 
 async def key_ids(connection: "AsyncConnection[Any]") -> tuple[frozenset[bytes], bool]:
@@ -227,7 +245,9 @@ async def reseal(database: Database, changed: Sequence[Resealed]) -> int:
     return await database.value(RESEAL, params)
 
 
-MOVE_TOKEN: LiteralString = "UPDATE public.user_tokens SET digest = %(digest)s WHERE digest = %(former)s"  # noqa: S105 - SQL, not a token
+MOVE_TOKEN: LiteralString = """
+    WITH of_key AS (UPDATE public.access_keys SET digest = %(digest)s WHERE digest = %(former)s)
+    UPDATE public.user_tokens SET digest = %(digest)s WHERE digest = %(former)s"""  # noqa: S105 - SQL, not a token
 
 
 async def move_token(database: Database, former: bytes, digest: bytes) -> None:

@@ -40,6 +40,7 @@ from mcp_messenger.operations.owner_chat import OwnerChats
 from mcp_messenger.policy.judging import Judge
 from mcp_messenger.retention.trimming import Trimming
 from mcp_messenger.search.index import SearchIndex
+from mcp_messenger.security.held import Held
 from mcp_messenger.security.keyring import Keyring
 from mcp_messenger.security.rate_limiter import CLEAN_EVERY, RateLimiter
 from providers.base import ProviderContext
@@ -116,6 +117,7 @@ def build(config: Config, *, shares: bool = False) -> App:
         search_index=search_index,
         limiter=limiter,
         upload_room=ByteRoom(config.upload_memory),
+        held=Held(database),
         judge=judge,
         metrics=metrics,
         workers=workers,
@@ -151,6 +153,7 @@ async def running(config: Config, *, store_after: float = 0.0, shares: bool = Fa
             beside = [] if app.docker is None else [app.docker.run]
             follow = partial(app.workers.worker("feed").keep, app.feed.read, app.feed.wait)
             evict = partial(app.workers.worker("memory").keep, app.memory.tidy, partial(anyio.sleep, EVICT_EVERY))
+            ended = partial(app.workers.worker("ended keys", vital=False).keep, app.held.look, lambda: anyio.sleep(app.feed.poll_every))
             forget = partial(app.workers.worker("rate limiter").keep, app.limiter.tidy, partial(anyio.sleep, CLEAN_EVERY))
             decided = partial(app.workers.worker("approvals").keep, partial(approvals.resume, app), partial(anyio.sleep, approvals.RESUME_EVERY))
             old = partial(app.workers.worker("old approvals").keep, partial(approvals.forget, app), partial(anyio.sleep, FORGET_EVERY))
@@ -158,7 +161,7 @@ async def running(config: Config, *, store_after: float = 0.0, shares: bool = Fa
             app.feed.listeners.append(owner_chats)
             owners = partial(app.workers.worker("owner's chats").keep, owner_chats.work, owner_chats.wait)
             async with (
-                _at_work(app, follow, app.inbound.run, evict, forget, app.trimming.run, app.webhooks.run, app.search_index.run, *beside),
+                _at_work(app, follow, app.inbound.run, evict, forget, ended, app.trimming.run, app.webhooks.run, app.search_index.run, *beside),
                 _at_work(app, app.supervisor.run, app.calls.run, app.agents.run, decided, old, owners),
             ):
                 yield app
@@ -351,6 +354,8 @@ async def _pass_wakeups_on(app: App, url: str, worker: Worker) -> None:
                 app.feed.grew(int(payload) if payload.isascii() and payload.isdecimal() else None)
             case "mcp_messenger_calls":
                 app.calls.wake(payload)
+            case "mcp_messenger_keys":
+                app.held.end(payload)
             case "mcp_messenger_outbox":
                 _wake_outbox(app, payload)
             case _:

@@ -14,7 +14,7 @@ from mcp_messenger.config.modes import API_MODES
 from mcp_messenger.observability import logs, tracing
 from providers.errors import MessengerError
 
-COMMANDS = frozenset({"doctor", "ps", "logs", "qr", "approve", "purge"})
+COMMANDS = frozenset({"doctor", "ps", "logs", "qr", "approve", "purge", "keys"})
 """They ask a server, and need no set-up that would be safe to serve with."""
 ALONE = frozenset({"migrate", "backup", "restore"})
 """They work on the store themselves, and serve nobody."""
@@ -132,6 +132,10 @@ def _ask(args: argparse.Namespace, config: Config) -> int:
         from mcp_messenger.commands.purge import purge
 
         return _run(purge, config, args.url, args.id)
+    if args.command == "keys":
+        from mcp_messenger.commands.keys import keys
+
+        return _run(keys, config, args)
     if args.command == "qr":
         from mcp_messenger.commands.qr import qr
 

@@ -3,6 +3,7 @@
 ApplicationError
 +-- NotAuthenticated      no valid credentials came with the request
 +-- NotAllowed            the credentials are valid, but do not reach that far
+|   +-- MissingScope      the key lacks the scope for this
 |   +-- ReadOnly          nothing may be changed here
 |   +-- PolicyDenied      the owner's policy forbids it to agents
 |   +-- ApprovalRequired  it waits for a person's word
@@ -30,6 +31,7 @@ ApplicationError
 +-- InternalError         what nobody foresaw
 """
 
+from collections.abc import Collection
 from typing import ClassVar
 
 from providers.errors import MessengerError
@@ -64,6 +66,16 @@ class NotAllowed(ApplicationError):
     """The credentials do not allow this."""
 
     code = "forbidden"
+
+
+class MissingScope(NotAllowed):
+    """The key lacks the scope for this."""
+
+    code = "missing_scope"
+
+    def __init__(self, scope: str, given: Collection[str]) -> None:
+        has = ", ".join(sorted(given)) or "none"
+        super().__init__(f"This key lacks the scope {scope!r}; it has: {has}.", hint="Ask the account's owner for a key with that scope.")
 
 
 class ReadOnly(NotAllowed):
@@ -143,6 +155,15 @@ class NoSuchPerson(ApplicationError):
 
     def __init__(self, person_id: str) -> None:
         super().__init__(f"No person {quoted(person_id)}; call list_people.")
+
+
+class NoSuchKey(ApplicationError):
+    """There is no such key that is valid."""
+
+    code = "key_not_found"
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"No valid key {quoted(key_id)}; call list_keys.")
 
 
 class NoSuchMessage(ApplicationError):

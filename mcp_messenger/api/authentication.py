@@ -5,15 +5,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from uuid import UUID
 
-from starlette.types import Scope
+import anyio
+from starlette.types import Scope as HttpScope
 
-from db import instances, secrets
+from db import access_keys, instances, secrets
+from mcp_messenger.api.held_requests import HOLD
 from mcp_messenger.api.instance_address import address_of, is_open
 from mcp_messenger.errors import NotAuthenticated
 from mcp_messenger.net.gateways import gateways
 from mcp_messenger.operations.application import App
 from mcp_messenger.security import credentials
-from mcp_messenger.security.caller import ADMIN, Caller
+from mcp_messenger.security.caller import ADMIN, Caller, Scope
 
 BOT_TOKEN = "token"  # noqa: S105 - the name of a field
 """The secret of an instance that opens its address, as its key does: who has it could do as much without us."""
@@ -30,18 +32,18 @@ def bearer_token(headers: Mapping[str, str]) -> str | None:
     return token.strip()
 
 
-def headers_of(scope: Scope) -> dict[str, str]:
+def headers_of(scope: HttpScope) -> dict[str, str]:
     """Return the headers with their names in lower case."""
     return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
 
 
-def peer_of(scope: Scope) -> str | None:
+def peer_of(scope: HttpScope) -> str | None:
     """Return the address that the connection comes from; None where the server does not tell."""
     client = scope.get("client")
     return client[0] if client else None
 
 
-async def authenticate(app: App, scope: Scope) -> Caller:
+async def authenticate(app: App, scope: HttpScope) -> Caller:
     """Return who makes an HTTP request.
 
     On 127.0.0.1 without an admin token set, whoever is on this computer and sends no token is the administrator; in a container that
@@ -62,25 +64,36 @@ async def authenticate(app: App, scope: Scope) -> Caller:
     if admin is not None and hmac.compare_digest(token.encode(), admin.get_secret_value().encode()):
         return ADMIN
     await app.database.started()
-    caller = await known(app, token)
+    caller = await known(app, token, scope.get(HOLD))
     if caller is None and here is not None:
         caller = await _bot_owner(app, token, here)
     if caller is None:
         raise NotAuthenticated("This token is not valid (any more).")
-    if here is not None and caller.instance_id not in {None, here}:
+    if here is not None and (caller.instance_id not in {None, here} or (caller.instances is not None and here not in caller.instances)):
         raise NotAuthenticated("This key is not that of the instance at this address.")
     return replace(caller, is_local=is_local)
 
 
-async def known(app: App, token: str) -> Caller | None:
-    """Return the caller that an API key or a token speaks for; None for nobody."""
+async def known(app: App, token: str, hold: anyio.CancelScope | None = None) -> Caller | None:
+    """Return the caller that an API key or a token speaks for; None for nobody. `hold` is cancelled when it is revoked or expires."""
     current, *former = app.vault().digests(token)
     for digest in (current, *former):
         known = await secrets.bearer(app.database, digest)
         if known is not None and hmac.compare_digest(known.digest, digest):
             if digest != current and known.instance_id is None:
                 await secrets.move_token(app.database, digest, current)
-            return Caller(user_id=known.user_id, instance_id=known.instance_id, digest=known.digest)
+            if not known.is_used:
+                await access_keys.used(app.database, known.id)
+            if hold is not None:
+                app.held.add(known.id, hold, known.seconds)
+            return Caller(
+                user_id=known.user_id,
+                instance_id=known.instance_id,
+                scopes=None if known.scopes is None else frozenset(Scope(scope) for scope in known.scopes if scope in set(Scope)),
+                instances=None if known.instance_ids is None else frozenset(known.instance_ids),
+                key_id=known.id,
+                digest=known.digest,
+            )
     return None
 
 

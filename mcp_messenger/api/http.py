@@ -10,6 +10,7 @@ from starlette.responses import RedirectResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from mcp_messenger.api.held_requests import HeldRequests
 from mcp_messenger.api.instance_address import InstanceAddress
 from mcp_messenger.api.mcp.http import McpEndpoints
 from mcp_messenger.api.middleware import MAX_BODY, BodyLimit, CutOffAnswer, HostGuard, SecurityHeaders
@@ -96,4 +97,4 @@ def guarded(app: App, inner: ASGIApp, only: UUID | None) -> ASGIApp:
     """Return the routes behind the guards that every request passes. Before the limits of bodies, an instance's address is resolved."""
     limited: ASGIApp = BodyLimit(inner, limit=SMALL_BODY, prefixes=WITH_FILES)
     addressed = InstanceAddress(RateLimitFields(limited) if app.config.rate_limit else limited, only)
-    return HostGuard(SecurityHeaders(CutOffAnswer(addressed)), allowed_hosts=app.config.own_hosts)
+    return HostGuard(SecurityHeaders(CutOffAnswer(HeldRequests(addressed, app.held))), allowed_hosts=app.config.own_hosts)

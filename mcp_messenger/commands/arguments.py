@@ -90,6 +90,15 @@ def _add_commands(add: Callable[..., argparse.ArgumentParser], settings: argpars
     decision.add_argument("--always", action="store_true", help="trust its chat from now on")
     decision.add_argument("--link", action="store_true", help="print the address of a page on which somebody decides, once")
     approve.add_argument("--text", help="send this text instead, or answer a question with it")
+    keys = add("keys", parents=[settings, of_server], help="list, make and revoke keys that may do only some things")
+    keys.add_argument("act", nargs="?", choices=("list", "create", "revoke"), default="list", help="(list)")
+    keys.add_argument("what", nargs="?", metavar="NAME_OR_ID", help="create: what the key is for; revoke: its id")
+    keys.add_argument("--scopes", default="read,send", help="of read, send, manage, delete, keys (read,send)")
+    keys.add_argument(
+        "--instance", action="append", metavar="ID", help="an instance that it is for, several times for several; none: all of the user"
+    )
+    keys.add_argument("--days", type=float, help="after which it expires")
+    keys.add_argument("--user", help="whose it is")
     add("qr", parents=[settings, of_server, of_instance], help="show the code to log in with, until somebody is logged in")
 
 

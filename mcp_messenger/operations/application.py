@@ -26,6 +26,7 @@ from mcp_messenger.observability.workers import Workers
 from mcp_messenger.policy.judging import Judge
 from mcp_messenger.retention.trimming import Trimming
 from mcp_messenger.search.index import SearchIndex
+from mcp_messenger.security.held import Held
 from mcp_messenger.security.keyring import Keyring
 from mcp_messenger.security.rate_limiter import RateLimiter
 
@@ -48,6 +49,7 @@ class App:
     logbook: Logbook
     limiter: RateLimiter
     upload_room: ByteRoom
+    held: Held
     judge: Judge
     metrics: Metrics
     workers: Workers

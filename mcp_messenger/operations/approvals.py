@@ -150,7 +150,7 @@ async def known(app: App, caller: Caller, approval_id: str) -> ApprovalRow:
     if row is None:
         raise NoSuchApproval(approval_id)
     is_theirs = row.instance_id == caller.instance_id if caller.instance_id is not None else caller.user_id in {None, row.user_id}
-    if not is_theirs:
+    if not is_theirs or (caller.instances is not None and row.instance_id not in caller.instances):
         raise NoSuchApproval(approval_id)
     return row
 
@@ -173,7 +173,7 @@ async def list_approvals(app: App, caller: Caller, args: ListApprovals) -> Appro
     rows = await store.listing(app.database, user_id=user_id, instance_id=instance_id, pending=args.pending, after=after, limit=args.limit + 1)
     page = rows[: args.limit]
     return ApprovalList(
-        approvals=[view(app, row) for row in page],
+        approvals=[view(app, row) for row in page if caller.instances is None or row.instance_id in caller.instances],
         next_cursor=cursors.encode(page[-1].created_at, str(page[-1].id)) if len(rows) > args.limit else None,
     )
 

@@ -69,7 +69,7 @@ class MemoryStats(Output):
 async def get_memory_stats(app: App, caller: Caller, args: Input) -> MemoryStats:
     """Count the remembered instances of the caller by status and messenger."""
     rows = await instances.listing(app.database, user_id=caller.user_id, id=caller.instance_id, limit=10_000)
-    mine = {row.id for row in rows}
+    mine = {row.id for row in rows if caller.sees(row)}
     here, known = app.supervisor.owned, app.memory.entries()
     for row in rows:
         # After a restart instances run that nobody has looked at yet.
@@ -264,6 +264,7 @@ class MultiProviderStats(Output):
 
 async def get_provider_stats(app: App, caller: Caller, args: Input) -> MultiProviderStats:
     """Count the caller's instances, messages and errors by messenger."""
+    caller.require_all_instances()
     user_id, id = caller.user_id, caller.instance_id
     found: dict[str, dict[str, Any]] = {}
     for provider, status, count in await instances.counts(app.database, user_id=user_id, id=id):

@@ -98,7 +98,7 @@ async def follow(app: App, caller: Caller, args: GetEvents) -> AsyncIterator[Eve
             instance_ids = await visible(app, caller, args.instance_id)
             rows = await log.after(app.database, cursor, instance_ids=instance_ids, limit=PAGE)
             views = await event_views(app, rows)
-            if caller.instance_id is not None:
+            if caller.is_agent:
                 await note_shown(app.judge, str(caller), words_of_events(views), args.instance_id)
             for view in views:
                 yield view

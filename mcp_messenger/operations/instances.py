@@ -166,6 +166,7 @@ class CreatedInstance(UpdatedInstance):
 async def create_instance(app: App, caller: Caller, args: CreateInstance) -> CreatedInstance:
     """Create an instance and start it. Raises NotAllowed, NotAvailable for a runtime this server lacks, InvalidInput for settings that do not fit."""
     caller.require_owner()
+    caller.require_all_instances()
     user_id = caller.user_id or args.user_id
     if caller.user_id is not None and args.user_id not in {"local", caller.user_id}:
         raise NotAllowed("user_id: another user's instance cannot be made with this token.", hint="Leave user_id out.")
@@ -305,12 +306,12 @@ async def list_instances(app: App, caller: Caller, args: ListInstances) -> Insta
         after=after,
         limit=args.limit + 1,
     )
-    page = rows[: args.limit]
+    page = [row for row in rows[: args.limit] if caller.sees(row)]
     more = len(rows) > args.limit
     known = await addresses.of_instances(app.database, [row.id for row in page])
     return InstanceList(
         instances=[instance_view(row, app.container(row.id), known.get(row.id)) for row in page],
-        next_cursor=cursors.encode(page[-1].created_at, page[-1].id) if more else None,
+        next_cursor=cursors.encode(rows[args.limit - 1].created_at, rows[args.limit - 1].id) if more else None,
     )
 
 
@@ -545,6 +546,7 @@ class ActiveProviders(Output):
 
 async def active_providers(app: App, caller: Caller, args: Input) -> ActiveProviders:
     """Return the messengers with an instance, and all that are available."""
+    caller.require_all_instances()
     rows = await instances.counts(app.database, user_id=caller.user_id, id=caller.instance_id)
     return ActiveProviders(
         providers=sorted({provider for provider, _, _ in rows}),

@@ -15,7 +15,7 @@ from mcp_messenger.operations.arguments import argument_shapes
 from mcp_messenger.operations.plain import fault
 from mcp_messenger.policy.judging import Approved, Judging, Words, current
 from mcp_messenger.policy.touch import Touch
-from mcp_messenger.security.caller import Caller, whole_id
+from mcp_messenger.security.caller import Caller, Scope, whole_id
 
 if TYPE_CHECKING:
     from mcp_messenger.operations.application import App
@@ -173,6 +173,9 @@ class Operation:
     touches: Touch | None = None
     """What it changes for others or for good; a row that only reads need not say that it is nothing."""
 
+    needs: Scope | None = None
+    """The scope of a key for it, where that does not follow from what it touches: it shows secrets, or what somebody could log in with."""
+
     def __post_init__(self) -> None:
         if self.touches is None and self.effect is not Effect.READ:
             raise TypeError(f"The operation {self.name} does not say what it touches.")
@@ -181,12 +184,13 @@ class Operation:
         """Run the operation, for at most WITHIN seconds unless it is patient, within the policy; note whose words an agent is shown.
 
         Over MCP, and with an instance's key, it is an agent that calls. `approved`: a person has approved this very call.
-        Raises TookTooLong, PolicyDenied, ApprovalRequired, NoSuchInstance.
+        Raises TookTooLong, MissingScope, PolicyDenied, ApprovalRequired, NoSuchInstance.
         """
+        caller.require_scope(self.scope)
         named: str | None = getattr(args, "instance_id", None)
         if named is not None and (whole := await whole_id(app.database, caller, named)) != named:
             args = args.model_copy(update={"instance_id": whole})
-        by_agent = transport is Transport.MCP or caller.instance_id is not None
+        by_agent = transport is Transport.MCP or caller.is_agent
         judging = Judging(app.judge, caller, by_agent, self.name, self.touches or Touch.NOTHING, args, approved)
         token = current.set(judging)
         try:
@@ -204,6 +208,23 @@ class Operation:
         output = await self.run(app, judging.caller, judging.args)
         await judging.leave(output.words())
         return output
+
+    @property
+    def scope(self) -> Scope:
+        """Return what a key needs for it."""
+        if self.needs is not None:
+            return self.needs
+        if self.touches is Touch.OWNER:
+            return Scope.KEYS
+        if self.effect is Effect.DESTROY or self.touches is Touch.DELETE:
+            return Scope.DELETE
+        if self.touches in {Touch.GROUP, Touch.SETTINGS, Touch.WEBHOOK, Touch.LOGIN}:
+            return Scope.MANAGE
+        if self.touches is Touch.SEND:
+            return Scope.SEND
+        if self.effect is Effect.READ or self.toolset is Toolset.READING:
+            return Scope.READ
+        return Scope.MANAGE if self.toolset in {Toolset.INSTANCES, Toolset.DIAGNOSTICS} else Scope.SEND
 
     @property
     def of_instance(self) -> bool:

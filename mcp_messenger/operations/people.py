@@ -67,6 +67,7 @@ class ListPeople(Input):
 async def list_people(app: App, caller: Caller, args: ListPeople) -> PersonList:
     """Return a page of people, each with the contacts that are theirs."""
     caller.require_owner()
+    caller.require_all_instances()
     after = None if args.cursor is None else parse_person_id(args.cursor)
     views = _views(await people.listing(app.database, user_id=caller.user_id, after=after, limit=args.limit + 1))
     page = views[: args.limit]
@@ -90,6 +91,7 @@ class Suggestions(Output):
 async def suggest_links(app: App, caller: Caller, args: SuggestLinks) -> Suggestions:
     """Return contacts that share a phone number."""
     caller.require_owner()
+    caller.require_all_instances()
     pairs = await people.alike(app.database, user_id=caller.user_id, limit=args.limit)
     return Suggestions(
         suggestions=[
@@ -108,6 +110,7 @@ class ProposeLink(Input):
 async def propose_link(app: App, caller: Caller, args: ProposeLink) -> Person:
     """Propose that contacts are one person; a person confirms it. Raises InvalidInput for contacts of several users."""
     caller.require_owner()
+    caller.require_all_instances()
     rows = [await instance_of(app.database, caller, contact.instance_id) for contact in args.contacts]
     owners = {row.user_id for row in rows}
     if len(owners) > 1:
@@ -127,12 +130,14 @@ class OfPerson(Input):
 async def get_person(app: App, caller: Caller, args: OfPerson) -> Person:
     """Return one person. Raises NoSuchPerson."""
     caller.require_owner()
+    caller.require_all_instances()
     return Person(person=await _known(app, caller, args.person_id))
 
 
 async def confirm_link(app: App, caller: Caller, args: OfPerson) -> Person:
     """Confirm all contacts that are proposed for a person."""
     caller.require_owner()
+    caller.require_all_instances()
     person = await _known(app, caller, args.person_id)
     await people.confirm(app.database, UUID(person.person_id))
     return Person(person=await _known(app, caller, args.person_id))
@@ -152,6 +157,7 @@ class Unlinked(Output):
 async def unlink(app: App, caller: Caller, args: Unlink) -> Unlinked:
     """Separate one contact, or all, from a person."""
     caller.require_owner()
+    caller.require_all_instances()
     person = await _known(app, caller, args.person_id)
     if (args.contact_id is None) != (args.instance_id is None):
         raise InvalidInput("A contact is named by instance_id and contact_id together.", hint="Give both, or neither to separate all.")

@@ -13,4 +13,6 @@ async def visible(app: App, caller: Caller, instance_id: str | None) -> list[UUI
         return [(await instance_of(app.database, caller, instance_id)).id]
     if caller.instance_id is not None:
         return [caller.instance_id]
+    if caller.instances is not None:
+        return [id for id in await instances.ids_of_user(app.database, caller.user_id or "") if id in caller.instances]
     return None if caller.user_id is None else await instances.ids_of_user(app.database, caller.user_id)

@@ -91,7 +91,9 @@ async def _containers(app: App, docker: DockerRuntime, caller: Caller) -> list[C
     usage: Mapping[UUID, Usage] = await docker.statistics.usage() if docker.away is None else {}
     rows = await instances.listing(app.database, user_id=caller.user_id, id=caller.instance_id, limit=INSTANCES_MAX)
     own = await addresses.of_instances(app.database, [row.id for row in rows])
-    return [_figures(one, own.get(row.id), usage.get(row.id)) for row in rows if (one := docker.containers.get(row.id)) is not None]
+    return [
+        _figures(one, own.get(row.id), usage.get(row.id)) for row in rows if caller.sees(row) and (one := docker.containers.get(row.id)) is not None
+    ]
 
 
 def _figures(one: Listed, address: AddressRow | None, usage: Usage | None) -> ContainerFigures:

@@ -1,6 +1,7 @@
 """Everything that can be done, one row each. The MCP tools and the REST routes are made from it."""
 
 from mcp_messenger.operations import (
+    access_keys,
     account_actions,
     agents,
     approvals,
@@ -26,6 +27,7 @@ from mcp_messenger.operations import (
 )
 from mcp_messenger.operations.operation import REST_ONLY, Effect, Input, Nothing, OfInstance, Operation, Toolset
 from mcp_messenger.policy.touch import Touch
+from mcp_messenger.security.caller import Scope
 
 I = "/instances/{instance_id}"  # noqa: E741 - begins sixty paths
 WRITE, DESTROY = Effect.WRITE, Effect.DESTROY
@@ -55,9 +57,10 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("stop_instance", "POST", f"{I}/stop", OfInstance, instances.InstanceAnswer, instances.stop_instance,
               "Stop an instance; the login stays.", INSTANCES, WRITE, idempotent=True, touches=Touch.SETTINGS),
     Operation("restart_instance", "POST", f"{I}/restart", OfInstance, instances.InstanceAnswer, instances.restart_instance,
-              "Stop and start an instance.", EXTRAS, WRITE, idempotent=True, touches=Touch.NOTHING),
+              "Stop and start an instance.", EXTRAS, WRITE, idempotent=True, touches=Touch.NOTHING,
+              needs=Scope.MANAGE),
     Operation("get_qr", "GET", f"{I}/qr", OfInstance, login.QrAnswer, login.get_qr,
-              "The login QR code as a picture, for a person to scan before expires_at.", INSTANCES),
+              "The login QR code as a picture, for a person to scan before expires_at.", INSTANCES, needs=Scope.MANAGE),
     Operation("get_auth_status", "GET", f"{I}/auth-status", OfInstance, login.AuthStatus, login.get_auth_status,
               "Whether the instance is logged in, as whom, and what it needs.", INSTANCES, open_world=False),
     Operation("request_pairing_code", "POST", f"{I}/pairing-code", login.RequestPairingCode, login.PairingCode, login.request_pairing_code,
@@ -190,7 +193,8 @@ OPERATIONS: tuple[Operation, ...] = (
               "One person with their contacts on all messengers.", EXTRAS, open_world=False),
     Operation("propose_link", "POST", "/people", people.ProposeLink, people.Person, people.propose_link,
               "Propose that contacts are one person; it counts when a person has confirmed it.", EXTRAS, WRITE, idempotent=True, open_world=False,
-              touches=Touch.NOTHING),
+              touches=Touch.NOTHING,
+              needs=Scope.MANAGE),
     Operation("confirm_link", "POST", "/people/{person_id}/confirm", people.OfPerson, people.Person, people.confirm_link,
               "Say that the proposed contacts are this person.", EXTRAS, WRITE, idempotent=True, transports=REST_ONLY, open_world=False,
               touches=Touch.OWNER),
@@ -284,25 +288,34 @@ OPERATIONS: tuple[Operation, ...] = (
               "Delete a user's instances with all that is stored of them, and the user's tokens and people.", INSTANCES, DESTROY,
               idempotent=True, transports=REST_ONLY, open_world=False, touches=Touch.OWNER),
     Operation("get_current_api_key", "GET", f"{I}/current-api-key", OfInstance, keys.ApiKey, keys.get_current_api_key,
-              "The instance's API key; that it was shown is recorded.", INSTANCES, transports=REST_ONLY),
+              "The instance's API key; that it was shown is recorded.", INSTANCES, transports=REST_ONLY, needs=Scope.KEYS),
     Operation("rotate_api_key", "POST", f"{I}/api-key/rotate", OfInstance, keys.ApiKey, keys.rotate_api_key,
               "A new API key; the old one ends.", INSTANCES, DESTROY, transports=REST_ONLY, touches=Touch.OWNER),
     Operation("get_api_key_history", "GET", f"{I}/api-key-history", diagnostics.History, keys.KeyHistory, keys.get_api_key_history,
-              "Past API keys, never the keys themselves.", INSTANCES, transports=REST_ONLY),
+              "Past API keys, never the keys themselves.", INSTANCES, transports=REST_ONLY, needs=Scope.KEYS),
     Operation("get_credentials", "GET", f"{I}/credentials", keys.GetCredentials, keys.CredentialList, keys.get_credentials,
-              "Which secrets are set, masked; reveal shows them to the owner and is recorded.", INSTANCES, transports=REST_ONLY),
+              "Which secrets are set, masked; reveal shows them to the owner and is recorded.", INSTANCES, transports=REST_ONLY, needs=Scope.KEYS),
     Operation("set_credentials", "PUT", f"{I}/credentials", keys.SetCredentials, keys.CredentialList, keys.set_credentials,
-              "Change secrets; a restart applies them.", INSTANCES, WRITE, transports=REST_ONLY, touches=Touch.LOGIN),
+              "Change secrets; a restart applies them.", INSTANCES, WRITE, transports=REST_ONLY, touches=Touch.LOGIN, needs=Scope.KEYS),
     Operation("get_webhook", "GET", f"{I}/webhook", OfInstance, webhooks.WebhookAnswer, webhooks.get_webhook,
               "Where events of the instance are posted to.", INSTANCES, transports=REST_ONLY),
     Operation("set_webhook", "PUT", f"{I}/webhook", webhooks.SetWebhook, webhooks.WebhookAnswer, webhooks.set_webhook,
               "Set where events of the instance are posted to.", INSTANCES, WRITE, transports=REST_ONLY, touches=Touch.WEBHOOK),
     Operation("rotate_webhook_secret", "POST", f"{I}/webhook/rotate-secret", OfInstance, webhooks.NewSecret, webhooks.rotate_webhook_secret,
-              "A new secret for the webhook; for a day events are signed with both.", INSTANCES, WRITE, transports=REST_ONLY, touches=Touch.WEBHOOK),
+              "A new secret for the webhook; for a day events are signed with both.", INSTANCES, WRITE, transports=REST_ONLY, touches=Touch.WEBHOOK,
+              needs=Scope.KEYS),
     Operation("create_user_token", "POST", "/tokens", keys.CreateToken, keys.UserToken, keys.create_user_token,
               "A token that reaches one user's instances only.", INSTANCES, WRITE, transports=REST_ONLY, status=201, touches=Touch.OWNER),
     Operation("revoke_user_tokens", "DELETE", "/tokens/{user_id}", keys.CreateToken, diagnostics.Cleared, keys.revoke_user_tokens,
               "End all tokens of a user.", INSTANCES, DESTROY, transports=REST_ONLY, touches=Touch.OWNER),
+    Operation("create_key", "POST", "/keys", access_keys.CreateKey, access_keys.CreatedKey, access_keys.create_key,
+              "A key that may do only some things, at some instances, for some time.", INSTANCES, WRITE, transports=REST_ONLY, status=201,
+              touches=Touch.OWNER),
+    Operation("list_keys", "GET", "/keys", access_keys.ListKeys, access_keys.KeyList, access_keys.list_keys,
+              "Keys and tokens, with what each may do and when it was used; never the keys themselves.", INSTANCES, transports=REST_ONLY,
+              needs=Scope.KEYS),
+    Operation("revoke_key", "DELETE", "/keys/{key_id}", access_keys.OfKey, Nothing, access_keys.revoke_key,
+              "End one key or token; what it holds open ends too.", INSTANCES, DESTROY, transports=REST_ONLY, idempotent=True, touches=Touch.OWNER),
 )
 # fmt: on
 

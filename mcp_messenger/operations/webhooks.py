@@ -48,9 +48,9 @@ async def set_webhook(app: App, caller: Caller, args: SetWebhook) -> WebhookAnsw
     row = await instance_of(app.database, caller, args.instance_id)
     given = WebhookConfig.model_validate(args.model_dump(exclude={"instance_id"}))
     config = await webhook_secrets.as_meant(app.database, app.vault(), row, given)
-    if caller.instance_id is not None and not caller.is_local and await webhook_secrets.needs_owner(app.database, app.vault(), row, config):
+    if caller.is_agent and not caller.is_local and await webhook_secrets.needs_owner(app.database, app.vault(), row, config):
         raise NotAllowed(
-            "An instance's key cannot move its webhook to another host, nor set its secret or headers.",
+            "An agent's key cannot move the webhook to another host, nor set its secret or headers.",
             hint="Use the token of the instance's user or of the administrator; events, filters and enabled may be changed with the key.",
         )
     # The secret first: nothing is ever posted without a signature.

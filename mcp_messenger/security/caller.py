@@ -2,10 +2,11 @@
 
 import re
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from mcp_messenger.errors import NoSuchInstance, NotAllowed
+from mcp_messenger.errors import MissingScope, NoSuchInstance, NotAllowed
 
 if TYPE_CHECKING:
     from db.database import Database
@@ -16,12 +17,29 @@ SHORT_ID = re.compile("[0-9A-Fa-f]{8}")
 """As much of an instance's id as lists of instances show to models."""
 
 
+class Scope(StrEnum):
+    """What a key may do. Each operation needs one."""
+
+    READ = "read"
+    SEND = "send"
+    MANAGE = "manage"
+    """Settings, logins, groups, webhooks."""
+    DELETE = "delete"
+    KEYS = "keys"
+    """Keys, secrets, approvals and the policy: whoever has it stands in for the owner."""
+
+
 @dataclass(frozen=True)
 class Caller:
     """`user_id` None is the administrator; with `instance_id` it is an instance's own key, which sees that instance alone."""
 
     user_id: str | None = None
     instance_id: UUID | None = None
+    scopes: frozenset[Scope] | None = None
+    """None: every one, as for a user's token and an instance's own key."""
+    instances: frozenset[UUID] | None = None
+    """The user's instances that the key is for; None: all."""
+    key_id: UUID | None = field(default=None, compare=False)
     is_local: bool = field(default=False, compare=False)
     """Comes from where no token is needed: without one it would be the administrator."""
     digest: bytes | None = field(default=None, compare=False, repr=False)
@@ -31,7 +49,14 @@ class Caller:
     def is_admin(self) -> bool:
         return self.user_id is None
 
+    @property
+    def is_agent(self) -> bool:
+        """Return whether the key is one to give to an agent, whatever way it calls."""
+        return self.instance_id is not None or (self.scopes is not None and Scope.KEYS not in self.scopes)
+
     def __str__(self) -> str:
+        if self.scopes is not None:
+            return f"user:{self.user_id} key:{self.key_id}"
         if self.instance_id is not None:
             return f"instance:{self.instance_id}"
         return "admin" if self.user_id is None else f"user:{self.user_id}"
@@ -39,12 +64,27 @@ class Caller:
     def sees(self, row: "InstanceRow") -> bool:
         if self.instance_id is not None:
             return row.id == self.instance_id
+        if self.instances is not None and row.id not in self.instances:
+            return False
         return self.user_id is None or row.user_id == self.user_id
 
     def require_owner(self) -> None:
         """For what an instance's key may not do to its own instance."""
         if self.instance_id is not None:
             raise NotAllowed("An instance's key cannot do this.", hint="Use the token of the instance's user or of the administrator.")
+
+    def require_all_instances(self) -> None:
+        """For what concerns all instances of a user at once."""
+        if self.instances is not None:
+            raise NotAllowed("This key is for some instances only.", hint="Use a key for all instances of the user.")
+
+    def may(self, scope: Scope) -> bool:
+        return self.scopes is None or scope in self.scopes
+
+    def require_scope(self, scope: Scope) -> None:
+        """Raise MissingScope where the key lacks it."""
+        if not self.may(scope):
+            raise MissingScope(scope, self.scopes or ())
 
     def require_admin(self) -> None:
         if not self.is_admin:
@@ -79,6 +119,6 @@ async def whole_id(database: "Database", caller: Caller, instance_id: str) -> st
     if not SHORT_ID.fullmatch(instance_id):
         return instance_id
     row = await instances.by_beginning(database, instance_id.lower(), user_id=caller.user_id, id=caller.instance_id)
-    if row is None:
+    if row is None or not caller.sees(row):
         raise NoSuchInstance(instance_id)
     return str(row.id)

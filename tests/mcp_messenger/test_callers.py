@@ -52,6 +52,7 @@ ARGUMENTS: dict[str, Any] = {
     "choices": [{"id": "a", "title": "A"}],
     "template": "hello",
     "mode": "human",
+    "action": "take",
     "delivery_id": "1",
     "after": "0",
     "language": "en",

@@ -11,11 +11,23 @@ from functools import cached_property
 from typing import Any
 
 import anyio
-from mcp.server import MCPServer, Server
+from mcp.server import MCPServer, Server, ServerRequestContext
 from mcp.server.mcpserver import Context, Image
 from mcp.server.mcpserver.exceptions import ToolError
 from mcp.shared.exceptions import MCPError
-from mcp.types import INVALID_PARAMS, CallToolResult, ContentBlock, GetPromptResult, InputRequiredResult, Resource, TextContent, Tool, ToolAnnotations
+from mcp.types import (
+    INVALID_PARAMS,
+    CallToolResult,
+    ContentBlock,
+    GetPromptResult,
+    InputRequiredResult,
+    ListToolsResult,
+    PaginatedRequestParams,
+    Resource,
+    TextContent,
+    Tool,
+    ToolAnnotations,
+)
 
 from mcp_messenger.api.mcp.schema import input_schema, output_schema
 from mcp_messenger.config import Answers, Config
@@ -80,6 +92,7 @@ class MessengerServer(MCPServer[None]):
         self._turns = turns.Turns()
         instructions = INSTRUCTIONS if instance_id else INSTRUCTIONS + FOR_MANY
         super().__init__("mcp-messenger", title="Messengers", instructions=instructions, version=__version__, subscriptions=False)
+        self.low.add_request_handler("tools/list", PaginatedRequestParams, self._tools_of_caller)
 
     @property
     def low(self) -> Server[None]:
@@ -96,6 +109,15 @@ class MessengerServer(MCPServer[None]):
 
     async def list_tools(self) -> list[Tool]:
         return self._listed
+
+    async def _tools_of_caller(self, context: ServerRequestContext[Any, Any], params: PaginatedRequestParams) -> ListToolsResult:
+        """Return the tools that the caller's key may use. Raises MCPError for a caller who may not come in."""
+        try:
+            caller = await self._authenticate(context)
+        except MessengerError as error:
+            raise MCPError(code=INVALID_PARAMS, message=error_text(error)) from error
+        tools = await self.list_tools()
+        return ListToolsResult(tools=[one for one in tools if caller.scopes is None or caller.may(self._rows[one.name].scope)])
 
     async def list_resources(self) -> list[Resource]:
         """The templates that can be read as they are. The SDK lists only resources that need not know who reads."""

@@ -27,8 +27,9 @@ from db.events import EventRow
 from mcp_messenger.api.mcp.resources import ROOT
 from mcp_messenger.api.mcp.server import Authenticate, MessengerServer, error_text
 from mcp_messenger.delivery.feed import Listener
+from mcp_messenger.errors import MissingScope
 from mcp_messenger.operations.application import App
-from mcp_messenger.security.caller import Caller, instance_of
+from mcp_messenger.security.caller import Caller, Scope, instance_of
 from providers.errors import MessengerError
 
 BUFFER = 1000
@@ -150,6 +151,8 @@ class Changes(Listener):
         if any(len(address.encode(errors="replace")) > ADDRESS_MAX for address in wanted):
             raise MCPError(code=INVALID_PARAMS, message=f"invalid_input: An address has at most {ADDRESS_MAX} bytes.")
         caller = await self._authenticate(context)
+        if not caller.may(Scope.READ):
+            raise MCPError(code=INVALID_PARAMS, message=error_text(MissingScope(Scope.READ, caller.scopes or ())))
         for address in wanted:
             instance_id = address.removeprefix(ROOT).strip("/").partition("/")[0]
             try:

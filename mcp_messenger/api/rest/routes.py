@@ -108,7 +108,9 @@ class Routes:
         async def admit(request: Request) -> Caller:
             if self.app.config.read_only and row.effect is not Effect.READ:
                 raise ReadOnly
-            return await admitted(self.app, request.scope, lambda: self.caller_of(request))
+            caller = await admitted(self.app, request.scope, lambda: self.caller_of(request))
+            caller.require_scope(row.scope)
+            return caller
 
         return admit
 

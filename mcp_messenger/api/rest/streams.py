@@ -123,7 +123,7 @@ def add_media(routes: Routes) -> None:
 
     async def answer(request: Request, caller: Caller, args: messages.GetMedia) -> Response:
         _, message, download = await messages.fetched_media(routes.app, caller, args)
-        if caller.instance_id is not None:
+        if caller.is_agent:
             await note_shown(routes.app.judge, str(caller), [Words(message.chat_id)], args.instance_id)
         mime = mime_of(download.content, download.mime, download.name)
         name = safe_name(download.name, mime)

@@ -1,0 +1,3 @@
+DROP TABLE IF EXISTS public.access_keys;
+
+DELETE FROM public.schema_migrations WHERE version = '017_access_keys';
