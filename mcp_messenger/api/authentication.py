@@ -71,7 +71,7 @@ async def authenticate(app: App, scope: HttpScope) -> Caller:
         raise NotAuthenticated("This token is not valid (any more).")
     if here is not None and (caller.instance_id not in {None, here} or (caller.instances is not None and here not in caller.instances)):
         raise NotAuthenticated("This key is not that of the instance at this address.")
-    return replace(caller, is_local=is_local)
+    return replace(caller, is_local=is_local, is_at_instance=here is not None)
 
 
 async def known(app: App, token: str, hold: anyio.CancelScope | None = None) -> Caller | None:

@@ -183,14 +183,14 @@ class Operation:
     async def carry_out(self, app: "App", caller: Caller, args: Any, *, transport: Transport, approved: Approved | None = None) -> Output:
         """Run the operation, for at most WITHIN seconds unless it is patient, within the policy; note whose words an agent is shown.
 
-        Over MCP, and with an instance's key, it is an agent that calls. `approved`: a person has approved this very call.
+        Over MCP, and with a key that is one for agents, it is an agent that calls. `approved`: a person has approved this very call.
         Raises TookTooLong, MissingScope, PolicyDenied, ApprovalRequired, NoSuchInstance.
         """
         caller.require_scope(self.scope)
         named: str | None = getattr(args, "instance_id", None)
         if named is not None and (whole := await whole_id(app.database, caller, named)) != named:
             args = args.model_copy(update={"instance_id": whole})
-        by_agent = transport is Transport.MCP or caller.is_agent
+        by_agent = transport is Transport.MCP or caller.is_judged
         judging = Judging(app.judge, caller, by_agent, self.name, self.touches or Touch.NOTHING, args, approved)
         token = current.set(judging)
         try:

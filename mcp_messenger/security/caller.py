@@ -42,6 +42,8 @@ class Caller:
     key_id: UUID | None = field(default=None, compare=False)
     is_local: bool = field(default=False, compare=False)
     """Comes from where no token is needed: without one it would be the administrator."""
+    is_at_instance: bool = field(default=False, compare=False)
+    """Calls at the instance's own address."""
     digest: bytes | None = field(default=None, compare=False, repr=False)
     """Of the key or token that was shown, for who has several."""
 
@@ -53,6 +55,15 @@ class Caller:
     def is_agent(self) -> bool:
         """Return whether the key is one to give to an agent, whatever way it calls."""
         return self.instance_id is not None or (self.scopes is not None and Scope.KEYS not in self.scopes)
+
+    @property
+    def is_judged(self) -> bool:
+        """Return whether the policy binds REST calls with this key.
+
+        Not those of an instance's own key at its own address, where whoever shows no key at all is the administrator: there it is the
+        owner's program that calls.
+        """
+        return self.is_agent and not (self.is_local and self.is_at_instance and self.scopes is None)
 
     def __str__(self) -> str:
         if self.scopes is not None:

@@ -57,6 +57,9 @@ ARGUMENTS: dict[str, Any] = {
     "after": "0",
     "language": "en",
     "provider": "sandbox",
+    "contact_id": "ann",
+    "admit": True,
+    "invite_link": "https://invite.example/intruders",
 }
 OF_AN_INSTANCE = ("messages", "chats", "contacts", "events", "outbox", "api_keys", "instance_secrets", "reveals", "status_history", "deliveries")
 
