@@ -49,6 +49,8 @@ class Scene:
         return peer(self.database_url, self.folder, dies=dies, agno_url=self.agents.url, lease=lease)
 
     async def begin(self, process: Peer, *, stream: bool = False) -> None:
+        """Have the agent answer by messages that are edited: a draft of Telegram's leaves nothing behind that could be doubled."""
+        self.bot.takes_drafts = False
         credentials = {"token": self.bot.token, "base_url": self.telegram.url}
         made = await process.call("create_instance", provider="telegram", credentials=credentials, agno_enable=True, agent_id="helper", stream=stream)
         self.instance_id = made["instance_id"]

@@ -328,6 +328,6 @@ async def test_security_headers() -> None:
         own = (await client.get("/page")).headers
         assert own.get_list("content-security-policy") == ["default-src 'self'", "frame-ancestors 'none'"]
         assert own["referrer-policy"] == "same-origin"
-        assert "cache-control" not in own
+        assert own["cache-control"] == "no-store"
         assert (await client.get("/api/v1/picture")).headers["cache-control"] == "private, max-age=60"
         assert (await client.get("/api/nothing")).headers["cache-control"] == "no-store"

@@ -33,6 +33,14 @@ AT_START = {"supervisor", "webhooks", "webhooks tidying", "agents", "rate limite
 TAKE_OVER = "UPDATE leases SET expires_at = now() - interval '1 second'"
 
 
+WAITING = (
+    "INSERT INTO message_instances (id, provider, desired) VALUES ('00000000-0000-0000-0000-00000000000f', 'sandbox', 'stopped')",
+    """INSERT INTO deliveries (event_id, instance_id, chat_id, target, run_at)
+        SELECT 1, '00000000-0000-0000-0000-00000000000f', 'ann', target, now() + interval '1 day' FROM unnest(ARRAY['webhook', 'agno']) AS target""",
+)
+"""Who has nothing to deliver only looks whether that is so."""
+
+
 def failed(app: App) -> set[str]:
     return {name for name, _ in app.workers.failures}
 
@@ -56,6 +64,7 @@ async def says_unwell(app: App) -> None:
 
 @pytest.mark.parametrize("how", REFUSALS)
 async def test_every_worker_goes_on_after_a_store_that_refused(how: str, database_url: str, tmp_path: Path) -> None:
+    execute(database_url, *WAITING)
     async with running_app(database_url, tmp_path, agno_url=NOWHERE) as app:
         instance_id = await ready_sandbox(app, persona="human")
         id = parse_instance_id(instance_id)
@@ -75,6 +84,7 @@ async def test_every_worker_goes_on_after_a_store_that_refused(how: str, databas
 
 @pytest.mark.parametrize("how", REFUSALS)
 async def test_a_server_that_starts_while_the_store_refuses_begins_its_work_afterwards(how: str, database_url: str, tmp_path: Path) -> None:
+    execute(database_url, *WAITING)
     with refusing(database_url, how):
         async with running_app(database_url, tmp_path, agno_url=NOWHERE) as app:
             await until(lambda: failed(app) >= AT_START)

@@ -43,7 +43,7 @@ async def test_unknown_arguments_are_refused_with_those_there_are(app: App, era:
     async with in_memory(app, era) as client:
         text = await refused(client, "send_message", instance_id="x", to="ann", message="x", priority="high")
     assert "priority" in text
-    assert "send_message takes: instance_id, to, reply_to, idempotency_key, message, format, split." in text
+    assert "send_message takes: instance_id, to, reply_to, idempotency_key, message, format, split, wait." in text
 
 
 async def test_a_tool_that_does_not_exist_is_no_tool_call(app: App, era: str) -> None:

@@ -102,6 +102,7 @@ class StandInBot:
     faults: list[Fault] = field(default_factory=list[Fault])
     scripts: dict[str, Script] = field(default_factory=dict[str, Script])
     """By method, in lower case."""
+    takes_drafts: bool = True
     drafts: dict[int, tuple[int, str]] = field(default_factory=dict[int, tuple[int, str]])
     """What is shown of growing answers: number and text, by chat."""
     connections: dict[str, BusinessPost] = field(default_factory=dict[str, BusinessPost])

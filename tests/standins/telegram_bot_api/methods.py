@@ -257,7 +257,7 @@ def send_poll(bot: StandInBot, call: Call) -> Json:
 
 def send_message_draft(bot: StandInBot, call: Call) -> bool:
     chat = chat_of(bot, call)
-    if bot.chats[chat]["type"] != "private":
+    if bot.chats[chat]["type"] != "private" or not bot.takes_drafts:
         raise bad_request("TEXTDRAFT_PEER_INVALID")
     if not int(call.params["draft_id"]):
         raise bad_request("invalid draft_id specified")
