@@ -112,8 +112,10 @@ class NoSuchApproval(ApplicationError):
 
     code = "approval_not_found"
 
-    def __init__(self, approval_id: str) -> None:
-        super().__init__(f"No approval {quoted(approval_id)}; call list_approvals.")
+    def __init__(self, approval_id: str | None) -> None:
+        """`approval_id` None: it was looked for by the link of a page."""
+        known = approval_id is not None
+        super().__init__(f"No approval {quoted(approval_id)}; call list_approvals." if known else "This was decided already, or it has expired.")
 
 
 class WrongHost(ApplicationError):

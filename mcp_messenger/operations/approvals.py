@@ -10,11 +10,12 @@ from uuid import UUID
 import anyio
 from pydantic import Field
 
+from db import access_keys
 from db import approvals as store
 from db import policy as policies
 from db.approvals import ApprovalRow
 from db.errors import StoreUnavailable
-from mcp_messenger.errors import Conflict, InvalidInput, NoSuchApproval, ShuttingDown
+from mcp_messenger.errors import Conflict, InvalidInput, NoSuchApproval, NotAllowed, ShuttingDown
 from mcp_messenger.operations import cursor as cursors
 from mcp_messenger.operations.addresses import recipient
 from mcp_messenger.operations.application import App
@@ -150,9 +151,17 @@ async def known(app: App, caller: Caller, approval_id: str) -> ApprovalRow:
     if row is None:
         raise NoSuchApproval(approval_id)
     is_theirs = row.instance_id == caller.instance_id if caller.instance_id is not None else caller.user_id in {None, row.user_id}
-    if not is_theirs or (caller.instances is not None and row.instance_id not in caller.instances):
+    if not is_theirs or not _shown_to(caller, row):
         raise NoSuchApproval(approval_id)
     return row
+
+
+def _shown_to(caller: Caller, row: ApprovalRow) -> bool:
+    """Return whether a caller may see an approval of its user: an agent sees what it asked for itself, for others' words could steer it."""
+    judging = current.get()
+    if judging is not None and judging.by_agent and row.asker != judging.asker:
+        return False
+    return caller.instances is None or row.instance_id in caller.instances
 
 
 class ListApprovals(Input):
@@ -173,7 +182,7 @@ async def list_approvals(app: App, caller: Caller, args: ListApprovals) -> Appro
     rows = await store.listing(app.database, user_id=user_id, instance_id=instance_id, pending=args.pending, after=after, limit=args.limit + 1)
     page = rows[: args.limit]
     return ApprovalList(
-        approvals=[view(app, row) for row in page if caller.instances is None or row.instance_id in caller.instances],
+        approvals=[view(app, row) for row in page if _shown_to(caller, row)],
         next_cursor=cursors.encode(page[-1].created_at, str(page[-1].id)) if len(rows) > args.limit else None,
     )
 
@@ -286,7 +295,7 @@ async def by_page(app: App, secret: str) -> ApprovalRow:
     await app.database.started()
     row = await store.by_page(app.database, app.vault().digests(secret[:100]))
     if row is None:
-        raise NoSuchApproval("of this page")
+        raise NoSuchApproval(None)
     return row
 
 
@@ -323,6 +332,7 @@ async def carry_out(app: App, approval_id: UUID, *, again: bool = False) -> None
 
 
 async def _carried_out(app: App, row: ApprovalRow, operation: Operation) -> Output:
+    await _require_key(app, row)
     call = unsealed(app.vault(), row)
     arguments = dict(call.arguments)
     if "idempotency_key" in operation.input.model_fields:
@@ -330,6 +340,13 @@ async def _carried_out(app: App, row: ApprovalRow, operation: Operation) -> Outp
     caller = Caller(user_id=row.caller_user_id, instance_id=row.caller_instance_id)
     approved = Approved(row.id, row.chat_id, call.rest, row.decided_by or "")
     return await operation.carry_out(app, caller, validated(operation, arguments), transport=Transport.REST, approved=approved)
+
+
+async def _require_key(app: App, row: ApprovalRow) -> None:
+    """Raise NotAllowed where the key that asked has been revoked since, or has expired."""
+    _, found, key_id = row.asker.rpartition(" key:")
+    if found and await access_keys.ended(app.database, [UUID(key_id)]):
+        raise NotAllowed("The key that asked for this is not valid any more.", hint="Whoever holds a valid key may ask again.")
 
 
 def _operation(name: str) -> Operation | None:

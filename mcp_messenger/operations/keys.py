@@ -25,8 +25,12 @@ class ApiKey(Output):
 
 
 async def get_current_api_key(app: App, caller: Caller, args: OfInstance) -> ApiKey:
-    """Return the API key of an instance; that it was shown is recorded. Raises Conflict where there is none."""
+    """Return the API key of an instance; that it was shown is recorded.
+
+    Raises Conflict where there is none, and MissingScope: who gets the key gets all that it may do.
+    """
     caller.require_owner()
+    caller.require_every_scope()
     row = await instance_of(app.database, caller, args.instance_id)
     key = await secrets.reveal_key(app.database, row.id)
     if key is None or key.sealed is None:
@@ -37,8 +41,9 @@ async def get_current_api_key(app: App, caller: Caller, args: OfInstance) -> Api
 
 
 async def rotate_api_key(app: App, caller: Caller, args: OfInstance) -> ApiKey:
-    """Replace the API key of an instance; the old one ends at once."""
+    """Replace the API key of an instance; the old one ends at once. Raises MissingScope."""
     caller.require_owner()
+    caller.require_every_scope()
     row = await instance_of(app.database, caller, args.instance_id)
     await secrets.new_key(app.database, row.id, sealed_key(app.vault(), row.id, new_api_key()))
     return await get_current_api_key(app, caller, args)

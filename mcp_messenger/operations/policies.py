@@ -24,6 +24,10 @@ class PolicyAnswer(Output):
     trusted: list[str] = []
     presets: list[str] = []
 
+    def shown(self) -> dict[str, Any]:
+        """Return it whole: what is as by default binds an agent as much."""
+        return {**super().shown(), "policy": self.policy.model_dump(mode="json")}
+
 
 async def get_policy(app: App, caller: Caller, args: OfInstance) -> PolicyAnswer:
     """Return the policy of an instance."""

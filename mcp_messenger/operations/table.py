@@ -141,9 +141,9 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("block_contact", "POST", f"{I}/contacts/{{contact_id}}/block", account_actions.BlockContact, Nothing, account_actions.block_contact,
               "Block a person, or unblock.", EXTRAS, WRITE, idempotent=True, touches=Touch.SETTINGS),
     Operation("update_profile", "PATCH", f"{I}/account", account_actions.UpdateProfile, Nothing, account_actions.update_profile,
-              "Change the account's own name, about text or picture.", EXTRAS, WRITE, idempotent=True, touches=Touch.SETTINGS),
+              "Change the account's own name, about text or picture.", EXTRAS, WRITE, idempotent=True, touches=Touch.PUBLISH),
     Operation("post_story", "POST", f"{I}/stories", account_actions.PostStory, account_actions.PostedStory, account_actions.post_story,
-              "Show a text to all contacts for a day.", EXTRAS, WRITE, touches=Touch.SETTINGS),
+              "Show a text to all contacts for a day.", EXTRAS, WRITE, touches=Touch.PUBLISH),
 
     # agents
     Operation("get_chat_agent", "GET", f"{I}/chats/{{chat_id}}/agent", agents.OfAgentChat, agents.ChatAgent, agents.get_chat_agent,

@@ -10,7 +10,13 @@ from mcp_messenger.config.quiet_hours import parse_quiet
 from mcp_messenger.policy.model import Outbound, Outcome, Policy
 from mcp_messenger.policy.touch import WORDS, Touch
 
-LINK = re.compile(r"(?:https?://|www\.)\S|\b[\w-]+\.(?:[a-z]{2,})/\S", re.IGNORECASE)
+LINK = re.compile(
+    r"[a-z][a-z0-9+.-]*://\S|\b(?:mailto|tel|sms|tg|https?|whatsapp|intent):\S|\]\([a-z]|\b[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}\b|\b\d{1,3}(?:\.\d{1,3}){3}\b",
+    re.IGNORECASE,
+)
+"""What a messenger may make a link of by itself: also a bare name of a host, in any script."""
+DOTS = str.maketrans("\u3002\uff0e\uff61", "...")
+"""Full stops of other scripts, which stand for a dot in a host's name."""
 NO_RULE = "none"
 _SEVERITY = {"allow": 0, "ask": 1, "deny": 2}
 
@@ -97,9 +103,10 @@ def decide_other(policy: Policy, touch: Touch, shown: Shown) -> Decision:
         return Decision("deny", "owner", "Only the owner does this, over REST, on the page or with the command.")
     if policy.read_only:
         return Decision("deny", "read_only", "The owner lets agents read here, and change nothing.")
+    rules = list(_to_many(policy.outbound, touch))
     if policy.taint != "off" and shown.stranger:
-        return Decision("ask", "taint", f"You were shown a stranger's words; {WORDS.get(touch, 'this')} needs the owner's word after that.")
-    return ALLOWED
+        rules.append(Decision("ask", "taint", f"You were shown a stranger's words; {WORDS.get(touch, 'this')} needs the owner's word after that."))
+    return _most_severe(rules)
 
 
 def wakes(policy: Policy, target: Target, *, mentions: bool) -> bool:
@@ -135,13 +142,21 @@ def _whom(out: Outbound, target: Target) -> Iterator[Decision]:
         yield Decision(out.groups, "groups", "The owner wants to be asked before something is sent to a group.")
 
 
+def _to_many(out: Outbound, touch: Touch) -> Iterator[Decision]:
+    """Who may be written to holds for a group's people and for everybody, too: names, titles and profiles carry words as messages do."""
+    if touch is Touch.GROUP:
+        yield Decision(out.groups, "groups", "The owner wants to be asked before something is done with a group.")
+    if touch in {Touch.GROUP, Touch.PUBLISH} and out.send_to != "anyone":
+        yield Decision(out.otherwise, "send_to", f"The owner lets agents send to: {out.send_to}. This would be seen by others.")
+
+
 def _what(out: Outbound, content: Content) -> Iterator[Decision]:
     file = content.file
     if file is not None and (out.files == "none" or (out.files == "own" and file.is_received)):
         yield Decision(out.otherwise, "files", "The owner does not let agents send this kind of file.")
     if file is not None and out.max_file_bytes is not None and file.size > out.max_file_bytes:
         yield Decision(out.otherwise, "max_file_bytes", f"The file is larger than {out.max_file_bytes} bytes.")
-    if LINK.search(content.text):
+    if LINK.search(content.text.translate(DOTS)):
         yield Decision(out.links, "links", "The text holds a link.")
     if content.mass_mentions:
         yield Decision(out.mass_mentions, "mass_mentions", "The message would alarm everybody in the chat.")

@@ -27,7 +27,7 @@ from providers import REHEARSAL
 from providers.drafts import fingerprint_of, stored_draft
 from providers.models import ChatKind, Draft
 
-AGAIN_AFTER = 300.0
+AGAIN_AFTER = 10.0
 """Seconds in which it is not written again that a chat's words were shown."""
 REMEMBERED = 10_000
 NOWHERE = UUID(int=0)

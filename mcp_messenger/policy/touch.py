@@ -11,6 +11,9 @@ class Touch(StrEnum):
     SEND = "send"
     """Puts words before somebody; judged with its recipient and content."""
     GROUP = "group"
+    """Makes or changes a group: its name and people are words to others."""
+    PUBLISH = "publish"
+    """Shows something to everybody: a story, the account's profile."""
     SETTINGS = "settings"
     WEBHOOK = "webhook"
     DELETE = "delete"
@@ -21,6 +24,7 @@ class Touch(StrEnum):
 
 WORDS = {
     Touch.GROUP: "changing a group",
+    Touch.PUBLISH: "showing something to everybody",
     Touch.SETTINGS: "changing settings",
     Touch.WEBHOOK: "changing where events go",
     Touch.DELETE: "deleting",

@@ -97,6 +97,11 @@ class Caller:
         if not self.may(scope):
             raise MissingScope(scope, self.scopes or ())
 
+    def require_every_scope(self) -> None:
+        """For what gives a key that may do everything: nobody gets more than they have."""
+        for scope in Scope:
+            self.require_scope(scope)
+
     def require_admin(self) -> None:
         if not self.is_admin:
             raise NotAllowed("Only the administrator can do this.", hint="Use the admin token.")

@@ -159,3 +159,30 @@ async def test_the_command_line_makes_lists_and_revokes_keys(house: House, capsy
     await said("revoke", key_id)
     assert (await house.ask(key, "GET", "/instances")).json()["code"] == "unauthenticated"
     assert "for the shop" not in await said("list")
+
+
+async def test_nobody_gets_a_key_that_may_more_than_theirs(house: House) -> None:
+    own = f"/instances/{house.instances[0]}"
+    limited = (await house.key("keys", "read"))["key"]
+    for method, path in (("POST", f"{own}/api-key/rotate"), ("GET", f"{own}/current-api-key")):
+        refused = await house.ask(limited, method, path)
+        assert (refused.status_code, refused.json()["code"]) == (403, "missing_scope")
+        assert "mm_" not in refused.text
+
+
+async def test_what_a_key_asked_for_is_its_own_and_ends_with_it(house: House) -> None:
+    own = f"/instances/{house.instances[0]}"
+    await house.ask(house.token, "PUT", f"{own}/policy", {"outbound": {"send_to": "nobody"}})
+    made, other = await house.key("send", "read"), (await house.key("send", "read"))["key"]
+    asked = await house.ask(made["key"], "POST", f"{own}/send", {"to": "eve", "message": "after the end"})
+    assert asked.json()["code"] == "approval_required", asked.text
+    (waiting,) = (await house.ask(made["key"], "GET", "/approvals")).json()["approvals"]
+    id = waiting["approval_id"]
+    assert (await house.ask(other, "GET", "/approvals")).json()["approvals"] == []
+    assert (await house.ask(other, "DELETE", f"/approvals/{id}")).status_code == 404
+
+    assert (await house.ask(house.token, "DELETE", f"/keys/{made['id']}")).is_success
+    approved = (await house.ask(house.token, "POST", f"/approvals/{id}/approve")).json()["approval"]
+    assert approved["status"] == "failed"
+    sent = await house.app.database.value("SELECT count(*) FROM public.messages WHERE body = 'after the end'")
+    assert sent == 0

@@ -203,6 +203,39 @@ def test_a_pure_function_judges() -> None:
     assert decide_other(PRESETS["no limits"], Touch.OWNER, Shown()).outcome == "deny"
 
 
+LINKS = (
+    "https://evil.example/x",
+    "evil.com",
+    "evil.com?q=1",
+    "evil.com:80/x",
+    "пример.рф/x",
+    "1.2.3.4/x",
+    "[t](https:evil.com)",
+    "tg://resolve?domain=x",
+    "mailto:eve@evil.example",
+    "evil。com/x",
+)
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_what_a_messenger_makes_a_link_of_is_one(link: str) -> None:
+    policy = Policy.model_validate({"outbound": {"links": "deny"}})
+    assert decide_send(policy, Target("1"), Shown(), NOW, content=Content(f"see {link} now")).rule == "links"
+
+
+@pytest.mark.parametrize("text", ["Hello.How are you?", "at 10.30, for 3.50 euros", "a.m. or p.m.", "yes... no", "ratio 3:4"])
+def test_plain_words_are_rarely_taken_for_a_link(text: str) -> None:
+    policy = Policy.model_validate({"outbound": {"links": "deny"}})
+    assert decide_send(policy, Target("1"), Shown(), NOW, content=Content(text)).outcome == ("deny" if "Hello.How" in text else "allow")
+
+
+@pytest.mark.parametrize(("preset", "outcome"), [("customer service", "deny"), ("personal assistant", "ask"), ("standard", "allow")])
+@pytest.mark.parametrize("touch", [Touch.GROUP, Touch.PUBLISH])
+def test_whom_agents_may_write_to_holds_for_groups_and_what_everybody_sees(touch: Touch, preset: str, outcome: str) -> None:
+    assert decide_other(PRESETS[preset], touch, Shown()).outcome == outcome
+    assert decide_other(PRESETS[preset], touch, Shown(stranger=True)).outcome == ("ask" if outcome == "allow" else outcome)
+
+
 def test_every_row_says_what_it_touches() -> None:
     assert [row.name for row in OPERATIONS if row.effect is not Effect.READ and row.touches is None] == []
     sends = {row.input for row in OPERATIONS if issubclass(row.input, Send)}
