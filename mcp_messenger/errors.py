@@ -75,7 +75,7 @@ class MissingScope(NotAllowed):
 
     def __init__(self, scope: str, given: Collection[str]) -> None:
         has = ", ".join(sorted(given)) or "none"
-        super().__init__(f"This key lacks the scope {scope!r}; it has: {has}.", hint="Ask the account's owner for a key with that scope.")
+        super().__init__(f"This key lacks the scope {str(scope)!r}; it has: {has}.", hint="Ask the account's owner for a key with that scope.")
 
 
 class ReadOnly(NotAllowed):

@@ -12,6 +12,7 @@ import pytest
 
 from db import deliveries, leases, outbox
 from db.database import Database
+from mcp_messenger.commands.arguments import parser
 from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound, Source
 from mcp_messenger.observability.metrics import Metrics
@@ -205,6 +206,13 @@ async def test_an_instance_goes_the_ways_that_are_drawn(database_url: str, tmp_p
     steps = {(a, b) for a, b in itertools.pairwise(went) if a != b}
     assert len(steps) >= 4
     assert steps <= drawn("instance")
+
+
+def test_every_command_has_its_line() -> None:
+    listed = re.findall(r"^\| `([a-z]+)[ `]", (ROOT / "docs/commands.md").read_text(encoding="utf-8"), re.MULTILINE)
+    commands = re.findall(r"^    ([a-z]+)(?: |$)", parser().format_help(), re.MULTILINE)
+    assert "serve" in commands
+    assert sorted(listed) == sorted(commands)
 
 
 def test_every_setting_of_a_messenger_has_a_meaning() -> None:

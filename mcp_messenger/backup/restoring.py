@@ -73,7 +73,9 @@ def _unpack(path: Path, data_dir: Path) -> Path:
     """Unpack the files beside their place; return the folder."""
     unpacked = data_dir / f"{UNFINISHED}{secrets.token_hex(4)}"
     try:
-        unpacked.mkdir(mode=0o700, parents=True)
+        if not data_dir.exists():
+            data_dir.mkdir(mode=0o700, parents=True)
+        unpacked.mkdir(mode=0o700)
         with open_archive(path) as archive:
             for name in archive.namelist():
                 if name == KEY or (is_safe(name) and not name.endswith("/")):

@@ -1,8 +1,9 @@
-"""What may stand on the command line."""
+"""The arguments of the command line."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import Any
 
 from mcp_messenger.config.modes import API_MODES
 from mcp_messenger.version import __version__
@@ -24,34 +25,43 @@ def parser() -> argparse.ArgumentParser:
         "--mode", choices=MODES, help="mcp (stdio, the default), instance-manager (as serve), or one instance's server, such as telegram-api"
     )
     commands = top.add_subparsers(dest="command", title="commands", metavar="COMMAND")
-    commands.add_parser("serve", parents=[settings], help="serve MCP and REST over HTTP")
-    commands.add_parser("demo", parents=[settings], help="try it in this terminal")
-    token = commands.add_parser("token", parents=[settings], help="make a user's token")
+    of_store, hidden = _settings({"--data-dir"}), _settings(frozenset())
+    serving = _settings({"--host", "--port", "--data-dir", "--toolsets", "--read-only", "--log-level"})
+    commands.add_parser("serve", parents=[serving], help="serve MCP and REST over HTTP")
+    commands.add_parser("demo", parents=[hidden], help="try it in this terminal")
+    token = commands.add_parser("token", parents=[of_store], help="make a user's token")
     token.add_argument("user", nargs="?", help="whose it is")
-    reencrypt = commands.add_parser("reencrypt", parents=[settings], help="encrypt all secrets again, after the secret key has changed")
+    reencrypt = commands.add_parser("reencrypt", parents=[of_store], help="encrypt all secrets again, after the secret key has changed")
     reencrypt.add_argument("--new-key", action="store_true", help="first put a new key before that in the data folder")
     reencrypt.add_argument("--drop-former", action="store_true", help="leave only the current key in the data folder, when nothing is under another")
-    migrate = commands.add_parser("migrate", parents=[settings], help="bring the database's schema up to date, or to a version")
+    migrate = commands.add_parser("migrate", parents=[of_store], help="bring the database's schema up to date, or to a version")
     migrate.add_argument("--to", metavar="N", help="the last migration to keep, such as 8; later ones are taken back, with what they hold")
     migrate.add_argument("--status", action="store_true", help="only list the migrations")
-    _add_backup(commands.add_parser, settings)
-    _add_commands(commands.add_parser, settings)
+    _add_backup(commands.add_parser, of_store)
+    _add_commands(commands.add_parser, hidden)
     return top
 
 
-def _settings() -> argparse.ArgumentParser:
-    """Options that may precede and follow a command; without defaults, or that of the command would override a preceding one."""
+def _settings(shown: Collection[str] | None = None) -> argparse.ArgumentParser:
+    """Options that may precede and follow a command; without defaults, or that of the command would override a preceding one.
+
+    All are taken everywhere, so that a line which worked goes on working; help names those in `shown`; None: all.
+    """
     settings = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    settings.add_argument("--host")
-    settings.add_argument("--port", type=_port)
-    settings.add_argument("--api-port", type=_port, help="port of one instance's server")
-    settings.add_argument("--telegram-bot-token", help="for telegram-api; better set TELEGRAM_BOT_TOKEN, which other users cannot see")
-    settings.add_argument("--telegram-base-url", help="for telegram-api with a Bot API server of one's own; or set TELEGRAM_BASE_URL")
-    settings.add_argument("--credentials-file", type=Path, help="for one instance's server: its settings as JSON; or set MCP_MESSENGER_CREDENTIALS")
-    settings.add_argument("--data-dir", type=Path)
-    settings.add_argument("--toolsets", help="default, all, or names separated by commas")
-    settings.add_argument("--read-only", action="store_true", help="only tools that change nothing; always wins")
-    settings.add_argument("--log-level")
+
+    def add(name: str, help: str | None = None, **more: Any) -> None:
+        settings.add_argument(name, help=help if shown is None or name in shown else argparse.SUPPRESS, **more)
+
+    add("--host")
+    add("--port", type=_port)
+    add("--api-port", "port of one instance's server", type=_port)
+    add("--telegram-bot-token", "for telegram-api; better set TELEGRAM_BOT_TOKEN, which other users cannot see")
+    add("--telegram-base-url", "for telegram-api with a Bot API server of one's own; or set TELEGRAM_BASE_URL")
+    add("--credentials-file", "for one instance's server: its settings as JSON; or set MCP_MESSENGER_CREDENTIALS", type=Path)
+    add("--data-dir", type=Path)
+    add("--toolsets", "default, all, or names separated by commas")
+    add("--read-only", "only tools that change nothing; always wins", action="store_true")
+    add("--log-level")
     return settings
 
 

@@ -15,6 +15,7 @@ async def database_url(config: Config) -> AsyncGenerator[str]:
         return
     from db.embedded import start_embedded
 
+    config.make_data_dir()
     server = await start_embedded(config.data_dir / "postgres")
     try:
         yield server.url

@@ -2,13 +2,16 @@
 
 import argparse
 from typing import Any
-from urllib.parse import quote
+from uuid import UUID
 
-from mcp_messenger.commands.server import Server
+from mcp_messenger.commands.server import Refused, Server
 from mcp_messenger.commands.terminal import say
 from mcp_messenger.config import Config
-from mcp_messenger.errors import InvalidInput
+from mcp_messenger.errors import InvalidInput, NoSuchKey, quoted
+from mcp_messenger.security.caller import Scope
 from providers.text import clean_line
+
+LIST = "'mcp-messenger keys list' shows them with their ids."
 
 
 async def keys(config: Config, args: argparse.Namespace) -> None:
@@ -17,19 +20,32 @@ async def keys(config: Config, args: argparse.Namespace) -> None:
         if args.act == "create":
             await _create(server, args)
         elif args.act == "revoke":
-            await server.delete(f"/keys/{quote(_named(args, 'Which key?', 'revoke ID'), safe='')}")
-            say("Revoked.")
+            await _revoke(server, _named(args, "Which key?", "revoke ID"))
         else:
             await _list(server, args)
 
 
 async def _create(server: Server, args: argparse.Namespace) -> None:
-    body: dict[str, Any] = {"name": _named(args, "What is the key for?", "create NAME"), "scopes": _names(args.scopes)}
+    body: dict[str, Any] = {"name": _named(args, "What is the key for?", "create NAME"), "scopes": _scopes(args.scopes)}
     if args.instance:
         body["instance_ids"] = [await server.instance_id(id) for id in args.instance]
     body |= {name: value for name, value in (("expires_in_days", args.days), ("user_id", args.user)) if value is not None}
     made = await server.post("/keys", body)
     say(f"{made['key']}\n\nIts id is {made['id']}. The key is not shown again.")
+
+
+async def _revoke(server: Server, key_id: str) -> None:
+    try:
+        UUID(key_id)
+    except ValueError:
+        raise InvalidInput(f"{quoted(key_id)} is no key's id.", hint=LIST) from None
+    try:
+        await server.delete(f"/keys/{key_id}")
+    except Refused as error:
+        if error.problem != NoSuchKey.code:
+            raise
+        raise InvalidInput(f"No valid key has the id {quoted(key_id)}.", hint=LIST) from error
+    say("Revoked.")
 
 
 async def _list(server: Server, args: argparse.Namespace) -> None:
@@ -46,8 +62,12 @@ def _line(key: dict[str, Any]) -> str:
     return f"{key['id']}  {clean_line(key['user_id'])}  {name}  {','.join(key['scopes'])}  {where}  used {used}{ends}"
 
 
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+def _scopes(text: str) -> list[str]:
+    """Raises InvalidInput for one that there is not."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if unknown := [name for name in names if name not in set(Scope)] or ([] if names else [text]):
+        raise InvalidInput(f"--scopes: there is no scope {quoted(unknown[0])}.", hint=f"Give some of {', '.join(Scope)}, separated by commas.")
+    return names
 
 
 def _named(args: argparse.Namespace, question: str, usage: str) -> str:

@@ -1,23 +1,43 @@
 """mcp-messenger purge: removes what a removed instance has left, or lists what there is."""
 
-from mcp_messenger.commands.server import Server
+from uuid import UUID
+
+from mcp_messenger.commands.server import PAGE, Refused, Server
 from mcp_messenger.commands.terminal import say, table
 from mcp_messenger.config import Config
+from mcp_messenger.errors import InvalidInput, NoSuchInstance, quoted
 
 HEAD = ("ID", "MESSENGER", "USER", "REMOVED", "CHATS")
+LIST = "'mcp-messenger purge' lists what removed instances have left, with their whole ids."
 
 
 async def purge(config: Config, url: str | None, instance_id: str | None) -> None:
-    """Ask a running server. An instance that is there is not touched. Raises what the server refuses."""
+    """Ask a running server. An instance that is there is not touched. Raises InvalidInput for an unknown id, and what the server refuses."""
     async with Server.at(url, config) as server:
-        left = (await server.get("/removed-instances", limit=100))["removed"]
-        if instance_id is not None and any(one["instance_id"] == instance_id.lower() for one in left):
-            await server.delete(f"/instances/{instance_id}", purge="true")
-            say(f"Nothing is left of {instance_id}.")
+        if instance_id is not None:
+            await _purge(server, instance_id)
             return
+        left = (await server.get("/removed-instances", limit=PAGE))["removed"]
     if not left:
         say("Removed instances have left nothing.")
         return
-    if instance_id is not None:
-        say(f"{instance_id} is no removed instance. These have left something:")
     say(table(HEAD, [(one["instance_id"], one["provider"], one["user_id"], (one["removed_at"] or "")[:16], one["chats"]) for one in left]))
+    if len(left) == PAGE:
+        say(f"These are the {PAGE} that were removed last; there may be more.")
+
+
+async def _purge(server: Server, given: str) -> None:
+    try:
+        id = str(UUID(given))
+    except ValueError:
+        raise InvalidInput(f"No removed instance has the id {quoted(given)}.", hint=LIST) from None
+    # The call below would remove an instance that is there. The id of one that is not never comes back.
+    if any(one["id"] == id for one in await server.instances()):
+        raise InvalidInput(f"{id} is no removed instance.", hint=LIST)
+    try:
+        await server.delete(f"/instances/{id}", purge="true")
+    except Refused as error:
+        if error.problem != NoSuchInstance.code:
+            raise
+        raise InvalidInput(f"No removed instance has the id {quoted(given)}.", hint=LIST) from error
+    say(f"Nothing is left of {id}.")

@@ -14,6 +14,14 @@ WITHIN = 30.0
 PAGE = 100
 
 
+class Refused(ApplicationError):
+    """A refusal of the server, in its words; `problem` is its code."""
+
+    def __init__(self, problem: dict[str, Any]) -> None:
+        super().__init__(clean_line(str(problem.get("detail"))), hint=clean_line(str(problem.get("hint") or "")) or None)
+        self.problem: str = str(problem["code"])
+
+
 class Server:
     """Its address has no slash at the end."""
 
@@ -24,10 +32,12 @@ class Server:
     @classmethod
     @asynccontextmanager
     async def at(cls, url: str | None, config: Config) -> AsyncGenerator[Self]:
-        """With the admin token of the settings; `url` where it is not theirs."""
+        """With the admin token of the settings; `url` where it is not theirs. Raises InvalidInput for a URL of another kind."""
         token = config.admin_token
         bearer = {"Authorization": f"Bearer {token.get_secret_value()}"} if token is not None else {}
         url = (url or config.own_url).rstrip("/")
+        if not url.lower().startswith(("http://", "https://")):
+            raise InvalidInput(f"--url: {quoted(url)} does not begin with http:// or https://.", hint="Give it as http://127.0.0.1:3000.")
         async with httpx.AsyncClient(headers={"Accept": "application/json", **bearer}, trust_env=False, timeout=WITHIN) as client:
             yield cls(client, url)
 
@@ -94,10 +104,10 @@ class Server:
     async def _send(self, method: str, path: str, params: dict[str, str | int], body: dict[str, Any] | None = None) -> httpx.Response:
         try:
             return await self._client.request(method, self.url + path, params=params, json=body)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise InvalidInput(f"--url: {clean_line(str(error)).rstrip('.')}.", hint="Give it as http://127.0.0.1:3000.") from error
         except httpx.TransportError as error:
             raise self._absent(error) from error
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            raise InvalidInput(f"--url: {error}.", hint="Give it as http://127.0.0.1:3000.") from error
 
     def _answer(self, answer: httpx.Response) -> Any:
         try:
@@ -111,13 +121,14 @@ class Server:
             raise self._stranger()
         if problem["code"] == NotAuthenticated.code:
             raise NotAuthenticated("The server wants a token that it knows.", hint=f"Set {PREFIX}ADMIN_TOKEN to the server's.")
-        raise ApplicationError(clean_line(str(problem.get("detail"))), hint=clean_line(str(problem.get("hint") or "")) or None)
+        raise Refused(problem)
 
     def _absent(self, error: httpx.TransportError) -> NotAvailable:
         if isinstance(error, httpx.TimeoutException):
             return NotAvailable(f"The server at {self.url} does not answer in time.", hint="Its log says what it does.")
         return NotAvailable(
-            f"No server answers at {self.url}: {clean_line(str(error))}.", hint="Start it with 'mcp-messenger serve', or give its address with --url."
+            f"No server answers at {self.url}: {clean_line(str(error)).rstrip('.')}.",
+            hint="Start it with 'mcp-messenger serve', or give its address with --url.",
         )
 
     def _stranger(self) -> NotAvailable:

@@ -91,7 +91,10 @@ class GetMessages(OfInstance):
 
 
 async def get_messages(app: App, caller: Caller, args: GetMessages) -> MessageList:
-    """Return a page of a chat, newest first; older ones are fetched from the platform where it gives them. Raises NoSuchChat."""
+    """Return a page of a chat, newest first; older ones are fetched from the platform where it gives them.
+
+    Raises NoSuchChat, and InvalidInput for `around` with a cursor.
+    """
     row = await instance_of(app.database, caller, args.instance_id)
     to = await recipient(app, row, args.chat_id)
     stored = await chats.get(app.database, row.id, to.chat_id)
@@ -100,6 +103,8 @@ async def get_messages(app: App, caller: Caller, args: GetMessages) -> MessageLi
     chat = Chat(id=stored.id, kind=ChatKind(stored.kind), title=stored.title)
     thread_id = args.thread_id or to.thread_id
     if args.around is not None:
+        if args.cursor is not None:
+            raise InvalidInput("around and cursor do not go together.", hint="Leave one out: cursor goes on from a page that had no around.")
         at = await known_message(app, row, args.around)
         found = await messages.around(app.database, at, each=max(1, args.limit // 2))
         return await page(app, found, len(found), chat=chat, max_tokens=args.max_tokens)

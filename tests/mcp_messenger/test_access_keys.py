@@ -12,6 +12,7 @@ import pytest
 from pydantic import SecretStr
 
 from mcp_messenger.commands.keys import keys
+from mcp_messenger.errors import InvalidInput
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.keys import CreateToken, create_user_token
 from mcp_messenger.operations.operation import Transport
@@ -62,7 +63,7 @@ async def test_a_key_does_what_its_scopes_say_and_is_told_the_one_it_lacks(house
                 continue
             refused = await house.ask(key, row.method, filled(row.path, house.instances[0]), {} if row.method in {"POST", "PUT", "PATCH"} else None)
             assert (refused.status_code, refused.json()["code"]) == (403, "missing_scope"), (scope, row.name)
-            assert repr(row.scope.value) in refused.json()["detail"]
+            assert f"lacks the scope {row.scope.value!r};" in refused.json()["detail"]
     own = f"/instances/{house.instances[0]}"
     assert (await house.ask(made[Scope.READ], "GET", f"{own}/chats")).status_code == 200
     assert (await house.ask(made[Scope.SEND], "POST", f"{own}/send", {"to": "ann", "message": "hello"})).json()["message_id"]
@@ -146,8 +147,8 @@ async def test_a_key_that_is_revoked_or_expires_ends_what_it_holds_open(house: H
 async def test_the_command_line_makes_lists_and_revokes_keys(house: House, capsys: pytest.CaptureFixture[str]) -> None:
     config = replace(house.app.config, admin_token=SecretStr(ADMIN_TOKEN))
 
-    async def said(act: str, what: str | None = None) -> str:
-        given = {"url": house.url, "act": act, "what": what, "scopes": "read", "instance": [house.instances[0][:8]], "days": 1.0, "user": None}
+    async def said(act: str, what: str | None = None, scopes: str = "read") -> str:
+        given = {"url": house.url, "act": act, "what": what, "scopes": scopes, "instance": [house.instances[0][:8]], "days": 1.0, "user": None}
         await keys(config, argparse.Namespace(**given))
         return capsys.readouterr().out
 
@@ -159,6 +160,13 @@ async def test_the_command_line_makes_lists_and_revokes_keys(house: House, capsy
     await said("revoke", key_id)
     assert (await house.ask(key, "GET", "/instances")).json()["code"] == "unauthenticated"
     assert "for the shop" not in await said("list")
+    for nobody in ("zzz", key_id):
+        with pytest.raises(InvalidInput) as refused:
+            await said("revoke", nobody)
+        assert "mcp-messenger keys list" in str(refused.value.hint)
+    with pytest.raises(InvalidInput, match="no scope 'foo'") as unknown:
+        await said("create", "n", "read,foo")
+    assert "read, send, manage, delete, keys" in str(unknown.value.hint)
 
 
 async def test_nobody_gets_a_key_that_may_more_than_theirs(house: House) -> None:

@@ -194,6 +194,7 @@ def test_the_commands_say_what_they_did_and_what_to_do(tmp_path: Path, database_
     assert put.returncode == 0, put.stderr
     assert "All instances are stopped" in put.stdout
     assert "The secret key is missing" in put.stdout
+    assert (tmp_path / "there").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_kill_leaves_no_half_file_under_the_name(tmp_path: Path, database_url: str) -> None:

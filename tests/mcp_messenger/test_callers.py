@@ -254,7 +254,10 @@ async def test_what_an_earlier_version_left_is_the_administrators_to_remove(hous
     assert done.stdout.strip() == f"Nothing is left of {left}."
     assert not any((await house.rows_of(str(left))).values())
     still = await anyio.to_thread.run_sync(ran, env, "purge", house.ann.instance_id, "--url", house.url)
-    assert "no removed instance" in still.stdout or "left nothing" in still.stdout
+    assert (still.returncode, "is no removed instance" in still.stderr) == (1, True)
+    for unknown in ("nope", str(left)):
+        refused = await anyio.to_thread.run_sync(ran, env, "purge", unknown, "--url", house.url)
+        assert (refused.returncode, f"No removed instance has the id '{unknown}'" in refused.stderr) == (1, True)
     assert len((await house.rows_of(house.ann.instance_id))["instance"]) == 1
 
 

@@ -13,6 +13,7 @@ import httpx
 import psycopg
 import pytest
 
+from mcp_messenger.commands.arguments import parser
 from mcp_messenger.version import __version__
 from tests.program import PATIENCE, ROOT, environment, program
 
@@ -40,6 +41,19 @@ def test_its_help(env: dict[str, str]) -> None:
     assert done.returncode == 0
     for word in ("serve", "demo", "token", "--mode", "telegram-api", "--telegram-bot-token", "--read-only"):
         assert word in done.stdout
+
+
+def test_help_of_a_command_shows_its_own_options_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    shown: dict[str, set[str]] = {}
+    for name in re.findall(r"^    ([a-z]+)(?: |$)", parser().format_help(), re.MULTILINE):
+        with pytest.raises(SystemExit):
+            parser().parse_args([name, "--help"])
+        shown[name] = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+    assert shown["purge"] == {"--help", "--url"}
+    assert shown["restore"] == {"--help", "--data-dir", "--check", "--take-over", "--force"}
+    assert [name for name, options in shown.items() if "--telegram-bot-token" in options] == []
+    assert "--port" in shown["serve"]
+    assert parser().parse_args(["ps", "--port", "3001"]).port == 3001
 
 
 @pytest.mark.parametrize(

@@ -147,6 +147,12 @@ def test_where_no_server_answers(env: dict[str, str], arguments: tuple[str, ...]
     assert "Traceback" not in done.stderr
 
 
+def test_an_address_that_is_none_is_not_blamed_on_the_server(env: dict[str, str]) -> None:
+    for address in ("nonsense", "ftp://127.0.0.1"):
+        done = ran(env, "ps", "--url", address)
+        assert (done.returncode, f"'{address}' does not begin with http:// or https://." in done.stderr) == (1, True)
+
+
 def test_a_token_that_the_server_does_not_know(server: Program, env: dict[str, str]) -> None:
     done = ran({**env, "MCP_MESSENGER_ADMIN_TOKEN": "mm_another-fake-token"}, "ps", "--url", server.url)
     assert done.returncode == 1

@@ -77,6 +77,9 @@ async def test_lines_cost_few_tokens_and_no_message_is_left_out_between_pages(ap
         middle = line.findall(whole)[150].split()[0]
         near = line.findall(await read(client, "get_messages", instance_id=instance_id, chat_id=CLUB.id, around=middle, limit=4))
         assert near == line.findall(whole)[148:153]
+        both = {"instance_id": instance_id, "chat_id": CLUB.id, "around": middle, "cursor": "x"}
+        refused = await client.call_tool("get_messages", both)
+        assert (refused.is_error, "around and cursor do not go together" in str(refused.content)) == (True, True)
 
 
 async def test_nobodys_words_look_like_a_line_of_ours(app: App) -> None:

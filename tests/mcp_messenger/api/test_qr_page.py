@@ -10,11 +10,14 @@ import segno
 from playwright.async_api import Page, async_playwright, expect
 from pydantic import SecretStr
 
+from mcp_messenger.api.rest.qr_page import WORDS
 from mcp_messenger.api.rest.qr_page import page as html
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, create_instance
 from mcp_messenger.operations.login import AuthStatus
 from mcp_messenger.security.caller import ADMIN
+from providers.models import InstanceState
+from providers.sandbox.provider import SandboxProvider
 from tests.providers.sandbox.test_page import AS_ROOT, CHROMIUM, FLAGS
 from tests.running import ready_sandbox, running_app, serving, until_status
 
@@ -56,7 +59,10 @@ async def test_the_page_shows_the_code_until_somebody_is_logged_in(app: App, url
         assert box is not None
         assert box["width"] == pytest.approx(box["height"])
         assert box["width"] > 200
-        await expect(browser_page.get_by_role("status")).to_have_text("The instance is qr_ready.")
+        await expect(browser_page.get_by_role("status")).to_contain_text("Waiting for the code to be scanned.")
+        await expect(browser_page.get_by_role("heading")).to_have_text("Sandbox: scan this code")
+        link = await browser_page.get_by_role("link", name="chat page").get_attribute("href")
+        assert link == (await client.get("/qr")).json()["qr"]
 
         code = (await client.post("/pairing-code", json={"phone": "+15550100"})).json()["pairing_code"]
         await expect(browser_page.get_by_text(code)).to_be_visible(timeout=15_000)
@@ -66,7 +72,7 @@ async def test_the_page_shows_the_code_until_somebody_is_logged_in(app: App, url
             door = await person.get(content, follow_redirects=True)
             linked = await person.post(f"{door.url}acts", json={"act": "link"}, headers={"Origin": str(door.url.copy_with(path="")).rstrip("/")})
             assert linked.status_code < 300, linked.text
-        await expect(browser_page.get_by_role("heading")).to_have_text("Logged in", timeout=15_000)
+        await expect(browser_page.get_by_role("heading")).to_have_text("Sandbox: logged in", timeout=15_000)
         assert 'http-equiv="refresh"' not in await browser_page.content()
         assert code not in await browser_page.content()
 
@@ -91,7 +97,7 @@ async def test_without_a_code_the_page_says_the_state(app: App, url: str) -> Non
         answer = await client.get(f"/api/v1/instances/{instance_id}/qr-page")
     assert answer.status_code == 200
     assert answer.headers["cache-control"] == "no-store"
-    assert "Logged in" in answer.text
+    assert "Sandbox: logged in" in answer.text
     assert "<svg" not in answer.text
 
 
@@ -107,6 +113,10 @@ async def test_where_a_token_is_set_the_page_needs_it(database_url: str, tmp_pat
 
 def test_what_a_platform_says_is_text_on_the_page() -> None:
     said = AuthStatus(instance_id="i", state="error", authenticated=False, needs="nothing", reason="<script>alert(1)</script>")
-    shown = html(said, None)
+    shown = html(said, None, SandboxProvider)
     assert "<script" not in shown
     assert "&lt;script&gt;" in shown
+
+
+def test_every_state_has_plain_words() -> None:
+    assert set(WORDS) == set(InstanceState)
