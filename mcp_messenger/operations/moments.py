@@ -37,4 +37,4 @@ def moment(name: str, text: str | None, *, ends: bool = False) -> datetime | Non
             at = datetime.combine(at.date() + timedelta(days=ends), time())
         return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise InvalidInput(f"{name} is no time such as 2026-11-03 or 12h.", hint="A time of day is 2026-11-03T10:00Z; 1d and 2w are ago.") from None
+        raise InvalidInput(f"{name} is no time such as 2026-11-03 or 12h.", hint="Or as 2026-11-03T10:00Z, or 30min, 1d, 2w, 3mo ago.") from None
