@@ -303,13 +303,16 @@ REMOVED: LiteralString = """
     )
     SELECT id, r.user_id, r.provider, r.removed_at, coalesce(l.chats, 0) AS chats
     FROM left_over l FULL JOIN public.removed_instances r USING (id)
-    WHERE %(user_id)s::text IS NULL OR r.user_id = %(user_id)s
+    WHERE (%(user_id)s::text IS NULL OR r.user_id = %(user_id)s)
+      AND (%(after)s::uuid IS NULL OR coalesce(r.removed_at, '-infinity') < coalesce(%(at)s::timestamptz, '-infinity')
+           OR (coalesce(r.removed_at, '-infinity') = coalesce(%(at)s::timestamptz, '-infinity') AND id > %(after)s::uuid))
     ORDER BY r.removed_at DESC NULLS LAST, id LIMIT %(limit)s"""
 
 
-async def removed(database: Database, *, user_id: str | None, limit: int) -> list[Removed]:
+async def removed(database: Database, *, user_id: str | None, after: tuple[datetime | None, UUID] | None, limit: int) -> list[Removed]:
     """Return removed instances of which messages are kept, the newest removal first. `user_id` None: of all users."""
-    return await database.all(Removed, REMOVED, {"user_id": user_id, "limit": limit})
+    at, id = after or (None, None)
+    return await database.all(Removed, REMOVED, {"user_id": user_id, "at": at, "after": id, "limit": limit})
 
 
 REMOVED_OWNER: LiteralString = "SELECT user_id FROM public.removed_instances WHERE id = %(id)s"

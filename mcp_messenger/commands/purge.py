@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from mcp_messenger.commands.server import PAGE, Refused, Server
+from mcp_messenger.commands.server import Refused, Server
 from mcp_messenger.commands.terminal import say, table
 from mcp_messenger.config import Config
 from mcp_messenger.errors import InvalidInput, NoSuchInstance, quoted
@@ -17,13 +17,11 @@ async def purge(config: Config, url: str | None, instance_id: str | None) -> Non
         if instance_id is not None:
             await _purge(server, instance_id)
             return
-        left = (await server.get("/removed-instances", limit=PAGE))["removed"]
+        left = await server.every("/removed-instances", "removed")
     if not left:
         say("Removed instances have left nothing.")
         return
     say(table(HEAD, [(one["instance_id"], one["provider"], one["user_id"], (one["removed_at"] or "")[:16], one["chats"]) for one in left]))
-    if len(left) == PAGE:
-        say(f"These are the {PAGE} that were removed last; there may be more.")
 
 
 async def _purge(server: Server, given: str) -> None:

@@ -64,11 +64,15 @@ class Server:
 
     async def instances(self) -> list[dict[str, Any]]:
         """All that the caller may see."""
+        return await self.every("/instances", "instances")
+
+    async def every(self, path: str, field: str) -> list[dict[str, Any]]:
+        """Return the rows of all pages of a list. Raises what `get` raises."""
         found: list[dict[str, Any]] = []
         cursor: dict[str, str] = {}
         while True:
-            page = await self.get("/instances", limit=PAGE, **cursor)
-            found += page["instances"]
+            page = await self.get(path, limit=PAGE, **cursor)
+            found += page[field]
             if page["next_cursor"] is None:
                 return found
             cursor = {"cursor": page["next_cursor"]}

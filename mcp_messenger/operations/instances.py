@@ -429,6 +429,7 @@ async def _purge_removed(app: App, caller: Caller, instance_id: str) -> bool:
 
 class ListRemoved(Input):
     limit: Limit = 50
+    cursor: Cursor = None
 
 
 class RemovedInstance(Output):
@@ -443,17 +444,22 @@ class RemovedInstance(Output):
 
 class RemovedInstances(Output):
     removed: list[RemovedInstance]
+    next_cursor: str | None = None
 
 
 async def list_removed_instances(app: App, caller: Caller, args: ListRemoved) -> RemovedInstances:
     """Return removed instances of which messages are kept, the newest removal first. Raises NotAllowed."""
     caller.require_owner()
-    rows = await instances.removed(app.database, user_id=caller.user_id, limit=args.limit)
+    position = cursors.decode(args.cursor)
+    after = None if position is None else (position[0], _id_of(position[1]))
+    rows = await instances.removed(app.database, user_id=caller.user_id, after=after, limit=args.limit + 1)
+    last = rows[args.limit - 1] if len(rows) > args.limit else None
     return RemovedInstances(
         removed=[
             RemovedInstance(instance_id=str(row.id), provider=row.provider, user_id=row.user_id, removed_at=row.removed_at, chats=row.chats)
-            for row in rows
-        ]
+            for row in rows[: args.limit]
+        ],
+        next_cursor=None if last is None else cursors.encode(last.removed_at, last.id),
     )
 
 

@@ -247,6 +247,13 @@ async def test_what_a_removed_instance_left_is_removed_later_by_its_owner_alone(
 async def test_what_an_earlier_version_left_is_the_administrators_to_remove(house: House) -> None:
     left = uuid4()
     await house.app.database.execute("INSERT INTO chats (instance_id, id, kind, title) VALUES (%(id)s, 'c', 'private', 'Ann')", {"id": left})
+    other = uuid4()
+    await house.app.database.execute("INSERT INTO chats (instance_id, id, kind, title) VALUES (%(id)s, 'c', 'private', 'Bob')", {"id": other})
+    pages = [(await house.call(ADMIN_TOKEN, "GET", "/removed-instances?limit=1")).json()]
+    while cursor := pages[-1]["next_cursor"]:
+        pages.append((await house.call(ADMIN_TOKEN, "GET", f"/removed-instances?limit=1&cursor={cursor}")).json())
+    listed = [one["instance_id"] for page in pages for one in page["removed"]]
+    assert (len(listed), {str(left), str(other)} <= set(listed)) == (len(set(listed)), True)
     env = {"MCP_MESSENGER_ADMIN_TOKEN": ADMIN_TOKEN, "PATH": os.environ["PATH"], "HOME": str(house.app.config.data_dir)}
     shown = await anyio.to_thread.run_sync(ran, env, "purge", "--url", house.url)
     assert str(left) in shown.stdout
