@@ -25,11 +25,15 @@ class EventRow:
 TRACE = "trace"
 """Of an event's data, and of a draft in the outbox: what it was done for, as tracing.carrier gives it."""
 
+# A chat's events are also those that came under another id of it, before that was known.
 AFTER: LiteralString = """
     SELECT id, instance_id, type, chat_id, message_id, data, at FROM public.events
     WHERE id > %(after)s
       AND (%(instance_ids)s::uuid[] IS NULL OR instance_id = ANY(%(instance_ids)s))
-      AND (%(chat_id)s::text IS NULL OR chat_id = %(chat_id)s)
+      AND (%(chat_id)s::text IS NULL OR chat_id = %(chat_id)s
+        OR EXISTS (SELECT FROM public.chat_aliases a WHERE a.instance_id = events.instance_id AND a.alias = events.chat_id
+            AND a.chat_id = %(chat_id)s)
+        OR EXISTS (SELECT FROM public.chats c WHERE c.instance_id = events.instance_id AND c.id = events.chat_id AND c.migrated_to = %(chat_id)s))
       AND (%(types)s::text[] IS NULL OR type = ANY(%(types)s))
     ORDER BY id LIMIT %(limit)s"""
 

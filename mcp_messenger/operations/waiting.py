@@ -145,7 +145,7 @@ async def _incoming(app: App, row: InstanceRow, cursor: int, chat_id: str | None
         for event in rows:
             cursor = event.id
             message = found.get(event.message_id or 0)
-            if message is None:
+            if message is None or chat_id not in {None, message.chat_id}:
                 continue
             if event.type == "reaction" and message.outgoing and event.data["sender_id"] != own_id:
                 reactions.append(_reacted(event))

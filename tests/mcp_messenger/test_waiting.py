@@ -26,7 +26,7 @@ from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.operations.waiting import NewMessages, Replies, WaitForMessages, WaitForReply
 from mcp_messenger.operations.webhooks import ReplayEvents, SetWebhook, replay_events, set_webhook
 from mcp_messenger.security.caller import ADMIN
-from providers.events import Event, ReactionChanged
+from providers.events import ChatMigrated, Event, ReactionChanged
 from providers.models import Chat, ChatKind
 from tests.postgres import execute
 from tests.refusals import END_OTHERS
@@ -322,3 +322,26 @@ async def test_a_cursor_that_a_restored_database_never_had_is_refused_wherever_o
             with anyio.fail_after(PATIENCE):
                 await until(lambda: found)
             assert texts(found[0]) == ["after"]
+
+
+HERSELF, BY_NUMBER, BY_ALIAS = (Chat(id=id, kind=ChatKind.PRIVATE) for id in ("ann", "15550100", "15550199"))
+
+
+async def test_what_came_under_another_id_of_a_chat_is_waited_for_as_well(database_url: str, tmp_path: Path) -> None:
+    async with line_of(database_url, tmp_path) as line:
+        cursor = (await line.wait(timeout=0)).cursor
+        answers: list[NewMessages] = []
+
+        async def wait() -> None:
+            answers.append(await line.wait(chat_id="ann", cursor=cursor, timeout=30))
+
+        with anyio.fail_after(PATIENCE):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait)
+                await until(lambda: line.app.feed._waiting.get((UUID(line.instance_id), "ann")))
+                await line.deliver(received("1", "by number", chat=BY_NUMBER))
+                await line.deliver(ChatMigrated(old_id="15550100", chat=HERSELF))
+        assert [texts(answer) for answer in answers] == [["by number"]]
+        await line.deliver(received("2", "by alias", chat=BY_ALIAS))
+        await line.deliver(received("3", "and by its own", chat=Chat(id="ann", kind=ChatKind.PRIVATE, aliases=("15550199",))))
+        assert texts(await line.wait(chat_id="ann", cursor=cursor, timeout=0)) == ["by number", "by alias", "and by its own"]
