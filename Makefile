@@ -5,13 +5,16 @@ BIN := .venv/Scripts
 else
 BIN := .venv/bin
 endif
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --require-hashes
+OFFLINE := { echo "The packages could not be installed: pip says above why. Without a network that is the reason; try again when there is one."; exit 1; }
+# pip says nothing while it unpacks. What goes on saying so ends with it.
+BEAT := { while sleep 5 >/dev/null 2>&1; do echo "Still at it."; done & } ; beat=$$!; trap 'kill $$beat' EXIT
 LINK := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 
-.PHONY: whatsapp readme pictures run test demo check lint types bench lock clean
+.PHONY: whatsapp fresh readme pictures run test demo check lint types bench lock clean
 
 run: .venv/runtime
-	$(BIN)/mcp-messenger serve
+	$(BIN)/mcp-messenger serve $(if $(PORT),--port $(PORT))
 
 demo: .venv/runtime
 	$(BIN)/mcp-messenger demo
@@ -38,9 +41,13 @@ readme: .venv/development
 pictures: .venv/development
 	$(BIN)/python -m tests.pictures
 
+# The first minutes of somebody new: a clone of what is committed, the README's commands, and the sandbox's first reply.
+fresh:
+	$(PYTHON) -m tests.fresh_clone
+
 # What WhatsApp Web needs besides Node.js and Chromium, as locked; no browser is downloaded.
 whatsapp:
-	cd providers/whatsappweb/bridge && PUPPETEER_SKIP_DOWNLOAD=1 npm ci --omit=dev
+	cd providers/whatsappweb/bridge && PUPPETEER_SKIP_DOWNLOAD=1 npm ci --omit=dev --omit=optional
 
 lock:
 	uv pip compile -q --universal --generate-hashes --no-header --no-annotate -p 3.11 pyproject.toml --group build -o requirements.lock
@@ -50,17 +57,20 @@ clean:
 	rm -rf .venv dist .pytest_cache .ruff_cache .hypothesis
 
 .venv/python:
-	$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('Python 3.11 or newer is needed: make PYTHON=python3.12 ...')"
-	$(PYTHON) -m venv .venv
+	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('Python 3.11 or newer is needed: make PYTHON=python3.12 ...')"
+	@echo "Making .venv, which takes a few seconds."
+	@$(PYTHON) -m venv .venv
 	@echo > $@
 
 .venv/runtime: .venv/python requirements.lock pyproject.toml
-	$(INSTALL) -r requirements.lock
-	$(LINK)
+	@echo "Installing what it needs into .venv: about 20 seconds, this time only."
+	@$(BEAT); $(INSTALL) -r requirements.lock || $(OFFLINE)
+	@$(LINK)
 	@echo > $@
 
 .venv/development: .venv/python requirements.lock tests/requirements.lock pyproject.toml
-	$(INSTALL) -r tests/requirements.lock
+	@echo "Installing what the tests need into .venv: about a minute, this time only."
+	@$(BEAT); $(INSTALL) -r tests/requirements.lock || $(OFFLINE)
 	$(LINK)
 	@echo > .venv/runtime
 	@echo > $@

@@ -3,10 +3,11 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import LiteralString
+from typing import Any, LiteralString
 from uuid import UUID
 
 from db.database import Database
+from db.json import jsonb
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,8 @@ class NewAccessKey:
     instance_ids: list[UUID] | None
     created_by: str
     expires_at: datetime | None
+    policy: dict[str, Any] | None = None
+    """What it narrows of its instances' policies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,12 @@ class AccessKeyRow:
     expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+    policy: dict[str, Any] | None
 
 
 ADD: LiteralString = """
-    INSERT INTO public.access_keys (id, user_id, name, prefix, digest, scopes, instance_ids, created_by, expires_at)
-    VALUES (%(id)s, %(user_id)s, %(name)s, %(prefix)s, %(digest)s, %(scopes)s, %(instance_ids)s, %(created_by)s, %(expires_at)s)"""
+    INSERT INTO public.access_keys (id, user_id, name, prefix, digest, scopes, instance_ids, created_by, expires_at, policy)
+    VALUES (%(id)s, %(user_id)s, %(name)s, %(prefix)s, %(digest)s, %(scopes)s, %(instance_ids)s, %(created_by)s, %(expires_at)s, %(policy)s)"""
 
 
 async def add(database: Database, key: NewAccessKey) -> None:
@@ -60,15 +64,18 @@ async def add(database: Database, key: NewAccessKey) -> None:
             "instance_ids": key.instance_ids,
             "created_by": key.created_by,
             "expires_at": key.expires_at,
+            "policy": None if key.policy is None else jsonb(key.policy),
         },
     )
 
 
 LIST: LiteralString = """
-    SELECT id, 'key' AS kind, user_id, name, prefix, scopes, instance_ids, created_at, expires_at, last_used_at, revoked_at FROM public.access_keys
+    SELECT id, 'key' AS kind, user_id, name, prefix, scopes, instance_ids, created_at, expires_at, last_used_at, revoked_at,
+        policy
+    FROM public.access_keys
     WHERE %(user_id)s::text IS NULL OR user_id = %(user_id)s
     UNION ALL
-    SELECT id, 'token', user_id, '', prefix, NULL, NULL, created_at, NULL, NULL, revoked_at FROM public.user_tokens
+    SELECT id, 'token', user_id, '', prefix, NULL, NULL, created_at, NULL, NULL, revoked_at, NULL FROM public.user_tokens
     WHERE %(user_id)s::text IS NULL OR user_id = %(user_id)s
     ORDER BY created_at DESC, id LIMIT %(limit)s"""
 
@@ -76,6 +83,16 @@ LIST: LiteralString = """
 async def listing(database: Database, *, user_id: str | None, limit: int) -> list[AccessKeyRow]:
     """Return keys and tokens of a user (None: of all), newest first, without the keys themselves."""
     return await database.all(AccessKeyRow, LIST, {"user_id": user_id, "limit": limit})
+
+
+GET: LiteralString = """
+    SELECT id, 'key' AS kind, user_id, name, prefix, scopes, instance_ids, created_at, expires_at, last_used_at, revoked_at, policy
+    FROM public.access_keys WHERE id = %(id)s"""
+
+
+async def get(database: Database, key_id: UUID) -> AccessKeyRow | None:
+    """Return a key with scopes; None: there is none with this id."""
+    return await database.one(AccessKeyRow, GET, {"id": key_id})
 
 
 COUNT: LiteralString = "SELECT count(*) FROM public.access_keys WHERE user_id = %(user_id)s AND revoked_at IS NULL"

@@ -20,6 +20,9 @@ MIGRATIONS = 0x6D6D_0001
 SEARCH_INDEX = 0x6D6D_0003
 """Guards the index of words while one batch of messages is stored in it, so that a search waits for the batch that is under way."""
 
+AUDIT_CHAIN = 0x6D6D_0004
+"""Guards the chain of the audit log while one process seals what was added. Who adds to the log does not take it."""
+
 EMBEDDED_USERS = 0x6D6D_0002
 """Counts the users of an embedded server: each holds it shared, so whoever gets it alone is the last one and stops the server.
 

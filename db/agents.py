@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import LiteralString
+from typing import Any, LiteralString
 from uuid import UUID
 
 from db.database import Database
@@ -34,6 +34,15 @@ async def owner_wrote(database: Database, instance_id: UUID, chat_id: str, *, af
     None: something of ours is on its way out there, and what looks like the owner's may be an echo of it.
     """
     return await database.value(OWNER_WROTE, {"instance_id": instance_id, "chat_id": chat_id, "after": after})
+
+
+ENABLED: LiteralString = """
+    SELECT DISTINCT agent_id, agent_routes FROM public.message_instances WHERE agno_enable AND desired = 'running'"""
+
+
+async def enabled(database: Database) -> list[tuple[str | None, list[dict[str, Any]] | None]]:
+    """Return which agents are to answer for instances that run: (agent_id, routes)."""
+    return [(row[0], row[1]) for row in await database.rows(ENABLED, {})]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,20 @@
 """Calls that wait for a person: each is a row, answered once, carried out once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
 
 from db.advisory_locks import hold_log
+from db.audit import ADD, Entry
 from db.database import Database
 from db.json import jsonb
 
 
-@dataclass(frozen=True, slots=True)
-class ApprovalRow:
-    """`kind` is call, draft or question. `caller_user_id` and `caller_instance_id` are whose rights it is carried out with.
-
-    `status`: pending, approved (being carried out), done, failed, denied, answered, cancelled or expired.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Approval:
+    """`kind` is call, draft or question. `caller_user_id` and `caller_instance_id` are whose rights it is carried out with."""
 
     id: UUID
     code: str
@@ -33,6 +31,12 @@ class ApprovalRow:
     caller_user_id: str | None
     caller_instance_id: UUID | None
     idempotency_key: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApprovalRow(_Approval):
+    """`status`: pending, approved (being carried out), done, failed, denied, answered, cancelled or expired."""
+
     status: str
     decided_by: str | None
     decided_at: datetime | None
@@ -41,23 +45,8 @@ class ApprovalRow:
     expires_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class NewApproval:
-    id: UUID
-    code: str
-    kind: str
-    user_id: str
-    instance_id: UUID | None
-    operation: str
-    sealed: bytes
-    binding: str
-    chat_id: str | None
-    rule: str
-    reason: str
-    asker: str
-    caller_user_id: str | None
-    caller_instance_id: UUID | None
-    idempotency_key: str | None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewApproval(_Approval):
     minutes: int
 
 
@@ -98,7 +87,7 @@ GET: LiteralString = """
 
 async def ask(database: Database, new: NewApproval) -> tuple[ApprovalRow, bool]:
     """Store a call that waits for a person; return it, or the same one that waits already, and whether it is new."""
-    params = {name: getattr(new, name) for name in NewApproval.__slots__}
+    params = asdict(new)
     made = False
     async with database.transaction() as connection:
         await hold_log(connection)
@@ -166,9 +155,19 @@ DECIDE: LiteralString = """
 
 
 async def decide(
-    database: Database, id: UUID, status: str, *, by: str, outcome: dict[str, Any] | None = None, sealed: bytes | None = None, lease: float = 0.0
+    database: Database,
+    id: UUID,
+    status: str,
+    *,
+    by: str,
+    entry: Entry,
+    outcome: dict[str, Any] | None = None,
+    sealed: bytes | None = None,
+    lease: float = 0.0,
 ) -> bool:
-    """Store the answer to an approval. False: it was answered, withdrawn, or is over. `sealed`: the call as the person has changed it.
+    """Store the answer to an approval, and the row of the audit log that says so. False: it was answered, withdrawn, or is over.
+
+    `sealed` is the call as the person has changed it.
 
     With `approved` the caller carries it out within `lease` seconds, or somebody else does.
     """
@@ -185,6 +184,7 @@ async def decide(
         decided = await (await connection.execute(DECIDE, params)).fetchone()
         if decided is not None:
             await connection.execute(LOG, {"id": id})
+            await connection.execute(ADD, asdict(entry))
     return decided is not None
 
 
@@ -212,6 +212,42 @@ CLAIM: LiteralString = """
 async def claim(database: Database, *, lease: float, limit: int) -> list[UUID]:
     """Claim approved calls that nobody has carried out to its end: their process has died."""
     return [row[0] for row in await database.rows(CLAIM, {"lease": lease, "limit": limit})]
+
+
+RENEW: LiteralString = """
+    UPDATE public.approvals SET claimed_until = now() + make_interval(secs => %(lease)s) WHERE id = %(id)s AND status = 'approved'"""
+
+
+async def renew(database: Database, id: UUID, *, lease: float) -> None:
+    """Say that an approved call is still being carried out."""
+    await database.execute(RENEW, {"id": id, "lease": lease})
+
+
+UNDER_FORMER: LiteralString = """
+    SELECT id, sealed FROM public.approvals WHERE substr(sealed, 2, 8) <> %(key_id)s AND id > %(after)s ORDER BY id LIMIT %(limit)s"""
+RESEAL: LiteralString = """
+    UPDATE public.approvals AS a SET sealed = given.sealed
+    FROM unnest(%(ids)s::uuid[], %(former)s::bytea[], %(sealed)s::bytea[]) AS given (id, former, sealed)
+    WHERE a.id = given.id AND a.sealed = given.former"""
+
+
+@dataclass(frozen=True, slots=True)
+class SealedCall:
+    """The call of an approval as it is stored."""
+
+    id: UUID
+    sealed: bytes
+
+
+async def under_former(database: Database, key_id: bytes, after: UUID, *, limit: int) -> list[SealedCall]:
+    """Return a page of the calls that are sealed with other keys, in the order of their ids."""
+    return await database.all(SealedCall, UNDER_FORMER, {"key_id": key_id, "after": after, "limit": limit})
+
+
+async def reseal(database: Database, changed: Sequence[tuple[SealedCall, bytes]]) -> int:
+    """Replace calls by the same ones under another key; return how many were still as they were read."""
+    params = {"ids": [row.id for row, _ in changed], "former": [row.sealed for row, _ in changed], "sealed": [sealed for _, sealed in changed]}
+    return await database.execute(RESEAL, params)
 
 
 EXPIRED: LiteralString = """
@@ -276,3 +312,24 @@ BY_CODE: LiteralString = """
 async def by_code(database: Database, code: str, *, instance_id: str, chat_id: str) -> ApprovalRow | None:
     """Return what waits under a code for the owner in this chat; None: nothing does."""
     return await database.one(ApprovalRow, BY_CODE, {"code": code, "instance_id": instance_id, "chat_id": chat_id})
+
+
+# By the key under which the request was queued. Whoever has written in the chat from the other side is the owner; the account is not.
+BY_REQUEST: LiteralString = """
+    SELECT a.id, a.code, a.kind, a.user_id, a.instance_id, a.operation, a.sealed, a.binding, a.chat_id, a.rule, a.reason, a.asker,
+        a.caller_user_id, a.caller_instance_id, a.idempotency_key, a.status, a.decided_by, a.decided_at, a.outcome, a.created_at, a.expires_at
+    FROM public.messages AS m
+    JOIN public.approvals AS a
+        ON a.id = CASE WHEN m.idempotency_key ~ '^approval:[0-9a-f-]{36}:asked$' THEN substr(m.idempotency_key, 10, 36)::uuid END
+    JOIN public.instance_policies AS p ON p.instance_id = a.instance_id
+    JOIN public.message_instances AS i ON i.id = m.instance_id
+    WHERE m.id = %(message_id)s AND m.instance_id = %(instance_id)s AND m.outgoing AND a.status = 'pending' AND a.expires_at > now()
+        AND p.document->'owner'->>'instance_id' = m.instance_id::text AND p.document->'owner'->>'chat_id' = m.chat_id
+        AND (i.account->>'id') IS DISTINCT FROM %(sender_id)s
+        AND EXISTS (SELECT FROM public.messages AS w WHERE w.instance_id = m.instance_id AND w.chat_id = m.chat_id AND NOT w.outgoing
+            AND w.sender_id = %(sender_id)s)"""
+
+
+async def by_request(database: Database, instance_id: UUID, message_id: int, *, sender_id: str) -> ApprovalRow | None:
+    """Return what waits by a request to the owner that this sender reacts to in the owner's chat; None: nothing does, or it is not the owner."""
+    return await database.one(ApprovalRow, BY_REQUEST, {"instance_id": instance_id, "message_id": message_id, "sender_id": sender_id})

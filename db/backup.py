@@ -15,6 +15,8 @@ from uuid import UUID
 from db.advisory_locks import EVENT_LOG, MIGRATIONS
 from db.connection_settings import SETTINGS, connection_string
 from db.errors import Reason, StoreUnavailable, translated
+from db.installation import IDENTIFY
+from db.own_schema import blocking_session_options, placed, schema_of
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -38,11 +40,13 @@ TABLES: LiteralString = """
     GROUP BY c.relname ORDER BY c.relname"""
 FACTS: LiteralString = """
     SELECT current_setting('server_version'), now(), (SELECT id FROM public.installation),
-        (SELECT array_agg(version ORDER BY version) FROM public.schema_migrations), (SELECT last_value FROM public.event_numbers)"""
+        (SELECT array_agg(version ORDER BY version) FROM public.schema_migrations), (SELECT last_value FROM public.event_numbers),
+        (SELECT count(*) FROM public.message_instances WHERE runtime <> 'process')"""
 HAS_TABLES: LiteralString = (
     "SELECT to_regclass('public.schema_migrations') IS NOT NULL AND to_regprocedure('public.mcp_messenger_close(regclass)') IS NOT NULL"
 )
 READING: LiteralString = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
+MAY_EMPTY_AUDIT: LiteralString = "SELECT set_config('mcp_messenger.audit', 'restore', true)"
 NO_LIMITS: LiteralString = "SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = '10s'"
 
 
@@ -63,21 +67,24 @@ class Facts:
     installation: UUID | None
     migrations: Sequence[str]
     last_event: int
+    contained: int
+    """Instances that run in containers."""
 
 
 class Snapshot:
     """The tables as they were at one moment. Writers are not held up."""
 
-    def __init__(self, connection: "Connection[Any]", facts: Facts, tables: Sequence[Table]) -> None:
+    def __init__(self, connection: "Connection[Any]", schema: str, facts: Facts, tables: Sequence[Table]) -> None:
         self._connection = connection
+        self._schema = schema
         self.facts = facts
         self.tables = tables
 
     def rows(self, table: Table) -> Generator[bytes, None, int]:
         """Give the rows in PostgreSQL's text format, in blocks; return how many there were. Raises StoreUnavailable."""
-        statement = _statement("COPY (SELECT {columns} FROM public.{table}) TO STDOUT", table)
+        statement = _statement("COPY (SELECT {columns} FROM public.{table}) TO STDOUT", table).as_string(self._connection)
         with translated():
-            return (yield from _copy_out(self._connection, statement.as_bytes(self._connection)))
+            return (yield from _copy_out(self._connection, placed(statement, self._schema).encode()))
 
 
 @contextmanager
@@ -91,7 +98,7 @@ def snapshot(url: str) -> Generator[Snapshot]:
             connection.execute(NO_LIMITS)
             facts = Facts(*connection.execute(FACTS).fetchall()[0])
             tables = [Table(*row) for row in connection.execute(TABLES, {"ephemeral": list(EPHEMERAL)}).fetchall()]
-            yield Snapshot(connection, facts, tables)
+            yield Snapshot(connection, schema_of(url), facts, tables)
 
 
 def _copy_out(connection: "Connection[Any]", statement: bytes) -> Generator[bytes, None, int]:
@@ -101,27 +108,29 @@ def _copy_out(connection: "Connection[Any]", statement: bytes) -> Generator[byte
 
     server = connection.pgconn
     server.send_query(statement)
-    block, size, is_copying = list[bytes](), 0, False
+    result = _result(server)
+    if result is None:
+        return 0
+    if result.status != pq.ExecStatus.COPY_OUT:
+        raise error_from_result(result)
+    # Once for each row, so it has as little to do as can be.
+    take, block, size = server.get_copy_data, list[Any](), 0
     while True:
-        result = None if is_copying else _result(server)
-        if not is_copying:
-            if result is None:
-                return 0
-            if result.status != pq.ExecStatus.COPY_OUT:
-                raise error_from_result(result)
-            is_copying = True
-        length, data = server.get_copy_data(1)
-        if length > 0:
-            block.append(bytes(data))
+        length, data = take(1)
+        while length > 0 and size < BLOCK:
+            block.append(data)
             size += length
-        elif length == 0:
-            _wait(server.socket)
-            server.consume_input()
-        if size >= BLOCK or (length < 0 and size):
+            length, data = take(1)
+        if length > 0:
+            block.append(data)
+        if block and (length != 0 or size >= BLOCK):
             yield b"".join(block)
             block, size = [], 0
         if length < 0:
             return _copied(server)
+        if length == 0:
+            _wait(server.socket)
+            server.consume_input()
 
 
 def _copied(server: Any) -> int:
@@ -164,6 +173,10 @@ STOP: LiteralString = """
 EXPIRE_CODES: LiteralString = "UPDATE public.qr_codes SET outcome = 'dropped', sealed = NULL WHERE outcome = 'current'"
 # Whoever approved them may have seen them carried out.
 UNDECIDED: LiteralString = "UPDATE public.approvals SET status = 'expired', claimed_until = NULL WHERE status IN ('pending', 'approved')"
+# The original may have sent what was due since the backup, and goes on where this is another installation.
+UNSCHEDULED: LiteralString = """
+    UPDATE public.scheduled_calls SET status = 'failed', claimed_until = NULL, outcome = jsonb_build_object('code', 'restored')
+    WHERE status = 'waiting' AND (due_at <= now() OR NOT %(take_over)s)"""
 ANOTHER_INSTALLATION: LiteralString = "DELETE FROM public.installation"
 EVENT_NUMBERS: LiteralString = """
     SELECT setval('public.event_numbers', greatest(%(last_event)s::bigint, (SELECT coalesce(max(id), 0) FROM public.events)) + %(jump)s)"""
@@ -221,6 +234,12 @@ def is_in_use(url: str) -> bool:
         return connection.execute(IN_USE).fetchall()[0][0]
 
 
+def identify(url: str) -> UUID:
+    """Return the installation's id, which is made where there is none. Raises StoreUnavailable."""
+    with translated(), _connected(url) as connection:
+        return connection.execute(IDENTIFY).fetchall()[0][0]
+
+
 def replace_rows(url: str, contents: Contents, notes: Notes, *, take_over: bool) -> None:
     """Replace the rows of all tables, in one transaction.
 
@@ -235,9 +254,10 @@ def replace_rows(url: str, contents: Contents, notes: Notes, *, take_over: bool)
         connection.execute(LOCKS, {"migrations": MIGRATIONS, "event_log": EVENT_LOG})
         _refuse_at_work(connection)
         present = [row[0] for row in connection.execute(TABLES, {"ephemeral": [EPHEMERAL[0]]}).fetchall()]
+        connection.execute(MAY_EMPTY_AUDIT)
         connection.execute(SQL("TRUNCATE {}").format(SQL(", ").join(Identifier("public", name) for name in present)))
         _fill(connection, contents, present)
-        _settle(connection, notes, take_over=take_over, has_approvals="approvals" in present)
+        _settle(connection, notes, take_over=take_over, present=present)
         connection.execute(EVENT_NUMBERS, {"last_event": contents.last_event, "jump": JUMP})
         connection.execute(SET_JUMP, {"jump": JUMP})
         connection.execute(SET_IDENTITIES)
@@ -263,13 +283,15 @@ def _fill(connection: "Connection[Any]", contents: Contents, tables: Sequence[st
         connection.execute(definition.encode())
 
 
-def _settle(connection: "Connection[Any]", notes: Notes, *, take_over: bool, has_approvals: bool) -> None:
+def _settle(connection: "Connection[Any]", notes: Notes, *, take_over: bool, present: Sequence[str]) -> None:
     """Let nothing that was under way be done again."""
     words = {"unsettled": notes.unsettled, "undelivered": notes.undelivered, "stopped": notes.stopped}
     for statement in (UNSETTLED, UNDELIVERED, EXPIRE_CODES):
         connection.execute(statement, words)
-    if has_approvals:
+    if "approvals" in present:
         connection.execute(UNDECIDED)
+    if "scheduled_calls" in present:
+        connection.execute(UNSCHEDULED, {"take_over": take_over})
     if not take_over:
         connection.execute(STOP, words)
         connection.execute(ANOTHER_INSTALLATION)
@@ -301,7 +323,8 @@ def _statement(template: LiteralString, table: Table) -> "Composed":
 def _connected(url: str) -> "Generator[Connection[Any]]":
     from psycopg import Connection
 
-    with Connection.connect(connection_string(url), autocommit=True, prepare_threshold=None) as connection:
+    options = blocking_session_options(url)
+    with Connection.connect(connection_string(url), autocommit=True, prepare_threshold=None, **options) as connection:
         encoding = connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             raise StoreUnavailable(f"The database is encoded in {encoding}, which cannot hold every message.", hint="Use one with ENCODING 'UTF8'.")

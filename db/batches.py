@@ -16,7 +16,7 @@ TARGET = "agno"
 
 @dataclass(frozen=True, slots=True)
 class AnswerProgress:
-    """What is there of a batch's answer. `message_id` is of its first message, once that is queued.
+    """The parts of a batch's answer that exist. `message_id` is of its first message, once that is queued.
 
     `shown` is there while the message grows: its text so far, or the next one. `answer` is the whole of it, once it is known.
     """
@@ -94,6 +94,11 @@ async def take(
     return await database.all(BatchedMessage, TAKE, params)
 
 
+STOPPED = "A person stopped the answer."
+"""The last error of a batch that somebody ended by the platform's stop button, as `changes.STOP` sets it."""
+IS_STOPPED: LiteralString = "SELECT last_error = %(reason)s AND status = 'done' FROM public.deliveries WHERE id = %(head)s"
+IS_HELD: LiteralString = """
+    SELECT count(*) > 0 FROM public.deliveries WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(lease_until)s"""
 EXTEND: LiteralString = """
     UPDATE public.deliveries SET lease_until = now() + make_interval(secs => %(lease)s)
     WHERE id = ANY(%(ids)s) AND status = 'pending' AND lease_until = %(lease_until)s RETURNING lease_until"""
@@ -118,6 +123,27 @@ HASTEN: LiteralString = """
 ENDED: LiteralString = """
     UPDATE public.deliveries SET status = 'done', lease_until = NULL, done_at = now()
     WHERE (id = %(head)s OR batch = %(head)s) AND status = 'pending'"""
+
+
+FAILING: LiteralString = """
+    SELECT last_error FROM public.deliveries
+    WHERE instance_id = %(instance_id)s AND target = 'agno' AND status = 'pending' AND attempts > 0 AND last_error IS NOT NULL
+    ORDER BY id DESC LIMIT 1"""
+
+
+async def failing(database: Database, instance_id: UUID) -> str | None:
+    """Return why a question that waits has no answer yet; None where none has failed."""
+    return await database.value(FAILING, {"instance_id": instance_id})
+
+
+async def is_held(database: Database, ids: Sequence[int], *, lease_until: datetime) -> bool:
+    """Return whether the batch is still held until `lease_until`."""
+    return await database.value(IS_HELD, {"ids": list(ids), "lease_until": lease_until})
+
+
+async def is_stopped(database: Database, head: int) -> bool:
+    """Return whether somebody stopped the answer to the batch with this head."""
+    return bool(await database.value(IS_STOPPED, {"head": head, "reason": STOPPED}))
 
 
 async def extend(database: Database, ids: Sequence[int], *, lease_until: datetime, lease: float) -> datetime | None:

@@ -3,13 +3,16 @@
 Every statement takes the log's lock first, as those of db/inbound.py do.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, LiteralString
 
 from db.advisory_locks import EVENT_LOG
 from db.database import Database
+from db.events import EventRow
 from db.json import jsonb
 
+# Edits come late and out of order, too: an older one takes back no newer one. Some platforms tell times in whole seconds.
 EDIT: LiteralString = """
     WITH guard AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
@@ -17,19 +20,21 @@ EDIT: LiteralString = """
     ), changed AS (
         UPDATE public.messages SET body = %(text)s, content = content || %(content)s, edited_at = %(at)s
         FROM guard WHERE instance_id = %(instance_id)s AND platform_id = %(message_id)s AND (body <> %(text)s OR NOT content @> %(content)s)
+            AND (edited_at IS NULL OR date_trunc('second', edited_at) <= %(at)s)
         RETURNING messages.id, messages.chat_id
     ), logged AS (
         INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
         SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
-        RETURNING id, instance_id, chat_id
+        RETURNING id, instance_id, type, chat_id, message_id, data, at
     ), due AS (
         INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
         SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
-        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id RETURNING event_id
     )
-    SELECT (SELECT max(id) FROM logged) AS event_id,
+    SELECT logged.id, logged.instance_id, logged.type, logged.chat_id, logged.message_id, logged.data, logged.at,
+        EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM public.webhooks w WHERE w.instance_id = logged.instance_id) AS has_deliveries,
         (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
-    FROM guard"""
+    FROM guard LEFT JOIN logged ON true"""
 DELETE: LiteralString = """
     WITH guard AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
@@ -41,15 +46,16 @@ DELETE: LiteralString = """
     ), logged AS (
         INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
         SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
-        RETURNING id, instance_id, chat_id
+        RETURNING id, instance_id, type, chat_id, message_id, data, at
     ), due AS (
         INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
         SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
-        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id RETURNING event_id
     )
-    SELECT (SELECT max(id) FROM logged) AS event_id,
+    SELECT logged.id, logged.instance_id, logged.type, logged.chat_id, logged.message_id, logged.data, logged.at,
+        EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM public.webhooks w WHERE w.instance_id = logged.instance_id) AS has_deliveries,
         (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
-    FROM guard"""
+    FROM guard LEFT JOIN logged ON true"""
 REACT: LiteralString = """
     WITH guard AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
@@ -63,15 +69,16 @@ REACT: LiteralString = """
     ), logged AS (
         INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
         SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
-        RETURNING id, instance_id, chat_id
+        RETURNING id, instance_id, type, chat_id, message_id, data, at
     ), due AS (
         INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
         SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
-        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id RETURNING event_id
     )
-    SELECT (SELECT max(id) FROM logged) AS event_id,
+    SELECT logged.id, logged.instance_id, logged.type, logged.chat_id, logged.message_id, logged.data, logged.at,
+        EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM public.webhooks w WHERE w.instance_id = logged.instance_id) AS has_deliveries,
         (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
-    FROM guard"""
+    FROM guard LEFT JOIN logged ON true"""
 # Receipts come late and out of order: a message never goes back from read to delivered, and what was delivered has not failed.
 RECEIPT: LiteralString = """
     WITH guard AS MATERIALIZED (
@@ -86,15 +93,16 @@ RECEIPT: LiteralString = """
     ), logged AS (
         INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
         SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
-        RETURNING id, instance_id, chat_id
+        RETURNING id, instance_id, type, chat_id, message_id, data, at
     ), due AS (
         INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
         SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
-        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id RETURNING event_id
     )
-    SELECT (SELECT max(id) FROM logged) AS event_id,
+    SELECT logged.id, logged.instance_id, logged.type, logged.chat_id, logged.message_id, logged.data, logged.at,
+        EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM public.webhooks w WHERE w.instance_id = logged.instance_id) AS has_deliveries,
         (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
-    FROM guard"""
+    FROM guard LEFT JOIN logged ON true"""
 VOTE: LiteralString = """
     WITH guard AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
@@ -108,15 +116,16 @@ VOTE: LiteralString = """
     ), logged AS (
         INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
         SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
-        RETURNING id, instance_id, chat_id
+        RETURNING id, instance_id, type, chat_id, message_id, data, at
     ), due AS (
         INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
         SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
-        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id RETURNING event_id
     )
-    SELECT (SELECT max(id) FROM logged) AS event_id,
+    SELECT logged.id, logged.instance_id, logged.type, logged.chat_id, logged.message_id, logged.data, logged.at,
+        EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM public.webhooks w WHERE w.instance_id = logged.instance_id) AS has_deliveries,
         (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
-    FROM guard"""
+    FROM guard LEFT JOIN logged ON true"""
 CHAT: LiteralString = """
     WITH guard AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
@@ -139,15 +148,16 @@ CHAT: LiteralString = """
     ), logged AS (
         INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
         SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
-        RETURNING id, instance_id, chat_id
+        RETURNING id, instance_id, type, chat_id, message_id, data, at
     ), due AS (
         INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
         SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
-        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id RETURNING event_id
     )
-    SELECT (SELECT max(id) FROM logged) AS event_id,
+    SELECT logged.id, logged.instance_id, logged.type, logged.chat_id, logged.message_id, logged.data, logged.at,
+        EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM public.webhooks w WHERE w.instance_id = logged.instance_id) AS has_deliveries,
         (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
-    FROM guard"""
+    FROM guard LEFT JOIN logged ON true"""
 CHAT_CLOSED: LiteralString = """
     WITH guard AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
@@ -162,15 +172,16 @@ CHAT_CLOSED: LiteralString = """
     ), logged AS (
         INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
         SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
-        RETURNING id, instance_id, chat_id
+        RETURNING id, instance_id, type, chat_id, message_id, data, at
     ), due AS (
         INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
         SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
-        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id RETURNING event_id
     )
-    SELECT (SELECT max(id) FROM logged) AS event_id,
+    SELECT logged.id, logged.instance_id, logged.type, logged.chat_id, logged.message_id, logged.data, logged.at,
+        EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM public.webhooks w WHERE w.instance_id = logged.instance_id) AS has_deliveries,
         (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
-    FROM guard"""
+    FROM guard LEFT JOIN logged ON true"""
 CHAT_OPENED: LiteralString = """
     WITH guard AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
@@ -182,15 +193,16 @@ CHAT_OPENED: LiteralString = """
     ), logged AS (
         INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
         SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
-        RETURNING id, instance_id, chat_id
+        RETURNING id, instance_id, type, chat_id, message_id, data, at
     ), due AS (
         INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
         SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
-        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id RETURNING event_id
     )
-    SELECT (SELECT max(id) FROM logged) AS event_id,
+    SELECT logged.id, logged.instance_id, logged.type, logged.chat_id, logged.message_id, logged.data, logged.at,
+        EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM public.webhooks w WHERE w.instance_id = logged.instance_id) AS has_deliveries,
         (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
-    FROM guard"""
+    FROM guard LEFT JOIN logged ON true"""
 NOTICE: LiteralString = """
     WITH guard AS MATERIALIZED (
         SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
@@ -204,15 +216,48 @@ NOTICE: LiteralString = """
     ), logged AS (
         INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
         SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
-        RETURNING id, instance_id, chat_id
+        RETURNING id, instance_id, type, chat_id, message_id, data, at
     ), due AS (
         INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
         SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
-        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id RETURNING event_id
     )
-    SELECT (SELECT max(id) FROM logged) AS event_id,
+    SELECT logged.id, logged.instance_id, logged.type, logged.chat_id, logged.message_id, logged.data, logged.at,
+        EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM public.webhooks w WHERE w.instance_id = logged.instance_id) AS has_deliveries,
         (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
-    FROM guard"""
+    FROM guard LEFT JOIN logged ON true"""
+# All of a batch ends, not only the messages of the thread: one run answers them together. The chat may have been named by a former id.
+STOP: LiteralString = """
+    WITH guard AS MATERIALIZED (
+        SELECT pg_advisory_xact_lock(%(event_log)s) WHERE %(epoch)s::bigint IS NULL OR EXISTS (
+            SELECT FROM public.leases WHERE instance_id = %(instance_id)s AND epoch = %(epoch)s)
+    ), home AS (
+        SELECT coalesce((SELECT a.chat_id FROM public.chat_aliases a WHERE a.instance_id = %(instance_id)s AND a.alias = %(chat_id)s),
+            %(chat_id)s) AS chat_id
+    ), running AS (
+        SELECT DISTINCT d.batch FROM guard, home, public.deliveries d LEFT JOIN public.events e ON e.id = d.event_id
+            LEFT JOIN public.messages m ON m.id = e.message_id
+        WHERE d.target = 'agno' AND d.instance_id = %(instance_id)s AND coalesce(d.chat_id, '') = home.chat_id AND d.status = 'pending'
+            AND d.lease_until > now() AND (%(thread_id)s::text IS NULL OR %(thread_id)s IN (m.thread_id, m.platform_id))
+    ), ended AS (
+        UPDATE public.deliveries SET status = 'done', lease_until = NULL, done_at = now(), answer = NULL, last_error = %(reason)s
+        FROM running WHERE deliveries.batch = running.batch AND deliveries.status = 'pending'
+        RETURNING deliveries.id
+    ), changed AS (
+        SELECT NULL::bigint AS id, home.chat_id FROM guard, home
+    ), logged AS (
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, changed.chat_id, changed.id, %(data)s FROM changed
+        RETURNING id, instance_id, type, chat_id, message_id, data, at
+    ), due AS (
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id RETURNING event_id
+    )
+    SELECT logged.id, logged.instance_id, logged.type, logged.chat_id, logged.message_id, logged.data, logged.at,
+        EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM public.webhooks w WHERE w.instance_id = logged.instance_id) AS has_deliveries,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
+    FROM guard LEFT JOIN logged ON true"""
 # Told again, a state is no news: neither an event nor a line of history. A QR code is, each time.
 STATE: LiteralString = """
     WITH guard AS MATERIALIZED (
@@ -245,27 +290,37 @@ STATE: LiteralString = """
     ), logged AS (
         INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
         SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
-        RETURNING id, instance_id, chat_id
+        RETURNING id, instance_id, type, chat_id, message_id, data, at
     ), due AS (
         INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
         SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
-        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id RETURNING event_id
     )
-    SELECT (SELECT max(id) FROM logged) AS event_id,
+    SELECT logged.id, logged.instance_id, logged.type, logged.chat_id, logged.message_id, logged.data, logged.at,
+        EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM public.webhooks w WHERE w.instance_id = logged.instance_id) AS has_deliveries,
         (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
-    FROM guard"""
+    FROM guard LEFT JOIN logged ON true"""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    event_id: int | None
+    event: EventRow | None
     """None: it was so already."""
+    has_deliveries: bool = False
+    """Something waits to be brought to a webhook of the instance."""
 
 
 async def change(database: Database, statement: LiteralString, params: dict[str, Any]) -> Change | None:
     """Run one of the statements above. None: refused, since `epoch` (unless it is None) is not the lease's any more."""
-    rows = await database.rows(statement, complete(params))
-    return Change(rows[0][0]) if rows else None
+    return changed(await database.rows(statement, complete(params)))
+
+
+def changed(rows: Sequence[Sequence[Any]]) -> Change | None:
+    """Return the answer of such a statement."""
+    if not rows:
+        return None
+    *event, has_deliveries, _ = rows[0]
+    return Change(None if event[0] is None else EventRow(*event), bool(has_deliveries))
 
 
 def complete(params: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID
 
 from db.advisory_locks import hold_log
-from db.changes import Change, complete
+from db.changes import Change, changed, complete
 from db.database import Database
 
 if TYPE_CHECKING:
@@ -15,19 +15,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FoundChat:
-    """The chat that an id means. `thread_id`: the id is a thread of it. `closed`: why it takes no messages, None where it does."""
+    """The chat that an id means. `thread_id`: the id is a thread of it. `title`: None where the store has no such chat, and only knows of its id.
+    `closed`: why it takes no messages, None where it does.
+    """
 
     chat_id: str
     thread_id: str | None
     kind: str
-    title: str
+    title: str | None
     closed: str | None
 
 
 # Who has written since then has opened the chat again, also where the platform did not say so.
 FIND: LiteralString = """
     SELECT coalesce(moved.id, named.id, alias.chat_id, closure.chat_id) AS chat_id, alias.thread_id,
-        coalesce(moved.kind, named.kind, 'unknown') AS kind, coalesce(moved.title, named.title, '') AS title, closure.reason AS closed
+        coalesce(moved.kind, named.kind, 'unknown') AS kind, coalesce(moved.title, named.title) AS title, closure.reason AS closed
     FROM (SELECT %(instance_id)s::uuid AS instance_id, %(id)s::text AS id) AS asked
     LEFT JOIN public.chat_aliases AS alias ON alias.instance_id = asked.instance_id AND alias.alias = asked.id
     LEFT JOIN public.chats AS named ON named.instance_id = asked.instance_id AND named.id = coalesce(alias.chat_id, asked.id)
@@ -67,6 +69,16 @@ MOVE_MESSAGES: LiteralString = """
     UPDATE public.messages SET chat_id = %(chat_id)s, thread_id = coalesce(thread_id, %(thread_id)s)
     WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s"""
 MOVE_OUTBOX: LiteralString = "UPDATE public.outbox SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s"
+MOVE_NAMES: LiteralString = """
+    UPDATE public.contact_names SET chat_id = %(chat_id)s, owners_chat = CASE WHEN owners_chat = chat_id THEN %(chat_id)s END
+    WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s"""
+MOVE_SCHEDULED: LiteralString = """
+    UPDATE public.scheduled_calls SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s AND status = 'waiting'"""
+MOVE_MARKS: LiteralString = """
+    WITH gone AS (DELETE FROM public.chat_marks WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s
+        RETURNING instance_id, pinned, archived, muted, muted_until)
+    INSERT INTO public.chat_marks (instance_id, chat_id, pinned, archived, muted, muted_until)
+    SELECT instance_id, %(chat_id)s, pinned, archived, muted, muted_until FROM gone ON CONFLICT (instance_id, chat_id) DO NOTHING"""
 MOVE_DELIVERIES: LiteralString = """
     UPDATE public.deliveries SET chat_id = %(chat_id)s WHERE instance_id = %(instance_id)s AND chat_id = %(old_id)s AND status = 'pending'"""
 EMPTY_CHAT: LiteralString = "UPDATE public.chats SET unread = 0, last_message_id = NULL WHERE instance_id = %(instance_id)s AND id = %(old_id)s"
@@ -78,7 +90,7 @@ async def _merge(connection: "AsyncConnection[Any]", params: dict[str, Any]) -> 
     await connection.execute(DROP_ALIAS, params)
     await connection.execute(POINT_ALIASES, params)
     merged = await (await connection.execute(MOVE_CHAT, params)).fetchone()
-    for statement in (MOVE_MESSAGES, MOVE_OUTBOX, MOVE_DELIVERIES):
+    for statement in (MOVE_MESSAGES, MOVE_OUTBOX, MOVE_NAMES, MOVE_SCHEDULED, MOVE_MARKS, MOVE_DELIVERIES):
         await connection.execute(statement, params)
     return merged is not None
 
@@ -115,6 +127,17 @@ async def named(database: Database, instance_id: UUID, name: str, *, limit: int)
     return await database.all(NamedChat, NAMED, {"instance_id": instance_id, "name": name, "limit": limit})
 
 
+OF_CONTACT: LiteralString = """
+    SELECT id FROM public.contacts WHERE instance_id = %(instance_id)s
+      AND (regexp_replace(phone, '[^0-9]', '', 'g') = %(digits)s OR lower(username) = lower(%(username)s)) ORDER BY id LIMIT 2"""
+
+
+async def of_contact(database: Database, instance_id: UUID, *, digits: str | None, username: str | None) -> list[str]:
+    """Return the contacts with this phone number or user name, two of them at most."""
+    params = {"instance_id": instance_id, "digits": digits, "username": username}
+    return [row[0] for row in await database.rows(OF_CONTACT, params)]
+
+
 ADD_ALIAS: LiteralString = """
     INSERT INTO public.chat_aliases (instance_id, alias, chat_id, thread_id) VALUES (%(instance_id)s, %(old_id)s, %(chat_id)s, %(thread_id)s)
     ON CONFLICT (instance_id, alias) DO UPDATE SET chat_id = excluded.chat_id, thread_id = excluded.thread_id
@@ -138,16 +161,21 @@ async def join(database: Database, instance_id: UUID, alias: str, chat_id: str, 
 
     Returns the event's number where a chat was merged; None where there was nothing under the alias, or it is known already.
     """
-    params = {"instance_id": instance_id, "old_id": alias, "chat_id": chat_id, "thread_id": thread_id}
     async with database.transaction() as connection:
         await hold_log(connection)
-        if await (await connection.execute(ADD_ALIAS, params)).fetchone() is None:
-            return None
-        merged = await _merge(connection, {**params, "kind": "unknown", "title": "", "username": None, "phone": None})
-        await connection.execute(DROP_CHAT, params)
-        if not merged:
-            return None
-        row = await (await connection.execute(LOG_MERGE, params)).fetchone()
+        return await join_within(connection, instance_id, alias, chat_id, thread_id)
+
+
+async def join_within(connection: "AsyncConnection[Any]", instance_id: UUID, alias: str, chat_id: str, thread_id: str | None) -> int | None:
+    """Do what `join` does, as a part of a transaction that holds the log."""
+    params = {"instance_id": instance_id, "old_id": alias, "chat_id": chat_id, "thread_id": thread_id}
+    if await (await connection.execute(ADD_ALIAS, params)).fetchone() is None:
+        return None
+    merged = await _merge(connection, {**params, "kind": "unknown", "title": "", "username": None, "phone": None})
+    await connection.execute(DROP_CHAT, params)
+    if not merged:
+        return None
+    row = await (await connection.execute(LOG_MERGE, params)).fetchone()
     return None if row is None else row[0]
 
 
@@ -167,15 +195,16 @@ MIGRATED: LiteralString = """
     ), logged AS (
         INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
         SELECT nextval('public.event_numbers'), %(instance_id)s, %(type)s, %(chat_id)s, changed.id, %(data)s FROM changed
-        RETURNING id, instance_id, chat_id
+        RETURNING id, instance_id, type, chat_id, message_id, data, at
     ), due AS (
         INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
         SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
-        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id RETURNING event_id
     )
-    SELECT (SELECT max(id) FROM logged) AS event_id,
+    SELECT logged.id, logged.instance_id, logged.type, logged.chat_id, logged.message_id, logged.data, logged.at,
+        EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM public.webhooks w WHERE w.instance_id = logged.instance_id) AS has_deliveries,
         (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
-    FROM guard"""
+    FROM guard LEFT JOIN logged ON true"""
 # It has moved already, or somebody wrote from the old id since: the notice was brought late or again, and the id may be another's by now.
 OVERTAKEN: LiteralString = """
     SELECT 1 FROM public.chats WHERE instance_id = %(instance_id)s AND id = %(old_id)s
@@ -197,7 +226,7 @@ async def migrate_chat(database: Database, params: dict[str, Any]) -> Change | N
             return None
         await _merge(connection, params)
         await connection.execute(EMPTY_CHAT, params)
-    return Change(rows[0][0])
+    return changed(rows)
 
 
 HOME: LiteralString = """

@@ -3,11 +3,15 @@
 import logging
 import os
 import re
+import socket
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, LiteralString
 from urllib.parse import unquote
 
-from db.errors import StoreUnavailable
+import anyio.to_thread
+
+from db.errors import Reason, StoreUnavailable
+from db.own_schema import schema_of
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -57,17 +61,51 @@ def connection_string(url: str, *, setting: str = "DATABASE_URL") -> str:
     return make_conninfo("", **{**CONNECTION_OPTIONS, **given})
 
 
+def lacks_ipv6(url: str) -> bool:
+    """Return whether the host of the URL has addresses of IPv6 alone, and no way leads there from here. Looks its name up; blocks."""
+    from psycopg.conninfo import conninfo_to_dict
+
+    given = conninfo_to_dict(connection_string(url))
+    host = str(given.get("host") or "")
+    if not host or host.startswith("/") or "," in host:
+        return False
+    try:
+        found = socket.getaddrinfo(host, int(given.get("port") or 5432), type=socket.SOCK_DGRAM)
+    except (OSError, ValueError):
+        return False
+    if {family for family, *_ in found} != {socket.AF_INET6}:
+        return False
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            # Chooses a route, and sends nothing.
+            probe.connect(found[0][4])
+    except OSError:
+        return True
+    return False
+
+
+async def explained(error: StoreUnavailable, url: str, setting: str) -> StoreUnavailable:
+    """Return the error, or one with the true reason where the host can be reached by IPv6 alone and this machine has none."""
+    if error.reason is not Reason.UNREACHABLE or not await anyio.to_thread.run_sync(lacks_ipv6, url):
+        return error
+    return StoreUnavailable(
+        f"The host of {setting} has only an IPv6 address, and this machine or its container network has no IPv6.",
+        hint="Use the address of the session pooler (in Supabase: Connect, Session pooler, port 5432), which has IPv4; or give the network IPv6.",
+    )
+
+
 def _for_libpq(url: str, setting: str) -> str:
     address, separator, query = url.partition("?")
     if not separator or not re.match(r"postgres(ql)?://", address):
         return url
     known, kept = _libpq_parameters(), list[str]()
     for part in filter(None, query.split("&")):
-        name, _, value = part.partition("=")
-        name = unquote(name)
+        name = unquote(part.partition("=")[0])
         if name in known:
             kept.append(part)
-        elif name in FOR_OTHER_CLIENTS or (name, value) == ("schema", "public"):
+        elif name == "schema":
+            schema_of(url, setting)
+        elif name in FOR_OTHER_CLIENTS:
             log.info("%s: the parameter %s is for other clients and is left out", setting, name)
         else:
             raise StoreUnavailable(f"{setting} has the parameter {name!r}, which PostgreSQL does not know.", hint=_hint(name, setting))
@@ -75,8 +113,6 @@ def _for_libpq(url: str, setting: str) -> str:
 
 
 def _hint(name: str, setting: str) -> str:
-    if name == "schema":
-        return f"Leave schema out of {setting}: the tables are in the schema public."
     if name == "sslaccept":
         return f"Replace it in {setting} by sslmode=verify-full or sslmode=require."
     return f"Leave it out of {setting}."
@@ -87,6 +123,14 @@ def _libpq_parameters() -> frozenset[str]:
 
     # `ssl=true` is JDBC's way to write sslmode=require, which libpq reads too.
     return frozenset([option.keyword.decode() for option in pq.Conninfo.get_defaults()] + ["ssl"])
+
+
+def libpq_environment(url: str) -> dict[str, str]:
+    """Return libpq's variables, such as PGHOST, that mean the same as the URL. Raises StoreUnavailable as `connection_string` does."""
+    from psycopg import pq
+
+    options = pq.Conninfo.parse(connection_string(url).encode())
+    return {option.envvar.decode(): option.val.decode() for option in options if option.envvar and option.val}
 
 
 def forget_libpq_environment() -> None:

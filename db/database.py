@@ -27,6 +27,9 @@ OF_SESSION = frozenset({Reason.READ_ONLY, Reason.CANCELLED, Reason.LOCKED, Reaso
 """Refusals that a setting of the role, or a statement prepared before a migration, may cause. A session keeps them, so new ones are needed."""
 AT_ONCE = frozenset({Reason.READ_ONLY, Reason.STALE_PLAN})
 """Of these, what is refused before anything is done."""
+REFUSES: LiteralString = """
+    SELECT current_setting('transaction_read_only')::boolean,
+        has_table_privilege('public.outbox', 'INSERT') AND has_table_privilege('public.messages', 'INSERT, UPDATE')"""
 
 
 class Database:
@@ -40,11 +43,11 @@ class Database:
         self._urgent: AsyncConnectionPool[AsyncConnection[TupleRow]] | None = None
         self._started = anyio.Event()
         self._failure: StoreUnavailable | None = None
+        self.stage = ""
+        """What the start is at, for those who wait; empty when it is over."""
         self._reads = SingleFlight()
         self._renewed = -RENEW_EVERY
         self._renewing = anyio.Lock()
-        self.wanted = anyio.Event()
-        """Somebody waits for the store, or will soon."""
 
     def ready(
         self,
@@ -54,6 +57,7 @@ class Database:
         """Let reads and writes use this pool from now on, and what is urgent another one, whose connections nothing else keeps busy."""
         self._pool, self._urgent = pool, urgent
         self._failure = None
+        self.stage = ""
         self._started.set()
 
     def recovered(self) -> None:
@@ -63,11 +67,11 @@ class Database:
     def failed(self, reason: StoreUnavailable) -> None:
         """Give everybody who asks this reason until `ready` is called."""
         self._failure = reason
+        self.stage = ""
         self._started.set()
 
     async def started(self) -> None:
         """Wait for the store. Raises StoreUnavailable with the reason when it could not start."""
-        self.wanted.set()
         if not self._started.is_set():
             with anyio.move_on_after(START_TIMEOUT):
                 await self._started.wait()
@@ -171,6 +175,16 @@ class Database:
         """Return the first column of the first row, or None where there is no row."""
         rows = await self.rows(sql, params)
         return rows[0][0] if rows else None
+
+    async def require_writes(self) -> None:
+        """Raise StoreUnavailable where PostgreSQL would refuse what a send writes; nothing is written for it."""
+
+        async def use(cursor: "AsyncCursor[Any]") -> None:
+            (is_read_only, is_allowed) = (await (await cursor.execute(REFUSES)).fetchall())[0]
+            if is_read_only or not is_allowed:
+                raise StoreUnavailable(reason=Reason.READ_ONLY if is_read_only else Reason.FORBIDDEN)
+
+        await self._statement(None, use)
 
     async def execute(self, sql: LiteralString, params: Params | None = None) -> int:
         """Run one statement; return the number of rows it touched."""

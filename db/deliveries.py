@@ -3,7 +3,7 @@
 The rows are written with their events, in the same statements (db/inbound.py, db/outbox.py).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
@@ -13,7 +13,9 @@ from db.database import Database
 from db.json import jsonb
 
 # `line` finds the instances that have something waiting by jumping from one to the next in the index. `open` is in random order, so that
-# those at the end of the alphabet are not starved, and lets one delivery at a time through where an endpoint was in trouble.
+# those at the end of the alphabet are not starved, and lets one delivery at a time through where an endpoint was in trouble. `due` are the
+# first of their chats, `run` also those that follow in a chat up to one that is not due. The status is asked in a form that no partial index
+# serves: the rows are found by their numbers, however few the planner expects to wait.
 CLAIM: LiteralString = """
     WITH RECURSIVE line (instance_id) AS (
         (SELECT instance_id FROM public.deliveries WHERE status = 'pending' AND target = %(target)s ORDER BY instance_id LIMIT 1)
@@ -23,14 +25,15 @@ CLAIM: LiteralString = """
         FROM line WHERE line.instance_id IS NOT NULL
     ), open AS MATERIALIZED (
         SELECT line.instance_id,
-            CASE WHEN p.failures >= %(breaker)s THEN 1 ELSE %(each)s END - coalesce(busy.count, 0) AS room
+            CASE WHEN p.failures >= %(breaker)s THEN 1 ELSE %(each)s END - coalesce(busy.count, 0) AS room,
+            CASE WHEN p.instance_id IS NULL THEN %(run)s - 1 ELSE 0 END AS following
         FROM line LEFT JOIN public.delivery_endpoints p ON p.instance_id = line.instance_id AND p.target = %(target)s
             LEFT JOIN unnest(%(busy)s::uuid[], %(counts)s::int[]) AS busy (instance_id, count) ON busy.instance_id = line.instance_id
         WHERE line.instance_id IS NOT NULL AND (p.paused_until IS NULL OR p.paused_until <= now())
         ORDER BY random()
     ), due AS MATERIALIZED (
-        SELECT first.id FROM open CROSS JOIN LATERAL (
-            SELECT d.id FROM public.deliveries d
+        SELECT first.id, first.event_id, first.chat_id, open.instance_id, open.following FROM open CROSS JOIN LATERAL (
+            SELECT d.id, d.event_id, d.chat_id FROM public.deliveries d
             WHERE d.status = 'pending' AND d.target = %(target)s AND d.instance_id = open.instance_id
               AND d.run_at <= now() AND (d.lease_until IS NULL OR d.lease_until <= now())
               AND d.id = (
@@ -38,12 +41,22 @@ CLAIM: LiteralString = """
                   AND coalesce(e.chat_id, '') = coalesce(d.chat_id, '') ORDER BY e.event_id, e.id LIMIT 1)
             ORDER BY d.event_id, d.id LIMIT greatest(0, open.room) FOR UPDATE SKIP LOCKED
         ) AS first LIMIT %(limit)s
+    ), run AS (
+        SELECT id FROM due UNION ALL
+        SELECT next.id FROM due CROSS JOIN LATERAL (
+            SELECT f.id, bool_and(f.is_due) OVER (ORDER BY f.event_id, f.id) AS is_due FROM (
+                SELECT e.id, e.event_id, e.run_at <= now() AND (e.lease_until IS NULL OR e.lease_until <= now()) AS is_due
+                FROM public.deliveries e WHERE e.status = 'pending' AND e.target = %(target)s AND e.instance_id = due.instance_id
+                  AND coalesce(e.chat_id, '') = coalesce(due.chat_id, '') AND (e.event_id, e.id) > (due.event_id, due.id)
+                ORDER BY e.event_id, e.id LIMIT due.following) AS f
+        ) AS next WHERE next.is_due
     ), claimed AS (
         UPDATE public.deliveries SET attempts = attempts + 1, lease_until = clock_timestamp() + make_interval(secs => %(lease)s)
-        WHERE id = ANY(ARRAY(SELECT id FROM due))
-        RETURNING id, event_id, instance_id, chat_id, attempts, lease_until, created_at
+        WHERE id = ANY(ARRAY(SELECT id FROM run)) AND status NOT IN ('done', 'dead') AND (lease_until IS NULL OR lease_until <= now())
+        RETURNING id, event_id, instance_id, target, chat_id, attempts, lease_until, created_at
     )
-    SELECT claimed.id, claimed.event_id, claimed.instance_id, claimed.chat_id, claimed.attempts, claimed.lease_until, claimed.created_at,
+    SELECT claimed.id, claimed.event_id, claimed.instance_id, claimed.target, claimed.chat_id, claimed.attempts, claimed.lease_until,
+        claimed.created_at,
         e.type, e.data, e.at, e.message_id, c.kind AS chat_kind, c.title AS chat_title, c.username AS chat_username, c.phone AS chat_phone
     FROM claimed LEFT JOIN public.events e ON e.id = claimed.event_id
         LEFT JOIN public.chats c ON c.instance_id = claimed.instance_id AND c.id = claimed.chat_id
@@ -57,6 +70,7 @@ class ClaimedDelivery:
     id: int
     event_id: int
     instance_id: UUID
+    target: str
     chat_id: str | None
     attempts: int
     """With this one."""
@@ -73,11 +87,12 @@ class ClaimedDelivery:
 
 
 async def claim(
-    database: Database, target: str, *, limit: int, each: int, busy: Mapping[UUID, int], breaker: int, lease: float
+    database: Database, target: str, *, limit: int, each: int, busy: Mapping[UUID, int], breaker: int, lease: float, run: int = 1
 ) -> list[ClaimedDelivery]:
-    """Claim the next deliveries that are due: the first of each chat, at most `each` of an instance less those that are `busy` here.
+    """Claim the next deliveries that are due: the first of `limit` chats, and those that follow there, up to `run` of a chat.
 
-    An instance with so many failures as `breaker` gets one. Who does not settle within `lease` seconds has lost them.
+    An instance gets at most `each` chats less those that are `busy` here, and no followers after a failure; with so many failures as `breaker`
+    it gets one chat. A delivery that is not settled within `lease` seconds is lost to another claim.
     """
     return await database.all(
         ClaimedDelivery,
@@ -86,6 +101,7 @@ async def claim(
             "target": target,
             "limit": limit,
             "each": each,
+            "run": run,
             "busy": list(busy),
             "counts": list(busy.values()),
             "breaker": breaker,
@@ -104,7 +120,7 @@ async def has_pending(database: Database, target: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryOutcome:
-    """What became of a delivery: done, dead, or pending again in `delay` seconds."""
+    """The outcome of a delivery: done, dead, or pending again in `delay` seconds."""
 
     id: int
     lease_until: datetime
@@ -163,12 +179,12 @@ async def end(database: Database, instance_ids: Sequence[UUID], target: str) -> 
 
 
 RESUME: LiteralString = """
-    WITH gone AS (DELETE FROM public.delivery_endpoints WHERE instance_id = %(id)s AND target = %(target)s)
+    WITH gone AS (DELETE FROM public.delivery_endpoints WHERE instance_id = %(id)s AND (%(target)s::text IS NULL OR target = %(target)s))
     SELECT pg_notify('mcp_messenger_events', '')"""
 
 
-async def resume(database: Database, instance_id: UUID, target: str) -> None:
-    """Forget the failures of an endpoint that was changed or mended, and wake the deliverers."""
+async def resume(database: Database, instance_id: UUID, target: str | None) -> None:
+    """Forget the failures of an endpoint (None: of all of the instance) that was changed or mended, and wake the deliverers."""
     await database.rows(RESUME, {"id": instance_id, "target": target})
 
 
@@ -203,31 +219,39 @@ async def pause(database: Database, instance_id: UUID, target: str, seconds: flo
     await database.execute(PAUSE, {"id": instance_id, "target": target, "seconds": seconds})
 
 
+Place = tuple[UUID, str]
+"""An instance and the target of its deliveries."""
+
+
 @dataclass(frozen=True, slots=True)
 class EndpointRow:
-    """An instance as deliveries need it, with the secrets that begin with the prefix asked for."""
+    """A webhook as deliveries need it, with the secrets of its instance that begin with the prefix asked for. `config` None: it is gone."""
 
     id: UUID
+    target: str
     provider: str
-    api_webhook_schema: dict[str, Any] | None
+    config: dict[str, Any] | None
     fields: list[str]
     sealed: list[bytes]
     rotated_at: list[datetime]
 
 
 ENDPOINTS: LiteralString = """
-    SELECT i.id, i.provider, i.api_webhook_schema, s.fields, s.sealed, s.rotated_at
-    FROM public.message_instances i, LATERAL (
+    SELECT i.id, t.target, i.provider, CASE t.target WHEN 'webhook' THEN i.api_webhook_schema ELSE w.config END AS config,
+        s.fields, s.sealed, s.rotated_at
+    FROM unnest(%(ids)s::uuid[], %(targets)s::text[]) AS t (id, target)
+    JOIN public.message_instances i ON i.id = t.id
+    LEFT JOIN public.webhooks w ON w.instance_id = t.id AND 'webhook:' || w.number = t.target, LATERAL (
         SELECT coalesce(array_agg(field), '{}') AS fields, coalesce(array_agg(sealed), '{}') AS sealed,
             coalesce(array_agg(rotated_at), '{}') AS rotated_at
         FROM public.instance_secrets WHERE instance_id = i.id AND starts_with(field, %(prefix)s)
-    ) AS s
-    WHERE i.id = ANY(%(ids)s)"""
+    ) AS s"""
 
 
-async def endpoints(database: Database, instance_ids: Sequence[UUID], *, prefix: str) -> dict[UUID, EndpointRow]:
-    """Return the endpoints of instances as they are now; instances that are gone are missing."""
-    return {row.id: row for row in await database.all(EndpointRow, ENDPOINTS, {"ids": list(instance_ids), "prefix": prefix})}
+async def endpoints(database: Database, places: Collection[Place], *, prefix: str) -> dict[Place, EndpointRow]:
+    """Return webhooks as they are now; those of instances that are gone are missing."""
+    params = {"ids": [id for id, _ in places], "targets": [target for _, target in places], "prefix": prefix}
+    return {(row.id, row.target): row for row in await database.all(EndpointRow, ENDPOINTS, params)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,12 +273,16 @@ LIST: LiteralString = """
     SELECT d.id, d.event_id, d.chat_id, d.target, d.status, d.attempts, d.run_at, d.last_error, d.created_at, d.done_at, e.type
     FROM public.deliveries d LEFT JOIN public.events e ON e.id = d.event_id
     WHERE d.instance_id = %(instance_id)s AND (%(status)s::text IS NULL OR d.status = %(status)s) AND d.id < %(before)s
+        AND (%(target)s::text IS NULL OR d.target = %(target)s)
     ORDER BY d.id DESC LIMIT %(limit)s"""
 
 
-async def listing(database: Database, instance_id: UUID, *, status: str | None, before: int, limit: int) -> list[DeliveryRow]:
+async def listing(
+    database: Database, instance_id: UUID, *, status: str | None, target: str | None = None, before: int, limit: int
+) -> list[DeliveryRow]:
     """Return deliveries, newest first, those whose number is below `before`."""
-    return await database.all(DeliveryRow, LIST, {"instance_id": instance_id, "status": status, "before": before, "limit": limit})
+    params = {"instance_id": instance_id, "status": status, "target": target, "before": before, "limit": limit}
+    return await database.all(DeliveryRow, LIST, params)
 
 
 RETRY: LiteralString = """
@@ -291,9 +319,11 @@ GIVE_UP: LiteralString = """
     UPDATE public.deliveries SET status = 'dead', done_at = now(), lease_until = NULL,
         last_error = concat_ws(' ', last_error, 'Given up: it has waited for too long.')
     WHERE status = 'pending' AND created_at < now() - make_interval(secs => %(wait)s) AND (lease_until IS NULL OR lease_until < now())"""
-# A failure that was noted in the moment in which the instance was deleted.
+# A failure that was noted in the moment in which the instance was deleted; a webhook of an instance that a former version deleted.
 ORPHANS: LiteralString = """
     DELETE FROM public.delivery_endpoints p WHERE NOT EXISTS (SELECT FROM public.message_instances i WHERE i.id = p.instance_id)"""
+ORPHANED_WEBHOOKS: LiteralString = """
+    DELETE FROM public.webhooks w WHERE NOT EXISTS (SELECT FROM public.message_instances i WHERE i.id = w.instance_id)"""
 CLEAN: LiteralString = """
     DELETE FROM public.deliveries WHERE id IN (
         SELECT id FROM public.deliveries WHERE status <> 'pending'
@@ -306,5 +336,6 @@ async def tidy(database: Database, *, wait: float, done: float, dead: float, lim
     """Give up what has waited for `wait` seconds; delete what has been done or dead for `done` or `dead` seconds."""
     await database.execute(GIVE_UP, {"wait": wait})
     await database.execute(ORPHANS)
+    await database.execute(ORPHANED_WEBHOOKS)
     while await database.execute(CLEAN, {"done": done, "dead": dead, "limit": limit}) == limit:
         pass

@@ -10,6 +10,7 @@ from db.database import Params
 from db.errors import translated
 from db.migrate import READ_APPLIED, packaged
 from db.pool import connect
+from db.webhooks import FIRST
 
 if TYPE_CHECKING:
     from psycopg import AsyncConnection
@@ -33,7 +34,18 @@ class KnownInstance:
     runtime: str
     status: str
     status_reason: str | None
-    webhook: dict[str, Any] | None
+    webhooks: Sequence[tuple[int, dict[str, Any] | None]]
+    """Each with its number."""
+
+
+@dataclass(frozen=True)
+class Room:
+    """`size` is in bytes, of our tables with their indexes. `messages` is PostgreSQL's estimate where there are many."""
+
+    size: int
+    messages: int
+    week: int
+    """Messages that were stored in the last seven days."""
 
 
 @dataclass(frozen=True)
@@ -54,11 +66,14 @@ class Diagnosis:
     """Tables, views and sequences of ours that anybody may use, each with who: "messages: anon". Empty where all is closed."""
     instances: Sequence[KnownInstance]
     sealed: Sequence[Sealed]
+    room: Room | None
+    """None where there are no messages."""
 
 
 STATE: LiteralString = """
     SELECT current_setting('server_version_num')::int / 10000, current_setting('server_version'), pg_backend_pid(),
-           to_regclass('public.schema_migrations') IS NOT NULL, to_regclass('public.instance_secrets') IS NOT NULL"""
+           to_regclass('public.schema_migrations') IS NOT NULL, to_regclass('public.instance_secrets') IS NOT NULL,
+           to_regclass('public.webhooks') IS NOT NULL"""
 # By name: the database may hold tables of other programs, which are not ours to judge.
 EXPOSED: LiteralString = """
     WITH ours AS (
@@ -67,8 +82,10 @@ EXPOSED: LiteralString = """
             'outbox', 'leases', 'status_history', 'qr_codes', 'api_keys', 'user_tokens', 'instance_secrets', 'reveals', 'instance_errors', 'calls',
             'rate_limits', 'delivery_endpoints', 'agent_chats', 'people', 'identities', 'installation', 'instance_addresses',
             'chat_aliases', 'chat_closures', 'chat_successions', 'message_words', 'search_eras', 'search_pending',
-            'search_progress', 'instance_policies', 'trusted_chats', 'shown_chats', 'approvals', 'chores',
-            'instance_retention', 'event_horizons', 'erasures', 'removed_instances', 'access_keys']) AS name
+            'search_progress', 'instance_policies', 'trusted_chats', 'paired_chats', 'shown_chats', 'approvals', 'chores',
+            'instance_retention', 'event_horizons', 'erasures', 'removed_instances', 'access_keys',
+            'audit_log', 'audit_head', 'instance_logs', 'user_quotas', 'scheduled_calls', 'page_links',
+            'webhooks', 'webhook_progress', 'contact_names', 'chat_marks', 'channels', 'media_files']) AS name
         UNION SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = to_regclass('public.message_instances')
     )
     SELECT c.relname || ': ' || coalesce(r.rolname, 'everybody')
@@ -78,21 +95,43 @@ EXPOSED: LiteralString = """
     SELECT c.relname || ': no row security' FROM ours JOIN pg_class c ON c.oid = ours.relation WHERE c.relkind IN ('r', 'p') AND NOT c.relrowsecurity
     ORDER BY 1"""
 INSTANCES: LiteralString = "SELECT id, provider, runtime, status, status_reason, api_webhook_schema FROM public.message_instances ORDER BY created_at"
+WEBHOOKS: LiteralString = "SELECT instance_id, number, config FROM public.webhooks ORDER BY number"
 # An API key is bound to the field api_key/<its id>.
 SEALED: LiteralString = """
     SELECT instance_id, field, sealed FROM public.instance_secrets
     UNION ALL SELECT instance_id, 'api_key/' || id, sealed FROM public.api_keys WHERE sealed IS NOT NULL
     ORDER BY instance_id, field LIMIT %(limit)s"""
+# The policy is on every table of ours. Messages are numbered as they are stored, so the first of this week is found by halves, in some forty
+# looks into the primary key; numbers that were left out do not count.
+ROOM: LiteralString = """
+    WITH RECURSIVE ours AS (
+        SELECT c.oid, c.relname, c.reltuples FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+        WHERE p.polname = 'mcp_messenger' AND n.nspname = 'public'
+    ), halves (low, high) AS (
+        SELECT min(id) - 1, max(id) FROM public.messages
+        UNION ALL
+        SELECT CASE WHEN next.is_old THEN next.id ELSE low END, CASE WHEN next.is_old THEN high ELSE middle.id END
+        FROM halves CROSS JOIN LATERAL (SELECT (low + high) / 2 AS id) AS middle CROSS JOIN LATERAL (
+            SELECT m.id, m.created_at < now() - interval '7 days' AS is_old FROM public.messages m WHERE m.id > middle.id ORDER BY m.id LIMIT 1
+        ) AS next
+        WHERE high - low > 1
+    )
+    SELECT (SELECT sum(pg_total_relation_size(oid)) FROM ours)::bigint,
+        (SELECT CASE WHEN reltuples > %(many)s THEN reltuples ELSE (SELECT count(*) FROM public.messages) END
+            FROM ours WHERE relname = 'messages')::bigint,
+        (SELECT count(*) FROM public.messages WHERE id > (SELECT max(low) FROM halves) AND created_at >= now() - interval '7 days')"""
+MANY = 1_000_000
 
 
 async def diagnose(url: str) -> Diagnosis:
     """Return the state of a database, without changing anything. Raises StoreUnavailable when it cannot be reached."""
     with translated():
         async with await connect(url) as connection:
-            major, version, pid, migrated, has_secrets = (await (await connection.execute(STATE)).fetchall())[0]
+            major, version, pid, migrated, has_secrets, has_webhooks = (await (await connection.execute(STATE)).fetchall())[0]
             applied = [row[0] for row in await _rows(connection, READ_APPLIED)] if migrated else []
             known = packaged()
             sealed = await _rows(connection, SEALED, {"limit": SECRETS_MAX}) if has_secrets else []
+            room = Room(*(await _rows(connection, ROOM, {"many": MANY}))[0]) if has_secrets else None
             return Diagnosis(
                 major=major,
                 version=version,
@@ -105,9 +144,17 @@ async def diagnose(url: str) -> Diagnosis:
                 unknown=sorted(set(applied) - set(known)),
                 known=known,
                 exposed=[row[0] for row in await _rows(connection, EXPOSED)],
-                instances=[KnownInstance(*row) for row in await _rows(connection, INSTANCES)] if known[0] in applied else [],
+                instances=await _instances(connection, has_webhooks=has_webhooks) if known[0] in applied else [],
                 sealed=[Sealed(*row) for row in sealed],
+                room=room if room is not None and room.messages else None,
             )
+
+
+async def _instances(connection: "AsyncConnection[Any]", *, has_webhooks: bool) -> list[KnownInstance]:
+    further: dict[UUID, list[tuple[int, dict[str, Any] | None]]] = {}
+    for id, number, config in await _rows(connection, WEBHOOKS) if has_webhooks else ():
+        further.setdefault(id, []).append((number, config))
+    return [KnownInstance(*row, webhooks=[(FIRST, webhook), *further.get(row[0], ())]) for *row, webhook in await _rows(connection, INSTANCES)]
 
 
 async def _rows(connection: "AsyncConnection[Any]", sql: LiteralString, params: Params | None = None) -> list[Any]:

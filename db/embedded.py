@@ -72,6 +72,12 @@ class EmbeddedPostgres:
 
     def _reopen(self) -> None:
         former = self._use
+        if not former.cluster.data.exists():
+            # Another one in its place would be empty, and would look as if everything had been lost.
+            raise EmbeddedFailed(
+                f"The data folder {former.cluster.data} is gone: it was moved, renamed or removed while the server ran.",
+                hint="Put it back, and it goes on by itself; or stop the server and start it with the folder's new place.",
+            )
         self._use = _open(former.cluster.data.parent, former.cluster.transport)
         former.session.close()
 

@@ -152,3 +152,16 @@ def translated() -> Generator[None]:
         if reason is None:
             raise
         raise (StoreConflict if reason is Reason.CONFLICT else StoreUnavailable)(reason=reason) from error
+
+
+def with_url_hint(error: StoreUnavailable) -> StoreUnavailable:
+    """Return the error with a hint for whoever set DATABASE_URL, where nothing answers there."""
+    if type(error) is not StoreUnavailable or error.reason is not Reason.UNREACHABLE or error.hint != error.next_step:
+        return error
+    return StoreUnavailable(error.detail, hint="Check that PostgreSQL runs and that DATABASE_URL is right, then try again.", reason=error.reason)
+
+
+def reason_of(error: StoreUnavailable) -> str:
+    """With PostgreSQL's own words, which name at most host, port and user: for the log, not for callers."""
+    words = str(error.__cause__ or "").strip()
+    return f"{error.detail} {words}".strip()

@@ -87,3 +87,11 @@ IS_AHEAD: LiteralString = "SELECT %(cursor)s > last_value FROM public.event_numb
 async def is_ahead(database: Database, cursor: int) -> bool:
     """Return whether a cursor is of an event that this database never had: it was restored, or failed over to one that lagged behind."""
     return await database.value(IS_AHEAD, {"cursor": cursor})
+
+
+LAST_AT: LiteralString = "SELECT at FROM public.events WHERE instance_id = %(id)s ORDER BY id DESC LIMIT 1"
+
+
+async def last_at(database: Database, instance_id: UUID) -> datetime | None:
+    """Return the time of the instance's newest event; None where none is kept."""
+    return await database.value(LAST_AT, {"id": instance_id})

@@ -14,6 +14,7 @@ class Gauge:
 
     id: UUID
     provider: str
+    name: str
     status: str
     leased: bool
     queued: int
@@ -31,7 +32,7 @@ GAUGES: LiteralString = """
         SELECT instance_id, target, count(*) AS n, extract(epoch FROM now() - min(run_at))::float8 AS age
         FROM public.deliveries WHERE status = 'pending' GROUP BY instance_id, target
     ), dead AS (SELECT instance_id, target, count(*) AS n FROM public.deliveries WHERE status = 'dead' GROUP BY instance_id, target)
-    SELECT i.id, i.provider, i.status, coalesce(l.expires_at BETWEEN now() AND now() + %(horizon)s::interval, false) AS leased,
+    SELECT i.id, i.provider, i.name, i.status, coalesce(l.expires_at BETWEEN now() AND now() + %(horizon)s::interval, false) AS leased,
         coalesce(mail.queued, 0) AS queued, greatest(coalesce(mail.age, 0), 0) AS queued_age,
         coalesce((SELECT jsonb_object_agg(target, n) FROM waiting WHERE instance_id = i.id), '{}') AS pending,
         coalesce((SELECT jsonb_object_agg(target, n) FROM dead WHERE instance_id = i.id), '{}') AS dead,
@@ -52,14 +53,20 @@ class Standing:
     queue_age: float
     silent_agents: int
     """Instances whose agent has failed several times in a row."""
+    backup_age: float | None
+    """Seconds since the last backup that a server made by itself; None: never."""
+    backup_trouble: str | None
+    """Why the last try failed."""
 
 
 STANDING: LiteralString = """
     SELECT extract(epoch FROM clock_timestamp())::float8 AS now,
         greatest(0, (SELECT coalesce(extract(epoch FROM now() - min(o.not_before)), 0) FROM public.outbox o
             JOIN public.message_instances i ON i.id = o.instance_id WHERE i.status = 'ready'))::float8 AS queue_age,
-        (SELECT count(DISTINCT instance_id) FROM public.delivery_endpoints
-            WHERE target = 'agno' AND failures >= 3 AND paused_until IS NOT NULL)::int AS silent_agents"""
+        (SELECT count(DISTINCT instance_id) FROM public.deliveries
+            WHERE target = 'agno' AND status = 'pending' AND attempts > 1 AND last_error IS NOT NULL)::int AS silent_agents,
+        (SELECT extract(epoch FROM now() - done_at) FROM public.chores WHERE name = 'backup')::float8 AS backup_age,
+        (SELECT trouble FROM public.chores WHERE name = 'backup') AS backup_trouble"""
 
 
 async def standing(database: Database) -> Standing:

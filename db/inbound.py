@@ -10,20 +10,24 @@ from typing import Any, LiteralString
 
 from db.advisory_locks import EVENT_LOG
 from db.database import Database
+from db.events import EventRow
 from db.json import jsonb
 
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What became of one row given to `append_messages`, by its position."""
+    """The outcome for one row given to `append_messages`, by its position."""
 
     position: int
     message_id: int | None
     """None: we had it already."""
-    event_id: int | None
-    """The newest event of the whole call."""
+    event: EventRow | None
+    """None for what is not announced, such as messages of a history."""
+    has_deliveries: bool
+    """Something of the whole call waits to be brought to a webhook or an agent."""
 
 
+# A message can be brought by a history before it is delivered as new: somebody looks into the chat meanwhile. It is announced then.
 # What was erased does not come back out of a history: the search begins at the time of the message, so live ones meet nothing.
 # A notice of the platform (kind `system`) is no word of the other side. A live word from an id whose owner moved away is somebody else's.
 APPEND_MESSAGES: LiteralString = """
@@ -44,15 +48,16 @@ APPEND_MESSAGES: LiteralString = """
             SELECT FROM public.leases WHERE leases.instance_id = row.instance_id AND leases.epoch = row.epoch)
     ), inserted AS (
         INSERT INTO public.messages (instance_id, chat_id, platform_id, outgoing, status, sender_id, sender_name, kind, body, reply_to,
-            thread_id, content, raw, sent_at)
+            thread_id, content, raw, sent_at, announced)
         SELECT instance_id, chat_id, platform_id, outgoing, CASE WHEN outgoing THEN 'sent' ELSE 'received' END, sender_id, sender_name,
-            kind, body, reply_to, thread_id, content, raw, sent_at
+            kind, body, reply_to, thread_id, content, raw, sent_at, NOT backfill
         FROM input
         WHERE NOT EXISTS (SELECT FROM public.erasures e WHERE e.instance_id = input.instance_id AND e.at >= input.sent_at AND (
             e.kind = 'chat' AND e.digest = sha256(e.salt || convert_to(input.chat_id, 'UTF8'))
             OR e.kind = 'sender' AND e.digest = sha256(e.salt || convert_to(input.sender_id, 'UTF8'))))
         ORDER BY position
-        ON CONFLICT (instance_id, platform_id) WHERE platform_id IS NOT NULL DO NOTHING
+        ON CONFLICT (instance_id, platform_id) WHERE platform_id IS NOT NULL DO UPDATE SET announced = true
+            WHERE excluded.announced AND NOT messages.announced AND messages.deleted_at IS NULL
         RETURNING id, instance_id, platform_id
     ), fresh AS MATERIALIZED (
         SELECT inserted.id AS message_id, input.position, instance_id, input.chat_id, input.outgoing, input.sender_id, input.sent_at, input.backfill,
@@ -65,6 +70,15 @@ APPEND_MESSAGES: LiteralString = """
             JOIN public.chats ON chats.instance_id = fresh.instance_id AND chats.id = fresh.chat_id
         WHERE chats.migrated_to IS NOT NULL AND fresh.is_word AND NOT fresh.backfill
         ON CONFLICT (instance_id, chat_id) DO UPDATE SET at = now()
+        RETURNING instance_id, chat_id
+    ), distrusted AS (
+        DELETE FROM public.trusted_chats t USING succeeded s WHERE t.instance_id = s.instance_id AND t.chat_id = s.chat_id
+    ), unpaired AS (
+        DELETE FROM public.paired_chats p USING succeeded s WHERE p.instance_id = s.instance_id AND p.chat_id = s.chat_id
+    ), unnamed AS (
+        DELETE FROM public.contact_names n USING succeeded s WHERE n.instance_id = s.instance_id AND n.chat_id = s.chat_id
+    ), unconfirmed AS (
+        UPDATE public.identities x SET confirmed_at = NULL FROM succeeded s WHERE x.instance_id = s.instance_id AND x.contact_id = s.chat_id
     ), talked AS (
         INSERT INTO public.chats (instance_id, id, kind, title, username, phone, unread, last_message_id, last_at, last_incoming_at)
         SELECT DISTINCT ON (instance_id, chat_id) instance_id, chat_id, chat_kind, chat_title, chat_username, chat_phone,
@@ -94,23 +108,25 @@ APPEND_MESSAGES: LiteralString = """
         SELECT nextval('public.event_numbers'), instance_id, 'message', chat_id, message_id,
             CASE WHEN trace IS NULL THEN '{}' ELSE jsonb_build_object('trace', trace) END
         FROM (SELECT instance_id, chat_id, message_id, trace FROM fresh WHERE NOT backfill ORDER BY position) AS news
-        RETURNING id, instance_id, chat_id, message_id
+        RETURNING id, instance_id, chat_id, message_id, data, at
     ), active AS (
         UPDATE public.message_instances SET last_activity_at = now() FROM (SELECT DISTINCT instance_id FROM fresh WHERE NOT backfill) AS heard
         WHERE id = heard.instance_id AND (last_activity_at IS NULL OR last_activity_at < now() - interval '10 seconds')
     ), due AS (
         INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
         SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
-        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id RETURNING event_id
     ), asked AS (
         INSERT INTO public.deliveries (event_id, instance_id, chat_id, target, run_at)
         SELECT logged.id, logged.instance_id, logged.chat_id, 'agno', now() + interval '1.5 seconds'
         FROM logged JOIN fresh USING (message_id) JOIN public.message_instances i ON i.id = logged.instance_id
-        WHERE fresh.may_wake AND i.agno_enable AND i.agent_id <> '' ORDER BY logged.id
+        WHERE fresh.may_wake AND i.agno_enable AND i.agent_id <> '' ORDER BY logged.id RETURNING event_id
     )
-    SELECT input.position, fresh.message_id, (SELECT max(id) FROM logged) AS event_id,
+    SELECT input.position, fresh.message_id, EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM asked)
+            OR EXISTS (SELECT FROM public.webhooks w WHERE w.instance_id = logged.instance_id) AS has_deliveries,
+        logged.id AS event_id, logged.instance_id, logged.chat_id, logged.data, logged.at,
         (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
-    FROM input LEFT JOIN fresh USING (position)"""
+    FROM input LEFT JOIN fresh USING (position) LEFT JOIN logged USING (message_id)"""
 
 
 async def append_messages(database: Database, rows: Sequence[dict[str, Any]]) -> dict[int, Appended]:
@@ -120,4 +136,7 @@ async def append_messages(database: Database, rows: Sequence[dict[str, Any]]) ->
     Two rows of one call must not have the same (instance_id, platform_id).
     """
     answer = await database.rows(APPEND_MESSAGES, {"rows": jsonb(list(rows)), "event_log": EVENT_LOG})
-    return {row[0]: Appended(row[0], row[1], row[2]) for row in answer}
+    return {
+        position: Appended(position, message_id, None if id is None else EventRow(id, instance_id, "message", chat_id, message_id, data, at), due)
+        for position, message_id, due, id, instance_id, chat_id, data, at, _ in answer
+    }

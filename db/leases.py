@@ -99,19 +99,20 @@ async def leave(database: Database, owner: UUID, *, owned: Collection[UUID]) -> 
 # A renewal that is under way when the lease is released must not bring it back.
 RENEW: LiteralString = """
     WITH ours AS MATERIALIZED (
-        SELECT leases.instance_id FROM public.leases
+        SELECT leases.instance_id, leases.expires_at > now() + %(horizon)s::interval AS is_ahead FROM public.leases
         JOIN unnest(%(ids)s::uuid[], %(epochs)s::bigint[]) AS mine (id, epoch) ON leases.instance_id = mine.id AND leases.epoch = mine.epoch
         WHERE leases.expires_at > '-infinity'
         ORDER BY leases.instance_id FOR UPDATE OF leases
     )
     UPDATE public.leases SET expires_at = now() + make_interval(secs => %(ttl)s) FROM ours WHERE leases.instance_id = ours.instance_id
-    RETURNING leases.instance_id"""
+    RETURNING leases.instance_id, ours.is_ahead"""
 
 
-async def renew(database: Database, owned: Mapping[UUID, int]) -> set[UUID]:
-    """Renew leases, by instance and epoch; return the instances that are still ours."""
-    params = {"ttl": TTL, "ids": list(owned), "epochs": list(owned.values())}
-    return {row[0] for row in await database.rows(RENEW, params, urgent=True)}
+async def renew(database: Database, owned: Mapping[UUID, int]) -> tuple[set[UUID], bool]:
+    """Renew leases, by instance and epoch; return the instances that are still ours, and whether the clock was set back since they were written."""
+    params = {"ttl": TTL, "ids": list(owned), "epochs": list(owned.values()), "horizon": HORIZON}
+    found = await database.rows(RENEW, params, urgent=True)
+    return {row[0] for row in found}, any(row[1] for row in found)
 
 
 RELEASE: LiteralString = """
@@ -128,7 +129,7 @@ async def release(database: Database, instance_id: UUID, epoch: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class DesiredState:
-    """What is wanted of an instance: running or stopped, and that something queued is sent."""
+    """The state that is wanted of an instance (running or stopped), and whether something queued waits to be sent."""
 
     id: UUID
     desired: str
@@ -170,7 +171,7 @@ async def waiting(database: Database, runtime: str, reason: str) -> list[UUID]:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What is to become of what an instance ran in."""
+    """The fate of the container or process that an instance ran in."""
 
     id: UUID
     desired: str

@@ -46,7 +46,7 @@ async def wakeups(url: str) -> AsyncIterator[tuple[str, str]]:
 
 
 async def _is_told(connection: "AsyncConnection[TupleRow]", url: str) -> bool:
-    """Whether what another connection tells arrives here. What we tell ourselves would arrive through any pooler."""
+    """Return whether notifications of another connection arrive here. Our own would arrive through any pooler."""
     from db.pool import connect
 
     probe = f"probe:{uuid4()}"

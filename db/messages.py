@@ -1,6 +1,6 @@
 """Messages: one row each, in and out, from before it leaves until long after."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
@@ -28,6 +28,13 @@ class MessageRow:
     edited_at: datetime | None
     deleted_at: datetime | None
     error: dict[str, Any] | None
+
+
+def transcripts(content: Mapping[str, Any]) -> list[str | None]:
+    """Return the transcript of each file of a message; None where there is none. One of a file that an edit has replaced does not count."""
+    kept: dict[str, dict[str, str]] = content.get("transcripts", {})
+    found = ((one.get("ref"), kept.get(str(place))) for place, one in enumerate(content.get("media", [])))
+    return [None if heard is None or heard.get("ref") != ref else heard.get("text") for ref, heard in found]
 
 
 Position = tuple[datetime, int]
@@ -152,11 +159,18 @@ FIRST_REPLY: LiteralString = """
         content, sent_at, edited_at, deleted_at, error
     FROM public.messages WHERE instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND NOT outgoing AND kind <> 'system'
       AND (reply_to = %(platform_id)s OR (sent_at, id) > (%(sent_at)s, %(id)s))
+      AND (NOT %(in_group)s OR reply_to = %(platform_id)s OR thread_id IN (%(platform_id)s, %(thread_id)s) OR content->'mentions_me' = 'true'
+        OR sender_id = %(sender_id)s)
     ORDER BY (reply_to = %(platform_id)s) IS TRUE DESC, sent_at, id LIMIT %(limit)s"""
 
 
-async def replies_to(database: Database, message: MessageRow, *, limit: int) -> list[MessageRow]:
-    """Return the messages that came in after one of ours: answers that quote it first, then the others by time."""
+async def replies_to(
+    database: Database, message: MessageRow, *, in_group: bool = False, sender_id: str | None = None, limit: int
+) -> list[MessageRow]:
+    """Return the messages that came in after one of ours: answers that quote it first, then the others by time.
+
+    `in_group`: only those that quote it, are in its thread, mention the account, or are of this sender.
+    """
     return await database.all(
         MessageRow,
         FIRST_REPLY,
@@ -166,6 +180,9 @@ async def replies_to(database: Database, message: MessageRow, *, limit: int) -> 
             "platform_id": message.platform_id,
             "sent_at": message.sent_at,
             "id": message.id,
+            "thread_id": message.thread_id,
+            "in_group": in_group,
+            "sender_id": sender_id,
             "limit": limit,
         },
     )
@@ -211,37 +228,3 @@ RAW: LiteralString = "SELECT raw FROM public.messages WHERE id = %(id)s AND inst
 async def raw(database: Database, instance_id: UUID, message_id: int) -> dict[str, Any] | None:
     """Return the message as the platform sent it; None where nothing of that was kept."""
     return await database.value(RAW, {"id": message_id, "instance_id": instance_id})
-
-
-NUMBERS: LiteralString = """
-    SELECT answer.id, answered.id
-    FROM unnest(%(ids)s::bigint[]) AS wanted (id) JOIN public.messages AS answer ON answer.id = wanted.id
-    JOIN public.messages AS answered ON answered.instance_id = answer.instance_id AND answered.platform_id = answer.reply_to"""
-
-
-async def answered_by(database: Database, ids: Sequence[int]) -> dict[int, int]:
-    """Return, for each of these messages that answers one in the store, the number of that one."""
-    return {row[0]: row[1] for row in await database.rows(NUMBERS, {"ids": list(ids)})}
-
-
-# Names are the same to a reader also in full-width letters, in capitals, and in Cyrillic or Greek letters that look like Latin ones.
-FIRST: LiteralString = """
-    SELECT first.id, (
-        SELECT c.id FROM public.contacts c
-        WHERE c.instance_id = first.instance_id AND c.id <> first.sender_id
-          AND translate(lower(normalize(c.name, NFKC)), 'аеорсухіјѕһοαενκρτυ', 'aeopcyxijshoaevkptu')
-            = translate(lower(normalize(first.sender_name, NFKC)), 'аеорсухіјѕһοαενκρτυ', 'aeopcyxijshoaevkptu')
-        ORDER BY c.id LIMIT 1
-    ) AS namesake
-    FROM (
-        SELECT m.id, m.instance_id, m.sender_id, m.sender_name FROM public.messages m
-        JOIN public.chats c ON c.instance_id = m.instance_id AND c.id = m.chat_id
-        WHERE m.id = ANY(%(ids)s::bigint[]) AND NOT m.outgoing AND m.kind <> 'system' AND c.kind = 'private' AND NOT EXISTS (
-            SELECT FROM public.messages e WHERE e.instance_id = m.instance_id AND e.chat_id = m.chat_id AND e.kind <> 'system'
-              AND (e.sent_at, e.id) < (m.sent_at, m.id))
-    ) AS first"""
-
-
-async def first_of_chats(database: Database, ids: Sequence[int]) -> dict[int, str | None]:
-    """Return which of these messages begin a private chat, as far as is known; each with the id of another contact whose name looks the same."""
-    return {row[0]: row[1] for row in await database.rows(FIRST, {"ids": list(ids)})}

@@ -1,7 +1,8 @@
 """Brings the schema up to date.
 
 A migration is a file `NNN_name.sql`, its way back is `NNN_name_rollback.sql`. Each can be run by `psql -f` as well: it may be run twice, and
-writes its own row of public.schema_migrations (or deletes it), so that psql and this runner agree.
+writes its own row of public.schema_migrations (or deletes it), so that psql and this runner agree. Lines of FOR_PSQL make psql stop at the
+first error and take back what it did: otherwise it would go on, and record a migration that failed. The runner leaves them out.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ import anyio
 
 from db.advisory_locks import MIGRATIONS
 from db.errors import DatabaseTooNew, MigrationFailed, translated
+from db.own_schema import hide_from_public, make_schema
 from db.pool import connect
 
 if TYPE_CHECKING:
@@ -25,11 +27,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ROLLBACK = "_rollback"
+FOR_PSQL = frozenset({"\\set ON_ERROR_STOP on", "BEGIN;", "COMMIT;"})
+"""Lines of the files that are not for the runner, which has its own transaction."""
 BUSY_TIMEOUT = 60.0
 """Seconds to wait for another process that is migrating, or for the tables that it uses."""
 
 BUSY_PAUSE = 0.1
 
+Told = Callable[[str, int, int], None]
 Applied = dict[str, str | None]
 """The checksum by version; None where psql applied the file."""
 
@@ -65,21 +70,31 @@ async def read_applied(url: str) -> list[str]:
             return sorted(await _read_applied(connection))
 
 
-async def migrate(url: str, versions: Traversable | None = None, *, to: str | None = None, busy_timeout: float = BUSY_TIMEOUT) -> list[str]:
+async def migrate(
+    url: str, versions: Traversable | None = None, *, to: str | None = None, busy_timeout: float = BUSY_TIMEOUT, told: Told | None = None
+) -> list[str]:
     """Apply, in order, every version that is missing, also one between applied ones, as far as `to` (None: all); return those applied.
 
     Any number of processes may do so at once. Each file is one transaction, so a pooler in transaction mode may stand between.
-    `busy_timeout` is in seconds. Raises DatabaseTooNew, MigrationFailed or StoreUnavailable.
+    `busy_timeout` is in seconds; `told` is given each version before it is applied, with its place and their number.
+    Raises DatabaseTooNew, MigrationFailed or StoreUnavailable.
     """
     files = _Files(versions or packaged_versions())
 
     def missing(applied: Applied) -> str | None:
-        return next((version for version in files.versions if version not in applied and (to is None or version <= to)), None)
+        found = next((version for version in files.versions if version not in applied and (to is None or version <= to)), None)
+        if found is not None and told is not None:
+            told(found, 1 + files.versions.index(found), len(files.versions))
+        return found
 
     with translated():
         async with await connect(url) as connection:
+            await make_schema(connection, url)
             runner = _Runner(connection, files, busy_timeout)
-            files.warn_of_changes(await runner.applied())
+            applied = await runner.applied()
+            files.warn_of_changes(applied)
+            if missing(applied) is not None:
+                await hide_from_public(url)
             return await runner.run("forward", missing)
 
 
@@ -98,6 +113,7 @@ async def rollback(url: str, to: str | None, versions: Traversable | None = None
 
     with translated():
         async with await connect(url) as connection:
+            await hide_from_public(url)
             return await _Runner(connection, files, busy_timeout).run("back", newest)
 
 
@@ -108,7 +124,8 @@ class _Files:
         self.versions = sorted(stem for stem in stems if not stem.endswith(ROLLBACK))
 
     def read(self, stem: str) -> str:
-        return (self._folder / f"{stem}.sql").read_text(encoding="utf-8")
+        lines = (self._folder / f"{stem}.sql").read_text(encoding="utf-8").splitlines(keepends=True)
+        return "".join(line for line in lines if line.strip() not in FOR_PSQL)
 
     def checksum(self, version: str) -> str:
         return hashlib.sha256(self.read(version).encode()).hexdigest()
@@ -146,7 +163,7 @@ class _Runner:
     busy_timeout: float
 
     async def applied(self) -> Applied:
-        """What the database says. Raises DatabaseTooNew."""
+        """Return the versions that the database has. Raises DatabaseTooNew."""
         applied = await _read_applied(self.connection)
         if unknown := sorted(applied.keys() - self.files.versions):
             raise DatabaseTooNew(unknown, self.files.versions[-1])

@@ -1,6 +1,6 @@
 """What is on its way out. A send is queued, claimed by the instance's owner, and settled: sent, failed or unknown."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
@@ -8,24 +8,41 @@ from uuid import UUID
 
 from db import chat_addresses
 from db.advisory_locks import EVENT_LOG, hold_log
+from db.audit import Entry, parameters
 from db.database import Database
+from db.events import EventRow
 from db.json import jsonb
 
 QUEUE: LiteralString = """
     WITH known AS (
         SELECT id, content->>'fingerprint' AS fingerprint FROM public.messages
         WHERE instance_id = %(instance_id)s AND idempotency_key = %(idempotency_key)s
+    ), again AS (
+        SELECT id, content->>'fingerprint' AS fingerprint FROM public.messages
+        WHERE %(again_within)s::float8 > 0 AND instance_id = %(instance_id)s AND chat_id = %(chat_id)s AND outgoing
+            AND sent_at > now() - make_interval(secs => %(again_within)s::float8 + 600)
+            AND created_at > now() - make_interval(secs => %(again_within)s::float8)
+            AND status <> 'failed' AND deleted_at IS NULL AND content->>'fingerprint' = %(fingerprint)s
+        ORDER BY sent_at DESC, id DESC LIMIT 1
     ), queued AS (
         INSERT INTO public.messages (instance_id, chat_id, outgoing, status, kind, body, reply_to, content, idempotency_key, queued)
         SELECT %(instance_id)s, %(chat_id)s, true, 'queued', %(kind)s, %(body)s, %(reply_to)s, %(content)s, %(idempotency_key)s, true
-        WHERE NOT EXISTS (SELECT FROM known)
+        WHERE NOT EXISTS (SELECT FROM known) AND NOT EXISTS (SELECT FROM again)
         ON CONFLICT (instance_id, idempotency_key) WHERE idempotency_key IS NOT NULL DO NOTHING
         RETURNING id, content->>'fingerprint' AS fingerprint
     ), waiting AS (
         INSERT INTO public.outbox (message_id, instance_id, chat_id, draft, upload)
         SELECT id, %(instance_id)s, %(chat_id)s, %(draft)s, %(upload)s FROM queued
+    ), audited AS (
+        INSERT INTO public.audit_log (id, at, user_id, caller, key_id, session, client, operation, instance_id, chat_id, target, message_id,
+            outcome, rule, decided_by, approval_id, code, content, salt, mac)
+        SELECT %(audit_id)s, %(audit_at)s, %(audit_user_id)s, %(audit_caller)s, %(audit_key_id)s, %(audit_session)s, %(audit_client)s,
+            %(audit_operation)s, %(audit_instance_id)s, %(audit_chat_id)s, %(audit_target)s, queued.id, %(audit_outcome)s, %(audit_rule)s,
+            %(audit_decided_by)s, %(audit_approval_id)s, %(audit_code)s, %(audit_content)s, %(audit_salt)s, %(audit_mac)s
+        FROM queued WHERE %(audit_id)s::uuid IS NOT NULL
     )
-    SELECT id, fingerprint, true AS is_new FROM queued UNION ALL SELECT id, fingerprint, false FROM known"""
+    SELECT id, fingerprint, true AS is_new FROM queued UNION ALL SELECT id, fingerprint, false FROM known
+    UNION ALL SELECT id, fingerprint, false FROM again"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +74,14 @@ async def queue(
     idempotency_key: str | None,
     draft: dict[str, Any],
     upload: bytes | None,
+    entry: Entry | None = None,
+    again_within: float = 0.0,
 ) -> Queued:
-    """Store a send, or find the one stored before under the same key (then its `fingerprint` tells whether it is the same send)."""
+    """Store a send with its row of the audit log, or find the one stored before under the same key (its `fingerprint` tells if it is the same).
+
+    `again_within`: seconds in which the same content to the same chat is taken for a repetition, and the earlier message is found instead;
+    0: it is sent. What a platform's clock is wrong by is allowed for up to ten minutes.
+    """
     params = {
         "instance_id": instance_id,
         "chat_id": chat_id,
@@ -69,6 +92,9 @@ async def queue(
         "idempotency_key": idempotency_key,
         "draft": jsonb(draft),
         "upload": upload,
+        "again_within": again_within,
+        "fingerprint": content.get("fingerprint"),
+        **parameters(entry),
     }
     # Two callers with one key at the same moment: the loser sees neither row in its snapshot, and sees the winner's on the second look.
     row = await database.one(Queued, QUEUE, params) or await database.one(Queued, QUEUE, params)
@@ -125,16 +151,14 @@ async def next_due(database: Database, instance_id: UUID) -> float | None:
     return await database.value(NEXT_DUE, {"instance_id": instance_id})
 
 
-# `asked` is the chat as it was written to: the platform may say that the message lies in another one.
+# A message that lies in another chat than it was written to is left to the transaction that joins the two.
 SENT: LiteralString = """
-    WITH guard AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(event_log)s)), asked AS (
-        SELECT chat_id FROM public.messages WHERE id = %(id)s
-    ), changed AS (
+    WITH guard AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(event_log)s)), changed AS (
         UPDATE public.messages SET status = %(status)s, platform_id = %(platform_id)s, sent_at = %(sent_at)s,
-            content = content || %(content)s, error = %(error)s,
-            chat_id = coalesce(%(chat_id)s, chat_id), thread_id = coalesce(thread_id, %(thread_id)s)
+            content = content || %(content)s, error = %(error)s, thread_id = coalesce(thread_id, %(thread_id)s)
         FROM guard WHERE messages.id = %(id)s AND instance_id = %(instance_id)s AND outgoing AND platform_id IS NULL
-        RETURNING messages.id, instance_id, chat_id, sent_at
+            AND chat_id = coalesce(%(chat_id)s, chat_id)
+        RETURNING messages.id, instance_id, chat_id, sent_at, status, error
     ), talked AS (
         INSERT INTO public.chats (instance_id, id, last_message_id, last_at)
         SELECT instance_id, chat_id, id, sent_at FROM changed
@@ -147,17 +171,20 @@ SENT: LiteralString = """
         INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
         SELECT nextval('public.event_numbers'), instance_id, %(type)s, chat_id, id,
             %(data)s || coalesce((SELECT jsonb_build_object('trace', draft->'trace') FROM gone WHERE draft ? 'trace'), '{}') FROM changed
-        RETURNING id, instance_id, chat_id
+        RETURNING id, instance_id, chat_id, data, at
     ), due AS (
         INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
         SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
-        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id RETURNING event_id
     )
-    SELECT id, EXISTS (
+    SELECT logged.id AS event_id, logged.instance_id, logged.data, logged.at, EXISTS (
         SELECT FROM public.outbox WHERE outbox.instance_id = logged.instance_id AND claimed_epoch IS NULL AND message_id <> %(id)s) AS more,
-        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified,
-        (SELECT chat_id FROM asked) AS asked
-    FROM logged"""
+        EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM public.webhooks w WHERE w.instance_id = logged.instance_id) AS has_deliveries,
+        changed.chat_id, changed.status, changed.error,
+        (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
+    FROM logged CROSS JOIN changed"""
+WRITTEN_TO: LiteralString = """
+    SELECT chat_id FROM public.messages WHERE id = %(id)s AND instance_id = %(instance_id)s AND outgoing AND platform_id IS NULL"""
 # The platform's echo was first; its answer to us may know more of the message, such as what its file is called there.
 LEARN_CONTENT: LiteralString = """
     UPDATE public.messages SET content = content || %(content)s
@@ -167,23 +194,25 @@ ENDED: LiteralString = """
     WITH guard AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(event_log)s)), changed AS (
         UPDATE public.messages SET status = %(status)s, error = %(error)s
         FROM guard WHERE messages.id = %(id)s AND (status IN ('queued', 'sending') OR status = 'unknown' AND %(status)s = 'failed')
-        RETURNING messages.id, instance_id, chat_id
+        RETURNING messages.id, instance_id, chat_id, status, error
     ), gone AS (
         DELETE FROM public.outbox WHERE message_id = %(id)s RETURNING draft
     ), logged AS (
         INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
         SELECT nextval('public.event_numbers'), instance_id, %(type)s, chat_id, id,
             %(data)s || coalesce((SELECT jsonb_build_object('trace', draft->'trace') FROM gone WHERE draft ? 'trace'), '{}') FROM changed
-        RETURNING id, instance_id, chat_id
+        RETURNING id, instance_id, chat_id, data, at
     ), due AS (
         INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
         SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
-        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id
+        WHERE i.api_webhook_schema->'enabled' = 'true' ORDER BY logged.id RETURNING event_id
     )
-    SELECT id, EXISTS (
+    SELECT logged.id AS event_id, logged.instance_id, logged.data, logged.at, EXISTS (
         SELECT FROM public.outbox WHERE outbox.instance_id = logged.instance_id AND claimed_epoch IS NULL AND message_id <> %(id)s) AS more,
+        EXISTS (SELECT FROM due) OR EXISTS (SELECT FROM public.webhooks w WHERE w.instance_id = logged.instance_id) AS has_deliveries,
+        changed.chat_id, changed.status, changed.error,
         (SELECT pg_notify('mcp_messenger_events', max(id)::text) FROM logged HAVING count(*) > 0) AS notified
-    FROM logged"""
+    FROM logged CROSS JOIN changed"""
 # The platform's echo of our own message came in before its answer to us: the two rows are one message.
 ABSORB_ECHO: LiteralString = """
     WITH echo AS (
@@ -198,12 +227,21 @@ ABSORB_ECHO: LiteralString = """
 class SettledSend:
     """`more`: something else of the instance waits to be claimed. What is queued later wakes its owner by itself.
 
-    `chat_id`: where the message lies; None of one that did not go out.
+    `has_deliveries`: something waits to be brought to the instance's webhooks. `chat_id`: where the message lies.
     """
 
-    event_id: int
+    event: EventRow
     more: bool
-    chat_id: str | None = None
+    has_deliveries: bool
+    chat_id: str
+    status: str
+    error: dict[str, Any] | None
+
+
+def _settled(row: Sequence[Any], params: dict[str, Any]) -> SettledSend:
+    event_id, instance_id, data, at, more, has_deliveries, chat_id, status, error, _ = row
+    event = EventRow(event_id, instance_id, params["type"], chat_id, params["id"], data, at)
+    return SettledSend(event, more, has_deliveries, chat_id, status, error)
 
 
 async def sent(
@@ -240,16 +278,28 @@ async def sent(
     try:
         rows = await database.rows(SENT, params)
     except UniqueViolation:
-        async with database.transaction() as connection:
-            await hold_log(connection)
-            status, error, echoed = (await (await connection.execute(ABSORB_ECHO, params)).fetchall())[0]
-            lived = {"status": status, "error": error and jsonb(error), "content": jsonb({**echoed, **content})}
-            rows = await (await connection.execute(SENT, {**params, **lived})).fetchall()
+        rows = []
+    if not rows:
+        rows = await _sent_and_joined(database, params, content)
     if not rows:
         await learn_content(database, instance_id, message_id, platform_id=platform_id, content=content)
-    elif chat_id is not None and rows[0][3] != chat_id:
-        await chat_addresses.join(database, instance_id, rows[0][3], chat_id, thread_id)
-    return SettledSend(rows[0][0], rows[0][1], chat_id or rows[0][3]) if rows else None
+    return _settled(rows[0], params) if rows else None
+
+
+async def _sent_and_joined(database: Database, params: dict[str, Any], content: dict[str, Any]) -> list[Any]:
+    """Record a message whose echo is stored already, or that lies in another chat: whoever sees it sent finds it under both ids."""
+    async with database.transaction() as connection:
+        await hold_log(connection)
+        written_to = await (await connection.execute(WRITTEN_TO, params)).fetchone()
+        if written_to is None:
+            return []
+        if params["chat_id"] not in {None, written_to[0]}:
+            await chat_addresses.join_within(connection, params["instance_id"], written_to[0], params["chat_id"], params["thread_id"])
+        lived: dict[str, Any] = {}
+        if (echo := await (await connection.execute(ABSORB_ECHO, params)).fetchone()) is not None:
+            status, error, echoed = echo
+            lived = {"status": status, "error": error and jsonb(error), "content": jsonb({**echoed, **content})}
+        return await (await connection.execute(SENT, {**params, **lived})).fetchall()
 
 
 async def learn_content(database: Database, instance_id: UUID, message_id: int, *, platform_id: str, content: dict[str, Any]) -> None:
@@ -263,7 +313,7 @@ async def ended(database: Database, message_id: int, status: str, error: dict[st
     data = jsonb({"status": status, **error})
     params = {"id": message_id, "status": status, "error": jsonb(error), "type": "receipt", "data": data, "event_log": EVENT_LOG}
     rows = await database.rows(ENDED, params)
-    return SettledSend(rows[0][0], rows[0][1]) if rows else None
+    return _settled(rows[0], params) if rows else None
 
 
 REQUEUE: LiteralString = """
@@ -278,6 +328,39 @@ async def requeue(database: Database, message_id: int, *, epoch: int, delay: flo
     """Let a message that surely did not go out be tried again after `delay` seconds. `tried` counts as an attempt."""
     params = {"id": message_id, "epoch": epoch, "delay": delay, "tried": tried, "error": jsonb(error), "event_log": EVENT_LOG}
     await database.execute(REQUEUE, params)
+
+
+# What its owner has claimed meanwhile is not touched: the row's lock lets the later of the two see what the first has done.
+CANCEL: LiteralString = """
+    WITH guard AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(event_log)s)), gone AS (
+        DELETE FROM public.outbox USING guard WHERE message_id = %(id)s AND instance_id = %(instance_id)s AND claimed_epoch IS NULL
+        RETURNING message_id
+    ), changed AS (
+        UPDATE public.messages SET status = 'failed', error = %(error)s FROM gone WHERE messages.id = gone.message_id
+        RETURNING messages.id, instance_id, chat_id
+    ), logged AS (
+        INSERT INTO public.events (id, instance_id, type, chat_id, message_id, data)
+        SELECT nextval('public.event_numbers'), instance_id, 'receipt', chat_id, id, %(data)s FROM changed
+        RETURNING id, instance_id, chat_id
+    ), due AS (
+        INSERT INTO public.deliveries (event_id, instance_id, chat_id, target)
+        SELECT logged.id, logged.instance_id, logged.chat_id, 'webhook' FROM logged JOIN public.message_instances i ON i.id = logged.instance_id
+        WHERE i.api_webhook_schema->'enabled' = 'true'
+    )
+    SELECT id, pg_notify('mcp_messenger_events', id::text) FROM logged"""
+
+
+async def cancel(database: Database, instance_id: UUID, message_id: int) -> bool:
+    """Take back a message that waits in the queue. False: it is being sent, or it is not queued any more."""
+    error = {"code": "cancelled", "message": "It was taken back before it was sent."}
+    params = {
+        "id": message_id,
+        "instance_id": instance_id,
+        "error": jsonb(error),
+        "data": jsonb({"status": "failed", **error}),
+        "event_log": EVENT_LOG,
+    }
+    return bool(await database.rows(CANCEL, params))
 
 
 ORPHANED: LiteralString = """

@@ -19,8 +19,11 @@ EVENTS: LiteralString = """
     ), doomed AS (
         SELECT e.id FROM public.events e JOIN oldest USING (id)
         WHERE (oldest.at < now() - make_interval(secs => %(seconds)s) OR e.id <= %(boundary)s) AND e.id < (SELECT max(id) FROM public.events)
-            AND NOT EXISTS (SELECT FROM public.deliveries d WHERE d.status = 'pending' AND d.target IN ('webhook', 'agno')
-                AND d.instance_id = %(id)s AND d.event_id = e.id)
+            AND NOT EXISTS (SELECT FROM public.deliveries d WHERE d.status = 'pending' AND d.instance_id = %(id)s AND d.event_id = e.id
+                AND d.target IN ('webhook', 'agno', 'webhook:2', 'webhook:3', 'webhook:4', 'webhook:5', 'webhook:6', 'webhook:7', 'webhook:8',
+                    'webhook:9', 'webhook:10'))
+            AND (e.id <= (SELECT event_id FROM public.webhook_progress)
+                OR NOT EXISTS (SELECT FROM public.webhooks w WHERE w.instance_id = %(id)s AND w.config->'enabled' = 'true'))
         FOR UPDATE OF e SKIP LOCKED
     ), gone AS (
         DELETE FROM public.events WHERE id IN (SELECT id FROM doomed) RETURNING id
@@ -73,6 +76,17 @@ REVEALS: LiteralString = """
         DELETE FROM public.reveals WHERE id IN (SELECT id FROM doomed) RETURNING id
     )
     SELECT array_agg(id) FROM gone"""
+LOGS: LiteralString = """
+    WITH oldest AS (
+        SELECT id, at FROM public.instance_logs WHERE instance_id = %(id)s ORDER BY id LIMIT %(batch)s
+    ), doomed AS (
+        SELECT l.id FROM public.instance_logs l JOIN oldest USING (id)
+        WHERE oldest.at < now() - make_interval(secs => %(seconds)s) OR l.id <= %(boundary)s
+        FOR UPDATE OF l SKIP LOCKED
+    ), gone AS (
+        DELETE FROM public.instance_logs WHERE id IN (SELECT id FROM doomed) RETURNING id
+    )
+    SELECT array_agg(id) FROM gone"""
 # Sends that are under way stay. The log's lock comes before the rows, as everywhere: chats are written below.
 MESSAGES: LiteralString = """
     WITH guard AS MATERIALIZED (SELECT pg_advisory_xact_lock(%(event_log)s)), oldest AS (
@@ -83,6 +97,8 @@ MESSAGES: LiteralString = """
         FOR UPDATE OF m SKIP LOCKED
     ), gone AS (
         DELETE FROM public.messages WHERE id IN (SELECT id FROM doomed) RETURNING id, chat_id
+    ), files AS (
+        DELETE FROM public.media_files WHERE message_id IN (SELECT id FROM gone)
     ), untitled AS (
         UPDATE public.chats SET last_message_id = NULL FROM gone
         WHERE chats.instance_id = %(id)s AND chats.id = gone.chat_id AND chats.last_message_id = gone.id
@@ -96,6 +112,7 @@ BOUNDARIES: Mapping[str, LiteralString] = MappingProxyType(
         "status_history": "SELECT id FROM public.status_history WHERE instance_id = %(id)s ORDER BY id DESC OFFSET %(newest)s LIMIT 1",
         "qr_codes": "SELECT id FROM public.qr_codes WHERE instance_id = %(id)s ORDER BY id DESC OFFSET %(newest)s LIMIT 1",
         "reveals": "SELECT id FROM public.reveals WHERE instance_id = %(id)s ORDER BY id DESC OFFSET %(newest)s LIMIT 1",
+        "logs": "SELECT id FROM public.instance_logs WHERE instance_id = %(id)s ORDER BY id DESC OFFSET %(newest)s LIMIT 1",
         "messages": "SELECT id FROM public.messages WHERE instance_id = %(id)s ORDER BY id DESC OFFSET %(newest)s LIMIT 1",
     }
 )
@@ -108,6 +125,7 @@ REMOVALS: Mapping[str, LiteralString] = MappingProxyType(
         "status_history": STATUS_HISTORY,
         "qr_codes": QR_CODES,
         "reveals": REVEALS,
+        "logs": LOGS,
         "messages": MESSAGES,
     }
 )
@@ -117,7 +135,7 @@ FOREVER = 1e11
 
 @dataclass(frozen=True)
 class Rule:
-    """What stays: what is younger than so many seconds, and of that the newest so many. None: no limit."""
+    """The rows to keep: those younger than so many seconds, and of these the newest so many. None: no limit."""
 
     seconds: int | None = None
     newest: int | None = None

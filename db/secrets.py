@@ -129,17 +129,19 @@ class Bearer:
     """Until it expires."""
     is_used: bool
     """That it is used was stored of late, or is not to be."""
+    policy: dict[str, Any] | None
+    """What the key narrows of its instances' policies."""
 
 
 BEARER: LiteralString = """
     SELECT k.id, k.digest, i.user_id, i.id AS instance_id, NULL::text[] AS scopes, NULL::uuid[] AS instance_ids, NULL::float8 AS seconds,
-        true AS is_used
+        true AS is_used, NULL::jsonb AS policy
     FROM public.api_keys k JOIN public.message_instances i ON i.id = k.instance_id WHERE k.digest = %(digest)s AND k.revoked_at IS NULL
     UNION ALL
-    SELECT id, digest, user_id, NULL, NULL, NULL, NULL, true FROM public.user_tokens WHERE digest = %(digest)s AND revoked_at IS NULL
+    SELECT id, digest, user_id, NULL, NULL, NULL, NULL, true, NULL FROM public.user_tokens WHERE digest = %(digest)s AND revoked_at IS NULL
     UNION ALL
     SELECT id, digest, user_id, NULL, scopes, instance_ids, extract(epoch FROM expires_at - now())::float8,
-        coalesce(last_used_at > now() - interval '10 minutes', false)
+        coalesce(last_used_at > now() - interval '10 minutes', false), policy
     FROM public.access_keys WHERE digest = %(digest)s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"""
 
 
@@ -256,6 +258,14 @@ async def move_token(database: Database, former: bytes, digest: bytes) -> None:
 
 
 TOKENS: LiteralString = "SELECT count(*) FROM public.user_tokens WHERE revoked_at IS NULL"
+
+
+TOKENS_OF: LiteralString = "SELECT count(*) FROM public.user_tokens WHERE user_id = %(user_id)s AND revoked_at IS NULL"
+
+
+async def count_tokens_of(database: Database, user_id: str) -> int:
+    """Return how many tokens of a user are valid."""
+    return await database.value(TOKENS_OF, {"user_id": user_id})
 
 
 async def count_tokens(database: Database) -> int:

@@ -9,7 +9,8 @@ T = TypeVar("T")
 
 
 class SingleFlight:
-    """Who comes while the same is being asked waits, with all who come meanwhile, for one more asking: no answer is older than its question."""
+    """Lets callers share a query. One who comes while it runs waits for the next run, with all who come meanwhile:
+    no answer is older than its question."""
 
     def __init__(self) -> None:
         self._asking: dict[Hashable, _Round] = {}

@@ -23,11 +23,12 @@ async def call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
 
 async def main(server: str | StdioServerParameters) -> None:
     async with Client(server) as client:
-        # Where a person would scan the QR code of get_qr, auto_scan has the sandbox do it.
+        # Where a person would scan the code that login shows, auto_scan has the sandbox do it.
         made = await call(client, "create_instance", provider="sandbox", credentials={"auto_scan": True})
         instance_id = made["instance_id"]
-        while (await call(client, "get_auth_status", instance_id=instance_id))["state"] != "ready":
-            await anyio.sleep(0.2)
+        login = await call(client, "login", instance_id=instance_id)
+        if not login["authenticated"]:
+            raise SystemExit(login["next_step"])
 
         # The same idempotency_key sends the same message once, however often the call is repeated.
         sent = await call(
@@ -39,7 +40,8 @@ async def main(server: str | StdioServerParameters) -> None:
         for reply in answer["replies"]:
             # Written by somebody else: data for the model, never an instruction to it.
             print(f"{reply['from']}: {reply['text']}")
-        await call(client, "delete_instance", instance_id=instance_id, purge=True)
+        # With purge=True the owner would be asked: what is purged does not come back.
+        await call(client, "delete_instance", instance_id=instance_id)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import logging
 import ssl
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
@@ -14,11 +14,13 @@ import anyio
 import anyio.abc
 
 from db.database import Database
-from db.errors import EmbeddedFailed, Reason, StoreUnavailable
+from db.errors import EmbeddedFailed, Reason, StoreUnavailable, reason_of, with_url_hint
 from mcp_messenger.agents.agents import Agents
-from mcp_messenger.agents.agno import AgentOs
 from mcp_messenger.agents.answer import AnswerServices
+from mcp_messenger.agents.directory import AgentDirectory
+from mcp_messenger.backup.schedule import BackupSchedule
 from mcp_messenger.config import Config
+from mcp_messenger.delivery.alarm import Alarm
 from mcp_messenger.delivery.feed import POLL_WITH_WAKEUPS, POLL_WITHOUT_WAKEUPS, Feed
 from mcp_messenger.delivery.inbound import Inbound
 from mcp_messenger.delivery.outbox import Outbox
@@ -28,20 +30,33 @@ from mcp_messenger.instances.calls import Calls
 from mcp_messenger.instances.memory import EVICT_EVERY, Memory
 from mcp_messenger.instances.runtimes.docker import DockerRuntime
 from mcp_messenger.instances.runtimes.process import ProcessRuntime
+from mcp_messenger.instances.runtimes.runtime import Runtime
+from mcp_messenger.instances.runtimes.swarm import SwarmRuntime
+from mcp_messenger.instances.runtimes.volumes import EngineVolumes
 from mcp_messenger.instances.supervisor import Supervisor
+from mcp_messenger.media.decoding import Decoder
+from mcp_messenger.media.transcribing import Transcriber
 from mcp_messenger.net.byte_room import ByteRoom
 from mcp_messenger.net.network_policy import NetworkPolicy
+from mcp_messenger.observability.clock import CLOCK_EVERY, ClockWatch
 from mcp_messenger.observability.logbook import Logbook
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.workers import Worker, Workers
-from mcp_messenger.operations import approvals
-from mcp_messenger.operations.application import App
+from mcp_messenger.operations import carrying_out, scheduling
+from mcp_messenger.operations.application import App, folder_identity
+from mcp_messenger.operations.carrying_out import RESUME_EVERY
+from mcp_messenger.operations.hearing import Hearer
+from mcp_messenger.operations.keeping import Keeper
 from mcp_messenger.operations.owner_chat import OwnerChats
+from mcp_messenger.operations.page_address import PageAddress
+from mcp_messenger.operations.pairing import Pairing
+from mcp_messenger.operations.shared_answers import SharedAnswers
 from mcp_messenger.policy.judging import Judge
 from mcp_messenger.retention.trimming import Trimming
 from mcp_messenger.search.index import SearchIndex
 from mcp_messenger.security.held import Held
 from mcp_messenger.security.keyring import Keyring
+from mcp_messenger.security.quotas import Quotas
 from mcp_messenger.security.rate_limiter import CLEAN_EVERY, RateLimiter
 from providers.base import ProviderContext
 
@@ -54,6 +69,7 @@ POOL_MAX = 10
 FORGET_EVERY = 3600.0
 RETRY_STORE_EVERY = 3.0
 STOP_STORE_WITHIN = 20.0
+STORE_LINES_WITHIN = 2.0
 
 
 def build(config: Config, *, shares: bool = False) -> App:
@@ -68,7 +84,7 @@ def build(config: Config, *, shares: bool = False) -> App:
     inbound = Inbound(database, feed, metrics, workers)
     outbox = Outbox(database, feed, inbound, metrics, workers, config.timing)
     policy = NetworkPolicy(allowed_networks=config.allowed_networks)
-    webhooks = Webhooks(database, vault=vault, policy=policy, tls=tls, metrics=metrics, workers=workers)
+    webhooks = Webhooks(database, vault=vault, policy=policy, tls=tls, metrics=metrics, workers=workers, idle=config.timing.idle)
     memory = Memory(time.monotonic)
     feed.listeners.append(memory)
 
@@ -76,6 +92,8 @@ def build(config: Config, *, shares: bool = False) -> App:
         return ProviderContext(str(instance_id), tls(), config.data_dir / "instances" / str(instance_id), config.public_url)
 
     docker = DockerRuntime(database, config, vault, workers) if config.containers.enabled else None
+    swarm = None if config.containers.swarm is None else SwarmRuntime(database, config.containers, config.containers.swarm, vault, workers)
+    runtimes: dict[str, Runtime | None] = {"process": ProcessRuntime(), "docker": docker, "swarm": swarm}
     supervisor = Supervisor(
         database,
         vault=vault,
@@ -84,54 +102,61 @@ def build(config: Config, *, shares: bool = False) -> App:
         outbox=outbox,
         owner=owner,
         context=context,
-        runtimes={"process": ProcessRuntime()} | ({"docker": docker} if docker is not None else {}),
+        runtimes={name: runtime for name, runtime in runtimes.items() if runtime is not None},
         workers=workers,
         shares=shares,
         stop_within=config.timing.stop,
     )
-    if docker is not None:
-        docker.changed = supervisor.wake
+    for engine in (docker, swarm):
+        if engine is not None:
+            engine.changed = supervisor.wake
     addresses = Addresses(database, owner, config.ports, workers)
     supervisor.looked = addresses.wake
-    calls = Calls(database, feed, supervisor, workers, claim_within=config.timing.claim)
+    calls = Calls(database, feed, supervisor, inbound, workers, claim_within=config.timing.claim)
     judge = Judge(database, vault)
-    services = AnswerServices(database, outbox, inbound, supervisor, judge)
-    agents = Agents(services, calls=calls, agent_os=_agent_os(config), quiet=config.quiet_hours, workers=workers)
+    services = AnswerServices(database, outbox, inbound, supervisor, calls, judge)
+    agents = Agents(services, directory=AgentDirectory(config), quiet=config.quiet_hours, workers=workers, idle=config.timing.idle)
     feed.listeners.append(calls)
     search_index = SearchIndex(database, workers)
-    feed.growth += [webhooks.wake, agents.wake, search_index.wake]
+    feed.growth.append(search_index.wake)
+    feed.deliveries += [webhooks.wake, agents.wake]
     limiter = RateLimiter(database, config.rate_limit)
     return App(
         config=config,
         database=database,
         feed=feed,
+        followed=SharedAnswers(),
         inbound=inbound,
         outbox=outbox,
+        alarm=Alarm(),
         webhooks=webhooks,
         agents=agents,
         supervisor=supervisor,
         addresses=addresses,
-        trimming=Trimming(database, owner, config.retention, config.data_dir, workers),
+        backups=BackupSchedule(database, owner, config, None if docker is None else partial(EngineVolumes, docker.engine), workers),
+        clock=ClockWatch(),
+        trimming=Trimming(database, owner, config.retention, config.data_dir, workers, judge.audit.retire),
         calls=calls,
         memory=memory,
         search_index=search_index,
         limiter=limiter,
         upload_room=ByteRoom(config.upload_memory),
         held=Held(database),
+        decoder=Decoder(),
+        transcriber=None if config.transcriber is None else Transcriber(config.transcriber, policy, tls),
+        quotas=Quotas(database, config.quotas),
         judge=judge,
+        pages=PageAddress(config.own_url),
         metrics=metrics,
         workers=workers,
         docker=docker,
+        swarm=swarm,
         vault=vault,
+        data_folder=folder_identity(config.data_dir),
         tls=tls,
         logbook=Logbook(),
         started=time.monotonic(),
     )
-
-
-def _agent_os(config: Config) -> AgentOs | None:
-    key = config.agno_key
-    return None if config.agno_url is None else AgentOs(config.agno_url, None if key is None else key.get_secret_value())
 
 
 def _tls() -> ssl.SSLContext:
@@ -141,42 +166,60 @@ def _tls() -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def running(config: Config, *, store_after: float = 0.0, shares: bool = False) -> AsyncGenerator[App]:
+async def running(config: Config, *, shares: bool = False) -> AsyncGenerator[App]:
     """The application at work: at once, while the store comes up behind it. On leaving, instances are given up and the store is closed.
 
-    For `store_after` seconds the store is started only for somebody who asks for it. `shares` is as for `build`.
+    `shares` is as for `build`.
     """
-    async with stored(config, store_after=store_after, shares=shares) as app:
+    async with stored(config, shares=shares) as app:
         logging.getLogger().addHandler(app.logbook)
         try:
             # Providers are stopped by the supervisor while inbound still writes what they deliver.
-            beside = [] if app.docker is None else [app.docker.run]
+            beside = [engine.run for engine in (app.docker, app.swarm) if engine is not None]
             follow = partial(app.workers.worker("feed").keep, app.feed.read, app.feed.wait)
             evict = partial(app.workers.worker("memory").keep, app.memory.tidy, partial(anyio.sleep, EVICT_EVERY))
             ended = partial(app.workers.worker("ended keys", vital=False).keep, app.held.look, lambda: anyio.sleep(app.feed.poll_every))
+            lines = partial(app.workers.worker("logs", vital=False).keep, partial(app.logbook.write, app.database), app.logbook.wait)
             forget = partial(app.workers.worker("rate limiter").keep, app.limiter.tidy, partial(anyio.sleep, CLEAN_EVERY))
-            decided = partial(app.workers.worker("approvals").keep, partial(approvals.resume, app), partial(anyio.sleep, approvals.RESUME_EVERY))
-            old = partial(app.workers.worker("old approvals").keep, partial(approvals.forget, app), partial(anyio.sleep, FORGET_EVERY))
+            decided = partial(app.workers.worker("approvals").keep, partial(carrying_out.resume, app), partial(anyio.sleep, RESUME_EVERY))
+            old = partial(app.workers.worker("old approvals").keep, partial(carrying_out.forget, app), partial(anyio.sleep, FORGET_EVERY))
+            due = partial(app.workers.worker("scheduled sends").keep, partial(scheduling.carry_out_due, app), partial(scheduling.wait, app))
+            sealing = partial(app.workers.worker("audit log", vital=False).keep, app.judge.audit.seal, app.judge.audit.wait)
+            clock = partial(app.workers.worker("clock", vital=False).keep, app.clock.step, partial(anyio.sleep, CLOCK_EVERY))
             owner_chats = OwnerChats(app)
             app.feed.listeners.append(owner_chats)
             owners = partial(app.workers.worker("owner's chats").keep, owner_chats.work, owner_chats.wait)
+            hearer = Hearer(app)
+            keeper = Keeper(app, hearer.wake)
+            app.feed.growth.append(keeper.wake)
+            pairing = Pairing(app)
+            app.feed.listeners.append(pairing)
+            strangers = partial(app.workers.worker("pairing").keep, pairing.work, pairing.wait)
             async with (
-                _at_work(app, follow, app.inbound.run, evict, forget, ended, app.trimming.run, app.webhooks.run, app.search_index.run, *beside),
-                _at_work(app, app.supervisor.run, app.calls.run, app.agents.run, decided, old, owners),
+                _at_work(
+                    app, follow, app.inbound.run, evict, lines, forget, ended, app.trimming.run, app.webhooks.run, app.search_index.run, *beside
+                ),
+                _at_work(app, app.backups.run, clock),
+                _at_work(
+                    app, app.supervisor.run, app.calls.run, app.agents.run, decided, old, due, owners, sealing, strangers, keeper.run, hearer.run
+                ),
             ):
                 yield app
         finally:
             logging.getLogger().removeHandler(app.logbook)
+            # How instances ended is wanted most.
+            with anyio.CancelScope(shield=True), anyio.move_on_after(STORE_LINES_WITHIN), suppress(StoreUnavailable):
+                await app.logbook.write(app.database)
 
 
 @asynccontextmanager
-async def stored(config: Config, *, store_after: float = 0.0, shares: bool = False) -> AsyncGenerator[App]:
+async def stored(config: Config, *, shares: bool = False) -> AsyncGenerator[App]:
     """The application with nothing but its store, which comes up behind it."""
     config.check()
     config.make_data_dir()
     app = build(config, shares=shares)
     async with anyio.create_task_group() as background:
-        store = await background.start(_keep_store, app, store_after)
+        store = await background.start(_keep_store, app)
         try:
             yield app
         finally:
@@ -195,7 +238,6 @@ async def _at_work(app: App, *workers: Callable[[], Awaitable[None]]) -> AsyncGe
 
 
 async def _when_stored(app: App, worker: Callable[[], Awaitable[None]]) -> None:
-    await app.database.wanted.wait()
     while True:
         try:
             await app.database.started()
@@ -205,12 +247,9 @@ async def _when_stored(app: App, worker: Callable[[], Awaitable[None]]) -> None:
     await worker()
 
 
-async def _keep_store(app: App, store_after: float, *, task_status: "anyio.abc.TaskStatus[anyio.CancelScope]") -> None:
+async def _keep_store(app: App, *, task_status: "anyio.abc.TaskStatus[anyio.CancelScope]") -> None:
     with anyio.CancelScope() as scope:
         task_status.started(scope)
-        with anyio.move_on_after(store_after):
-            await app.database.wanted.wait()
-        app.database.wanted.set()
         await _run_store(app)
 
 
@@ -233,11 +272,15 @@ class _Store:
 
     async def serve(self) -> None:
         """Start the embedded server where it is ours, migrate, open the pool, and pass wake-ups on until cancelled."""
+        from db.own_schema import PUBLIC, schema_of, show_in_public
         from db.pool import open_pool
         from db.secrets import key_ids
 
+        self._app.database.stage = "The store starts."
         url = await self._url()
-        direct_url, applied = await _migrated(self._app.config, url)
+        direct_url, applied = await _migrated(self._app.config, url, self._app.database)
+        if self._app.config.public_views and schema_of(url) != PUBLIC:
+            await show_in_public(url)
         if applied:
             log.info("migrations applied: %s", ", ".join(applied))
         pool = await open_pool(url, min_size=1, max_size=POOL_MAX, patience=self._app.config.timing.connection)
@@ -294,41 +337,35 @@ class _Store:
         return self._embedded.url
 
 
-def with_url_hint(error: StoreUnavailable) -> StoreUnavailable:
-    """Return the error with a hint for whoever set DATABASE_URL, where nothing answers there."""
-    if type(error) is not StoreUnavailable or error.reason is not Reason.UNREACHABLE:
-        return error
-    return StoreUnavailable(error.detail, hint="Check that PostgreSQL runs and that DATABASE_URL is right, then try again.", reason=error.reason)
-
-
-def reason_of(error: StoreUnavailable) -> str:
-    """With PostgreSQL's own words, which name at most host, port and user: for the log, not for callers."""
-    words = str(error.__cause__ or "").strip()
-    return f"{error.detail} {words}".strip()
-
-
-async def _migrated(config: Config, url: str) -> tuple[str, list[str]]:
+async def _migrated(config: Config, url: str, database: Database) -> tuple[str, list[str]]:
     """Bring the schema up to date; return the URL for wake-ups, and the migrations that were applied.
 
     DIRECT_DATABASE_URL is used where it answers. The pooler's URL does as well for migrations; wake-ups come through the direct one alone,
     which is tried again until it answers.
     """
-    from db.connection_settings import connection_string
+    from db.connection_settings import connection_string, explained
     from db.errors import MigrationFailed
     from db.migrate import migrate
+
+    def told(version: str, number: int, of: int) -> None:
+        database.stage = f"Migration {number} of {of} is applied: {version}."
 
     direct = config.direct_database_url
     if direct is not None:
         connection_string(direct.get_secret_value(), setting="DIRECT_DATABASE_URL")
         try:
-            return direct.get_secret_value(), await migrate(direct.get_secret_value())
+            return direct.get_secret_value(), await migrate(direct.get_secret_value(), told=told)
         except MigrationFailed:
             raise
         except StoreUnavailable as error:
+            reason = await explained(error, direct.get_secret_value(), "DIRECT_DATABASE_URL")
             words = "DIRECT_DATABASE_URL does not answer, so DATABASE_URL is used instead, and the log is polled until it does: %s"
-            log.warning(words, reason_of(error))
-            return direct.get_secret_value(), await migrate(url)
-    return url, await migrate(url)
+            log.warning(words, reason_of(error) if reason is error else f"{reason.detail} {reason.hint}")
+            return direct.get_secret_value(), await migrate(url, told=told)
+    try:
+        return url, await migrate(url, told=told)
+    except StoreUnavailable as error:
+        raise await explained(error, url, "DATABASE_URL") from error
 
 
 def _wake_outbox(app: App, payload: str) -> None:

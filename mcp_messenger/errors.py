@@ -8,7 +8,7 @@ ApplicationError
 |   +-- PolicyDenied      the owner's policy forbids it to agents
 |   +-- ApprovalRequired  it waits for a person's word
 +-- WrongHost, WrongOrigin    the request was meant for another server, or comes from a foreign page
-+-- NoSuchInstance, NoSuchChat, NoSuchMessage, NoSuchDelivery, NoSuchApproval
++-- NoSuchInstance, NoSuchChat, NoSuchMessage, NoSuchDelivery, NoSuchWebhook, NoSuchApproval
 +-- Conflict              the state of things does not allow it now
 |   +-- IdempotencyConflict   the idempotency key belongs to another request
 |   +-- NotReady          the instance is in the wrong state
@@ -35,7 +35,7 @@ from collections.abc import Collection
 from typing import ClassVar
 
 from providers.errors import MessengerError
-from providers.models import InstanceState
+from providers.states import InstanceState
 from providers.text import clean_line
 
 
@@ -90,6 +90,19 @@ class PolicyDenied(NotAllowed):
 
     code = "policy_denied"
     next_step = "Do not try another way: tell the person what you wanted to do. get_policy shows what is allowed."
+
+
+class QuotaExceeded(NotAllowed):
+    """A user has as much of something as the server allows."""
+
+    code = "quota_exceeded"
+
+    def __init__(self, user_id: str, kind: str, used: str, most: str) -> None:
+        super().__init__(
+            f"The user {quoted(user_id)} has {used} of {kind} in use, and at most {most} are allowed.",
+            hint="End or remove some, or ask the administrator, who raises the limit with PUT /api/v1/users/{user_id}/quotas "
+            "or the setting MCP_MESSENGER_QUOTAS. GET /api/v1/quotas shows the limits.",
+        )
 
 
 class ApprovalRequired(NotAllowed):
@@ -177,6 +190,15 @@ class NoSuchMessage(ApplicationError):
         super().__init__(f"No message {quoted(message_id)}; call get_messages.")
 
 
+class NoSuchWebhook(ApplicationError):
+    """The instance has no webhook of this id."""
+
+    code = "webhook_not_found"
+
+    def __init__(self, webhook_id: str) -> None:
+        super().__init__(f"No webhook {quoted(webhook_id)}; call list_webhooks.")
+
+
 class NoSuchDelivery(ApplicationError):
     """There is no such delivery that has ended."""
 
@@ -203,16 +225,16 @@ class IdempotencyConflict(Conflict):
 
 
 _NEXT_STEP = {
-    InstanceState.CREATED: "Call process_instance.",
-    InstanceState.PROCESSING: "Wait, and call get_auth_status.",
-    InstanceState.STARTING: "Wait, and call get_auth_status.",
-    InstanceState.QR_READY: "Call get_qr and have a person scan the code.",
-    InstanceState.AUTHENTICATED: "Wait, and call get_auth_status.",
-    InstanceState.READY: "Call get_instance.",
-    InstanceState.DEGRADED: "Call get_instance_health.",
-    InstanceState.STOPPED: "Call start_instance.",
-    InstanceState.ERROR: "Call get_errors, then restart_instance.",
-    InstanceState.LOGGED_OUT: "Call process_instance with force_recreate to log in again.",
+    InstanceState.CREATED: "Call login: it starts the account.",
+    InstanceState.PROCESSING: "It is starting. Call login: it waits for it.",
+    InstanceState.STARTING: "It is starting. Call login: it waits for it.",
+    InstanceState.QR_READY: "Call login, and have a person scan the code that it shows.",
+    InstanceState.AUTHENTICATED: "It is connecting. Call login: it waits for it.",
+    InstanceState.READY: "Try again; list_instances shows its state.",
+    InstanceState.DEGRADED: "The connection is being restored; try again in a minute.",
+    InstanceState.STOPPED: "Call login: it starts the account.",
+    InstanceState.ERROR: "Call login: it tries again, and says what is wrong.",
+    InstanceState.LOGGED_OUT: "Call login: it begins a new login.",
 }
 
 
@@ -309,7 +331,7 @@ class AgentFailed(ApplicationError):
     """The agent gave no answer. `status` is what its server answered, if it did."""
 
     code = "agent_failed"
-    next_step = "Check MCP_MESSENGER_AGNO_URL, MCP_MESSENGER_AGNO_KEY and the instance's agent_id; it is tried again."
+    next_step = "Check MCP_MESSENGER_AGENTS, MCP_MESSENGER_AGNO_URL, MCP_MESSENGER_AGNO_KEY and the instance's agent_id; it is tried again."
 
     def __init__(self, detail: str = "", *, status: int | None = None) -> None:
         super().__init__(detail)

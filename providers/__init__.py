@@ -17,6 +17,18 @@ REGISTRY = {
     "whatsappweb": "providers.whatsappweb.provider:WhatsAppWebProvider",
 }
 
+SETUPS = {
+    "discord": "providers.discord.setup:SETUP",
+    "facebook-messenger": "providers.meta.setup:FACEBOOK_MESSENGER",
+    "instagram": "providers.meta.setup:INSTAGRAM",
+    "sandbox": "providers.sandbox.setup:SETUP",
+    "slack": "providers.slack.setup:SETUP",
+    "telegram": "providers.telegram.setup:SETUP",
+    "whatsapp-official": "providers.meta.setup:WHATSAPP_OFFICIAL",
+    "whatsappweb": "providers.whatsappweb.setup:SETUP",
+}
+"""How a person adds an account, by messenger: see providers/setup.py."""
+
 REHEARSAL = {
     "sandbox": frozenset({"ann", "bob", "carol", "team", "rate-limited", "blocked", "window-closed", "unreachable", "maybe-sent", "lost", "failing"}),
 }

@@ -10,34 +10,30 @@ from typing import ClassVar, NoReturn
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from providers.capabilities import Capability
 from providers.errors import InvalidRequest, LoggedOut, Unsupported
 from providers.events import Event, StateChanged
+from providers.groups import Group, GroupChange, GroupSettings, JoinRequest, ParticipantResult
 from providers.kit.parts import SPLIT_HINT
+from providers.limits import Limits, SendingBudget
 from providers.models import (
     Account,
     Address,
-    Capability,
     Chat,
     ChatMarks,
     Contact,
     ControlAction,
     Download,
     Draft,
-    Group,
-    GroupChange,
-    GroupSettings,
-    JoinRequest,
-    Limits,
+    Found,
     Media,
     MediaKind,
     Message,
-    ParticipantResult,
     Profile,
-    SendingBudget,
     SentMessage,
-    Template,
     TextFormat,
 )
+from providers.templates import Template
 
 Deliver = Callable[[Sequence[Event]], Awaitable[None]]
 """Take events, and return when all of them are durable; only then may the provider confirm them to the platform. Raises where none or
@@ -115,6 +111,8 @@ class Provider(ABC):
     """The runtime of an instance that names none: "docker" for a messenger that needs a browser, where there is a Docker engine."""
     image_stage: ClassVar[str] = "runtime"
     """The stage of the Dockerfile that holds everything the messenger needs in a container."""
+    has_address_book: ClassVar[bool] = False
+    """Whether the platform says whom the account itself keeps as a contact. Members of a server or workspace are none by that."""
     passed_on: ClassVar[tuple[str, ...]] = ()
     """Environment variables of the manager that its containers get, too. No secrets: an engine shows them."""
 
@@ -194,7 +192,7 @@ class Provider(ABC):
 
     @classmethod
     def must_resolve(cls, to: str) -> bool:
-        """Whether only the platform knows which chat `to` (as `address` gives it) is: a name, or a person whose chat has another id."""
+        """Return whether only the platform knows which chat `to` (as `address` gives it) is: a name, or a person whose chat has another id."""
         return False
 
     async def resolve(self, to: str) -> Address:
@@ -208,8 +206,15 @@ class Provider(ABC):
     async def account(self) -> Account:
         """Return who the instance is on the platform. Raises LoggedOut where nobody is logged in."""
         if self.state.account is None:
-            raise LoggedOut(f"Nobody is logged in on this {self.title} instance.", hint="get_auth_status says what it needs.")
+            raise LoggedOut(f"Nobody is logged in on this {self.title} instance.", hint="Call login: it says what it needs.")
         return self.state.account
+
+    async def identify(self) -> Account | None:
+        """Ask the platform whose the settings are, without connecting: to be called before `start`, or without it, and then `stop`.
+
+        None: only a login tells. Raises LoggedOut for a token that the platform does not know, Unreachable where it does not answer.
+        """
+        return None
 
     async def list_chats(self) -> Sequence[Chat]:
         """Return the chats that the platform lists for this account."""
@@ -227,9 +232,20 @@ class Provider(ABC):
         """
         self._unsupported(Capability.HISTORY)
 
+    async def search(self, query: str, *, chat_id: str | None, limit: int) -> Sequence[Found]:
+        """Return at most `limit` messages that the platform's own search finds, newest first: in all chats that it searches, or in one.
+
+        Raises Forbidden where the account may not search, RateLimited while the platform is not ready to.
+        """
+        self._unsupported(Capability.SEARCH)
+
     async def edit(self, chat_id: str, message_id: str, text: str, format: TextFormat) -> None:
         """Replace the text, or the caption, of a message that this account sent."""
         self._unsupported(Capability.EDIT)
+
+    async def grow(self, chat_id: str, message_id: str, text: str, format: TextFormat, *, is_whole: bool) -> None:
+        """Replace the text of a message that was sent as `growing` by the next, which mostly begins with it; `is_whole`: it is the last."""
+        await self.edit(chat_id, message_id, text, format)
 
     async def delete(self, chat_id: str, message_id: str) -> None:
         """Delete a message for everyone in the chat."""
@@ -271,6 +287,10 @@ class Provider(ABC):
     async def block(self, contact_id: str, blocked: bool) -> None:
         """Take no more messages and calls from a person, or take them again."""
         self._unsupported(Capability.BLOCK)
+
+    async def list_blocked(self) -> Sequence[str]:
+        """Return the ids of the people that are blocked."""
+        self._unsupported(Capability.BLOCK_LIST)
 
     async def update_profile(self, profile: Profile) -> None:
         """Change the parts of the account's own profile that are not None."""

@@ -20,18 +20,21 @@ class MessengerError(Exception):
 
     code: ClassVar[str] = "messenger_error"
     """The kind of error, as programs read it."""
+    next_step: ClassVar[str | None] = None
+    """The hint of an error that has none itself: platforms refuse in more words than are known here."""
 
     def __init__(self, detail: str = "", *, hint: str | None = None) -> None:
         """Make an error of one or more sentences (the class's own where there are none), and the next step that its reader can take."""
         super().__init__(detail or (type(self).__doc__ or "").strip())
         self.detail = str(self)
-        self.hint = hint
+        self.hint = hint or self.next_step
 
 
 class Rejected(MessengerError):
     """The messenger refused the request."""
 
     code = "rejected"
+    next_step = "The same call is refused again: change what these words name."
 
 
 class Unsupported(Rejected):
@@ -50,30 +53,35 @@ class NotFound(Rejected):
     """The messenger knows no such chat, message or file."""
 
     code = "not_found"
+    next_step = "list_chats shows the chats, get_messages the messages of a chat."
 
 
 class Forbidden(Rejected):
     """The account may not do that there."""
 
     code = "forbidden"
+    next_step = "Somebody who administers the account or the chat on the messenger has to allow it."
 
 
 class InvalidRequest(Rejected):
     """The messenger does not take this content."""
 
     code = "invalid_request"
+    next_step = "Change what these words name, and send it again."
 
 
 class WindowClosed(Rejected):
     """The messenger's window for free replies in this chat is closed."""
 
     code = "window_closed"
+    next_step = "Wait until the other side writes again."
 
 
 class LoggedOut(MessengerError):
     """The account is not logged in any more."""
 
     code = "logged_out"
+    next_step = "Log in again: get_instance says what the instance needs."
 
 
 class RateLimited(MessengerError):

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from providers.models import Account, Chat, Contact, InstanceState, Location, Media, Message, Noun, Poll, TextFormat
+from providers.models import Account, Chat, Contact, Location, Media, Message, Poll, TextFormat
+from providers.noun import Noun
+from providers.states import InstanceState
 from providers.text import Body, Line
 
 
@@ -110,6 +112,11 @@ class ReceiptChanged(Noun):
     status: ReceiptStatus
     at: datetime
     detail: Line | None = None
+    """The platform's words where it failed, or further ones such as "played"."""
+    code: Line | None = None
+    """The kind of error where it failed, as in providers/errors.py; None where the platform names none."""
+    hint: Line | None = None
+    """The next step that the sender can take."""
 
 
 class ChatChanged(Noun):
@@ -135,6 +142,17 @@ class ChatClosed(Noun):
     type: Literal["chat_closed"] = "chat_closed"
     chat_id: str
     reason: Line | None
+    at: datetime
+
+
+class StopRequested(Noun):
+    """Somebody pressed the platform's button that stops an answer while it grows: in a chat, or in one thread of it."""
+
+    type: Literal["stop_requested"] = "stop_requested"
+    chat_id: str
+    thread_id: str | None = None
+    sender_id: str | None = None
+    """None where the platform does not name who it was."""
     at: datetime
 
 
@@ -171,6 +189,7 @@ Event = Annotated[
     | ChatChanged
     | ChatMigrated
     | ChatClosed
+    | StopRequested
     | NoticeReceived
     | StateChanged,
     Field(discriminator="type"),

@@ -1,78 +1,14 @@
-"""The nouns that every messenger is translated into. Ids are the platform's, opaque, as text."""
+"""Chats, people and messages: the nouns into which every messenger is translated. Ids are the platform's, opaque, as text."""
 
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from providers.noun import Noun
+from providers.templates import TemplateUse
 from providers.text import Body, Line
-
-
-class Noun(BaseModel):
-    """The base of all: immutable, and strict about its fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
-
-
-class InstanceState(StrEnum):
-    """The state of an instance; `providers/states.py` says what can be done in which."""
-
-    CREATED = "created"
-    PROCESSING = "processing"
-    STARTING = "starting"
-    QR_READY = "qr_ready"
-    AUTHENTICATED = "authenticated"
-    READY = "ready"
-    DEGRADED = "degraded"
-    STOPPED = "stopped"
-    ERROR = "error"
-    LOGGED_OUT = "logged_out"
-
-
-class Capability(StrEnum):
-    """An ability that a messenger may have beyond sending and receiving text."""
-
-    REPLY = "reply"
-    THREADS = "threads"
-    FORMATTING = "formatting"
-    MEDIA = "media"
-    DOWNLOAD = "download"
-    POLL = "poll"
-    LOCATION = "location"
-    CONTACT = "contact"
-    CHOICES = "choices"
-    TEMPLATES = "templates"
-    EDIT = "edit"
-    DELETE = "delete"
-    REACT = "react"
-    FORWARD = "forward"
-    PIN = "pin"
-    STAR = "star"
-    TYPING = "typing"
-    MARK_READ = "mark_read"
-    RECEIPTS = "receipts"
-    CHATS = "chats"
-    CHAT_MARKS = "chat_marks"
-    ARCHIVE = "archive"
-    CONTACTS = "contacts"
-    LOOK_UP = "look_up"
-    BLOCK = "block"
-    PROFILE = "profile"
-    STORIES = "stories"
-    HISTORY = "history"
-    GROUPS = "groups"
-    GROUP_ADMIN = "group_admin"
-    GROUP_SETTINGS = "group_settings"
-    JOIN_GROUPS = "join_groups"
-    JOIN_REQUESTS = "join_requests"
-    QR_LOGIN = "qr_login"
-    PAIRING_CODE = "pairing_code"
-    LOGOUT = "logout"
-    SENDING_BUDGET = "sending_budget"
-    WEBHOOK = "webhook"
-    THREAD_CONTROL = "thread_control"
-    PREVIEW = "preview"
 
 
 class ControlAction(StrEnum):
@@ -82,48 +18,6 @@ class ControlAction(StrEnum):
     PASS = "pass"  # noqa: S105 - the word, not a password
     RELEASE = "release"
     REQUEST = "request"
-
-
-class TextUnit(StrEnum):
-    """The unit in which a platform counts the length of a text."""
-
-    CHARACTERS = "characters"
-    UTF16 = "utf16"
-    BYTES = "bytes"
-
-    def length(self, text: str) -> int:
-        """Return the length of a text in this unit. A lone surrogate counts as one UTF-16 unit and three bytes."""
-        match self:
-            case TextUnit.CHARACTERS:
-                return len(text)
-            case TextUnit.UTF16:
-                return len(text.encode("utf-16-le", "surrogatepass")) // 2
-            case TextUnit.BYTES:
-                return len(text.encode(errors="surrogatepass"))
-
-
-class Rate(Noun):
-    """At most `count` sends in `seconds`; a burst of `count` may go at once."""
-
-    count: int
-    seconds: float
-
-
-class Limits(Noun):
-    """The platform's own numbers. Sizes in bytes; None where the platform names none."""
-
-    max_text: int
-    text_unit: TextUnit = TextUnit.CHARACTERS
-    max_caption: int | None = None
-    max_upload: int | None = None
-    max_photo: int | None = None
-    max_download: int | None = None
-    reply_window_hours: int | None = None
-    overall_rate: Rate | None = None
-    chat_rate: Rate | None = None
-    group_rate: Rate | None = None
-    edit_pause: float = 3.0
-    """Least seconds between two edits of one message, where it can be edited: of an answer that is shown while it grows."""
 
 
 class ChatKind(StrEnum):
@@ -157,6 +51,20 @@ class Address(Noun):
     """Whether the same address will mean this chat for ever. A name may be given to another; it is asked for at each send."""
 
 
+PRIVATE_THREAD = "direct:"
+"""Begins the id of a thread that one person and the account alone see, such as one in the direct messages of a channel."""
+
+
+def conversation_of(chat_id: str, thread_id: str | None) -> str:
+    """Return an id for those who read a message: the chat, or the one person whose own thread it is in."""
+    return f"{chat_id} {thread_id}" if is_private_thread(thread_id) else chat_id
+
+
+def is_private_thread(thread_id: str | None) -> bool:
+    """Return whether one person and the account alone see a thread of a chat."""
+    return thread_id is not None and thread_id.startswith(PRIVATE_THREAD)
+
+
 class Contact(Noun):
     """A person or a bot, as the platform shows them to this account."""
 
@@ -165,6 +73,8 @@ class Contact(Noun):
     username: Line | None = None
     phone: Line | None = None
     is_bot: bool = False
+    is_saved: bool = Field(default=False, exclude_if=lambda value: not value)
+    """Whether the account itself keeps them in its address book; set in `list_contacts` alone."""
 
 
 class Account(Noun):
@@ -220,58 +130,6 @@ class Choice(Noun):
     id: str = Field(min_length=1, max_length=200)
     title: Line = Field(min_length=1)
     description: Line | None = None
-
-
-class Template(Noun):
-    """A text that the platform has approved beforehand, and the only one it takes where its window for free texts is closed."""
-
-    name: Line
-    language: Line
-    status: Line = ""
-    category: Line = ""
-    text: Body = ""
-    """With its placeholders, as the platform shows them."""
-    header: Line = ""
-    """The kind of its header where that is a file: image, video, document."""
-    buttons: tuple[Line, ...] = ()
-    """Its buttons in their order, each with its kind and title, and the address where it has one."""
-
-
-class SendingBudget(Noun):
-    """The number of chats that may be opened with people who never wrote. Our caution, not a platform's rule: accounts that write to
-    many strangers get blocked."""
-
-    begun: int
-    """In the last 24 hours."""
-    allowed: int
-    """In 24 hours, by now."""
-    allowed_after_warm_up: int
-    warm_up_until: datetime | None = None
-    """A fresh login is allowed less until then; None: it is over, or nobody is logged in."""
-    locked_until: datetime | None = None
-    """The platform refused new chats, and is not asked again until then."""
-    next_at: datetime | None = None
-    """When another chat may be opened; None: now, or never where none are allowed."""
-
-
-class TemplateButton(Noun):
-    """The variable part of a button of a template: the end of its address, the answer that a tap brings back, or a code to copy."""
-
-    index: int = Field(ge=0, le=9)
-    kind: Literal["url", "quick_reply", "copy_code"] = "url"
-    value: str = Field(min_length=1, max_length=2000)
-
-
-class TemplateUse(Noun):
-    """A template to send, with what its placeholders stand for: in their order, or by their names. A file of the draft is its header's."""
-
-    name: str
-    language: str
-    parameters: tuple[Body, ...] = ()
-    named: dict[str, Body] = Field(default_factory=dict)
-    header: Body | None = None
-    """For the placeholder in a header that is a text."""
-    buttons: tuple[TemplateButton, ...] = ()
 
 
 class MessageKind(StrEnum):
@@ -350,6 +208,13 @@ class Message(Noun):
     raw: dict[str, Any] = Field(default_factory=dict)
 
 
+class Found(Noun):
+    """A message that the platform's own search found, with its chat. It need not be stored here, nor its chat be one of the account's."""
+
+    message: Message
+    chat: Chat
+
+
 class Upload(Noun):
     """A file to send, whole. `kind` tells the platform how to show it."""
 
@@ -384,6 +249,8 @@ class Draft(Noun):
     template: TemplateUse | None = None
     forward: Forwarding | None = None
     silent: bool = False
+    growing: bool = False
+    """Whether the text is the beginning of one that follows by `Provider.grow`; a messenger that knows such messages shows it as one."""
     mass_mentions: bool = False
     """Whether `@everyone`, `@channel`, roles and the like in `text` alarm the people they name; otherwise they are made inert."""
     extra: dict[str, Any] = Field(default_factory=dict)
@@ -403,49 +270,6 @@ class SentMessage(Noun):
     parts: tuple[str, ...] = ()
     media: tuple[Media, ...] = ()
     raw: dict[str, Any] = Field(default_factory=dict)
-
-
-class ParticipantResult(Noun):
-    """The outcome for one person in a change of a group; `reason` says why it is not `ok`."""
-
-    id: str
-    ok: bool
-    reason: Line | None = None
-
-
-class Group(Noun):
-    """A group and its members, as far as the platform shows them; `admins` are ids of participants."""
-
-    id: str
-    title: Line
-    participants: tuple[Contact, ...] = ()
-    admins: tuple[str, ...] = ()
-    description: Body | None = None
-    invite_link: str | None = None
-
-
-class GroupChange(Noun):
-    """A group after a change, and the outcome for each person."""
-
-    group: Group
-    results: tuple[ParticipantResult, ...] = ()
-
-
-class GroupSettings(Noun):
-    """Changes of a group besides its title and description; None leaves a setting as it is."""
-
-    picture: Upload | None = None
-    only_admins_write: bool | None = None
-    only_admins_edit: bool | None = None
-    """Whether only administrators may change the group's title, description and picture."""
-    only_admins_add: bool | None = None
-
-
-class JoinRequest(Noun):
-    """A person who asks to be let into a group."""
-
-    person: Contact
-    at: datetime | None = None
 
 
 class ChatMarks(Noun):

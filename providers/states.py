@@ -1,6 +1,24 @@
-"""Sets of the states of an instance, by what can be done in them."""
+"""The states of an instance, and what can be done in which."""
 
-from providers.models import Capability, InstanceState
+from enum import StrEnum
+
+from providers.capabilities import Capability
+
+
+class InstanceState(StrEnum):
+    """The state of an instance."""
+
+    CREATED = "created"
+    PROCESSING = "processing"
+    STARTING = "starting"
+    QR_READY = "qr_ready"
+    AUTHENTICATED = "authenticated"
+    READY = "ready"
+    DEGRADED = "degraded"
+    STOPPED = "stopped"
+    ERROR = "error"
+    LOGGED_OUT = "logged_out"
+
 
 WORKING = frozenset({InstanceState.READY, InstanceState.DEGRADED})
 """States in which a send is tried."""

@@ -36,6 +36,7 @@ class Desk:
     url: str
     instance_id: str
     agents: AgentOsStandIn
+    """Where it is asked, for the tests that ask one."""
     written: list[str] = field(default_factory=list[str])
 
     async def write(self, text: str, *, chat: Chat = ANN, is_bot: bool = False, **of_message: Any) -> None:
@@ -81,8 +82,20 @@ class Desk:
 
 
 @asynccontextmanager
-async def opened(database_url: str, folder: Path, agents: AgentOsStandIn, *, stream: bool = False, **config: Any) -> AsyncGenerator[Desk]:
-    async with running_app(database_url, folder, agno_url=agents.url, **config) as app:
+async def opened(
+    database_url: str,
+    folder: Path,
+    agent_os: AgentOsStandIn | None = None,
+    *,
+    stream: bool = False,
+    agent_id: str = "helper",
+    routes: list[dict[str, Any]] | None = None,
+    **config: Any,
+) -> AsyncGenerator[Desk]:
+    """`agent_os` None: the agents are those of `config`."""
+    if agent_os is not None:
+        config["agno_url"] = agent_os.url
+    async with running_app(database_url, folder, **config) as app:
         instance_id = await ready_sandbox(app, persona="human")
-        await instances.update(app.database, UUID(instance_id), agno_enable=True, agent_id="helper", stream=stream)
-        yield Desk(app, database_url, instance_id, agents)
+        await instances.update(app.database, UUID(instance_id), agno_enable=True, agent_id=agent_id, stream=stream, agent_routes=routes)
+        yield Desk(app, database_url, instance_id, agent_os or AgentOsStandIn())

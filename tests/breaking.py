@@ -7,7 +7,8 @@ from typing import ClassVar
 import pytest
 
 from providers.base import Deliver
-from providers.models import Chat, Draft, Group, SentMessage
+from providers.groups import Group
+from providers.models import Chat, Draft, SentMessage
 from providers.sandbox.provider import SandboxProvider
 from tests.running import registered
 

@@ -196,3 +196,5 @@ def remove_all(engine: Any, installation: str) -> None:
         engine.remove_container(one["Id"], force=True)
     for one in engine.volumes(filters=label)["Volumes"] or ():
         engine.remove_volume(one["Name"])
+    for one in engine.networks(filters=label):
+        engine.remove_network(one["Id"])

@@ -23,8 +23,10 @@ ERAS = ("auto", "legacy")
 
 
 @asynccontextmanager
-async def in_memory(app: App, era: str = "auto", *, caller: Caller = ADMIN, message_handler: Any = None) -> AsyncGenerator[Client]:
-    """A client of the whole MCP face, as `caller`."""
+async def in_memory(
+    app: App, era: str = "auto", *, caller: Caller = ADMIN, message_handler: Any = None, client_info: Any = None
+) -> AsyncGenerator[Client]:
+    """A client of the whole MCP face, as `caller`. `client_info`: the name that it gives itself."""
 
     async def authenticate(context: Any) -> Caller:
         return caller
@@ -32,7 +34,7 @@ async def in_memory(app: App, era: str = "auto", *, caller: Caller = ADMIN, mess
     server, changes = whole_server(app, authenticate)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(changes.run)
-        async with Client(server, mode=era, message_handler=message_handler) as client:
+        async with Client(server, mode=era, message_handler=message_handler, client_info=client_info) as client:
             yield client
         tasks.cancel_scope.cancel()
 

@@ -1,10 +1,13 @@
 """The pictures of the documents, taken from the running product: `python -m tests.pictures` makes them again.
 
-demo.svg is what `mcp-messenger demo` prints; chat.png is the sandbox's chat page and login.png the QR login page, both in Chromium.
+demo.svg is what `mcp-messenger demo` prints; chat.png is the sandbox's chat page, login.png the
+login page and add.png the page that adds an account, all in Chromium.
+
+`python -m tests.pictures FOLDER` puts pictures of every page into a folder instead, to look at: each in English and Russian, light and dark,
+390 and 1280 pixels wide. It fails for a page that is wider than its window.
 """
 
-import os
-import shutil
+import re
 import subprocess
 import sys
 import tempfile
@@ -17,11 +20,11 @@ from typing import Any
 import httpx
 from playwright.sync_api import Browser, sync_playwright
 
+from tests.browser import CHROMIUM, FLAGS
 from tests.program import ROOT, environment, program
+from tests.waiting import until_blocking
 
 PICTURES = ROOT / "docs" / "pictures"
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
-AS_ROOT = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
 WIDTH, HEIGHT, MARGIN, BAR = 8.4, 18, 16, 30
 """Pixels of a character of the terminal, of its margin, and of the bar above it."""
 BLOCKS = {"█": (0.0, 1.0), "▀": (0.0, 0.5), "▄": (0.5, 0.5)}
@@ -72,13 +75,14 @@ def pages(browser: Browser) -> None:
     with tempfile.TemporaryDirectory() as folder, program(["serve", "--port", "0"], environment(Path(folder) / "data")) as server:
         api = httpx.Client(base_url=f"{server.url}/api/v1", trust_env=False, timeout=30)
         settings = {"persona": "human", "account_name": "Shop Agent"}
-        id = api.post("/instances", json={"provider": "sandbox", "credentials": settings}).json()["instance_id"]
-        with _page(browser, 480, 620) as page:
+        id = api.post("/instances", json={"provider": "sandbox", "name": "Shop", "credentials": settings}).json()["instance_id"]
+        with _page(browser, 780, 620) as page:
             page.goto(f"{server.url}/api/v1/instances/{id}/qr-page")
-            while page.locator("svg").count() == 0:
-                page.wait_for_load_state("load")
-                page.reload()
-            page.screenshot(path=PICTURES / "login.png")
+            page.locator("svg").wait_for()
+            page.screenshot(path=PICTURES / "login.png", full_page=True)
+        with _page(browser, 780, 620) as page:
+            page.goto(api.post("/add-account", json={"provider": "telegram"}).json()["url"])
+            page.screenshot(path=PICTURES / "add.png", full_page=True)
         with _page(browser, 900, 560) as page:
             page.goto(api.get(f"/instances/{id}/qr").json()["qr"])
             page.get_by_role("button", name="Link this device").click()
@@ -91,6 +95,54 @@ def pages(browser: Browser) -> None:
             _say(page, "Yes, please. I will come on Friday.")
             page.get_by_text("I will come on Friday").first.wait_for()
             page.screenshot(path=PICTURES / "chat.png")
+
+
+def gallery(browser: Browser, folder: Path) -> list[str]:
+    """Take a picture of every page in every form; return the names of those that are wider than their window."""
+    too_wide: list[str] = []
+    with tempfile.TemporaryDirectory() as data, program(["serve", "--port", "0"], environment(Path(data) / "data")) as server:
+        api = httpx.Client(base_url=f"{server.url}/api/v1", trust_env=False, timeout=60)
+        addresses = _addresses(api, server.url)
+        for name, address in addresses.items():
+            for language in ("en", "ru"):
+                for scheme, width in (("light", 390), ("dark", 390), ("light", 1280), ("dark", 1280)):
+                    options = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme, "locale": language}
+                    page: Any = browser.new_page(**options)  # pyright: ignore[reportArgumentType] - the options of this call
+                    page.goto(address)
+                    page.locator("main, body").first.wait_for()
+                    picture = f"{name}-{language}-{scheme}-{width}.png"
+                    page.screenshot(path=folder / picture, full_page=name != "docs")
+                    if page.evaluate("document.documentElement.scrollWidth") > width:
+                        too_wide.append(picture)
+                    page.close()
+    return too_wide
+
+
+def _addresses(api: httpx.Client, url: str) -> dict[str, str]:
+    """Return the address of each page by its name, with something on it."""
+
+    def made(**settings: object) -> str:
+        body = {"provider": "sandbox", "name": "Shop", "credentials": {"persona": "human", "account_name": "Shop Agent", **settings}}
+        return api.post("/instances", json=body).raise_for_status().json()["instance_id"]
+
+    waits, ready = made(), made(auto_scan=True)
+    until_blocking(lambda: api.get(f"/instances/{waits}/auth-status").json()["state"] == "qr_ready")
+    until_blocking(lambda: api.get(f"/instances/{ready}/auth-status").json()["state"] == "ready")
+    draft = api.post(f"/instances/{ready}/drafts", json={"to": "ann", "message": "Dear Ann, the lamp is put aside.", "reason": "She asked."})
+    approval = draft.raise_for_status().json()["approval"]["approval_id"]
+    chat = re.search(r"http\S+?(?=\.?$|\s)", api.get(f"/instances/{ready}").json()["instance"]["status_reason"])
+    assert chat is not None
+    return {
+        "add": api.post("/add-account", json={}).json()["url"],
+        "add-telegram": api.post("/add-account", json={"provider": "telegram"}).json()["url"],
+        "add-slack": api.post("/add-account", json={"provider": "slack"}).json()["url"],
+        "login": f"{url}/api/v1/instances/{waits}/qr-page",
+        "logged-in": f"{url}/api/v1/instances/{ready}/qr-page",
+        "approval": api.post(f"/approvals/{approval}/link").raise_for_status().json()["url"],
+        "over": f"{url}/add/{'0' * 43}",
+        "chat": chat[0],
+        "docs": f"{url}/docs",
+    }
 
 
 @contextmanager
@@ -106,15 +158,24 @@ def _say(page: Any, text: str) -> None:
     page.keyboard.press("Enter")
 
 
-if __name__ == "__main__":
-    PICTURES.mkdir(exist_ok=True)
-    (PICTURES / "demo.svg").write_text(demo(), encoding="utf-8")
+def main(folder: Path | None) -> int:
+    """Make the pictures of the documents, or a gallery in the folder. Return the exit code."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--disable-gpu", *AS_ROOT])
-        pages(browser)
-        # To look at, not to keep.
-        page = browser.new_page(viewport={"width": 900, "height": 700})
-        page.goto((PICTURES / "demo.svg").as_uri())
-        if len(sys.argv) > 1:
-            page.screenshot(path=sys.argv[1])
-        browser.close()
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        try:
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                too_wide = gallery(browser, folder)
+                if too_wide:
+                    sys.stderr.write(f"Wider than their window: {', '.join(too_wide)}\n")
+                return 1 if too_wide else 0
+            PICTURES.mkdir(exist_ok=True)
+            (PICTURES / "demo.svg").write_text(demo(), encoding="utf-8")
+            pages(browser)
+        finally:
+            browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]) if len(sys.argv) > 1 else None))

@@ -24,13 +24,19 @@ from mcp_messenger.security.caller import ADMIN, Caller, parse_instance_id
 from providers import REGISTRY
 from providers.base import Provider
 from providers.part_server import PartServer
+from providers.sandbox.provider import Running, SandboxProvider
 from tests.waiting import PATIENCE, until
 
 
 @asynccontextmanager
 async def running_app(database_url: str, data_dir: Path, **config: Any) -> AsyncGenerator[App]:
-    """The whole application with its store ready. `config` is of Config's fields; tools answer with fields, which tests read best."""
+    """The whole application with its store ready. `config` is of Config's fields; tools answer with fields, which tests read best,
+    and those of the toolset extras are there, too.
+    """
     config.setdefault("answers", "json")
+    # Files that are fetched behind a test's back would be calls that the stand-ins count.
+    config.setdefault("keep_files", 0)
+    config.setdefault("toolsets", ("default", "extras"))
     async with running(Config(data_dir=data_dir, database_url=SecretStr(database_url), **config)) as app:
         with anyio.fail_after(PATIENCE):
             await app.database.started()
@@ -48,7 +54,7 @@ async def serving(app: App, listener: socket.socket | None = None) -> AsyncGener
 async def serving_asgi(asgi: ASGIApp, listener: socket.socket | None = None, **options: Any) -> AsyncGenerator[str]:
     """Serve it in this very loop; gives its address. `options` are uvicorn's."""
     with listener or socket.create_server(("127.0.0.1", 0)) as listener:
-        server = PartServer(uvicorn.Config(asgi, log_config=None, access_log=False, ws="none", timeout_graceful_shutdown=1, **options))
+        server = PartServer(uvicorn.Config(asgi, log_config=None, access_log=False, ws="auto", timeout_graceful_shutdown=1, **options))
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.serve, [listener])
             try:
@@ -84,6 +90,15 @@ async def ready_sandbox(app: App, caller: Caller = ADMIN, *, type_instance: tupl
     )
     await until_status(app, made.instance_id, "ready")
     return made.instance_id
+
+
+def sandbox_of(app: App, instance_id: str) -> Running:
+    """The platform behind a sandbox instance that runs in this process: its phone is the other people's side."""
+    owned = app.supervisor.get(parse_instance_id(instance_id))
+    assert owned is not None
+    assert isinstance(owned.provider, SandboxProvider)
+    assert owned.provider._open is not None
+    return owned.provider._open
 
 
 @contextmanager

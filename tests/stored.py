@@ -1,5 +1,6 @@
 """The store at work for tests, an instance that somebody holds, and what platforms tell."""
 
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from providers.models import Chat, ChatKind, Contact, Message
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 ANN = Chat(id="ann", kind=ChatKind.PRIVATE, title="Ann Lee", username="ann", phone="+15550100")
+ANN_LEE = Contact(id="ann", name="Ann Lee", username="ann", phone="+15550100")
 
 
 @asynccontextmanager
@@ -43,21 +45,46 @@ async def held_instance(database: Database, owner: UUID) -> tuple[UUID, int]:
     return instance_id, (await leases.acquire(database, owner, ["process"]))[instance_id]
 
 
+_kept = threading.local()
+
+
+def _connection(url: str) -> "psycopg.Connection[Any]":
+    """A connection that is kept for the next look, since most tests look many times into one database."""
+    kept: tuple[str, psycopg.Connection[Any]] | None = getattr(_kept, "connection", None)
+    if kept is not None:
+        if kept[0] == url and not kept[1].closed:
+            return kept[1]
+        kept[1].close()
+        del _kept.connection
+    # Nothing is prepared: tables change between two looks.
+    connection = psycopg.connect(url, autocommit=True, prepare_threshold=None)
+    _kept.connection = (url, connection)
+    return connection
+
+
 def rows(url: str, statement: str, *params: object) -> list[tuple[Any, ...]]:
     """What another program sees."""
-    with psycopg.connect(url, autocommit=True) as connection:
+    connection = _connection(url)
+    try:
         cursor = connection.execute(statement.encode(), params)
-        return cursor.fetchall() if cursor.description else []
+    except psycopg.OperationalError:
+        if not connection.closed:
+            raise
+        # The server has ended it since the last look: that statement did nothing.
+        cursor = _connection(url).execute(statement.encode(), params)
+    return cursor.fetchall() if cursor.description else []
 
 
 def one(url: str, statement: str, *params: object) -> Any:
     return rows(url, statement, *params)[0][0]
 
 
-def received(id: str, text: str = "hello", *, chat: Chat = ANN, minute: int = 0, outgoing: bool = False, **fields: Any) -> MessageReceived:
-    """A message from Ann (or from us), so many minutes after noon. `fields` are of the event, or else of the message."""
+def received(
+    id: str, text: str = "hello", *, chat: Chat = ANN, minute: int = 0, outgoing: bool = False, by: Contact = ANN_LEE, **fields: Any
+) -> MessageReceived:
+    """A message from Ann or `by` (or from us), so many minutes after noon. `fields` are of the event, or else of the message."""
     of_event = {name: fields.pop(name) for name in ("client_id", "backfill") if name in fields}
-    sender = None if outgoing else Contact(id="ann", name="Ann Lee", username="ann", phone="+15550100")
+    sender = None if outgoing else by
     message = Message(
         id=id, chat_id=chat.id, at=NOON + timedelta(minutes=minute), text=text, outgoing=outgoing, sender_id=sender and sender.id, **fields
     )

@@ -109,6 +109,10 @@ def check_uvx(arguments: list[str]) -> None:
     assert arguments[2] in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 
 
+def check_claude(arguments: list[str]) -> None:
+    assert (ROOT / arguments[arguments.index("--plugin-dir") + 1] / ".claude-plugin").is_dir()
+
+
 CHECKS: dict[str, Callable[[list[str]], None]] = {
     "mcp-messenger": check_cli,
     "make": check_target,
@@ -117,6 +121,7 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "psql": check_files,
     "docker": check_docker,
     "uvx": check_uvx,
+    "claude": check_claude,
 }
 
 

@@ -17,12 +17,12 @@ from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.delivery.inbound import Inbound, Source
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.workers import Workers
-from mcp_messenger.operations.instances import start_instance, stop_instance
+from mcp_messenger.operations.lifecycle import start_instance, stop_instance
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.security.caller import ADMIN
 from providers import REGISTRY, provider_class
 from providers.events import ReceiptStatus
-from providers.models import InstanceState
+from providers.states import InstanceState
 from tests.markdown import blocks
 from tests.postgres import execute
 from tests.readme import DOCUMENTS, ROOT, layers, meanings
@@ -184,7 +184,7 @@ async def test_a_lease_changes_as_drawn(database: Database, database_url: str) -
     await then(expire())
     await then(acquire(epoch + 1))
     await then(leases.release(database, instance_id, epoch + 1))
-    assert await leases.renew(database, {instance_id: epoch + 1}) == set()
+    assert (await leases.renew(database, {instance_id: epoch + 1}))[0] == set()
     await then(acquire(epoch + 2))
     assert seen == drawn("lease")
 

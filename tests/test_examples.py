@@ -1,6 +1,7 @@
 """The examples work as they stand there."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from mcp import Client, StdioServerParameters
 from db.embedded import EmbeddedPostgres
 from tests.postgres import fresh_database
 from tests.program import PATIENCE, ROOT, Program, environment, program
+from tests.readme import portable_configuration
 
 EXAMPLES = ROOT / "examples"
 TALK = re.compile(r"me:  Hello Ann, can you hear me\?  \((sent|delivered|read)\)\nAnn Lee: echo: Hello Ann, can you hear me\?\n")
@@ -55,11 +57,13 @@ def test_the_shell_script(server: Program, tmp_path: Path) -> None:
 
 @pytest.mark.anyio
 async def test_the_configuration_for_claude_desktop(database: str, tmp_path: Path) -> None:
-    """With this installation in the place of the command, which need not be on the path here."""
-    server = json.loads((EXAMPLES / "claude_desktop_config.json").read_text())["mcpServers"]["messenger"]
-    assert server["command"] == "mcp-messenger"
-    env = environment(tmp_path / "data", database, PYTHONPATH=str(ROOT))
-    async with Client(StdioServerParameters(command=sys.executable, args=["-m", "mcp_messenger", *server["args"]], env=env)) as client:
+    """As it is, where the command is on the PATH."""
+    text = (EXAMPLES / "claude_desktop_config.json").read_text()
+    assert text == portable_configuration() + "\n", "run: make readme"
+    server = json.loads(text)["mcpServers"]["messenger"]
+    env = environment(tmp_path / "data", database)
+    env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), env["PATH"]])
+    async with Client(StdioServerParameters(command=server["command"], args=server["args"], env=env, cwd=tmp_path)) as client:
         assert "send_message" in [tool.name for tool in (await client.list_tools()).tools]
 
 

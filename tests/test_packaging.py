@@ -1,13 +1,17 @@
 """What is in the wheel, and that it starts from there."""
 
+import ast
+import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
+TARGET = re.compile(rf"\bmake ({'|'.join(re.findall(r'^([a-z]+):', (ROOT / 'Makefile').read_text(encoding='utf-8'), re.MULTILINE))})\b")
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +26,26 @@ def test_it_holds_the_three_rooms_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"mcp_messenger", "providers", "db"}
     assert [name for name in names if "test" in name] == []
+
+
+def test_nothing_that_it_says_needs_a_checkout(wheel: Path) -> None:
+    """Who installed it has no Makefile."""
+    archive = zipfile.ZipFile(wheel)
+    trees = {name: ast.parse(archive.read(name)) for name in archive.namelist() if name.endswith(".py")}
+    documents = {id(text) for tree in trees.values() for text in _docstrings(tree)}
+    said = [
+        f"{name}: {node.value}"
+        for name, tree in trees.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documents and TARGET.search(node.value)
+    ]
+    assert said == []
+    assert TARGET.search("Run `make whatsapp` first.")
+
+
+def _docstrings(tree: ast.AST) -> Iterator[ast.AST]:
+    """Texts that are statements by themselves: nobody is shown them."""
+    return (node.value for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
 
 
 def test_it_holds_migrations_and_pages(wheel: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mcp_messenger.commands.single_instance import SETTINGS as OF_ONE
-from mcp_messenger.config import SETTINGS
+from mcp_messenger.config.settings import SETTINGS
 from mcp_messenger.relay.settings import SETTINGS as OF_RELAY
 from providers import REGISTRY
 from tests.markdown import broken, links
@@ -66,6 +66,6 @@ def test_no_file_names_a_place_of_the_one_who_wrote_it() -> None:
     forbidden = re.compile("/" + r"work/|(py)" + r"pi\.org|python" + r"hosted|npm" + r"js\.org")
     root = README.parent
     files = [path for pattern in ("*.py", "*.md", "*.toml", "*.sql", "*.html", "*.lock", "*.svg") for path in root.rglob(pattern)]
-    tracked = [path for path in files if not ({".venv", "node_modules", ".npm"} & set(path.parts))]
+    tracked = [path for path in files if not ({".venv", "node_modules", ".npm", ".cache"} & set(path.parts))]
     assert tracked
     assert [str(path) for path in tracked if forbidden.search(path.read_text(encoding="utf-8"))] == []

@@ -1,9 +1,10 @@
 """People who write and a client that sends while managers die, and the count of what became of it all."""
 
+import itertools
 import random
 from abc import ABC, abstractmethod
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,6 +16,7 @@ import httpx
 from mcp_messenger.delivery.payload import webhook_id
 from tests.managers import Manager, Managers
 from tests.receiver import Receiver, receiver
+from tests.standins.discord_api import DiscordStandIn
 from tests.standins.slack_api import SlackStandIn
 from tests.standins.telegram_bot_api import TelegramStandIn
 from tests.stored import one, rows
@@ -90,6 +92,28 @@ class SlackAccount(Account):
         return Counter(call.params["text"] for call in self._slack.calls_of("chat.postMessage"))
 
 
+class DiscordAccount(Account):
+    """Discord gives what was missed by the history of each channel, and shows the bot its own messages with our nonce."""
+
+    def __init__(self, discord: DiscordStandIn, chats: int) -> None:
+        super().__init__()
+        self._discord = discord
+        self._bot = discord.add_bot()
+        works = discord.world.guild("Works", self._bot)
+        self._ann = discord.world.person("Ann", works)
+        self.chats = [discord.world.channel(works, f"room-{number}") for number in range(chats)]
+
+    def creation(self) -> dict[str, Any]:
+        return {"provider": "discord", "credentials": {"bot_token": self._bot.token, "base_url": self._discord.base_url}}
+
+    def writes(self, chat: str, text: str) -> None:
+        self._discord.world.write(chat, self._ann, text)
+
+    def seen(self) -> Counter[str]:
+        posted = (message for chat in self.chats for message in self._discord.world.messages[chat].values())
+        return Counter(message["content"] for message in posted if message["author"]["id"] == self._bot.id)
+
+
 @dataclass(frozen=True)
 class Errand:
     """One message that is to be sent."""
@@ -112,8 +136,10 @@ class Traffic:
     hook: Receiver
     random: random.Random
     told: dict[str, str] = field(default_factory=dict[str, str])
+    workers: int = WORKERS
     repeats: int = 0
     progress: Callable[[], None] = lambda: None
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
     async def open(self, through: Manager) -> None:
         """Make an instance of every account and wait until all are ready."""
@@ -128,18 +154,18 @@ class Traffic:
     async def flow(self, managers: Managers, each_way: int) -> None:
         """So many messages in, and so many out through managers at random."""
         errands: list[Errand] = []
-        for number in range(each_way):
+        for number in itertools.islice(self._numbers, each_way):
             account = self.random.choice(self.accounts)
             errands.append(Errand(account, self.random.choice(account.chats), f"out {number}"))
         async with httpx.AsyncClient(timeout=CLIENT_PATIENCE, trust_env=False) as client, anyio.create_task_group() as workers:
-            for _ in range(WORKERS):
+            for _ in range(self.workers):
                 workers.start_soon(self._work, managers, client, errands)
 
     async def _work(self, managers: Managers, client: httpx.AsyncClient, errands: list[Errand]) -> None:
         while errands:
             errand = errands.pop()
             account = self.random.choice(self.accounts)
-            text = f"in {len(errands)}"
+            text = errand.text.replace("out", "in")
             account.written.append(text)
             account.writes(self.random.choice(account.chats), text)
             status = await until(partial(self._send, managers, client, errand), PATIENCE, RETRY_EVERY)
@@ -240,9 +266,12 @@ def difference(stored: Sequence[str], wanted: Sequence[str]) -> str:
 
 
 @asynccontextmanager
-async def traffic(database_url: str, *, seed: int, telegrams: int = 4, slacks: int = 2, chats: int = 12) -> AsyncGenerator[Traffic]:
+async def traffic(
+    database_url: str, *, seed: int, telegrams: int = 4, slacks: int = 2, discords: int = 0, chats: int = 12
+) -> AsyncGenerator[Traffic]:
     """A receiver of webhooks, and accounts on stand-ins."""
-    async with receiver() as hook, TelegramStandIn() as telegram, SlackStandIn() as first, SlackStandIn() as second:
+    async with receiver() as hook, TelegramStandIn() as telegram, DiscordStandIn() as discord, SlackStandIn() as first, SlackStandIn() as second:
         accounts: list[Account] = [TelegramAccount(telegram, chats) for _ in range(telegrams)]
         accounts += [SlackAccount(slack, chats) for slack in (first, second)[:slacks]]
+        accounts += [DiscordAccount(discord, chats) for _ in range(discords)]
         yield Traffic(database_url, accounts, hook, random.Random(seed))

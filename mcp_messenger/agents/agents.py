@@ -19,20 +19,18 @@ from db.deliveries import ClaimedDelivery
 from db.errors import StoreUnavailable
 from db.events import TRACE
 from db.instances import InstanceRow
-from mcp_messenger.agents.agno import AgentOs
+from mcp_messenger.agents.agent import Agent
 from mcp_messenger.agents.answer import Answer, AnswerServices
-from mcp_messenger.agents.batch import LEASE, Batch, Hold, Lost, TakenOver, key_of
+from mcp_messenger.agents.batch import LEASE, Batch, Hold, Lost, StopPressed, TakenOver, key_of
+from mcp_messenger.agents.directory import AgentDirectory, routed
 from mcp_messenger.agents.guards import BOT_WINDOW, WINDOW, Situation, Verdict, judge
 from mcp_messenger.agents.run import Run, typing
 from mcp_messenger.config.quiet_hours import Quiet, parse_quiet
-from mcp_messenger.errors import AgentFailed, ApprovalRequired, PolicyDenied
+from mcp_messenger.errors import AgentFailed, ApprovalRequired, PolicyDenied, quoted
 from mcp_messenger.instances import classes
-from mcp_messenger.instances.calls import Calls
 from mcp_messenger.observability.tracing import span
 from mcp_messenger.observability.workers import Workers
-from mcp_messenger.policy.decide import wakes
-from mcp_messenger.policy.judging import of_agent_run
-from mcp_messenger.policy.model import stored
+from mcp_messenger.policy.waking import Incoming, held_back
 from mcp_messenger.relay.port import RemotePort
 from providers.base import Provider
 from providers.errors import MessengerError, RateLimited
@@ -41,7 +39,7 @@ from providers.models import ChatKind
 log = logging.getLogger(__name__)
 
 AT_ONCE, AT_ONCE_OF_ONE = 16, 8
-POLL, POLL_EMPTY = 1.0, 30.0
+POLL = 1.0
 """Seconds, while events wait for an agent, and while none does: new ones wake this."""
 FIRST_DELAY, FACTOR, LONGEST_DELAY = 5.0, 3.0, 900.0
 WINDOW_HOURS = 24
@@ -55,17 +53,18 @@ class Agents:
         self,
         services: AnswerServices,
         *,
-        calls: Calls,
-        agent_os: AgentOs | None,
+        directory: AgentDirectory,
         quiet: Quiet | None,
         workers: Workers,
+        idle: float,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """`idle`: seconds between two looks where no delivery waits."""
         self._worker = workers.worker("agents")
+        self._idle = idle
         self._services = services
         self._database = services.database
-        self._calls = calls
-        self._agent_os = agent_os
+        self.directory = directory
         self._quiet = quiet
         self._now = now
         self._running = 0
@@ -76,17 +75,17 @@ class Agents:
         self._wake.set()
 
     async def run(self) -> None:
-        """Returns at once where no AgentOS is set: what is asked waits for a process that has one."""
-        if self._agent_os is None:
+        """Answer until cancelled. Return at once where no agent is set: what is asked waits for a process that has one."""
+        if self.directory.is_empty:
             return
         async with anyio.create_task_group() as runs:
-            await self._worker.keep(partial(self._claim, self._agent_os, runs), self._wait)
+            await self._worker.keep(partial(self._claim, runs), self._wait)
 
     async def _wait(self) -> None:
-        with anyio.move_on_after(POLL if await deliveries.has_pending(self._database, TARGET) else POLL_EMPTY):
+        with anyio.move_on_after(POLL if await deliveries.has_pending(self._database, TARGET) else self._idle):
             await self._wake.wait()
 
-    async def _claim(self, agent_os: AgentOs, runs: anyio.abc.TaskGroup) -> None:
+    async def _claim(self, runs: anyio.abc.TaskGroup) -> None:
         self._wake = anyio.Event()
         if self._running >= AT_ONCE or not await deliveries.has_pending(self._database, TARGET):
             return
@@ -94,23 +93,25 @@ class Agents:
         claimed = await deliveries.claim(self._database, TARGET, limit=free, each=AT_ONCE_OF_ONE, busy={}, breaker=NEVER, lease=LEASE)
         for one in claimed:
             self._running += 1
-            runs.start_soon(self._guarded, agent_os, one)
+            runs.start_soon(self._guarded, one)
 
-    async def _guarded(self, agent_os: AgentOs, claimed: ClaimedDelivery) -> None:
+    async def _guarded(self, claimed: ClaimedDelivery) -> None:
         instance_id = str(claimed.instance_id)
         try:
             # While the store is away it stays claimed, and comes again when its time is over.
             with self._worker.contained(instance_id=instance_id):
                 try:
                     with span("agent", parent=(claimed.data or {}).get(TRACE), instance_id=claimed.instance_id, event_id=claimed.event_id):
-                        await self._look_at(agent_os, claimed)
+                        await self._look_at(claimed)
+                except StopPressed:
+                    log.info("a person stopped the answer", extra={"instance_id": instance_id})
                 except Lost:
                     log.warning("another process answers this", extra={"instance_id": instance_id})
         finally:
             self._running -= 1
             self._wake.set()
 
-    async def _look_at(self, agent_os: AgentOs, claimed: ClaimedDelivery) -> None:
+    async def _look_at(self, claimed: ClaimedDelivery) -> None:
         row = await instances.get(self._database, claimed.instance_id)
         if row is None or not row.agno_enable or not row.agent_id:
             await deliveries.end(self._database, [claimed.instance_id], TARGET)
@@ -130,10 +131,10 @@ class Agents:
         )
         if asked:
             hold = Hold(self._database, [one.id for one in asked], asked[0].lease_until, lease=LEASE)
-            await hold.kept(partial(self._decide, agent_os, row, claimed, asked, hold, progress))
+            await hold.kept(partial(self._decide, row, claimed, asked, hold, progress))
 
     async def _decide(
-        self, agent_os: AgentOs, row: InstanceRow, claimed: ClaimedDelivery, asked: Sequence[BatchedMessage], hold: Hold, progress: AnswerProgress
+        self, row: InstanceRow, claimed: ClaimedDelivery, asked: Sequence[BatchedMessage], hold: Hold, progress: AnswerProgress
     ) -> None:
         found = await messages.by_ids(self._database, [one.message_id for one in asked if one.message_id is not None and not one.outgoing])
         chat_id, kind = claimed.chat_id or "", ChatKind(claimed.chat_kind or ChatKind.UNKNOWN)
@@ -146,8 +147,9 @@ class Agents:
             hold,
             await chat_addresses.succession(self._database, row.id, chat_id),
         )
-        if not await self._may_wake(batch):
-            await hold.end("done", "The policy lets this chat wake no agent.")
+        agent_id = routed(row, chat_id, kind)
+        if agent_id is None or not await self._may_wake(batch):
+            await hold.end("done", "No agent is to answer in this chat." if agent_id is None else "The policy lets this chat wake no agent.")
             return
         try:
             verdict = Verdict() if progress.is_growing and found else await self._judged(batch, asked)
@@ -161,14 +163,12 @@ class Agents:
         elif verdict.wait:
             await hold.again(verdict.wait)
         else:
-            await self._answer(agent_os, batch, progress)
+            await self._answer(agent_id, batch, progress)
 
     async def _may_wake(self, batch: Batch) -> bool:
-        judging = of_agent_run(self._services.judge, batch.row, batch.chat_id)
-        about = await judging.situation(batch.row, batch.chat_id)
-        target = judging.target(batch.row, batch.chat_id, batch.chat_kind, about)
         mentions = any(message.content.get("mentions_me") for message in batch.messages)
-        return wakes(stored(about.document), target, mentions=mentions)
+        words = Incoming(batch.row.id, batch.chat_id, mentions)
+        return not await held_back(self._database, [words])
 
     async def _judged(self, batch: Batch, asked: Sequence[BatchedMessage]) -> Verdict:
         """Raises AgentFailed when the hours in which the agent is silent cannot be read."""
@@ -195,7 +195,14 @@ class Agents:
             # It could be read where it was set, and this is another computer.
             raise AgentFailed(f"The instance's quiet_hours are {row.quiet_hours!r}: {error}.") from None
 
-    async def _answer(self, agent_os: AgentOs, batch: Batch, progress: AnswerProgress) -> None:
+    def _agent(self, agent_id: str) -> Agent:
+        """Raises AgentFailed for one that this server does not know: another one may."""
+        agent = self.directory.get(agent_id)
+        if agent is None:
+            raise AgentFailed(f"This server has no agent {quoted(agent_id)}.")
+        return agent
+
+    async def _answer(self, agent_id: str, batch: Batch, progress: AnswerProgress) -> None:
         cls = await classes.load(batch.row.provider)
         port = self._port(batch)
         answer = Answer(self._services, batch, cls, port, progress if progress.is_growing else AnswerProgress(None, None, None))
@@ -206,7 +213,7 @@ class Agents:
             elif (self._now() - batch.messages[-1].sent_at).total_seconds() > hours * 3600:
                 await self._give_up(batch, answer, f"It was not answered within {hours} h.")
             else:
-                run = Run(self._database, agent_os, batch, cls, port)
+                run = Run(self._database, self._agent(agent_id), agent_id, batch, cls, port)
                 await answer.finish(await typing(port, cls, batch.chat_id, batch.messages[-1].platform_id, partial(answer.grown, run.answered)))
         except TakenOver:
             await batch.hold.end("done", "A person took over.")
@@ -221,13 +228,16 @@ class Agents:
             await self._failed(batch, error)
         except anyio.get_cancelled_exc_class():
             # This process stops: another one, or the next start, has the run made again.
-            with anyio.move_on_after(GIVE_BACK_WITHIN, shield=True), suppress(StoreUnavailable):
-                await batch.hold.again(0.0)
+            with anyio.move_on_after(GIVE_BACK_WITHIN, shield=True), suppress(StoreUnavailable, MessengerError):
+                if await batch.hold.is_stopped():
+                    await answer.leave_off()
+                else:
+                    await batch.hold.again(0.0)
             raise
 
     def _port(self, batch: Batch) -> Provider | RemotePort:
         owned = self._services.supervisor.get(batch.row.id)
-        return owned.provider if owned is not None else RemotePort(self._calls.asker(batch.row.id))
+        return owned.provider if owned is not None else RemotePort(self._services.calls.asker(batch.row.id))
 
     async def _failed(self, batch: Batch, error: MessengerError) -> None:
         delay = min(LONGEST_DELAY, FIRST_DELAY * FACTOR ** min(10, batch.attempts - 1))

@@ -11,7 +11,6 @@ import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
 import anyio
 
@@ -20,20 +19,23 @@ from db.batches import AnswerProgress
 from db.database import Database
 from db.errors import StoreUnavailable
 from db.messages import MessageRow
-from mcp_messenger.agents.agno import Hear
+from db.policy import Situation
+from mcp_messenger.agents.agent import Hear
 from mcp_messenger.agents.batch import Batch, Stopped, TakenOver
 from mcp_messenger.agents.run import Port
-from mcp_messenger.agents.text import BROKEN_OFF, MARK, first_and_rest, has_sentence, rest_of, so_far
-from mcp_messenger.delivery.inbound import Inbound, Source
+from mcp_messenger.agents.text import BROKEN_OFF, MARK, STOPPED, first_and_rest, has_sentence, rest_of, so_far
+from mcp_messenger.delivery.inbound import Inbound
 from mcp_messenger.delivery.outbox import Outbox
+from mcp_messenger.delivery.own_changes import store_edit
 from mcp_messenger.errors import AgentFailed, IdempotencyConflict, PolicyDenied
+from mcp_messenger.instances.calls import Calls
 from mcp_messenger.instances.supervisor import Supervisor
 from mcp_messenger.policy.decide import Content
-from mcp_messenger.policy.judging import Judge, Permit, of_agent_run
+from mcp_messenger.policy.judging import Judge, Judging, Permit, of_agent_run
 from providers.base import Provider
+from providers.capabilities import Capability
 from providers.errors import MessengerError, RateLimited, Rejected
-from providers.events import MessageEdited
-from providers.models import Capability, ChatKind, Draft, TextFormat
+from providers.models import ChatKind, Draft, TextFormat
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +54,7 @@ class AnswerServices:
     outbox: Outbox
     inbound: Inbound
     supervisor: Supervisor
+    calls: Calls
     judge: Judge
 
 
@@ -109,7 +112,9 @@ class Answer:
     async def _permit(self, draft: Draft, key: str) -> Permit:
         """Return that the answer may go out. Raises PolicyDenied, ApprovalRequired."""
         judging = of_agent_run(self.services.judge, self.batch.row, self.batch.chat_id)
-        about = await judging.situation(self.batch.row, self.batch.chat_id)
+        return await self._permitted(judging, await judging.situation(self.batch.row, self.batch.chat_id), draft, key)
+
+    async def _permitted(self, judging: Judging, about: Situation, draft: Draft, key: str) -> Permit:
         send = {"instance_id": str(self.batch.row.id), "to": draft.chat_id, "message": draft.text, "format": str(draft.format)}
         send |= {"split": True} if draft.extra else {}
         send |= {"thread_id": draft.thread_id} if draft.thread_id else {}
@@ -177,7 +182,7 @@ class Answer:
             return self.progress.message_id
         await self._require_agent()
         await self.batch.hold.show(text)
-        message_id, is_this = await self._queue(text + MARK, self.batch.key, TextFormat.PLAIN)
+        message_id, is_this = await self._queue(text + self._mark, self.batch.key, TextFormat.PLAIN, growing=self._grows)
         self._stands = text if is_this else None
         self.progress = AnswerProgress(message_id, text, None)
         return message_id
@@ -209,7 +214,7 @@ class Answer:
         await self._require_agent()
         await self.batch.hold.show(text)
         try:
-            await self.port.edit(message.chat_id, message.platform_id or "", text + MARK, TextFormat.PLAIN)
+            await self._put(message, text + self._mark, TextFormat.PLAIN, is_whole=False)
         except StoreUnavailable:
             raise
         except RateLimited as error:
@@ -262,38 +267,59 @@ class Answer:
         """Put the answer into its message; what has to go into a further one."""
         first, rest = first_and_rest(answer, self.cls.limits.max_text, self.cls.limits.text_unit)
         try:
-            await self.port.edit(message.chat_id, message.platform_id or "", first, self._format)
+            await self._put(message, first, self._format, is_whole=True)
         except Rejected as refusal:
             log.info("an answer goes on in a further message: %s", refusal, extra={"instance_id": str(self.batch.row.id)})
             return rest_of(answer, self._stands)
-        await self._remember(message, first)
         return rest
 
     async def give_up(self, status: str, reason: str) -> None:
         """End the batch without an answer; one that is in the chat in part gets a note that it is incomplete."""
-        if self.progress.message_id is not None:
-            await self._mark_broken_off(self.progress.message_id)
+        await self._close_with(BROKEN_OFF)
         await self.batch.hold.end(status, reason)
 
-    async def _mark_broken_off(self, message_id: int) -> None:
-        message = await self.services.outbox.wait_settled(self.batch.row.id, message_id, 0.0)
+    async def leave_off(self) -> None:
+        """Say in the part that is in the chat that a person stopped the answer; the batch has ended by that."""
+        await self._close_with(STOPPED)
+
+    async def _close_with(self, remark: str) -> None:
+        """Put a remark under the part of an answer that is in the chat, where one is."""
+        if self.progress.message_id is None:
+            return
+        message = await self.services.outbox.wait_settled(self.batch.row.id, self.progress.message_id, 0.0)
         if message.status not in STANDS:
             return
-        text = f"{self.progress.shown}{MARK}\n\n{BROKEN_OFF}"
+        text = f"{self.progress.shown}{self._mark}\n\n{remark}"
         with suppress(Rejected):
-            await self.port.edit(message.chat_id, message.platform_id or "", text, TextFormat.PLAIN)
-            await self._remember(message, text)
+            await self._put(message, text, TextFormat.PLAIN, is_whole=True)
 
     async def _remember_what_stands(self) -> None:
         if self.progress.message_id is not None and self._stands is not None:
             message = await self.services.outbox.wait_settled(self.batch.row.id, self.progress.message_id, 0.0)
             if message.status in STANDS:
-                await self._remember(message, self._stands + MARK)
+                text = self._stands + self._mark
+                await store_edit(self.services.inbound, self.batch.row.id, message.chat_id, message.platform_id or "", text)
 
-    async def _remember(self, message: MessageRow, text: str) -> None:
-        """Not every platform tells us of our own edit again."""
-        edited = MessageEdited(chat_id=message.chat_id, message_id=message.platform_id or "", text=text, at=datetime.now(UTC))
-        await self.services.inbound.deliver(Source(self.batch.row.id, None), [edited])
+    @property
+    def _grows(self) -> bool:
+        """Whether the messenger has messages that grow; in another one the message is edited, and a mark shows that it is not whole."""
+        return self.cls.grow is not Provider.grow
+
+    @property
+    def _mark(self) -> str:
+        return "" if self._grows else MARK
+
+    async def _put(self, message: MessageRow, text: str, format: TextFormat, *, is_whole: bool) -> None:
+        """Change what is in the chat; store a whole text too: it is not changed again by this answer."""
+        row, chat_id, id = self.batch.row, message.chat_id, message.platform_id or ""
+        if self._grows:
+            await self.port.grow(chat_id, id, text, format, is_whole=is_whole)
+            if is_whole:
+                await store_edit(self.services.inbound, row.id, chat_id, id, text)
+        elif is_whole:
+            await self.services.calls.edit(row.id, chat_id, id, text, format)
+        else:
+            await self.port.edit(chat_id, id, text, format)
 
     async def _require_agent(self) -> None:
         """Raises TakenOver when a person took over while the agent was thinking."""
@@ -315,7 +341,7 @@ class Answer:
     def _format(self) -> TextFormat:
         return TextFormat.MARKDOWN if Capability.FORMATTING in self.cls.capabilities else TextFormat.PLAIN
 
-    async def _queue(self, text: str, key: str, format: TextFormat | None = None) -> tuple[int, bool]:
+    async def _queue(self, text: str, key: str, format: TextFormat | None = None, *, growing: bool = False) -> tuple[int, bool]:
         """The number of the message, and whether it says this: another may have been queued under the key."""
         row, limits = self.batch.row, self.cls.limits
         can_reply = Capability.REPLY in self.cls.capabilities and self.batch.chat_kind is not ChatKind.PRIVATE
@@ -327,15 +353,19 @@ class Answer:
             reply_to=self.batch.messages[-1].platform_id if can_reply and key == self.batch.key else None,
             thread_id=self.batch.messages[-1].thread_id if Capability.THREADS in self.cls.capabilities else None,
             extra={"split": True} if limits.text_unit.length(text) > limits.max_text else {},
+            growing=growing,
         )
         is_this = True
-        permit = await self._permit(draft, key)
+        judging = of_agent_run(self.services.judge, row, self.batch.chat_id)
+        found = await judging.situation(row, self.batch.chat_id)
         try:
-            message_id = await self.services.outbox.queue(row.id, draft, kind=self.batch.chat_kind, idempotency_key=key, permit=permit)
+            async with judging.counted(row, found) as about:
+                permit = await self._permitted(judging, about, draft, key)
+                queued = await self.services.outbox.queue(row.id, draft, kind=self.batch.chat_kind, idempotency_key=key, permit=permit)
         except IdempotencyConflict:
             known = await outbox.known(self.services.database, row.id, key)
             if known is None:
                 raise
-            message_id, is_this = known.id, False
+            queued, is_this = known, False
         await self.services.supervisor.wake_outbox(row.id)
-        return message_id, is_this
+        return queued.id, is_this

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,6 +23,8 @@ RENEWALS = 5
 """In the time of a lease."""
 
 RENEW_WITHIN = 5.0
+LOOK_EVERY = 1.0
+"""Seconds between looks at whether somebody has stopped the answer."""
 
 
 class Stopped(Exception):
@@ -36,6 +39,10 @@ class TakenOver(Stopped):
     """A person answers in the chat."""
 
 
+class StopPressed(Stopped):
+    """A person pressed the platform's button that stops the answer."""
+
+
 class Hold:
     """The deliveries of a batch while they are ours. What is written through it changes nothing once they are not."""
 
@@ -46,9 +53,13 @@ class Hold:
         self._lease = lease
         # A renewal changes what all others are written with.
         self._turn = anyio.Lock()
+        self._is_over = False
 
     async def kept(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Do this while the batch is ours. Raises Lost as soon as it is another's, and what `work` raises of MessengerError and Stopped."""
+        """Do this while the batch is ours.
+
+        Raises Lost soon after it is another's, StopPressed soon after somebody stopped it, and what `work` raises of MessengerError and Stopped.
+        """
         failure: MessengerError | Stopped | None = Lost()
         async with anyio.create_task_group() as beside:
             beside.start_soon(self._keep, beside.cancel_scope)
@@ -58,15 +69,26 @@ class Hold:
             except (MessengerError, Stopped) as error:
                 failure = error
             beside.cancel_scope.cancel()
+        if isinstance(failure, Lost) and await self.is_stopped():
+            raise StopPressed
         if failure is not None:
             raise failure
+
+    async def is_stopped(self) -> bool:
+        """Whether somebody stopped the answer, as far as the store tells."""
+        with suppress(StoreUnavailable):
+            return await batches.is_stopped(self._database, self.ids[0])
+        return False
 
     async def _keep(self, work: anyio.CancelScope) -> None:
         pause = self._lease / RENEWALS
         renewed = anyio.current_time()
         while anyio.current_time() - renewed < self._lease - pause:
-            await anyio.sleep(pause)
+            await anyio.sleep(min(pause, LOOK_EVERY))
             try:
+                if anyio.current_time() - renewed < pause:
+                    await self._require_held()
+                    continue
                 await self._renew()
                 renewed = anyio.current_time()
             except StoreUnavailable as error:
@@ -74,6 +96,11 @@ class Hold:
             except Lost:
                 break
         work.cancel()
+
+    async def _require_held(self) -> None:
+        async with self._turn:
+            if not self._is_over and not await batches.is_held(self._database, self.ids, lease_until=self._until):
+                raise Lost
 
     async def _renew(self) -> None:
         # Cut off in the middle, it would leave a lease whose end nobody knows.
@@ -93,11 +120,13 @@ class Hold:
     async def end(self, status: str, error: str | None = None) -> None:
         """Done, or dead."""
         async with self._turn:
+            self._is_over = True
             await batches.end(self._database, self.ids, status, error, lease_until=self._until)
 
     async def again(self, delay: float, error: str | None = None) -> None:
         """In so many seconds; without an error that was no attempt."""
         async with self._turn:
+            self._is_over = True
             await batches.again(self._database, self.ids, delay, error, lease_until=self._until)
 
 

@@ -3,11 +3,12 @@
 import re
 
 from providers.kit.splitting import split
-from providers.models import TextUnit
+from providers.limits import TextUnit
 
 MARK = " …"
 """Stands behind an answer that is not whole: while it grows, and for good where it was left."""
 BROKEN_OFF = "[This answer could not be completed.]"
+STOPPED = "[Stopped.]"
 LONGEST_WORD = 40
 # A sentence, or a line; a number of a list, or an abbreviation, is none.
 _SENTENCE = re.compile(r"\S.{10,}?(?:[.!?…]['\")\]*_]*\s|[。！？]|\n)", re.DOTALL)

@@ -1,5 +1,6 @@
 """From the Authorization header to the caller."""
 
+import hashlib
 import hmac
 from collections.abc import Mapping
 from dataclasses import replace
@@ -15,7 +16,8 @@ from mcp_messenger.errors import NotAuthenticated
 from mcp_messenger.net.gateways import gateways
 from mcp_messenger.operations.application import App
 from mcp_messenger.security import credentials
-from mcp_messenger.security.caller import ADMIN, Caller, Scope
+from mcp_messenger.security.caller import ADMIN, CLIENT_MAX, Caller, Scope
+from providers.text import clean_line
 
 BOT_TOKEN = "token"  # noqa: S105 - the name of a field
 """The secret of an instance that opens its address, as its key does: who has it could do as much without us."""
@@ -51,10 +53,20 @@ async def authenticate(app: App, scope: HttpScope) -> Caller:
     instance opens nothing, the bot's own token makes its owner, and the health needs no token.
     Raises NotAuthenticated for a token that is nobody's, and for none where one is needed.
     """
+    headers = headers_of(scope)
+    session = headers.get("mcp-session-id")
+    return replace(
+        await _caller_of(app, scope, headers),
+        session=None if session is None else hashlib.sha256(session.encode()).hexdigest()[:16],
+        client=clean_line(headers.get("user-agent", ""))[:CLIENT_MAX] or None,
+    )
+
+
+async def _caller_of(app: App, scope: HttpScope, headers: Mapping[str, str]) -> Caller:
     here = address_of(scope)
     if here is not None and is_open(scope):
         return Caller(user_id="", instance_id=here)
-    token = bearer_token(headers_of(scope))
+    token = bearer_token(headers)
     admin = app.config.admin_token
     is_local = admin is None and (app.config.is_loopback or (app.config.trust_gateway and peer_of(scope) in gateways(app.config.routes)))
     if token is None:
@@ -93,6 +105,7 @@ async def known(app: App, token: str, hold: anyio.CancelScope | None = None) -> 
                 instances=None if known.instance_ids is None else frozenset(known.instance_ids),
                 key_id=known.id,
                 digest=known.digest,
+                narrowed=known.policy,
             )
     return None
 

@@ -1,4 +1,4 @@
-"""Ends requests whose key is revoked or expires while they are answered: waits, streams, subscriptions."""
+"""Ends requests and WebSockets whose key is revoked or expires while they are answered: waits, streams, subscriptions."""
 
 import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,6 +9,9 @@ from mcp_messenger.security.held import Held
 
 HOLD = "mcp_messenger.hold"
 """In a request's scope: the cancel scope that its authentication hands to Held."""
+ENDED = "This key was revoked, or has expired."
+POLICY_VIOLATION = 1008
+CLOSE_SECONDS = 1.0
 
 
 class HeldRequests:
@@ -17,7 +20,7 @@ class HeldRequests:
         self._held = held
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         is_begun = False
@@ -34,7 +37,11 @@ class HeldRequests:
                 self._held.remove(hold)
         if not hold.cancelled_caught:
             return
-        if is_begun:
+        if scope["type"] == "websocket":
+            # To a client that reads nothing, no close can be sent either: its connection is left to the server.
+            with anyio.move_on_after(CLOSE_SECONDS):
+                await send({"type": "websocket.close", "code": POLICY_VIOLATION, "reason": ENDED})
+        elif is_begun:
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         else:
-            await send_problem(send, NotAuthenticated("This key was revoked, or has expired."))
+            await send_problem(send, NotAuthenticated(ENDED))

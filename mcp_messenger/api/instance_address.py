@@ -18,6 +18,8 @@ OPEN = "address_health"
 ASKED = "address_path"
 """The path as the caller gave it, in the state of a request at an instance's address."""
 ADDRESS_HINT = "This is the address of one instance: its /docs lists the calls, and the server's own address has those for all instances."
+LOGIN = "/login/"
+"""Pages that are opened by the secret in their address, here as on the server's own port."""
 ROOTS = {"/mcp": "/mcp", "/": "/docs", "/docs": "/docs", "/openapi.json": "/openapi.json", "/health": "/health"}
 
 
@@ -33,6 +35,10 @@ class InstanceAddress:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         instance_id = self._fixed or address_of(scope)
+        if scope["type"] == "websocket" and instance_id is not None:
+            # Its own address has the calls of one instance; the event log is the server's.
+            await send({"type": "websocket.close", "code": 1008})
+            return
         if scope["type"] != "http" or instance_id is None:
             await self._inner(scope, receive, send)
             return
@@ -67,5 +73,7 @@ def _path_of_instance(path: str, instance_id: UUID) -> str | None:
         return base + ROOTS[path]
     if path.startswith(f"{API}/"):
         return base + path.removeprefix(API)
+    if path.startswith(LOGIN):
+        return path
     # A platform posts to it at the server's path.
     return path if path.startswith("/webhooks/") and path.endswith(f"/{instance_id}") else None

@@ -1,7 +1,7 @@
 """What every HTTP request passes before it reaches REST or MCP. Pure ASGI, so answers stream through untouched."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -23,6 +23,8 @@ BODY_GRACE = 30.0
 BODY_RATE = 16 * 1024
 """Bytes that must have come for each second after the grace: the slowest of mobile connections is faster."""
 
+PAGES = ("/approve/", "/add/", "/login/")
+"""Under these are the pages that a link in a chat leads a person to."""
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _OTHER_SITES = frozenset({"cross-site", "same-site"})
 """Of Sec-Fetch-Site; the same site on another port is another program."""
@@ -35,14 +37,16 @@ class HostGuard:
     Loopback names are always known, on every port. An entry of `allowed_hosts` is `name`, meaning every port, or `name:port`.
     A page (an Origin header) must come from the address it calls, or from a host in `allowed_hosts`. What a browser sends for another
     site's page without an Origin, such as the address of an image, is refused too, but for links that lead a person to `pages`, or to one
-    under `prefix`.
+    under one of `prefixes`.
     """
 
-    def __init__(self, app: App, *, allowed_hosts: Sequence[str] = (), pages: Sequence[str] = ("/", "/docs"), prefix: str = "/approve/") -> None:
+    def __init__(
+        self, app: App, *, allowed_hosts: Sequence[str] = (), pages: Sequence[str] = ("/", "/docs"), prefixes: Sequence[str] = PAGES
+    ) -> None:
         self._app = app
         self._allowed = frozenset(host.lower() for host in allowed_hosts)
         self._pages = frozenset(pages)
-        self._prefix = prefix
+        self._prefixes = tuple(prefixes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         refusal = self._refusal(scope) if scope["type"] in ("http", "websocket") else None
@@ -69,7 +73,7 @@ class HostGuard:
         return None
 
     def _is_followed_link(self, scope: Scope) -> bool:
-        is_page = scope["path"] in self._pages or scope["path"].startswith(self._prefix)
+        is_page = scope["path"] in self._pages or scope["path"].startswith(self._prefixes)
         return _headers(scope, b"sec-fetch-dest") == ["document"] and scope.get("method") == "GET" and is_page
 
     def _is_allowed(self, authority: tuple[str, str]) -> bool:
@@ -80,11 +84,22 @@ class HostGuard:
 class BodyLimit:
     """Refuses request bodies of more bytes than `limit`, or than that of the longest of `prefixes` the path starts with, and JSON of too many values.
 
+    Bodies of `files` are no JSON.
+
     One that trickles in is cut off: `grace` seconds after the application began to read, BODY_RATE bytes must have come for each further second.
     """
 
-    def __init__(self, app: App, *, limit: int = MAX_BODY, prefixes: Mapping[str, int] | None = None, grace: float = BODY_GRACE) -> None:
+    def __init__(
+        self,
+        app: App,
+        *,
+        limit: int = MAX_BODY,
+        prefixes: Mapping[str, int] | None = None,
+        files: Collection[str] = (),
+        grace: float = BODY_GRACE,
+    ) -> None:
         self._app = app
+        self._files = frozenset(files)
         self._grace = grace
         self._limits = [*sorted((prefixes or {}).items(), key=lambda item: -len(item[0])), ("", limit)]
 
@@ -97,7 +112,7 @@ class BodyLimit:
         if announced and announced[0].isdecimal() and int(announced[0]) > limit:
             await send_problem(send, PayloadTooLarge(limit, what="The request"))
             return
-        exchange = _LimitedExchange(receive, send, limit, self._grace)
+        exchange = _LimitedExchange(receive, send, limit, self._grace, is_json=scope["path"] not in self._files)
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except* _Refused:
@@ -155,7 +170,7 @@ class _Refused(Exception):
 class _LimitedExchange:
     """One request whose body is counted and timed as it comes. Refused, it is answered here and the application no longer heard."""
 
-    def __init__(self, receive: Receive, send: Send, limit: int, grace: float) -> None:
+    def __init__(self, receive: Receive, send: Send, limit: int, grace: float, *, is_json: bool) -> None:
         self._receive = receive
         self._send = send
         self._limit = limit
@@ -163,7 +178,7 @@ class _LimitedExchange:
         self._since: float | None = None
         self._whole = False
         self._seen = 0
-        self._size = JsonSize()
+        self._size = JsonSize() if is_json else None
         self._answering = False
         self._over = False
 
@@ -174,7 +189,7 @@ class _LimitedExchange:
         self._whole = not message.get("more_body", False)
         if self._seen > self._limit:
             raise await self._refused(PayloadTooLarge(self._limit, what="The request"))
-        fault = self._size.add(message.get("body", b"")) or (self._size.nested() if self._whole else None)
+        fault = None if self._size is None else self._size.add(message.get("body", b"")) or (self._size.nested() if self._whole else None)
         if fault is not None:
             raise await self._refused(InvalidInput(f"The body {fault}.", hint="Send less in one request."), status=HTTPStatus.BAD_REQUEST)
         return message

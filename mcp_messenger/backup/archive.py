@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -44,6 +45,8 @@ class Manifest(BaseModel):
     tables: tuple[TableEntry, ...]
     files: int
     has_key: bool
+    volumes: int = 0
+    """Of instances in containers."""
     warnings: tuple[str, ...] = ()
 
     @property
@@ -54,6 +57,20 @@ class Manifest(BaseModel):
 def table_member(name: str) -> str:
     """Return the name of the member with a table's rows."""
     return f"tables/{name}.copy"
+
+
+VOLUMES = "volumes/"
+
+
+def volume_member(instance_id: UUID) -> str:
+    """Return the name of the member with what an instance's container keeps."""
+    return f"{VOLUMES}{instance_id}.tar"
+
+
+def volumes_in(archive: zipfile.ZipFile) -> list[UUID]:
+    """Return the instances whose volumes are in it."""
+    names = (PurePosixPath(name) for name in archive.namelist() if name.startswith(VOLUMES))
+    return [UUID(name.stem) for name in names]
 
 
 def read_manifest(archive: zipfile.ZipFile, path: Path) -> Manifest:
@@ -81,14 +98,15 @@ def verify(path: Path) -> Manifest:
     """Read the whole file back and compare it with its checksums and its manifest. Raises BackupFailed."""
     with open_archive(path) as archive:
         manifest = read_manifest(archive, path)
-        files = 0
+        files, volumes = 0, 0
         for member in archive.infolist():
             lines = _count_lines(archive, member, path)
             table = member.filename.removeprefix("tables/").removesuffix(".copy")
             if member.filename.startswith("tables/") and lines != manifest.rows.get(table):
                 raise BackupFailed(f"{path} has {lines} rows of {table}, and should have {manifest.rows.get(table)}.", hint="Take another backup.")
             files += member.filename.startswith(tuple(f"{folder}/" for folder in FOLDERS))
-        if files != manifest.files or not {table_member(name) for name in manifest.rows} <= set(archive.namelist()):
+            volumes += member.filename.startswith(VOLUMES)
+        if (files, volumes) != (manifest.files, manifest.volumes) or not {table_member(name) for name in manifest.rows} <= set(archive.namelist()):
             raise BackupFailed(f"{path} is not complete.", hint="Take another backup.")
     return manifest
 

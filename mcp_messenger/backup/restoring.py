@@ -8,12 +8,26 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 import anyio.to_thread
 
 from db import migrate as migrations
-from db.backup import Contents, Notes, Table, is_in_use, replace_rows
-from mcp_messenger.backup.archive import FOLDERS, KEY, Manifest, blocks, is_safe, open_archive, read_manifest, table_member, verify
+from db.backup import Contents, Notes, Table, identify, is_in_use, replace_rows
+from mcp_messenger.backup.archive import (
+    FOLDERS,
+    KEY,
+    Manifest,
+    blocks,
+    is_safe,
+    open_archive,
+    read_manifest,
+    table_member,
+    verify,
+    volume_member,
+    volumes_in,
+)
+from mcp_messenger.backup.volumes import Volumes, VolumesOf
 from mcp_messenger.errors import BackupFailed
 
 UNFINISHED = ".restoring-"
@@ -21,18 +35,28 @@ UNFINISHED = ".restoring-"
 
 @dataclass(frozen=True)
 class Restored:
-    """`set_aside` are folders of before, which nobody needs once all is well."""
+    """`set_aside` are folders of before, which nobody needs once all is well. `left_alone` are instances whose volume was there already."""
 
     manifest: Manifest
     set_aside: tuple[Path, ...]
+    left_alone: tuple[UUID, ...] = ()
 
 
-async def restore(path: Path, url: str, data_dir: Path, *, take_over: bool = False, force: bool = False) -> Restored:
-    """Put a backup into the database and the data folder.
+async def restore(
+    path: Path,
+    url: str,
+    data_dir: Path,
+    *,
+    take_over: bool = False,
+    force: bool = False,
+    volumes_of: VolumesOf | None = None,
+) -> Restored:
+    """Put a backup into the database, the data folder and the volumes of containers.
 
     A copy starts with all instances stopped, for the original may still run; with `take_over` it is the original's successor, and they run
-    as they did. Sends and deliveries that were waiting are not done again in either. Raises BackupFailed where something would be
-    overwritten without `force`, and StoreUnavailable; the database is changed as a whole or not at all.
+    as they did. Sends and deliveries that were waiting are not done again in either. `volumes_of` gives the volumes of an installation; None
+    leaves those of the backup out. Raises BackupFailed where something would be overwritten without `force`, EngineAway, and StoreUnavailable;
+    the database is changed as a whole or not at all.
     """
     manifest = await anyio.to_thread.run_sync(verify, path)
     if unknown := sorted(set(manifest.migrations) - set(migrations.packaged())):
@@ -43,6 +67,9 @@ async def restore(path: Path, url: str, data_dir: Path, *, take_over: bool = Fal
     await anyio.to_thread.run_sync(partial(_refuse_overwriting, path, manifest, data_dir, force))
     if await anyio.to_thread.run_sync(is_in_use, url) and not force:
         raise BackupFailed("The database holds instances or messages.", hint="Restore into an empty database, or replace what it holds with --force.")
+    if volumes_of is not None and manifest.volumes:
+        # Before anything is changed: whether an engine answers.
+        await anyio.to_thread.run_sync(volumes_of(UUID(int=0)).listing)
     unpacked = await anyio.to_thread.run_sync(partial(_unpack, path, data_dir))
     try:
         newest = manifest.migrations[-1]
@@ -51,9 +78,23 @@ async def restore(path: Path, url: str, data_dir: Path, *, take_over: bool = Fal
         await anyio.to_thread.run_sync(partial(_replace, path, url, manifest, take_over))
         await migrations.migrate(url)
         set_aside = await anyio.to_thread.run_sync(partial(_move_into_place, unpacked, data_dir))
+        left_alone: tuple[UUID, ...] = ()
+        if volumes_of is not None and manifest.volumes:
+            volumes = volumes_of(await anyio.to_thread.run_sync(identify, url))
+            left_alone = await anyio.to_thread.run_sync(partial(_put_volumes_back, path, volumes, replace=force))
     finally:
         await anyio.to_thread.run_sync(partial(shutil.rmtree, unpacked, ignore_errors=True))
-    return Restored(manifest, set_aside)
+    return Restored(manifest, set_aside, left_alone)
+
+
+def _put_volumes_back(path: Path, volumes: Volumes, *, replace: bool) -> tuple[UUID, ...]:
+    """Return the instances whose volume was there already and stays."""
+    with open_archive(path) as archive:
+        return tuple(
+            instance_id
+            for instance_id in volumes_in(archive)
+            if not volumes.write(instance_id, blocks(archive, volume_member(instance_id)), replace=replace)
+        )
 
 
 def _refuse_overwriting(path: Path, manifest: Manifest, data_dir: Path, force: bool) -> None:

@@ -36,20 +36,21 @@ async def _conversation(client: Client) -> None:
     say("1. The client starts the server and lists its tools.")
     tools = (await client.list_tools()).tools
     say(f"   {len(tools)} tools: {', '.join(tool.name for tool in tools[:6])}, ...")
-    say("2. create_instance makes a sandbox account; get_qr shows how to log it in.")
+    say("2. create_instance makes a sandbox account; login shows how to log it in.")
     instance_id = (await _call(client, "create_instance", provider="sandbox"))["instance_id"]
-    qr = await _qr(client, instance_id)
-    say(qr_code(qr["qr"]))
-    say(f"   The code opens {qr['qr']}\n3. The demo scans it, as your phone would.")
-    await _scan(qr["qr"])
-    await _until_ready(client, instance_id)
+    link = (await _call(client, "login", instance_id=instance_id))["link"]
+    say(qr_code(link))
+    say(f"   The code opens {link}\n3. The demo scans it, as your phone would.")
+    await _scan(link)
+    await _call(client, "login", instance_id=instance_id, wait=60)
     say("   The instance is ready.\n4. send_message, then wait_for_reply.")
     sent = await _call(client, "send_message", instance_id=instance_id, to="ann", message="Hello Ann, can you hear me?")
     say(f"   me:  Hello Ann, can you hear me?   ({sent['status']})")
     answer = await _call(client, "wait_for_reply", instance_id=instance_id, message_id=sent["message_id"], timeout=30)
     if not answer.get("replies"):
         raise NotAvailable("The demo got no reply.", hint="Run it again; the log above may say why.")
-    say(f"   Ann: {answer['replies'][0]['text']}\nReply received: the whole way works. Next: make run, or put mcp-messenger into your MCP client.")
+    say(f"   Ann: {answer['replies'][0]['text']}\nReply received: the whole way works.")
+    say("Next: 'mcp-messenger serve', or put it into your MCP client, as 'mcp-messenger clients' says.")
 
 
 async def _call(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
@@ -63,25 +64,8 @@ def _text(answer: CallToolResult) -> str:
     return " ".join(block.text for block in answer.content if block.type == "text")
 
 
-async def _qr(client: Client, instance_id: str) -> dict[str, Any]:
-    """The code is there as soon as the instance asks for it."""
-    while True:
-        answer = await client.call_tool("get_qr", {"instance_id": instance_id})
-        if not answer.is_error:
-            return answer.structured_content or {}
-        await anyio.sleep(0.1)
-
-
 async def _scan(url: str) -> None:
     """What a person does on the page behind the code: press Link this device."""
     async with httpx.AsyncClient(trust_env=False, follow_redirects=True) as phone:
         page = await phone.get(url)
         (await phone.post(f"{page.url}acts", json={"act": "link"})).raise_for_status()
-
-
-async def _until_ready(client: Client, instance_id: str) -> None:
-    """Ask again and again: a client could subscribe, but for a demo this is enough."""
-    while True:
-        if (await _call(client, "get_auth_status", instance_id=instance_id))["state"] == "ready":
-            return
-        await anyio.sleep(0.1)

@@ -1,91 +1,98 @@
-"""mcp-messenger doctor: looks at every part, and says what to do. It changes nothing, and starts nothing."""
+"""mcp-messenger doctor: the server examines itself; where none does, this process looks in its place. It changes nothing, and starts nothing."""
 
 import json
 from typing import Any
 
-from db.diagnosis import Diagnosis
-from mcp_messenger.commands.checks.address import check_keys, check_port, check_public_url
-from mcp_messenger.commands.checks.engine import check_engine
-from mcp_messenger.commands.checks.folder import check_folder, check_key
-from mcp_messenger.commands.checks.instances import Patient, check_states, check_webhooks
-from mcp_messenger.commands.checks.store import check_store
-from mcp_messenger.commands.finding import Finding, Verdict, failed, ok, problem, warning
+from mcp_messenger.checks.address import check_port
+from mcp_messenger.checks.examination import examine
+from mcp_messenger.checks.finding import Finding, Verdict, failed, ok, problem, warning
+from mcp_messenger.checks.instances import Patient
 from mcp_messenger.commands.server import Server
-from mcp_messenger.commands.terminal import say
+from mcp_messenger.commands.terminal import say, working
 from mcp_messenger.config import Config
 from mcp_messenger.errors import NotAvailable
 from providers.errors import MessengerError
 from providers.text import clean_line
 
-SERVER = "server"
+SERVER, EXAMINED = "server", "examined by"
+BY_SERVER = "The server itself, with its own settings."
+FROM_HERE = "This command, with the settings of this shell."
 
 
 async def doctor(config: Config, url: str | None, as_json: bool) -> int:
     """The exit code: 1 when there is a problem."""
-    findings = await examined(config, url)
+    with working("Looking at every part"):
+        findings = await examined(config, url)
     if as_json:
-        say(json.dumps({"ok": not _problems(findings), "findings": [one.shown() for one in findings]}, ensure_ascii=False, indent=2))
+        by = next(one.detail for one in findings if one.check == EXAMINED)
+        shown = [one.shown() for one in findings]
+        answer = {"ok": not _problems(findings), "examined_by": "server" if by == BY_SERVER else "command", "findings": shown}
+        say(json.dumps(answer, ensure_ascii=False, indent=2))
     else:
         _print(findings)
     return 1 if _problems(findings) else 0
 
 
 async def examined(config: Config, url: str | None) -> list[Finding]:
-    findings, health, reported = await _server(config, url)
-    store, diagnosis = await check_store(config)
-    patients = reported if reported is not None else _patients(diagnosis)
-    # The port of the settings says nothing of a server that is elsewhere.
-    port = check_port(config, health) if url is None else []
-    return [
-        *findings,
-        *port,
-        *store,
-        *check_folder(config),
-        *check_key(config, diagnosis.sealed if diagnosis else []),
-        *check_keys(config),
-        *await check_public_url(config),
-        *await check_engine(config, [patient.runtime for patient in patients]),
-        *check_states(patients),
-        *await check_webhooks(config, patients),
-    ]
-
-
-async def _server(config: Config, url: str | None) -> tuple[list[Finding], dict[str, Any] | None, list[Patient] | None]:
-    """What was found of the server, what it says of itself, and its instances."""
+    """Return what is found of the server, who looked, and what they found."""
     async with Server.at(url, config) as server:
         try:
             health = await server.health()
         except NotAvailable as error:
-            return [problem(SERVER, error.detail, error.hint or "") if url else warning(SERVER, error.detail, error.hint or "")], None, None
-        findings = [_health(server.url, health), *_warnings(health)]
+            found = problem(SERVER, error.detail, error.hint or "") if url else warning(SERVER, error.detail, error.hint or "")
+            return [found, ok(EXAMINED, FROM_HERE), *_port(config, url, None), *await examine(config)]
+        findings = [_health(server.url, health), *_warnings(health), *_port(config, url, health)]
         try:
-            listed = await server.instances()
+            theirs = [_finding(one) for one in await server.examination()]
         except MessengerError as error:
-            return [*findings, failed(SERVER, error)], health, None
-    return findings, health, [_patient(one) for one in listed]
+            return [*findings, *await _in_its_place(config, server, error)]
+    return [*findings, ok(EXAMINED, BY_SERVER), *theirs]
+
+
+async def _in_its_place(config: Config, server: Server, error: MessengerError) -> list[Finding]:
+    """Return what is found from here, beside a server that cannot examine itself or does not let this caller ask for it."""
+    looked = warning(EXAMINED, FROM_HERE, f"The server did not do it: {error.detail} {error.hint or ''}".rstrip())
+    try:
+        patients = [await _patient(server, one) for one in await server.instances()]
+    except MessengerError as refused:
+        return [failed(SERVER, refused), looked, *await examine(config)]
+    return [looked, *await examine(config, patients)]
+
+
+def _port(config: Config, url: str | None, health: dict[str, Any] | None) -> list[Finding]:
+    # The port of the settings says nothing of a server that is elsewhere.
+    return check_port(config, health) if url is None else []
+
+
+def _finding(one: dict[str, Any]) -> Finding:
+    """Return a finding as the server tells it, which may be another's."""
+    hint = one.get("hint")
+    return Finding(clean_line(str(one["check"])), Verdict(one["verdict"]), clean_line(str(one["detail"])), hint and clean_line(str(hint)))
 
 
 def _health(url: str, health: dict[str, Any]) -> Finding:
     if health["status"] == "healthy":
         return ok(SERVER, f"Version {clean_line(str(health['version']))} answers at {url}, up for {float(health['uptime']):.0f} s.")
-    reason = clean_line(str(health["checks"].get("database")))
+    checks: dict[str, Any] = health["checks"]
+    failing: dict[str, str] = checks.get("failing") or {}
+    reasons = [words for words in (checks.get("database"), checks.get("secrets"), *failing.values()) if words not in (None, "ok")]
+    reason = clean_line(" ".join(dict.fromkeys(map(str, reasons))))
     return problem(SERVER, f"The server at {url} is {clean_line(str(health['status']))}: {reason}", "Its log says why.")
 
 
 def _warnings(health: dict[str, Any]) -> list[Finding]:
     """Return what the server itself sees going wrong."""
     found: dict[str, str] = health["checks"].get("warnings") or {}
+    if health["status"] == "healthy" and (secrets := health["checks"].get("secrets")):
+        found = found | {"secrets": secrets}
     return [warning(clean_line(part), clean_line(words), "See docs/operating.md, Monitoring.") for part, words in found.items()]
 
 
-def _patient(one: dict[str, Any]) -> Patient:
-    return Patient(one["id"], one["provider"], one["runtime"], one["status"], one["status_reason"], one["api_webhook_schema"])
-
-
-def _patients(diagnosis: Diagnosis | None) -> list[Patient]:
-    if diagnosis is None:
-        return []
-    return [Patient(str(one.id), one.provider, one.runtime, one.status, one.status_reason, one.webhook) for one in diagnosis.instances]
+async def _patient(server: Server, one: dict[str, Any]) -> Patient:
+    webhooks = (await server.get(f"/instances/{one['id']}/webhooks"))["webhooks"]
+    return Patient(
+        one["id"], one["provider"], one["runtime"], one["status"], one["status_reason"], [(int(hook["webhook_id"]), hook) for hook in webhooks]
+    )
 
 
 def _problems(findings: list[Finding]) -> int:

@@ -1,6 +1,7 @@
 """mcp-messenger keys: lists, makes and revokes keys of a running server."""
 
 import argparse
+import json
 from typing import Any
 from uuid import UUID
 
@@ -20,7 +21,9 @@ async def keys(config: Config, args: argparse.Namespace) -> None:
         if args.act == "create":
             await _create(server, args)
         elif args.act == "revoke":
-            await _revoke(server, _named(args, "Which key?", "revoke ID"))
+            id = _named(args, "Which key?", "revoke ID")
+            await _revoke(server, id)
+            say(json.dumps({"revoked": id}) if args.json else "Revoked.")
         else:
             await _list(server, args)
 
@@ -30,8 +33,10 @@ async def _create(server: Server, args: argparse.Namespace) -> None:
     if args.instance:
         body["instance_ids"] = [await server.instance_id(id) for id in args.instance]
     body |= {name: value for name, value in (("expires_in_days", args.days), ("user_id", args.user)) if value is not None}
+    if args.policy:
+        body["policy"] = _policy(args.policy)
     made = await server.post("/keys", body)
-    say(f"{made['key']}\n\nIts id is {made['id']}. The key is not shown again.")
+    say(json.dumps(made, indent=2) if args.json else f"{made['key']}\n\nIts id is {made['id']}. The key is not shown again.")
 
 
 async def _revoke(server: Server, key_id: str) -> None:
@@ -45,12 +50,14 @@ async def _revoke(server: Server, key_id: str) -> None:
         if error.problem != NoSuchKey.code:
             raise
         raise InvalidInput(f"No valid key has the id {quoted(key_id)}.", hint=LIST) from error
-    say("Revoked.")
 
 
 async def _list(server: Server, args: argparse.Namespace) -> None:
     found = (await server.get("/keys", **({"user_id": args.user} if args.user else {})))["keys"]
     valid = [key for key in found if key["revoked_at"] is None]
+    if args.json:
+        say(json.dumps(valid, indent=2))
+        return
     say("\n".join(_line(key) for key in valid) or "No keys yet: mcp-messenger keys create NAME")
 
 
@@ -68,6 +75,16 @@ def _scopes(text: str) -> list[str]:
     if unknown := [name for name in names if name not in set(Scope)] or ([] if names else [text]):
         raise InvalidInput(f"--scopes: there is no scope {quoted(unknown[0])}.", hint=f"Give some of {', '.join(Scope)}, separated by commas.")
     return names
+
+
+def _policy(text: str) -> dict[str, Any]:
+    """Return the policy that a preset's name or JSON means. Raises InvalidInput for JSON that cannot be read."""
+    if not text.lstrip().startswith("{"):
+        return {"preset": text}
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise InvalidInput("--policy is not JSON.", hint='Give a preset\'s name, or such as {"outbound": {"links": "deny"}}.') from None
 
 
 def _named(args: argparse.Namespace, question: str, usage: str) -> str:

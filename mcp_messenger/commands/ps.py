@@ -1,5 +1,6 @@
 """mcp-messenger ps: the instances of a running server."""
 
+import json
 from datetime import datetime
 from typing import Any
 
@@ -7,15 +8,18 @@ from mcp_messenger.commands.server import Server
 from mcp_messenger.commands.terminal import say, table
 from mcp_messenger.config import Config
 
-HEAD = ("ID", "MESSENGER", "STATE", "RUNTIME", "ACCOUNT", "LAST ACTIVITY", "WHY")
+HEAD = ("ID", "NAME", "MESSENGER", "STATE", "RUNTIME", "ACCOUNT", "LAST ACTIVITY", "WHY")
 SHORTEST = 8
 
 
-async def ps(config: Config, url: str | None) -> None:
+async def ps(config: Config, url: str | None, as_json: bool = False) -> None:
     async with Server.at(url, config) as server:
         found = await server.instances()
+    if as_json:
+        say(json.dumps(found, indent=2))
+        return
     if not found:
-        say("No instances yet. Make one with POST /api/v1/instances, or have an agent do it.")
+        say("No accounts yet. Add one with 'mcp-messenger add', or have an agent do it.")
         return
     length = short([one["id"] for one in found])
     say(table(HEAD, [_row(one, length) for one in found]))
@@ -30,6 +34,7 @@ def _row(one: dict[str, Any], length: int) -> tuple[object, ...]:
     activity = one["last_activity"]
     return (
         one["id"][:length],
+        one.get("name"),
         one["provider"],
         one["status"],
         one["runtime"],

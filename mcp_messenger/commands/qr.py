@@ -1,5 +1,6 @@
 """mcp-messenger qr ID: the QR code to log in with, renewed until somebody has scanned it."""
 
+import json
 import sys
 from typing import Any
 
@@ -21,23 +22,35 @@ NO_LOGIN = {
 """What to do in the states in which no code will come."""
 
 
-async def qr(config: Config, url: str | None, id: str) -> None:
-    """Returns when the instance is logged in. Raises NotAvailable when it cannot be, by a code."""
+async def qr(config: Config, url: str | None, id: str, link: bool, as_json: bool = False) -> None:
+    """Return when the instance is logged in, or with `link` when the address of its page is printed. Raises what `log_in` raises."""
     async with Server.at(url, config) as server:
         id = await server.instance_id(id)
-        shown: tuple[Any, Any] | None = None
-        while True:
-            status = await server.get(f"/instances/{id}/auth-status")
-            if status["authenticated"]:
-                who = account_name(status["account"])
-                say("Logged in" + (f" as {clean_line(who)}." if who else "."))
-                return
-            _refuse_hopeless(id, status)
-            code = await _current(server, id)
-            if code is not None and (code["sequence"], code["pairing_code"]) != shown:
-                shown = code["sequence"], code["pairing_code"]
-                _show(code)
-            await anyio.sleep(EVERY)
+        if link:
+            page = await server.post(f"/instances/{id}/login-page")
+            say(json.dumps(page, indent=2) if as_json else page["url"])
+            return
+        if as_json:
+            say(json.dumps(await _current(server, id), indent=2))
+            return
+        await log_in(server, id)
+
+
+async def log_in(server: Server, id: str) -> None:
+    """Show the code until the instance is logged in. Raises NotAvailable when it cannot be, by a code."""
+    shown: tuple[Any, Any] | None = None
+    while True:
+        status = await server.get(f"/instances/{id}/auth-status")
+        if status["authenticated"]:
+            who = account_name(status["account"])
+            say("Logged in" + (f" as {clean_line(who)}." if who else "."))
+            return
+        _refuse_hopeless(id, status)
+        code = await _current(server, id)
+        if code is not None and (code["sequence"], code["pairing_code"]) != shown:
+            shown = code["sequence"], code["pairing_code"]
+            _show(code)
+        await anyio.sleep(EVERY)
 
 
 def _refuse_hopeless(id: str, status: dict[str, Any]) -> None:
@@ -63,6 +76,9 @@ def _show(code: dict[str, Any]) -> None:
     if sys.stdout.isatty():
         say("\x1b[H\x1b[2J")  # the former one must not be scanned
     say(qr_code(code["qr"]))
+    # The sandbox has no app: its code is the address of the page that stands in for the phone.
+    if code["qr"].startswith(("http://", "https://")):
+        say(f"Or open it in a browser: {clean_line(code['qr'])}")
     if code["pairing_code"]:
         say(f"Or type this on the phone: {clean_line(code['pairing_code'])}")
     say(f"Scan it before {code['expires_at']}; a new one comes by itself. Press Ctrl+C to leave.")

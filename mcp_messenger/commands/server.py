@@ -2,15 +2,19 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Any, Self, cast
 
 import httpx
 
+from mcp_messenger.commands.server_address import address_of_server
 from mcp_messenger.config import PREFIX, Config
 from mcp_messenger.errors import ApplicationError, InvalidInput, NotAuthenticated, NotAvailable, quoted
 from providers.text import clean_line
 
 WITHIN = 30.0
+EXAMINED_WITHIN = 120.0
+"""Longer than a server takes for a call: it says itself when that is over."""
 PAGE = 100
 
 
@@ -32,14 +36,21 @@ class Server:
     @classmethod
     @asynccontextmanager
     async def at(cls, url: str | None, config: Config) -> AsyncGenerator[Self]:
-        """With the admin token of the settings; `url` where it is not theirs. Raises InvalidInput for a URL of another kind."""
-        token = config.admin_token
+        """With the token of the settings; `url` where it is not theirs. Raises InvalidInput for a URL of another kind."""
+        token = config.token or config.admin_token
         bearer = {"Authorization": f"Bearer {token.get_secret_value()}"} if token is not None else {}
-        url = (url or config.own_url).rstrip("/")
+        url = (url or address_of_server(config)).rstrip("/")
         if not url.lower().startswith(("http://", "https://")):
             raise InvalidInput(f"--url: {quoted(url)} does not begin with http:// or https://.", hint="Give it as http://127.0.0.1:3000.")
         async with httpx.AsyncClient(headers={"Accept": "application/json", **bearer}, trust_env=False, timeout=WITHIN) as client:
             yield cls(client, url)
+
+    async def examination(self) -> list[dict[str, Any]]:
+        """Return what the server finds where it looks at itself. Raises as `get` does, and NotAvailable for a server that is too old to do it."""
+        answer = await self._send("GET", "/api/v1/doctor", {}, within=EXAMINED_WITHIN)
+        if answer.status_code == HTTPStatus.NOT_FOUND:
+            raise NotAvailable("The server is of a version that cannot examine itself.", hint="Upgrade it.")
+        return self._answer(answer)["findings"]
 
     async def get(self, path: str, **params: str | int) -> Any:
         """The answer of a call under /api/v1. Raises NotAvailable where no server of ours answers, or what the server refused."""
@@ -48,6 +59,10 @@ class Server:
     async def post(self, path: str, body: dict[str, Any] | None = None) -> Any:
         """The answer of a call under /api/v1 that changes something. Raises as `get` does."""
         return self._answer(await self._send("POST", f"/api/v1{path}", {}, body or {}))
+
+    async def put(self, path: str, body: dict[str, Any]) -> Any:
+        """Set something by a call under /api/v1. Raises what `get` raises."""
+        return self._answer(await self._send("PUT", f"/api/v1{path}", {}, body))
 
     async def delete(self, path: str, **params: str | int) -> Any:
         """Delete by a call under /api/v1. Raises what `get` raises."""
@@ -78,8 +93,10 @@ class Server:
             cursor = {"cursor": page["next_cursor"]}
 
     async def instance_id(self, beginning: str) -> str:
-        """The whole id of the one instance whose id begins so. Raises InvalidInput for none, and for several."""
-        found = [one["id"] for one in await self.instances() if one["id"].startswith(beginning.lower())]
+        """Return the whole id of the one instance that is called so, or whose id begins so. Raises InvalidInput for none, and for several."""
+        listed = await self.instances()
+        named = [one["id"] for one in listed if beginning and one.get("name") == beginning]
+        found = named or [one["id"] for one in listed if one["id"].startswith(beginning.lower())]
         if not found:
             raise InvalidInput(f"No instance begins with {quoted(beginning)}.", hint="'mcp-messenger ps' lists them.")
         if len(found) > 1:
@@ -105,9 +122,11 @@ class Server:
         except httpx.TransportError as error:
             raise self._absent(error) from error
 
-    async def _send(self, method: str, path: str, params: dict[str, str | int], body: dict[str, Any] | None = None) -> httpx.Response:
+    async def _send(
+        self, method: str, path: str, params: dict[str, str | int], body: dict[str, Any] | None = None, *, within: float = WITHIN
+    ) -> httpx.Response:
         try:
-            return await self._client.request(method, self.url + path, params=params, json=body)
+            return await self._client.request(method, self.url + path, params=params, json=body, timeout=within)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise InvalidInput(f"--url: {clean_line(str(error)).rstrip('.')}.", hint="Give it as http://127.0.0.1:3000.") from error
         except httpx.TransportError as error:

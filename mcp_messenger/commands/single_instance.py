@@ -13,11 +13,12 @@ from db import addresses
 from mcp_messenger.api.http import HttpApi
 from mcp_messenger.app import running
 from mcp_messenger.commands.terminal import say
-from mcp_messenger.config import PREFIX, Config, Setting
+from mcp_messenger.config import PREFIX, Config
+from mcp_messenger.config.settings import Setting
 from mcp_messenger.errors import InvalidInput
 from mcp_messenger.instances import classes
 from mcp_messenger.net.server import bind, run_server
-from mcp_messenger.operations import instances
+from mcp_messenger.operations import instances, lifecycle
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.security import credentials
@@ -52,7 +53,7 @@ async def serve_single_instance(config: Config, provider: str, given: Mapping[st
     settings = validated_settings(cls.settings_type, provider, given)
     listener, config = bind(config, "--api-port")
     folder = config.data_dir / account_name(provider, credentials.secret_part(settings))
-    containers = replace(config.containers, enabled=False)
+    containers = replace(config.containers, enabled=False, swarm=None)
     config = replace(config, data_dir=folder, database_url=None, direct_database_url=None, ports=None, containers=containers)
     async with running(config, shares=True) as app:
         instance_id = await _instance(app, provider, settings)
@@ -78,10 +79,10 @@ async def _instance(app: App, provider: str, settings: Settings) -> UUID:
     of = OfInstance(instance_id=known.id)
     if known.settings != credentials.public_part(settings):
         await instances.update_instance(app, ADMIN, instances.UpdateInstance(instance_id=known.id, credentials=values))
-        await instances.restart_instance(app, ADMIN, of)
+        await lifecycle.restart_instance(app, ADMIN, of)
     else:
         # Whoever starts the program wants it to run, though it was stopped over its API.
-        await instances.start_instance(app, ADMIN, of)
+        await lifecycle.start_instance(app, ADMIN, of)
     return UUID(known.id)
 
 

@@ -43,7 +43,7 @@ def parse_quiet(text: str) -> Quiet | None:
         raise ValueError('give two times of the day and a time zone, such as "22:00-07:00 Europe/Berlin" (without a zone: UTC), or "off"') from None
     if start == end:
         raise ValueError('they begin and end at the same time; give "off" for no quiet hours')
-    return Quiet(start, end, _zone(found[3] or "UTC"))
+    return Quiet(start, end, zone_of(found[3] or "UTC"))
 
 
 def _clock(text: str) -> time:
@@ -51,7 +51,8 @@ def _clock(text: str) -> time:
     return time(int(hours), int(minutes))
 
 
-def _zone(name: str) -> tzinfo:
+def zone_of(name: str) -> tzinfo:
+    """Return a time zone by its name. Raises ValueError that says which to give."""
     if name in {"UTC", "Z"}:
         return UTC
     try:

@@ -8,6 +8,8 @@ DAY = 86400
 UNITS = {"h": 3600, "d": DAY, "w": 7 * DAY, "y": 365 * DAY}
 _LIMIT = re.compile(r"(?:(?P<number>[1-9][0-9]{0,5})(?P<unit>[hdwy]))?(?:/(?P<newest>[1-9][0-9]{0,8}))?")
 KEEP = "keep"
+KEPT_MB = "kept_mb"
+"""Not an age: how many MB of files that came in are kept for an instance."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,14 @@ DEFAULTS: Mapping[str, Retained] = {
     "status_history": Retained(365 * DAY, 1000),
     "qr_codes": Retained(7 * DAY),
     "reveals": Retained(365 * DAY),
+    "logs": Retained(30 * DAY, 2000),
     "errors": Retained(90 * DAY),
+    "audit": Retained(2 * 365 * DAY),
+    KEPT_MB: Retained(newest=2048),
 }
-"""Messages stay, and with them the files that were downloaded. The rest is trimmed."""
+"""Messages stay, and with them the files that were downloaded, or kept as they came in. The rest is trimmed."""
 
-OF_SERVER = frozenset({"errors", "media"})
+OF_SERVER = frozenset({"errors", "media", "audit"})
 """Kinds that no instance has a rule of its own for."""
 
 
@@ -50,6 +55,12 @@ def parse_limit(text: str) -> Retained:
     return Retained(seconds, int(found["newest"]) if found["newest"] else None)
 
 
+def require_fitting(kind: str, limit: Retained) -> None:
+    """Raise ValueError for an age of what has none."""
+    if kind == KEPT_MB and limit.seconds is not None:
+        raise ValueError(f"{kind} has no age: write a number of MB such as /500, or keep")
+
+
 def parse_retention(text: str) -> dict[str, Retained]:
     """Read `events=30d, messages=2y`; kinds that are not named keep their default. Raises ValueError."""
     limits = dict(DEFAULTS)
@@ -60,4 +71,5 @@ def parse_retention(text: str) -> dict[str, Retained]:
         limits[kind] = parse_limit(limit)
         if kind in OF_SERVER and limits[kind].newest is not None:
             raise ValueError(f"{kind} has an age only")
+        require_fitting(kind, limits[kind])
     return limits

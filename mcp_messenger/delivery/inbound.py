@@ -9,7 +9,7 @@ from uuid import UUID
 
 import anyio
 
-from db import changes, chat_addresses, inbound, outbox
+from db import batches, changes, chat_addresses, inbound, outbox
 from db.database import Database
 from db.errors import StoreUnavailable
 from db.json import jsonb
@@ -30,14 +30,18 @@ from providers.events import (
     PollVoted,
     ReactionChanged,
     ReceiptChanged,
+    StopRequested,
 )
 from providers.kit.bounded import BoundedMap
+from providers.kit.left_out import LeftOut
 from providers.models import Chat, Message
 
 BATCH = 200
 IN_CONTENT = {"media", "location", "poll", "contact", "format", "chosen", "mentions_me", "forwarded", "quoted", "thread_title", "album", "standby"}
 EARLY = 1000
 """Messages for which reports that came too early are kept."""
+EARLY_OF_ONE = 100
+"""Such reports of one message: a crowd may react to one that is never stored."""
 ECHO_WAITS = 1.0
 """Seconds that a platform's echo waits while the same is stored from its answer; then it is stored by itself, and whoever comes first counts."""
 SENDS_KNOWN = 2000
@@ -46,13 +50,20 @@ ALIASES_KNOWN = 10_000
 """Aliases that need no look into the store; the others are looked up again."""
 
 
-_OnMessage = ReceiptChanged | PollVoted | ReactionChanged
-"""Reports about one message that the platform may bring before it answers the call that sent the message."""
+_OnMessage = ReceiptChanged | PollVoted | ReactionChanged | MessageEdited | MessageDeleted
+"""Reports about one message that the platform may bring before the message itself, or before it answers the call that sent it."""
+_Subject = tuple[type, str | None]
 
 
-def _subject(event: _OnMessage) -> tuple[type, str | None]:
+def _subject(event: _OnMessage) -> _Subject:
     """Return what a later report of the same subject replaces."""
-    return type(event), None if isinstance(event, ReceiptChanged) else event.sender_id
+    match event:
+        case ReceiptChanged():
+            return ReceiptChanged, event.status
+        case PollVoted() | ReactionChanged():
+            return type(event), event.sender_id
+        case _:
+            return type(event), None
 
 
 @dataclass(frozen=True)
@@ -80,7 +91,8 @@ class Inbound:
         self._queue: list[_Waiting] = []
         self._pending = anyio.Event()
         self._aliases: OrderedDict[tuple[UUID, str], str] = OrderedDict()
-        self._early: OrderedDict[tuple[UUID, str], list[_OnMessage]] = OrderedDict()
+        self._early: OrderedDict[tuple[UUID, str], BoundedMap[_Subject, _OnMessage]] = OrderedDict()
+        self._left_out = LeftOut("the messengers")
         self._settling: dict[tuple[UUID, str], anyio.Event] = {}
         self._known: BoundedMap[tuple[UUID, str], str] = BoundedMap(SENDS_KNOWN)
 
@@ -117,6 +129,9 @@ class Inbound:
             raise waiting.error
         if waiting.refused:
             raise _replaced()
+        for id in unique:
+            if (source.instance_id, id) in self._early:
+                await self.settled(source.instance_id, id)
 
     async def _learn_aliases(self, source: Source, chat: Chat, message_id: str | None = None) -> None:
         """File under the chat what comes under its aliases. `message_id` is the message that names them: brought again, it says nothing new."""
@@ -171,9 +186,8 @@ class Inbound:
             waiting.refused = any(row["position"] not in appended for row in waiting.rows)
             waiting.done.set()
         self._count([row for row in rows if row["position"] in appended and appended[row["position"]].message_id is not None])
-        newest = next((row.event_id for row in appended.values()), None)
-        if newest is not None:
-            self._feed.grew(newest)
+        news = sorted((row.event for row in appended.values() if row.event is not None), key=lambda event: event.id)
+        self._feed.wrote(news, has_deliveries=any(row.has_deliveries for row in appended.values()))
 
     def _count(self, fresh: Sequence[dict[str, Any]]) -> None:
         self._metrics.messages.update((UUID(row["instance_id"]), "received") for row in fresh if not (row["outgoing"] or row["backfill"]))
@@ -209,21 +223,23 @@ class Inbound:
                 await self._learn_aliases(source, Chat(id=home, aliases=(event.chat.id,)))
             return
         params = {**chat_params(event), "old_id": event.old_id, "at": event.at}
-        self._told(await chat_addresses.migrate_chat(self._database, self._complete(source, event, params)))
+        self._announce(event, await chat_addresses.migrate_chat(self._database, self._complete(source, event, params)))
         await self._learn_aliases(source, event.chat)
 
     async def _run(self, source: Source, event: Event, statement: LiteralString, params: dict[str, Any]) -> int | None:
-        return self._told(await changes.change(self._database, statement, self._complete(source, event, params)))
+        return self._announce(event, await changes.change(self._database, statement, self._complete(source, event, params)))
 
     def _complete(self, source: Source, event: Event, params: dict[str, Any]) -> dict[str, Any]:
         return {"instance_id": source.instance_id, "epoch": source.epoch, "type": event.type, **params}
 
-    def _told(self, changed: changes.Change | None) -> int | None:
+    def _announce(self, event: Event, changed: changes.Change | None) -> int | None:
         if changed is None:
             raise _replaced()
-        if changed.event_id is not None:
-            self._feed.grew(changed.event_id)
-        return changed.event_id
+        if changed.event is None:
+            return None
+        # Other changes may end what an agent is at, or let it begin.
+        self._feed.wrote([changed.event], has_deliveries=changed.has_deliveries or not isinstance(event, _OnMessage))
+        return changed.event.id
 
     async def _settle_echo(self, source: Source, event: MessageReceived) -> None:
         """The platform shows us our own message with our nonce: whatever became of the answer to our call, it went out."""
@@ -253,19 +269,24 @@ class Inbound:
             # Settled already, and then it is stored; or the nonce is another program's.
             await self._append(source, [event])
         else:
-            self._feed.grew(settled.event_id)
+            self._feed.wrote([settled.event], has_deliveries=settled.has_deliveries)
 
     async def _book(self, source: Source, event: _OnMessage) -> None:
-        """A receipt, a vote or a reaction can overtake the answer to the send that it is for. It is kept before it is tried, or it could be
-        missed in between."""
-        key = (source.instance_id, event.message_id)
-        self._early.setdefault(key, []).append(event)
+        """Book what is about one message. It can overtake the message, or the answer to the send of it: it is kept before it is tried, or it
+        could be missed in between."""
+        key, subject = (source.instance_id, event.message_id), _subject(event)
+        early = self._early.setdefault(key, BoundedMap(EARLY_OF_ONE))
+        known = early.get(subject)
+        if known is None or known.at <= event.at:
+            early[subject] = event
         if len(self._early) > EARLY:
             self._early.popitem(last=False)
-        if await self._run(source, event, *_CHANGES[type(event)](event)) is not None and key in self._early:
-            self._early[key] = [one for one in self._early[key] if _subject(one) != _subject(event)]
-            if not self._early[key]:
-                self._early.pop(key)
+        if await self._run(source, event, *_CHANGES[type(event)](event)) is None:
+            self._left_out.note(event.type, "its message is not stored yet, or it was so already")
+            return
+        early.pop(subject)
+        if not len(early):
+            self._early.pop(key, None)
 
     @contextmanager
     def settling(self, instance_id: UUID, platform_id: str) -> Generator[None]:
@@ -279,10 +300,11 @@ class Inbound:
             self._settling.pop(key, None)
 
     async def settled(self, instance_id: UUID, platform_id: str, *, chat_id: str | None = None) -> None:
-        """A send got its platform id: what came too early about the message can be booked now. `chat_id`: where it lies, if that is known."""
+        """A message is stored under its platform id: what came too early about it can be booked. `chat_id`: where a send lies, if that is known."""
         if chat_id is not None:
             self._known[instance_id, platform_id] = chat_id
-        for event in list(self._early.get((instance_id, platform_id), ())):
+        early = self._early.get((instance_id, platform_id))
+        for event in [] if early is None else early.values():
             await self._run(Source(instance_id, None), event, *_CHANGES[type(event)](event))
         self._early.pop((instance_id, platform_id), None)
 
@@ -292,7 +314,7 @@ def _replaced() -> Conflict:
 
 
 def content_of(message: Message) -> dict[str, Any]:
-    """What is in a message besides its text, as it is stored."""
+    """Return the content of a message besides its text, as it is stored."""
     return message.model_dump(mode="json", include=IN_CONTENT, exclude_defaults=True, exclude_none=True)
 
 
@@ -360,7 +382,9 @@ def _reacted(event: ReactionChanged) -> tuple[LiteralString, dict[str, Any]]:
 
 
 def _receipt(event: ReceiptChanged) -> tuple[LiteralString, dict[str, Any]]:
-    error = {"code": "rejected", "message": event.detail} if event.status == "failed" else None
+    error = None
+    if event.status == "failed":
+        error = {"code": event.code or "rejected", "message": event.detail} | ({"hint": event.hint} if event.hint else {})
     return changes.RECEIPT, {
         "chat_id": event.chat_id,
         "message_id": event.message_id,
@@ -390,6 +414,11 @@ def _closed(event: ChatClosed) -> tuple[LiteralString, dict[str, Any]]:
     return (changes.CHAT_OPENED if event.reason is None else changes.CHAT_CLOSED), params
 
 
+def _stopped(event: StopRequested) -> tuple[LiteralString, dict[str, Any]]:
+    data = event.model_dump(mode="json", include={"thread_id", "sender_id"}, exclude_none=True)
+    return changes.STOP, {"chat_id": event.chat_id, "thread_id": event.thread_id, "reason": batches.STOPPED, "data": jsonb(data)}
+
+
 def _notice(event: NoticeReceived) -> tuple[LiteralString, dict[str, Any]]:
     data = {"code": event.code, "text": event.text, "is_error": event.is_error}
     return changes.NOTICE, {**data, "data": jsonb(data)}
@@ -403,5 +432,6 @@ _CHANGES: dict[type, Any] = {
     ChatChanged: _chat,
     PollVoted: _voted,
     ChatClosed: _closed,
+    StopRequested: _stopped,
     NoticeReceived: _notice,
 }

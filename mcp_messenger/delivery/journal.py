@@ -16,7 +16,7 @@ SIZE_MAX = 4 * 1024 * 1024
 
 
 class Outcome(BaseModel):
-    """What became of a send. Without `sent` it failed, or its fate is unknown, for the reason in `code` and `message`."""
+    """The outcome of a send. Without `sent` it failed, or its fate is unknown, for the reason in `code` and `message`."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -7,6 +7,7 @@ failed; back to the queue where it surely did not go out; or unknown, and then i
 import asyncio
 import json
 import time
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -32,6 +33,7 @@ from mcp_messenger.policy.decide import NO_RULE
 from mcp_messenger.policy.judging import Permit
 from providers.drafts import fingerprint_of, kind_of, stored_draft
 from providers.errors import MessengerError, RateLimited, Unreachable
+from providers.kit.bounded import BoundedMap
 from providers.models import ChatKind, Draft, Forwarded, SentMessage, Upload
 from providers.states import WORKING
 
@@ -44,10 +46,23 @@ STOPPED_WAIT = 2.0
 """Seconds that a send is still waited for when the server stops; shorter than the server waits for its calls."""
 REFUSALS = 4
 """How often the store may refuse an outcome for its own reasons until it is settled without what the platform said besides."""
+FATES_KNOWN = 1000
+"""Outcomes of the sends of this process that nobody has fetched."""
 SLOW = 1.0
 """Seconds that the store may take for an outcome until that is written to the disk: a lock may hold it up, and the process may be killed."""
 IN_CONTENT = {"location", "poll", "contact", "choices", "template"}
 SETTLED = frozenset({"sent", "delivered", "read", "failed", "unknown"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """The outcome of a send, with the fields that its row has for it."""
+
+    id: int
+    chat_id: str
+    status: str
+    platform_id: str | None
+    error: dict[str, Any] | None
 
 
 class Outbox:
@@ -58,18 +73,22 @@ class Outbox:
         self._inbound = inbound
         self._metrics = metrics
         self._timing = timing
+        self._fates: BoundedMap[int, Fate] = BoundedMap(FATES_KNOWN)
 
-    async def queue(self, instance_id: UUID, draft: Draft, *, kind: ChatKind, idempotency_key: str | None, permit: Permit) -> int:
-        """Write a send down; the number of its message. With a key that was used: the number of that one. `permit`: policy lets it go.
+    async def queue(
+        self, instance_id: UUID, draft: Draft, *, kind: ChatKind, idempotency_key: str | None, permit: Permit, again_within: float = 0.0
+    ) -> outbox.Queued:
+        """Write a send down. With a key that was used: that one. `permit`: policy lets it go.
 
-        Raises IdempotencyConflict when the key was used for another send.
+        `again_within`: seconds in which the same content to the same chat without a key is that earlier send and not one more; 0: it is one
+        more. Raises IdempotencyConflict when the key was used for another send.
         """
         stored = stored_draft(draft)
         fingerprint = fingerprint_of(stored, draft.upload)
         stored["chat_kind"] = kind
         if trace := carrier():
             stored[TRACE] = trace
-        content: dict[str, Any] = {"fingerprint": fingerprint} if idempotency_key else {}
+        content: dict[str, Any] = {"fingerprint": fingerprint} if idempotency_key or again_within else {}
         if permit.rule != NO_RULE:
             content["permit"] = {"rule": permit.rule, "by": permit.by}
         if draft.upload is not None:
@@ -89,9 +108,11 @@ class Outbox:
             idempotency_key=idempotency_key,
             draft=stored,
             upload=draft.upload.content if draft.upload else None,
+            entry=permit.entry,
+            again_within=0.0 if idempotency_key else again_within,
         )
         _require_same(row, fingerprint, idempotency_key)
-        return row.id
+        return row
 
     async def known(self, instance_id: UUID, draft: Draft, idempotency_key: str | None) -> int | None:
         """The number of the message that was asked for before under this key, whatever has become of the instance since.
@@ -108,23 +129,15 @@ class Outbox:
         """Return whether a send was asked for under this key."""
         return idempotency_key is not None and await outbox.known(self._database, instance_id, idempotency_key) is not None
 
-    async def wait_settled(self, instance_id: UUID, message_id: int, seconds: float, *, since_queued: anyio.Event | None = None) -> MessageRow:
-        """The message when its fate is known, or as it is when the time is over. Raises NoSuchMessage when it is purged meanwhile.
-
-        `since_queued` is of a waiter from before it was queued: until that is set, there is nothing to see.
-        """
+    async def wait_settled(self, instance_id: UUID, message_id: int, seconds: float) -> MessageRow:
+        """The message when its fate is known, or as it is when the time is over. Raises NoSuchMessage when it is purged meanwhile."""
         deadline = anyio.current_time() + seconds
         ends, is_ending = self._feed.ends, False
-        chat_id: str | None = None
-        if since_queued is not None:
-            with anyio.move_on_after(min(LOOK_EVERY, seconds)):
-                await since_queued.wait()
         while True:
-            async with self._feed.waiter(instance_id, chat_id) as grown:
+            async with self._feed.waiter(instance_id, message_id) as grown:
                 row = await messages.get(self._database, instance_id, message_id)
                 if row is None:
                     raise NoSuchMessage(str(message_id))
-                chat_id = row.chat_id
                 if ends.is_set() and not is_ending:
                     # Its caller gets its number, and may ask the next process what became of it.
                     is_ending, deadline = True, min(deadline, anyio.current_time() + STOPPED_WAIT)
@@ -133,6 +146,16 @@ class Outbox:
                 # A message that goes back to the queue makes no event: look again now and then.
                 with anyio.move_on_after(min(LOOK_EVERY, deadline - anyio.current_time())):
                     await grown.wait()
+
+    async def wait_new(self, instance_id: UUID, message_id: int, seconds: float) -> Fate | MessageRow:
+        """The same of a message that has just been queued: what this process has settled itself, it need not read."""
+        deadline = anyio.current_time() + seconds
+        async with self._feed.waiter(instance_id, message_id) as grown:
+            if message_id not in self._fates:
+                with anyio.move_on_after(min(LOOK_EVERY, seconds)):
+                    await grown.wait()
+        fate = self._fates.pop(message_id)
+        return fate or await self.wait_settled(instance_id, message_id, max(0.0, deadline - anyio.current_time()))
 
     async def run(self, owned: OwnedInstance) -> None:
         """Send what is queued for one instance until it is asked to stop; returns when what is under way has ended."""
@@ -229,6 +252,7 @@ class Outbox:
 
     async def _end(self, owned: OwnedInstance, message_id: int, status: str, code: str, message: str, *, hint: str | None = None) -> None:
         self._metrics.messages[owned.row.id, status] += 1
+        self._metrics.refused[owned.row.id] += status == "failed"
         await self._settle(owned, Outcome(message_id=message_id, status=status, code=code, message=message, hint=hint))
 
     async def _settle(self, owned: OwnedInstance, outcome: Outcome) -> None:
@@ -265,7 +289,7 @@ class Outbox:
         sent = outcome.sent
         if sent is None:
             error = {"code": outcome.code, "message": outcome.message} | ({"hint": outcome.hint} if outcome.hint else {})
-            self._settled(owned, await outbox.ended(self._database, outcome.message_id, outcome.status, error))
+            self._settled(owned, outcome, await outbox.ended(self._database, outcome.message_id, outcome.status, error))
             return
         with self._inbound.settling(owned.row.id, sent.id):
             settled = await outbox.sent(
@@ -278,13 +302,16 @@ class Outbox:
                 chat_id=sent.chat_id,
                 thread_id=sent.thread_id,
             )
-            self._settled(owned, settled)
+            self._settled(owned, outcome, settled)
             await self._inbound.settled(owned.row.id, sent.id, chat_id=None if settled is None else settled.chat_id)
 
-    def _settled(self, owned: OwnedInstance, settled: outbox.SettledSend | None) -> None:
+    def _settled(self, owned: OwnedInstance, outcome: Outcome, settled: outbox.SettledSend | None) -> None:
         """Wake whoever waits for it, and let the next send of the chat go."""
         if settled is not None:
-            self._feed.grew(settled.event_id)
+            platform_id = None if outcome.sent is None else outcome.sent.id
+            self._fates[outcome.message_id] = Fate(outcome.message_id, settled.chat_id, settled.status, platform_id, settled.error)
+            self._feed.settled(owned.row.id, outcome.message_id)
+            self._feed.wrote([settled.event], has_deliveries=settled.has_deliveries)
         if settled is None or settled.more or owned.look_again:
             owned.look_again = False
             owned.wake_outbox()

@@ -29,7 +29,7 @@ class OwnedInstance:
     provider: Provider
     pacing: Pacing
     in_time: Callable[[], bool]
-    """Whether the lease is surely ours in this moment: a process that was frozen, and has just woken up, may have been replaced."""
+    """Return whether the lease is surely ours at this moment: a process that was frozen may have been replaced before it woke up."""
     journal: Journal
     scope: anyio.CancelScope = field(default_factory=_shielded)
     stopping: bool = False

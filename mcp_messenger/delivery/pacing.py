@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from providers.models import ChatKind, Limits, Rate
+from providers.limits import Limits, Rate
+from providers.models import ChatKind
 
 
 class Pacing:

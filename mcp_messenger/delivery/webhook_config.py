@@ -12,7 +12,8 @@ from pydantic import AnyHttpUrl, BaseModel, ConfigDict, Field, field_validator, 
 
 from db.deliveries import ClaimedDelivery
 from db.messages import MessageRow
-from providers.models import ChatKind, InstanceState
+from providers.models import ChatKind
+from providers.states import InstanceState
 
 EVENT_NAMES = MappingProxyType(
     {
@@ -20,11 +21,17 @@ EVENT_NAMES = MappingProxyType(
         "message_sent": "message_sent",
         "message_edited": "message_edited",
         "message_deleted": "message_deleted",
+        "transcript": "transcript",
         "reaction": "reaction",
         "receipt": "receipt",
         "chat": "chat",
         "chat_migrated": "chat_migrated",
+        "chat_closed": "chat_closed",
+        "poll_vote": "poll_vote",
+        "notice": "notice",
+        "stop_requested": "stop_requested",
         "approval": "approval",
+        "reminder": "reminder",
         "state": "state",
         "qr": "qr",
         "ready": "ready",
@@ -93,6 +100,7 @@ class WebhookConfig(BaseModel):
     events: list[Annotated[str, Field(max_length=64)]] | None = Field(
         default=None, max_length=50, description=f"of {', '.join(EVENT_NAMES)}; none: all but message_sent and qr"
     )
+    only_waking: bool | None = Field(default=None, description="only words that the policy lets wake an agent; else they say so in `wakes`")
     secret: str | None = Field(
         default=None, repr=False, max_length=512, min_length=16, description="whsec_ and base64, or any text; none: one is made"
     )
@@ -142,7 +150,7 @@ class WebhookConfig(BaseModel):
 
     @property
     def names_qr(self) -> bool:
-        """Who asks for the QR code by name gets its content; nobody else does."""
+        """Whether `events` names the QR code: only then is its content posted."""
         return "qr" in (self.events or ())
 
     def wants(self, claimed: ClaimedDelivery, message: MessageRow | None) -> bool:
@@ -173,7 +181,7 @@ def masked_part(part: str) -> str:
 
 
 def names_of(type: str, data: Mapping[str, Any], message: MessageRow | None) -> set[str]:
-    """What an event is called in `events`."""
+    """Return the names that an event has in `events`."""
     if type == "message":
         return {"message_sent" if message is not None and message.outgoing else "message"}
     if type == "state":

@@ -80,7 +80,7 @@ def outcome_of(status: int, headers: Mapping[str, str]) -> Outcome:
 
 
 def _seconds(value: str) -> float | None:
-    """Of a Retry-After header: a number of seconds, or a date."""
+    """Return the seconds of a Retry-After header, which is a number of seconds or a date."""
     text = value.strip()
     if text.isascii() and text.isdecimal():
         return min(LONGEST_WAIT, float(text[:9]))

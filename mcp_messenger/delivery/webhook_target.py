@@ -1,4 +1,4 @@
-"""An instance's webhook with its secrets, as it is set at this moment."""
+"""A webhook with its secrets, as it is set at this moment."""
 
 import json
 from dataclasses import dataclass, field
@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from db import deliveries
+from db.webhooks import FIRST, NUMBERS, number_of
 from mcp_messenger.delivery.webhook_config import WebhookConfig, masked_url, signing_key
 from mcp_messenger.security.vault import Vault
 
@@ -17,21 +18,53 @@ if TYPE_CHECKING:
     from standardwebhooks import Webhook
     from yarl import URL
 
-SECRET = "webhook_secret_out"  # noqa: S105 - a name
-FORMER_SECRET = "webhook_secret_out_former"  # noqa: S105
-HEADERS = "webhook_headers_out"
-URL_OUT = "webhook_url_out"
-"""The whole address, where some of it is secret: only the masked one is stored in the open."""
-ORIGIN = "webhook_origin_out"
-"""Whom the secrets beside it are for."""
 PREFIX = "webhook_"
 OVERLAP = timedelta(hours=24)
 """So long after a rotation what is posted is signed with both secrets."""
 
 
 @dataclass(frozen=True)
+class SecretFields:
+    """The names of a webhook's secrets among those of its instance. `url`: the whole address, where some of it is secret: only the masked one
+    is stored in the open. `origin`: whom the secrets beside it are for.
+    """
+
+    prefix: str
+
+    @property
+    def secret(self) -> str:
+        return f"{self.prefix}secret_out"
+
+    @property
+    def former_secret(self) -> str:
+        return f"{self.prefix}secret_out_former"
+
+    @property
+    def headers(self) -> str:
+        return f"{self.prefix}headers_out"
+
+    @property
+    def url(self) -> str:
+        return f"{self.prefix}url_out"
+
+    @property
+    def origin(self) -> str:
+        return f"{self.prefix}origin_out"
+
+
+def secret_fields(number: int) -> SecretFields:
+    """Return the names of the secrets of an instance's webhook of this number."""
+    return SecretFields(PREFIX if number == FIRST else f"{PREFIX}{number}_")
+
+
+ORIGINS = frozenset(secret_fields(number).origin for number in (FIRST, *NUMBERS))
+"""Fields that are nobody's secret, but belong to one."""
+
+
+@dataclass(frozen=True)
 class Endpoint:
     instance_id: UUID
+    number: int
     provider: str
     config: WebhookConfig
     secrets: tuple[str, ...] = field(repr=False)
@@ -40,7 +73,7 @@ class Endpoint:
 
     @cached_property
     def target(self) -> "URL":
-        """Where to post to, as it was set. Raises FetchRefused where that is no place for it."""
+        """Return the URL to post to, as it was set. Raises FetchRefused for one that may not be posted to."""
         from yarl import URL
 
         from mcp_messenger.net.fetch import checked_url
@@ -54,14 +87,14 @@ class Endpoint:
         return tuple(Webhook(signing_key(secret)) for secret in self.secrets)
 
     def signature(self, webhook_id: str, at: datetime, body: str) -> str:
-        """Of Standard Webhooks, one for each secret that is valid. `at` is in UTC: the library takes any other for it."""
+        """Return the signatures of Standard Webhooks, one for each valid secret. `at` is in UTC: the library takes any time for UTC."""
         return " ".join(signer.sign(webhook_id, at, body) for signer in self._signers)
 
 
 def endpoint_of(row: deliveries.EndpointRow, vault: Vault) -> Endpoint | None:
-    """None: the instance has no webhook, or it is switched off."""
+    """Return a webhook with its secrets. None: it is gone, or switched off."""
     try:
-        config = WebhookConfig.model_validate(row.api_webhook_schema or {})
+        config = WebhookConfig.model_validate(row.config or {})
     except ValidationError:
         # Written by hand, or by a version that knew other fields.
         return None
@@ -75,10 +108,12 @@ def endpoint_of(row: deliveries.EndpointRow, vault: Vault) -> Endpoint | None:
             return []
         return [vault.unseal(blob, row=str(row.id), field=name)]
 
-    headers = opened(HEADERS)
-    secrets = (*opened(SECRET), *opened(FORMER_SECRET, OVERLAP))
-    url = whole_url(str(config.url), next(iter(opened(URL_OUT)), None))
-    return Endpoint(row.id, row.provider, config, secrets, json.loads(headers[0]) if headers else {}, url)
+    number = number_of(row.target)
+    fields = secret_fields(number)
+    headers = opened(fields.headers)
+    secrets = (*opened(fields.secret), *opened(fields.former_secret, OVERLAP))
+    url = whole_url(str(config.url), next(iter(opened(fields.url)), None))
+    return Endpoint(row.id, number, row.provider, config, secrets, json.loads(headers[0]) if headers else {}, url)
 
 
 def whole_url(stored: str, kept: str | None) -> str:

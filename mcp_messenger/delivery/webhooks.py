@@ -7,8 +7,8 @@ it twice, with the same webhook-id. Several processes share the work.
 import random
 import ssl
 import time
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,11 +19,12 @@ from uuid import UUID, uuid4
 import anyio
 import anyio.abc
 
-from db import deliveries, history, messages
+from db import deliveries, history, messages, webhooks
 from db.database import Database
-from db.deliveries import ClaimedDelivery, DeliveryOutcome
+from db.deliveries import ClaimedDelivery, DeliveryOutcome, Place
 from db.events import TRACE
 from db.messages import MessageRow
+from db.webhooks import FIRST, number_of
 from mcp_messenger.delivery.connections import connections
 from mcp_messenger.delivery.payload import Data, Payload, QrPart, payload_of
 from mcp_messenger.delivery.webhook_request import SECONDS, Outcome, post
@@ -33,18 +34,22 @@ from mcp_messenger.net.network_policy import NetworkPolicy
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.tracing import span
 from mcp_messenger.observability.workers import Workers
+from mcp_messenger.policy.waking import WORDS, Incoming, held_back
 from mcp_messenger.security import login_codes
 from mcp_messenger.security.vault import Vault
 
 if TYPE_CHECKING:
     import aiohttp
 
-TARGET = "webhook"
+SPREAD = 1000
+"""Events of which the deliveries to further webhooks are written at once."""
 AT_ONCE = 64
 AT_ONCE_OF_ONE = 32
+RUN = 16
+"""Deliveries of a chat that are claimed together and posted one after the other, so that not each waits for the store."""
+RUN_SECONDS = 2.0
+"""After its claim, in which a post that follows another may begin: the lease outlasts it, and a webhook that was changed is soon heeded."""
 POLL = 1.0
-POLL_EMPTY = 30.0
-"""Seconds, where no delivery waits: new ones come with an event, of which the reader of the event log tells."""
 LEASE = SECONDS + 5.0
 """Of a delivery: what a post may take at most, and a little for what came of it to be written down. A chat of a process that died waits so long."""
 ATTEMPTS = 12
@@ -77,7 +82,7 @@ class Ended:
 
     @property
     def is_failure(self) -> bool:
-        """Of the endpoint, and not only of this delivery."""
+        """Whether the endpoint failed, and not only this delivery."""
         return self.outcome.error is not None and not self.outcome.is_final
 
     def settled(self) -> DeliveryOutcome:
@@ -90,6 +95,25 @@ class Ended:
         return DeliveryOutcome(claimed.id, claimed.lease_until, "pending", delay, outcome.error)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A delivery that is to be posted. `wakes`: policy lets these words wake an agent."""
+
+    claimed: ClaimedDelivery
+    endpoint: Endpoint
+    message: MessageRow | None
+    wakes: bool
+
+
+@dataclass(frozen=True)
+class Run:
+    """Deliveries of a chat, to be posted in their order. The times are of the loop's clock."""
+
+    place: Place
+    wanted: Sequence[Wanted]
+    claimed_at: float
+
+
 class Webhooks:
     def __init__(
         self,
@@ -100,8 +124,11 @@ class Webhooks:
         tls: Callable[[], ssl.SSLContext],
         metrics: Metrics,
         workers: Workers,
+        idle: float,
     ) -> None:
+        """`idle`: seconds between two looks where no delivery waits."""
         self._database = database
+        self._idle = idle
         self._worker = workers.worker("webhooks")
         self._tidying = workers.worker("webhooks tidying")
         self._metrics = metrics
@@ -110,10 +137,13 @@ class Webhooks:
         self._tls = tls
         self._opened = AsyncExitStack()
         self._session: aiohttp.ClientSession | None = None
-        self._busy: Counter[UUID] = Counter()
+        self._busy: Counter[Place] = Counter()
+        self._failed_at: dict[Place, float] = {}
+        """The last failure of an endpoint that is busy, of the loop's clock."""
         self._scopes: set[anyio.CancelScope] = set()
         self._ended: list[Ended] = []
-        self._cut_short: list[ClaimedDelivery] = []
+        self._not_tried: list[ClaimedDelivery] = []
+        self._is_stopping = False
         self._wake = anyio.Event()
 
     def wake(self) -> None:
@@ -121,6 +151,7 @@ class Webhooks:
         self._wake.set()
 
     async def run(self) -> None:
+        self._is_stopping = False
         async with AsyncExitStack() as opened:
             self._opened = opened
             async with anyio.create_task_group() as posts:
@@ -137,82 +168,128 @@ class Webhooks:
         self._wake = anyio.Event()
         await self._settle()
         # First the cheap question: most events are for no webhook.
-        is_waiting = await deliveries.has_pending(self._database, TARGET)
-        found = is_waiting and await self._claim(posts)
+        work = await webhooks.work(self._database)
+        is_more = work.is_behind and await webhooks.spread(self._database, limit=SPREAD)
+        targets = (await webhooks.work(self._database)).targets if work.is_behind else work.targets
+        # In any order: the deliveries of one must not take all the room each time.
+        found = [await self._claim(posts, target) for target in random.sample(targets, len(targets))]
         self._worker.works()
-        if not found:
-            with anyio.move_on_after(POLL if is_waiting else POLL_EMPTY):
+        if not (is_more or any(found)):
+            with anyio.move_on_after(POLL if targets else self._idle):
                 await self._wake.wait()
 
-    async def _claim(self, posts: anyio.abc.TaskGroup) -> bool:
-        """Whether there was something that is not wanted, so that there may be more at once."""
+    async def _claim(self, posts: anyio.abc.TaskGroup, target: str) -> bool:
+        """Claim and post deliveries; return whether some were not wanted, so that more may be claimed at once."""
         free = AT_ONCE - len(self._scopes)
         if free <= 0:
             return False
-        claimed = await deliveries.claim(self._database, TARGET, limit=free, each=AT_ONCE_OF_ONE, busy=self._busy, breaker=BREAKER, lease=LEASE)
+        busy = {id: count for (id, of), count in self._busy.items() if of == target}
+        claimed_at = anyio.current_time()
+        claimed = await deliveries.claim(self._database, target, limit=free, each=AT_ONCE_OF_ONE, run=RUN, busy=busy, breaker=BREAKER, lease=LEASE)
         if not claimed:
             return False
-        wanted = await self._wanted(claimed)
+        wanted = await self._wanted(claimed, target)
         if wanted and self._session is None:
             # Only now: what it imports would hold up the start of every process.
             self._session = await self._opened.enter_async_context(self._connections())
-        for one, endpoint, message in wanted:
+        chats: dict[tuple[UUID, str], list[Wanted]] = {}
+        for one in wanted:
+            chats.setdefault(_chat(one.claimed), []).append(one)
+        for (instance_id, _), of_chat in chats.items():
             scope = anyio.CancelScope(shield=True)
             self._scopes.add(scope)
-            self._busy[one.instance_id] += 1
-            posts.start_soon(self._deliver, one, endpoint, message, scope)
+            self._busy[instance_id, target] += 1
+            posts.start_soon(self._deliver, Run((instance_id, target), of_chat, claimed_at), scope)
         return len(wanted) < len(claimed)
 
-    async def _wanted(self, claimed: Sequence[ClaimedDelivery]) -> list[tuple[ClaimedDelivery, Endpoint, MessageRow | None]]:
+    async def _wanted(self, claimed: Sequence[ClaimedDelivery], target: str) -> list[Wanted]:
         ids = [one.message_id for one in claimed if one.message_id is not None]
         found = {message.id: message for message in await messages.by_ids(self._database, ids)} if ids else {}
-        rows = await deliveries.endpoints(self._database, list({one.instance_id for one in claimed}), prefix=PREFIX)
+        rows = await deliveries.endpoints(self._database, {_place(one) for one in claimed}, prefix=PREFIX)
         endpoints: dict[UUID, Endpoint | None] = {}
         locked: dict[UUID, Outcome] = {}
-        for id, row in rows.items():
+        for (id, _), row in rows.items():
             try:
                 endpoints[id] = endpoint_of(row, self._vault())
             except VaultError as error:
                 locked[id] = Outcome(None, error.detail)
-        wanted: list[tuple[ClaimedDelivery, Endpoint, MessageRow | None]] = []
+        wanted: list[Wanted] = []
         ended: set[UUID] = set()
         unwanted: list[int] = []
+        tried: set[tuple[UUID, str]] = set()
+        held = await self._held_back(claimed, endpoints, found)
         for one in claimed:
             endpoint, message = endpoints.get(one.instance_id), found.get(one.message_id or 0)
-            if one.instance_id in locked:
+            if one.instance_id in locked and _chat(one) in tried:
+                self._not_tried.append(one)
+            elif one.instance_id in locked:
+                tried.add(_chat(one))
                 self._ended.append(Ended(one, locked[one.instance_id]))
             elif endpoint is None:
                 ended.add(one.instance_id)
-            elif one.type is None or not endpoint.config.wants(one, message):
+            elif one.type is None or not endpoint.config.wants(one, message) or (one.id in held and endpoint.config.only_waking):
                 unwanted.append(one.id)
             else:
-                wanted.append((one, endpoint, message))
+                wanted.append(Wanted(one, endpoint, message, wakes=one.id not in held))
         if ended:
-            await deliveries.end(self._database, list(ended), TARGET)
+            await deliveries.end(self._database, list(ended), target)
         if unwanted:
             await deliveries.drop(self._database, unwanted)
         return wanted
 
-    async def _deliver(self, claimed: ClaimedDelivery, endpoint: Endpoint, message: MessageRow | None, scope: anyio.CancelScope) -> None:
+    async def _held_back(
+        self, claimed: Sequence[ClaimedDelivery], endpoints: Mapping[UUID, Endpoint | None], found: Mapping[int, MessageRow]
+    ) -> set[int]:
+        """Return the ids of deliveries of others' words that wake no agent."""
+        words: dict[int, Incoming] = {}
+        for one in claimed:
+            endpoint, message = endpoints.get(one.instance_id), found.get(one.message_id or 0)
+            if endpoint is not None and one.chat_id is not None and one.type in WORDS and (message is None or not message.outgoing):
+                mentions = message is not None and bool(message.content.get("mentions_me"))
+                words[one.id] = Incoming(one.instance_id, one.chat_id, mentions)
+        held = await held_back(self._database, list(set(words.values()))) if words else set[Incoming]()
+        return {id for id, one in words.items() if one in held}
+
+    async def _deliver(self, run: Run, scope: anyio.CancelScope) -> None:
+        """Post the deliveries of a run up to the first that fails; those behind it are given back."""
+        waiting = deque(run.wanted)
+        try:
+            with scope:
+                while waiting and (len(waiting) == len(run.wanted) or self._may_go_on(run)):
+                    await self._attempt(waiting.popleft())
+        finally:
+            self._scopes.discard(scope)
+            self._not_tried += (one.claimed for one in waiting)
+            self._busy[run.place] -= 1
+            if not self._busy[run.place]:
+                del self._busy[run.place]
+                self._failed_at.pop(run.place, None)
+            self._wake.set()
+
+    def _may_go_on(self, run: Run) -> bool:
+        """Return whether the next of a chat may be posted without a look at the store. Any failure of its endpoint is looked at first."""
+        is_late = anyio.current_time() > run.claimed_at + RUN_SECONDS
+        return not (is_late or self._is_stopping or self._failed_at.get(run.place, 0.0) >= run.claimed_at)
+
+    async def _attempt(self, wanted: Wanted) -> None:
+        claimed, endpoint = wanted.claimed, wanted.endpoint
         outcome: Outcome | None = None
         try:
-            with self._worker.contained(instance_id=str(claimed.instance_id)) as contained, scope:
-                payload = payload_of(claimed, endpoint.provider, message, await self._qr(claimed, endpoint))
+            with self._worker.contained(instance_id=str(claimed.instance_id)) as contained:
+                payload = payload_of(claimed, endpoint.provider, wanted.message, await self._qr(claimed, endpoint), wakes=wanted.wakes)
                 ids = {"instance_id": claimed.instance_id, "event_id": claimed.event_id, "message_id": claimed.message_id}
                 with span("webhook", parent=(claimed.data or {}).get(TRACE), **ids):
                     outcome = await self._post(endpoint, payload)
             if contained.error is not None:
                 outcome = BROKEN
         finally:
-            self._scopes.discard(scope)
-            self._busy[claimed.instance_id] -= 1
-            if not self._busy[claimed.instance_id]:
-                del self._busy[claimed.instance_id]
             if outcome is None:
-                self._cut_short.append(claimed)
+                self._not_tried.append(claimed)
             else:
-                self._ended.append(Ended(claimed, outcome))
-            self._wake.set()
+                ended = Ended(claimed, outcome)
+                self._ended.append(ended)
+                if ended.is_failure:
+                    self._failed_at[_place(claimed)] = anyio.current_time()
 
     async def _post(self, endpoint: Endpoint, payload: Payload) -> Outcome:
         assert self._session is not None
@@ -230,43 +307,51 @@ class Webhooks:
 
     async def _settle(self) -> None:
         """Record outcomes before new attempts start; while the store is away they are kept for the next time."""
-        ended = list(self._ended)
-        if not ended:
-            return
-        working = {one.claimed.instance_id for one in ended if not one.is_failure}
+        if self._ended:
+            await self._record(list(self._ended))
+        if self._not_tried:
+            not_tried = list(self._not_tried)
+            await deliveries.give_back(self._database, not_tried)
+            del self._not_tried[: len(not_tried)]
+
+    async def _record(self, ended: Sequence[Ended]) -> None:
+        working = {_place(one.claimed) for one in ended if not one.is_failure}
         settled = [one.settled() for one in ended]
         self._count(ended, settled)
         # First of all, so that nobody goes there again before it is known.
-        await self._note_failures([one for one in ended if one.is_failure and one.claimed.instance_id not in working])
-        written = await deliveries.settle(self._database, TARGET, settled, working=list(working))
+        await self._note_failures([one for one in ended if one.is_failure and _place(one.claimed) not in working])
+        written: set[int] = set()
+        for target in sorted({one.claimed.target for one in ended}):
+            of_target = [how for one, how in zip(ended, settled, strict=True) if one.claimed.target == target]
+            written |= await deliveries.settle(self._database, target, of_target, working=[id for id, of in working if of == target])
         del self._ended[: len(ended)]
         dead = {
-            (one.claimed.instance_id, one.outcome.error)
-            for one, how in zip(ended, settled, strict=True)
-            if how.status == "dead" and how.id in written
+            (_place(one.claimed), one.outcome.error) for one, how in zip(ended, settled, strict=True) if how.status == "dead" and how.id in written
         }
-        for instance_id, error in dead:
-            await history.record_error(self._database, instance_id, "webhook_dead", f"An event could not be delivered: {error}.")
+        for (instance_id, target), error in dead:
+            await history.record_error(self._database, instance_id, "webhook_dead", f"An event could not be delivered{_to(target)}: {error}.")
 
     def _count(self, ended: Sequence[Ended], settled: Sequence[DeliveryOutcome]) -> None:
         now = datetime.now(UTC)
         for one, how in zip(ended, settled, strict=True):
             began = one.claimed.at or one.claimed.created_at
-            self._metrics.delivered(one.claimed.instance_id, TARGET, how.status, max(0.0, (now - began).total_seconds()))
+            self._metrics.delivered(one.claimed.instance_id, one.claimed.target, how.status, max(0.0, (now - began).total_seconds()))
 
     async def _note_failures(self, failures: Sequence[Ended]) -> None:
-        counts = Counter(one.claimed.instance_id for one in failures)
-        last = {one.claimed.instance_id: one.outcome for one in failures}
-        for instance_id, count in counts.items():
-            outcome = last[instance_id]
+        counts = Counter(_place(one.claimed) for one in failures)
+        last = {_place(one.claimed): one.outcome for one in failures}
+        for (instance_id, target), count in counts.items():
+            outcome = last[instance_id, target]
             if outcome.retry_after is not None:
-                await deliveries.pause(self._database, instance_id, TARGET, outcome.retry_after)
-            elif await deliveries.failed(self._database, instance_id, TARGET, count=count, breaker=BREAKER, pause=PAUSE, longest=LONGEST_PAUSE):
-                await history.record_error(self._database, instance_id, "webhook_down", f"The webhook is left alone for a while: {outcome.error}.")
+                await deliveries.pause(self._database, instance_id, target, outcome.retry_after)
+            elif await deliveries.failed(self._database, instance_id, target, count=count, breaker=BREAKER, pause=PAUSE, longest=LONGEST_PAUSE):
+                words = f"The webhook{_named(target)} is left alone for a while: {outcome.error}."
+                await history.record_error(self._database, instance_id, "webhook_down", words)
 
     async def _drain(self) -> None:
-        """What is under way gets a little time; what has not ended by then is given back, for another process or another day."""
+        """Give posts in flight a little time, and give back those that have not ended by then, for another process to claim."""
         with anyio.move_on_after(3 * DRAIN, shield=True):
+            self._is_stopping = True
             for scope in self._scopes:
                 scope.deadline = anyio.current_time() + DRAIN
             while self._scopes:
@@ -274,8 +359,6 @@ class Webhooks:
                 await self._wake.wait()
             with self._worker.contained():
                 await self._settle()
-                if self._cut_short:
-                    await deliveries.give_back(self._database, self._cut_short)
 
     async def _tidy(self) -> None:
         await deliveries.tidy(self._database, wait=WAIT_MAX, done=KEEP_DONE, dead=KEEP_DEAD)
@@ -294,3 +377,21 @@ class Webhooks:
         async with self._connections() as session:
             outcome = await post(session, endpoint, payload.id, payload.text())
         return outcome, (time.perf_counter() - began) * 1000
+
+
+def _place(claimed: ClaimedDelivery) -> Place:
+    return claimed.instance_id, claimed.target
+
+
+def _chat(claimed: ClaimedDelivery) -> tuple[UUID, str]:
+    return claimed.instance_id, claimed.chat_id or ""
+
+
+def _named(target: str) -> str:
+    """Return the number of a further webhook for a sentence; webhook 1 is the only one that most instances have."""
+    number = number_of(target)
+    return "" if number == FIRST else f" {number}"
+
+
+def _to(target: str) -> str:
+    return f" to webhook{_named(target)}" if _named(target) else ""

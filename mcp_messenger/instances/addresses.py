@@ -152,7 +152,8 @@ class Addresses:
         return one.is_owned and self._clock() - since >= self._patience
 
     async def _choose(self, one: Candidate, listen: Listen, ports: range) -> None:
-        used, reason = set(await addresses.used_ports(self._database)), None
+        # A port on which this process still listens for an instance that was just deleted is not another program's: the next look frees it.
+        used, reason = set(await addresses.used_ports(self._database)) | set(self.listening.values()), None
         for port in self._rotation(ports, used):
             if port in used or self._taken.get(port, 0.0) > self._clock():
                 continue

@@ -1,5 +1,6 @@
 """Calls of an instance from a process without its lease: each is a row, and the process that runs the instance carries it out."""
 
+import json
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,6 +12,8 @@ from db import calls
 from db.database import Database
 from db.events import EventRow
 from mcp_messenger.delivery.feed import Feed, Listener
+from mcp_messenger.delivery.inbound import Inbound
+from mcp_messenger.delivery.own_changes import OwnChanges, store_deletion, store_edit
 from mcp_messenger.delivery.owned_instance import OwnedInstance
 from mcp_messenger.errors import InternalError, NotReady
 from mcp_messenger.instances.supervisor import Supervisor
@@ -18,20 +21,24 @@ from mcp_messenger.observability.workers import Workers
 from mcp_messenger.relay.port import Ask, codec_of, deserialize_error, method_of, serialize_error, states_for
 from providers import errors
 from providers.errors import MessengerError
-from providers.models import InstanceState
-from providers.states import COMING
+from providers.models import TextFormat
+from providers.states import COMING, InstanceState
 
 ANSWER_WITHIN = 60.0
 WITHDRAW_WITHIN = 5.0
 UNDECIDED = COMING | {InstanceState.CREATED, InstanceState.STOPPED}
 """States in which a call is left for later."""
+STORED = "stored"
+"""Beside a call's arguments: the owner shall store the change too. In its answer: it has. Owners of earlier versions do neither."""
 
 
 class Calls(Listener):
     """Asks other processes, and carries out the calls that they ask for."""
 
-    def __init__(self, database: Database, feed: Feed, supervisor: Supervisor, workers: Workers, *, claim_within: float) -> None:
+    def __init__(self, database: Database, feed: Feed, supervisor: Supervisor, inbound: Inbound, workers: Workers, *, claim_within: float) -> None:
         self._database = database
+        self._inbound = inbound
+        self._own_changes = OwnChanges(inbound)
         self._worker = workers.worker("calls")
         self._feed = feed
         self._supervisor = supervisor
@@ -82,8 +89,33 @@ class Calls(Listener):
             raise NotReady(str(call.instance_id), state)
         codec = codec_of(call.method)
         arguments = dict(codec.arguments.model_validate_json(call.args))
+        if STORED in json.loads(call.args):
+            change = self._own_changes.edit if call.method == "edit" else self._own_changes.delete
+            await change(owned, **arguments)
+            return {STORED: True}
         answer = await method_of(owned.provider, call.method)(**arguments)
         return codec.answer.dump_python(answer, mode="json", exclude_defaults=True)
+
+    async def edit(self, instance_id: UUID, chat_id: str, message_id: str, text: str, format: TextFormat) -> None:
+        """Edit our own message where the instance runs, and store it. Raises as `ask` does."""
+        owned = self._supervisor.get(instance_id)
+        if owned is not None:
+            await self._own_changes.edit(owned, chat_id, message_id, text, format)
+        elif not await self._asked_to_store(instance_id, "edit", chat_id=chat_id, message_id=message_id, text=text, format=format):
+            await store_edit(self._inbound, instance_id, chat_id, message_id, text)
+
+    async def delete(self, instance_id: UUID, chat_id: str, message_id: str) -> None:
+        """Delete a message where the instance runs, and store that. Raises as `ask` does."""
+        owned = self._supervisor.get(instance_id)
+        if owned is not None:
+            await self._own_changes.delete(owned, chat_id, message_id)
+        elif not await self._asked_to_store(instance_id, "delete", chat_id=chat_id, message_id=message_id):
+            await store_deletion(self._inbound, instance_id, chat_id, message_id)
+
+    async def _asked_to_store(self, instance_id: UUID, method: str, **arguments: Any) -> bool:
+        """Return whether the owner has stored the change, and not only made it."""
+        answer = await self._outcome(instance_id, method, codec_of(method).arguments(**arguments).model_dump(mode="json") | {STORED: True})
+        return answer is not None and bool(json.loads(answer))
 
     def asker(self, instance_id: UUID) -> "Ask":
         return partial(self.ask, instance_id)
@@ -93,8 +125,13 @@ class Calls(Listener):
 
         Raises the method's errors, and Unreachable if no process takes the call on or the one that did goes away.
         """
-        codec, call_id = codec_of(method), uuid4()
-        await calls.ask(self._database, call_id, instance_id, method, codec.arguments(**arguments).model_dump(mode="json"))
+        codec = codec_of(method)
+        answer = await self._outcome(instance_id, method, codec.arguments(**arguments).model_dump(mode="json"))
+        return codec.answer.validate_json(answer or "null", extra="ignore")
+
+    async def _outcome(self, instance_id: UUID, method: str, arguments: dict[str, Any]) -> str | None:
+        call_id = uuid4()
+        await calls.ask(self._database, call_id, instance_id, method, arguments)
         may_be_done = True
         try:
             outcome = await self._wait(call_id)
@@ -109,7 +146,7 @@ class Calls(Listener):
             raise errors.Unreachable(detail, maybe_sent=may_be_done, hint=hint)
         if outcome.error is not None:
             raise deserialize_error(outcome.error)
-        return codec.answer.validate_json(outcome.result or "null", extra="ignore")
+        return outcome.result
 
     async def _wait(self, call_id: UUID) -> calls.Outcome | None:
         began = anyio.current_time()

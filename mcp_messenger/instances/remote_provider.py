@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -18,7 +19,8 @@ from mcp_messenger.relay.versions import TYPES, readable
 from providers.base import Deliver, Provider, ProviderContext, Settings, WebhookReply, WebhookRequest
 from providers.errors import MessengerError, Unreachable
 from providers.events import Event, StateChanged
-from providers.models import Chat, Contact, Draft, InstanceState, SentMessage
+from providers.models import Chat, Contact, Draft, SentMessage
+from providers.states import InstanceState
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +67,7 @@ class RemoteProvider(RemotePort, Provider):
         RemotePort.__init__(self, self._call)
         # Attributes of the class on every other provider; this one acts for any of them.
         vars(self).update(name=cls.name, title=cls.title, capabilities=cls.capabilities, limits=cls.limits, settings_type=cls.settings_type)
+        vars(self).update(has_address_book=cls.has_address_book)
         self._cls = cls
         self._local = cls(settings, context)
         self._settings = settings
@@ -76,6 +79,8 @@ class RemoteProvider(RemotePort, Provider):
         self._spool: str | None = None
         self._cursor: int | None = None
         self._task: asyncio.Task[None] | None = None
+        self.heard_at: float | None = None
+        """When the relay took the settings or answered a request for events last, by the monotonic clock."""
 
     @property
     def state(self) -> StateChanged:
@@ -172,7 +177,8 @@ class RemoteProvider(RemotePort, Provider):
                         await self._attach()
                     await self._take(deliver, pulled)
                     failures = 0
-                    wait = self._timing.wait
+                    # Events come before the state, which may have changed with them: until it is known nothing is waited for.
+                    wait = 0.0 if self._delivered is None else self._timing.wait
             except Replaced:
                 reason = "Another manager has taken this relay over."
                 await self._try_to_tell(deliver, StateChanged(state=InstanceState.DEGRADED, reason=reason, account=self._state.account))
@@ -182,8 +188,7 @@ class RemoteProvider(RemotePort, Provider):
                 if state != self._state:
                     log.warning("the relay cannot be used: %s", error.detail, extra={"instance_id": self.context.instance_id})
                 self._state = state
-            except Exception:
-                # A store that is away for a while must not end the pulling; nothing was confirmed.
+            except Exception:  # a store that is away for a while must not end the pulling; nothing was confirmed
                 log.exception("events were not taken; they are pulled again", extra={"instance_id": self.context.instance_id})
             await asyncio.sleep(self._timing.pauses[min(failures, len(self._timing.pauses) - 1)])
             failures += 1
@@ -197,6 +202,7 @@ class RemoteProvider(RemotePort, Provider):
         if self.context.public_url is not None:
             params["public_url"] = self.context.public_url
         answer = await self._client.ask("PUT", protocol.SETTINGS, params=params, body=_revealed(self._settings))
+        self.heard_at = time.monotonic()
         self._note(_read(Attached, answer).spool)
 
     async def _pull(self, wait: float) -> Pulled:
@@ -206,6 +212,7 @@ class RemoteProvider(RemotePort, Provider):
             answer = await self._client.ask("GET", protocol.EVENTS, params=pull.model_dump(exclude_none=True), seconds=wait + 15)
         except Refused as error:
             raise Replaced from error
+        self.heard_at = time.monotonic()
         try:
             answer["events"] = readable(answer["events"])
         except (KeyError, TypeError, AttributeError) as error:

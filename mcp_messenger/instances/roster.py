@@ -9,10 +9,10 @@ from db.database import Database
 from mcp_messenger.delivery.owned_instance import OwnedInstance
 from mcp_messenger.observability.workers import Worker
 from providers.base import Provider
+from providers.capabilities import Capability
 from providers.errors import MessengerError
-from providers.models import Capability
 
-Listed = tuple[list[tuple[str, str, str, str | None, str | None]], list[tuple[str, str, str | None, str | None, bool]]]
+Listed = tuple[list[tuple[str, str, str, str | None, str | None]], list[tuple[str, str, str | None, str | None, bool, bool]]]
 """Rows of chats and of contacts."""
 
 
@@ -36,11 +36,11 @@ async def _record(database: Database, owned: OwnedInstance, worker: Worker) -> N
 
 async def _list(provider: Provider) -> Listed:
     found: dict[str, tuple[str, str, str, str | None, str | None]] = {}
-    people: dict[str, tuple[str, str, str | None, str | None, bool]] = {}
+    people: dict[str, tuple[str, str, str | None, str | None, bool, bool]] = {}
     if Capability.CHATS in provider.capabilities:
         found = {chat.id: (chat.id, chat.kind, chat.title, chat.username, chat.phone) for chat in await provider.list_chats()}
     if Capability.CONTACTS in provider.capabilities:
-        people = {one.id: (one.id, one.name, one.username, one.phone, one.is_bot) for one in await provider.list_contacts()}
+        people = {one.id: (one.id, one.name, one.username, one.phone, one.is_bot, one.is_saved) for one in await provider.list_contacts()}
     return list(found.values()), list(people.values())
 
 

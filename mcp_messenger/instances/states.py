@@ -12,8 +12,7 @@ from mcp_messenger.delivery.feed import Feed
 from mcp_messenger.security import login_codes
 from mcp_messenger.security.vault import Vault
 from providers.events import StateChanged
-from providers.models import InstanceState
-from providers.states import TROUBLE
+from providers.states import TROUBLE, InstanceState
 
 log = logging.getLogger(__name__)
 
@@ -27,12 +26,15 @@ class States:
     async def write(self, instance_id: UUID, epoch: int | None, event: StateChanged) -> bool:
         """False: another process holds the instance by now. `epoch` None is for an instance that nobody runs."""
         changed = await changes.change(self._database, changes.STATE, self._params(instance_id, epoch, event))
-        if changed is None or changed.event_id is None:
-            return changed is not None
-        self._feed.grew(changed.event_id)
+        if changed is None:
+            return False
         in_trouble = event.reason and event.state in TROUBLE
         if in_trouble:
+            # Reported again, it is the same state, and one more error.
             await history.record_error(self._database, instance_id, event.state, event.reason or "")
+        if changed.event is None:
+            return True
+        self._feed.wrote([changed.event], has_deliveries=True)
         # The reason of a good state may hold what only the instance's user may see, such as a page's address.
         log.info("state: %s%s", event.state, f" ({event.reason})" if in_trouble else "", extra={"instance_id": str(instance_id)})
         return True

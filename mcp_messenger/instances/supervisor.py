@@ -14,7 +14,7 @@ from uuid import UUID
 import anyio
 import anyio.abc
 
-from db import instances, leases, messages
+from db import clock, instances, leases, messages
 from db.database import Database
 from db.errors import StoreUnavailable
 from db.instances import InstanceRow
@@ -34,16 +34,16 @@ from mcp_messenger.security.vault import Vault
 from providers.base import Provider, ProviderContext
 from providers.errors import MessengerError
 from providers.events import Event, StateChanged
-from providers.models import InstanceState
-from providers.states import WORKING
+from providers.states import WORKING, InstanceState
 
 log = logging.getLogger(__name__)
 
 RENEW_EVERY = leases.TTL / 4
 FENCE_AFTER = leases.TTL * 0.7
 """Seconds without a renewal until everything is let go of; the rest of the time is for letting go."""
-SHARED = "process"
-"""The runtime whose instances are shared out."""
+HERE = "process"
+SHARED = (HERE, "swarm")
+"""The runtimes whose instances are shared out. Which engine a container is on, other servers may not reach."""
 TELL_WITHIN = 3.0
 """For the store to hear that an instance is given up. Without it the lease ends by itself, and whoever waits for us to stop does not wait long."""
 HAND_OVER_AT_ONCE = 4
@@ -55,7 +55,7 @@ SET_UP_AT_ONCE = 4
 def _is_movable(owned: OwnedInstance) -> bool:
     """Not while somebody logs in, and not what keeps its login in a folder of this machine, as that does which belongs in a container."""
     works = owned.provider.state.state in WORKING and not owned.stopping
-    return works and owned.row.runtime == SHARED == owned.provider.default_runtime
+    return works and (owned.row.runtime == "swarm" or owned.row.runtime == HERE == owned.provider.default_runtime)
 
 
 def _nothing() -> None:
@@ -101,6 +101,9 @@ class Supervisor:
         self._wake = anyio.Event()
         self._is_eager = True
         self._renewed = 0.0
+        self._is_first = True
+        self._was_set_back = False
+        """Of the database's clock, which the leases show."""
         self._closing = False
         self.looked: Callable[[], None] = _nothing
         """Called after each look, when what is owned here may have changed."""
@@ -141,9 +144,15 @@ class Supervisor:
 
     async def _reconcile(self, running: anyio.abc.TaskGroup) -> None:
         self._wake = anyio.Event()
+        if self._is_first:
+            self._was_set_back = await clock.was_set_back(self._database)
+            self._is_first = False
         await self._renew()
+        await self._follow_clock()
         await self._apply_desired_states()
         for instance_id, epoch in (await self._take()).items():
+            # Its lease may have been ours, and expired since the renewal: the database's clock was set forward.
+            self._let_go(instance_id)
             self._leases[instance_id] = epoch
             running.start_soon(self._live, instance_id, epoch)
         for instance_id in await leases.orphaned_instances(self._database):
@@ -151,27 +160,39 @@ class Supervisor:
         await self._tell_who_waits()
         self.looked()
 
+    async def _follow_clock(self) -> None:
+        if self._was_set_back:
+            log.warning("the database's clock was set back: what waited for a later time is tried now")
+            await clock.bring_forward(self._database)
+            self._was_set_back = False
+
     async def _take(self) -> dict[UUID, int]:
         able = [name for name, runtime in self._runtimes.items() if runtime.away is None]
         if not self._shares:
             return await leases.acquire(self._database, self.owner, able, but=self._broken)
-        # Which engine a container is on, the others may not reach: those are not shared out.
-        apart = [name for name in able if name != SHARED]
+        apart = [name for name in able if name not in SHARED]
         taken = await leases.acquire(self._database, self.owner, apart, but=self._broken) if apart else {}
-        capacity = await leases.capacity(self._database, self.owner, SHARED)
-        # What is left over (nobody else can run it) is taken one by one, but not at once after another has let go of it.
-        capacity, surplus = max(capacity, 1 if self._is_eager else 0), -capacity
-        self._is_eager = False
-        self._hand_over(surplus)
-        recent = [id for id, at in self._handed_over.items() if anyio.current_time() - at < leases.TTL]
-        if capacity > 0:
-            taken |= await leases.acquire(self._database, self.owner, [SHARED], but=self._broken, handed_over=recent, limit=capacity)
+        is_eager, self._is_eager = self._is_eager, False
+        for runtime in SHARED:
+            if runtime in able:
+                taken |= await self._take_share(runtime, is_eager=is_eager)
         return taken
 
-    def _hand_over(self, surplus: int) -> None:
+    async def _take_share(self, runtime: str, *, is_eager: bool) -> dict[UUID, int]:
+        capacity = await leases.capacity(self._database, self.owner, runtime)
+        # What is left over (nobody else can run it) is taken one by one, but not at once after another has let go of it.
+        capacity, surplus = max(capacity, 1 if is_eager else 0), -capacity
+        self._hand_over(runtime, surplus)
+        recent = [id for id, at in self._handed_over.items() if anyio.current_time() - at < leases.TTL]
+        if capacity <= 0:
+            return {}
+        return await leases.acquire(self._database, self.owner, [runtime], but=self._broken, handed_over=recent, limit=capacity)
+
+    def _hand_over(self, runtime: str, surplus: int) -> None:
         """Stop so many, for others to take. One that has come back is kept: the others cannot run it."""
-        surplus -= sum(owned.stopping for owned in self._owned.values())
-        free = [owned for id, owned in self._owned.items() if id not in self._handed_over and _is_movable(owned)]
+        own = {id: owned for id, owned in self._owned.items() if owned.row.runtime == runtime}
+        surplus -= sum(owned.stopping for owned in own.values())
+        free = [owned for id, owned in own.items() if id not in self._handed_over and _is_movable(owned)]
         for owned in free[: max(0, min(surplus, HAND_OVER_AT_ONCE))]:
             log.info("instance handed over", extra={"instance_id": str(owned.row.id)})
             self._handed_over[owned.row.id] = anyio.current_time()
@@ -192,7 +213,8 @@ class Supervisor:
     async def _renew(self) -> None:
         began = anyio.current_time()
         ours = dict(self._leases)
-        still = await leases.renew(self._database, ours) if ours else set[UUID]()
+        still, was_set_back = await leases.renew(self._database, ours) if ours else (set[UUID](), False)
+        self._was_set_back = self._was_set_back or was_set_back
         self._renewed = max(self._renewed, began)
         for instance_id in ours.keys() - still:
             # Not one that was released, or taken again, meanwhile.

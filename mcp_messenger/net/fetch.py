@@ -6,7 +6,7 @@ address between the check and the connection gains nothing. TLS still verifies t
 
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from email.message import Message
 from io import BytesIO
@@ -38,6 +38,23 @@ class Fetched:
     name: str | None
 
 
+RESOLVED_WITHIN = 2.0
+CLOSED_HINT = "Use a public address, or have the operator add the network to MCP_MESSENGER_ALLOW_NETWORKS."
+WORDLESS = {
+    "ConnectTimeout": "it did not answer in time",
+    "ReadTimeout": "it did not answer in time",
+    "WriteTimeout": "it did not take the request in time",
+    "PoolTimeout": "too many connections to it are open",
+    "ConnectError": "no connection could be made",
+    "ReadError": "the connection broke",
+    "WriteError": "the connection broke",
+    "CloseError": "the connection broke",
+    "RemoteProtocolError": "it broke the connection off",
+    "TimeoutError": "it did not answer in time",
+}
+"""Errors that say nothing themselves, by name: httpx and aiohttp name them alike."""
+
+
 async def fetch(
     url: str,
     *,
@@ -66,7 +83,26 @@ async def fetch(
     except TimeoutError:
         raise FetchFailed(f"{quoted(target.host)} did not send it whole within {seconds:g} s.") from None
     except httpx.HTTPError as error:
-        raise FetchFailed(f"{quoted(target.host)} could not be fetched: {clean_line(str(error)) or type(error).__name__}.") from error
+        raise FetchFailed(f"{quoted(target.host)} could not be fetched: {words_of(error)}.") from error
+
+
+async def require_allowed(url: str, allow: NetworkPolicy) -> None:
+    """Raise FetchRefused for a URL that nothing would be sent to; a host that has no address now may have one later."""
+    target = checked_url(url)
+    port = target.port or (443 if target.scheme == "https" else 80)
+    addresses: Sequence[str] = ()
+    with anyio.move_on_after(RESOLVED_WITHIN), suppress(OSError, UnicodeError):
+        addresses = await _resolve(target.host, port)
+    for address in addresses:
+        refusal = allow.refusal(address.partition("%")[0], port)
+        if refusal is not None:
+            raise FetchRefused(f"{quoted(target.host)} {refusal}.", hint=CLOSED_HINT)
+
+
+def words_of(error: Exception) -> str:
+    """Return an error of a transport in words, also where it has none itself."""
+    said = clean_line(str(error)).rstrip(".")
+    return said or WORDLESS.get(type(error).__name__, "the connection failed")
 
 
 def checked_url(url: str, base: httpx.URL | None = None) -> httpx.URL:
@@ -138,10 +174,7 @@ class _Guard(httpcore.AsyncNetworkBackend):
             raise httpcore.ConnectError("the host name has no address") from error
         for address in addresses:
             if reason := self._policy.refusal(address, port):
-                raise FetchRefused(
-                    f"{quoted(host)} {reason}.",
-                    hint="Use a public address, or have the operator add the network to MCP_MESSENGER_ALLOW_NETWORKS.",
-                )
+                raise FetchRefused(f"{quoted(host)} {reason}.", hint=CLOSED_HINT)
         if not addresses:
             raise httpcore.ConnectError("the host name has no address")
         return addresses

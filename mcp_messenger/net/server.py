@@ -29,6 +29,8 @@ BACKLOG = 2048
 ACCEPTS_AT_ONCE = 1
 """What asyncio calls a server's backlog. It accepts as many connections at a time, and where the process has no descriptor left, it fails,
 logs and sets a timer as often."""
+CLIENT_FRAME_MAX = 4096
+"""Bytes of a WebSocket's message from a client, which has nothing to say there."""
 DESCRIPTORS = 65536
 """Open files that a server asks for: each connection, bot and address is one."""
 
@@ -77,6 +79,18 @@ def descriptors() -> int:
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def open_files() -> tuple[int, int]:
+    """Return how many files this process has open, and how many it may open. Windows counts sockets apart: none are open there."""
+    try:
+        import resource
+    except ImportError:
+        return 0, DESCRIPTORS
+    import psutil
+
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return psutil.Process().num_fds(), DESCRIPTORS if soft == resource.RLIM_INFINITY else soft
 
 
 OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -167,7 +181,8 @@ async def run_server(
         server_header=False,
         proxy_headers=bool(proxies),
         forwarded_allow_ips=[str(proxy) for proxy in proxies],
-        ws="none",
+        ws="auto",
+        ws_max_size=CLIENT_FRAME_MAX,
     )
     server = _Server(config, ends, welcome, listener.getsockname()[0])
     if begins is not None:

@@ -26,6 +26,7 @@ from anyio import to_thread
 from mcp_messenger.errors import InvalidInput, NotAllowed, PayloadTooLarge, quoted
 from mcp_messenger.net.mime import kind_of, mime_of, parse_mime, safe_name
 from mcp_messenger.net.network_policy import NetworkPolicy
+from mcp_messenger.progress import doing
 from providers.models import MediaKind, Upload
 
 Room = Callable[[int], Awaitable[None]]
@@ -85,7 +86,11 @@ async def _load(source: str, policy: MediaPolicy, max_bytes: int, room: Room) ->
         from mcp_messenger.net.fetch import fetch
 
         with SpooledTemporaryFile(max_size=SPOOLED, dir=None if policy.spool is None else str(policy.spool)) as spool:
-            fetched = await fetch(source, max_bytes=max_bytes, seconds=policy.seconds, allow=policy.network, tls=policy.tls, into=spool)
+            doing(lambda: f"The file is fetched: {spool.tell() / 1e6:.1f} MB so far.")
+            try:
+                fetched = await fetch(source, max_bytes=max_bytes, seconds=policy.seconds, allow=policy.network, tls=policy.tls, into=spool)
+            finally:
+                doing("")
             await room(spool.tell())
             spool.seek(0)
             return spool.read(), fetched.mime, fetched.name

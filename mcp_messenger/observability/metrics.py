@@ -30,7 +30,17 @@ class Metrics:
     deliveries: dict[tuple[UUID, str, str], Histogram] = field(default_factory=dict[tuple[UUID, str, str], Histogram])
     """How long after its event an attempt of a delivery ended, by instance, target and outcome."""
 
+    files: Counter[tuple[UUID, str]] = field(default_factory=Counter[tuple[UUID, str]])
+    """Files of messages that came in, by instance and what became of them: kept, failed (it is tried again), not_kept; heard or not_heard."""
+    refused: Counter[UUID] = field(default_factory=Counter[UUID])
+    """Sends that failed since the last one that did not, by instance."""
+
+    def refused_in_a_row(self, least: int) -> int:
+        """Return the number of instances whose last sends, at least so many, have all failed."""
+        return sum(count >= least for count in self.refused.values())
+
     def sent(self, instance_id: UUID, seconds: float) -> None:
+        self.refused.pop(instance_id, None)
         self.sends.setdefault(instance_id, Histogram()).observe(seconds)
 
     def delivered(self, instance_id: UUID, target: str, outcome: str, seconds: float) -> None:
@@ -39,6 +49,6 @@ class Metrics:
 
     def forget(self, instance_id: UUID) -> None:
         """The instance is gone: its figures would stay for ever."""
-        for counted in (self.messages, self.sends, self.deliveries):
+        for counted in (self.messages, self.sends, self.deliveries, self.files, self.refused):
             for key in [key for key in counted if (key[0] if isinstance(key, tuple) else key) == instance_id]:
                 del counted[key]  # pyright: ignore[reportArgumentType] - the keys are its own

@@ -1,4 +1,7 @@
-"""Keeps background work going. An error ends one pass: it is logged once for each kind, counted, and the work is tried again."""
+"""Keeps background work going. An error ends one pass: it is logged once for each kind, counted, and the work is tried again.
+
+A store that fails is logged once for all who work with it: each of them meets the same failure.
+"""
 
 import logging
 import random
@@ -17,6 +20,7 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds between two tries; the pause doubles. Short, since a store that works again must find everybody at work."""
+STORE = "store"
 LOG_AGAIN = 60.0
 """Seconds in which a kind of error is only counted after it was logged."""
 
@@ -52,6 +56,7 @@ class Workers:
         self._clock = clock
         self._kinds: dict[tuple[str, str], _Kind] = {}
         self._failing: dict[Worker, Failing] = {}
+        self._store_failed_at: float | None = None
 
     def worker(self, name: str, *, vital: bool = True, **about: object) -> "Worker":
         """Return one that logs under this name; `about` are fields of its log lines, such as `instance_id`.
@@ -70,16 +75,19 @@ class Workers:
         name = worker.name
         kind = kind_of(error)
         self.failures[name, kind] += 1
+        is_store = isinstance(error, StoreUnavailable)
+        logged_as = (STORE if is_store else name, kind)
         now = self._clock()
-        known = self._kinds.get((name, kind))
+        known = self._kinds.get(logged_as)
         if known is not None and now - known.logged_at < LOG_AGAIN:
             known.unlogged += 1
             return
-        extra = {**about, "worker": name, "repeated": known.unlogged if known else 0}
-        self._kinds[name, kind] = _Kind(now)
+        extra = {**({} if is_store else about), "worker": name, "repeated": known.unlogged if known else 0}
+        self._kinds[logged_as] = _Kind(now)
         if isinstance(error, MessengerError):
-            cause = f" ({error.__cause__})" if error.__cause__ is not None else ""
-            log.warning("%s: %s%s", name, error.detail, cause, extra=extra)
+            cause = str(error.__cause__ or "").strip()
+            words = error.detail if cause in {"", error.detail} else f"{error.detail} ({cause})"
+            log.warning("%s: %s", logged_as[0], words, extra=extra)
         else:
             log.error("%s broke down", name, exc_info=error, extra=extra)
 
@@ -90,8 +98,15 @@ class Workers:
 
     def works(self, worker: "Worker") -> None:
         before = self._failing.pop(worker, None)
-        if before is not None:
+        if before is None:
+            return
+        if not before.is_store:
             log.info("%s works again after %.1f s", worker.name, self._clock() - before.since, extra=worker.about)
+            return
+        self._store_failed_at = min(before.since, self._store_failed_at or before.since)
+        if not any(one.is_store for one in self._failing.values()):
+            log.info("store works again after %.1f s", self._clock() - self._store_failed_at)
+            self._store_failed_at = None
 
     def ended(self, worker: "Worker") -> None:
         self._failing.pop(worker, None)

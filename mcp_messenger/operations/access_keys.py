@@ -1,15 +1,17 @@
 """Makes, lists and revokes keys with scopes: for people, never through a model."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 from pydantic import Field
 
 from db import access_keys as store
-from mcp_messenger.errors import Conflict, NoSuchKey, NotAllowed
+from mcp_messenger.errors import Conflict, InvalidInput, NoSuchKey, NotAllowed
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.instances import KEY_PREFIX_SHOWN
 from mcp_messenger.operations.operation import Input, Nothing, Output
+from mcp_messenger.policy.model import NARROWED, first_fault, narrowing
+from mcp_messenger.security.api_keys import KEY_PREFIX_SHOWN
 from mcp_messenger.security.caller import Caller, Scope, instance_of
 from mcp_messenger.security.vault import new_api_key
 
@@ -23,6 +25,9 @@ class CreateKey(Input):
     instance_ids: list[str] | None = Field(default=None, min_length=1, max_length=100, description="none: all instances of the user")
     expires_in_days: float | None = Field(default=None, gt=0, le=3660)
     user_id: str | None = Field(default=None, min_length=1, max_length=128, description="whose; for the administrator")
+    policy: dict[str, Any] | None = Field(
+        default=None, description="preset, read_only, outbound, inbound, taint: what it narrows of its instances' policies; it never widens them"
+    )
 
 
 class KeyView(Output):
@@ -39,6 +44,7 @@ class KeyView(Output):
     expires_at: datetime | None = None
     last_used_at: datetime | None = None
     revoked_at: datetime | None = None
+    policy: dict[str, Any] | None = None
 
 
 class CreatedKey(Output):
@@ -60,6 +66,7 @@ async def create_key(app: App, caller: Caller, args: CreateKey) -> CreatedKey:
         raise NotAllowed(f"scopes: your own key lacks {', '.join(excess)}.", hint="Leave it out, or use another key.")
     if Scope.KEYS in args.scopes and rows:
         raise NotAllowed("scopes: keys cannot be given for some instances only.", hint="Leave keys or instance_ids out.")
+    policy = None if args.policy is None else _narrowing(args)
     if await store.count(app.database, user_id) >= KEYS_MAX:
         raise Conflict(f"This user has {KEYS_MAX} keys already.", hint="Revoke one with DELETE /api/v1/keys/{key_id}.")
     key, key_id = new_api_key(), uuid4()
@@ -74,9 +81,20 @@ async def create_key(app: App, caller: Caller, args: CreateKey) -> CreatedKey:
         instance_ids=[row.id for row in rows] or None,
         created_by=str(caller),
         expires_at=expires_at,
+        policy=policy,
     )
     await store.add(app.database, new)
     return CreatedKey(id=str(key_id), key=key, expires_at=expires_at)
+
+
+def _narrowing(args: CreateKey) -> dict[str, Any]:
+    """Return the policy of a key as it is stored. Raises InvalidInput for what is none, NotAllowed for a key that no policy binds."""
+    if Scope.KEYS in args.scopes:
+        raise NotAllowed("policy: a key with the scope keys stands in for the owner, whom no policy binds.", hint="Leave policy or keys out.")
+    try:
+        return narrowing(args.policy or {}).model_dump(mode="json", include=set(NARROWED))
+    except ValueError as error:
+        raise InvalidInput(f"policy: {first_fault(error)}", hint="get_policy shows its parts.") from None
 
 
 def _user_of(caller: Caller, args: CreateKey, owners: set[str]) -> str:
@@ -116,6 +134,7 @@ def _view(row: store.AccessKeyRow) -> KeyView:
         expires_at=row.expires_at,
         last_used_at=row.last_used_at,
         revoked_at=row.revoked_at,
+        policy=row.policy,
     )
 
 

@@ -4,16 +4,20 @@ from datetime import datetime
 
 from pydantic import Field
 
+from db import chats
 from mcp_messenger.errors import InvalidInput
+from mcp_messenger.instances import classes
 from mcp_messenger.net.uploads import load_upload
 from mcp_messenger.operations.addresses import recipient
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.chats import known_chat
+from mcp_messenger.operations.chats import ChatAnswer, OfChat, get_chat, known_chat
+from mcp_messenger.operations.message_actions import MarkRead, mark_read
 from mcp_messenger.operations.operation import FromOthers, Nothing, OfInstance, Output, PlatformId
 from mcp_messenger.operations.port import port
-from mcp_messenger.operations.sending import media_policy
+from mcp_messenger.operations.uploading import media_policy
 from mcp_messenger.security.caller import Caller, instance_of
-from providers.models import Capability, ChatMarks, MediaKind, Profile
+from providers.capabilities import Capability
+from providers.models import ChatMarks, MediaKind, Profile
 
 PICTURE_MAX = 16 * 2**20
 """Bytes."""
@@ -25,29 +29,41 @@ class UpdateChat(OfInstance):
     archived: bool | None = None
     pinned: bool | None = None
     muted: bool | None = None
-    muted_until: datetime | None = Field(default=None, description="end of a mute; none: until unmuted")
-    unread: bool | None = Field(default=None, description="true marks it as unread; mark_read does the opposite")
+    muted_until: datetime | None = None
+    unread: bool | None = Field(default=None, description="false: mark as read")
+
+    @property
+    def hides(self) -> bool:
+        """Whether its owner would see less of the chat."""
+        return bool(self.archived or self.muted)
 
 
-async def update_chat(app: App, caller: Caller, args: UpdateChat) -> Nothing:
-    """Change how this account keeps a chat. Raises InvalidInput where nothing is to be changed, NoSuchChat, Unsupported, NotReady."""
+async def update_chat(app: App, caller: Caller, args: UpdateChat) -> ChatAnswer:
+    """Change how the account keeps a chat: on the platform where it has such marks, and here in any case.
+
+    Raises InvalidInput where nothing is to be changed, NoSuchChat, NotReady.
+    """
     row = await instance_of(app.database, caller, args.instance_id)
-    if args.unread is False:
-        raise InvalidInput("unread: a chat is marked as read by reading it.", hint="Call mark_read.")
     if args.muted_until is not None and not args.muted:
         raise InvalidInput("muted_until: it is the end of a mute.", hint="Give muted: true with it.")
-    is_marked = any(value is not None for value in (args.pinned, args.muted, args.unread))
-    if args.archived is None and not is_marked:
+    is_marked = any(value is not None for value in (args.pinned, args.muted, args.archived))
+    if not is_marked and args.unread is None:
         raise InvalidInput("Nothing was given that is to be changed.", hint="Give archived, pinned, muted or unread.")
     chat = await known_chat(app, row, args.chat_id)
-    marking = await port(app, row, Capability.CHAT_MARKS) if is_marked else None
-    archiving = await port(app, row, Capability.ARCHIVE) if args.archived is not None else None
-    if marking is not None:
-        marks = ChatMarks(pinned=args.pinned, muted=args.muted, muted_until=args.muted_until, unread=args.unread)
-        await marking.mark_chat(chat.id, marks)
-    if archiving is not None:
-        await archiving.archive_chat(chat.id, bool(args.archived))
-    return Nothing()
+    cls = await classes.load(row.provider)
+    marks = ChatMarks(pinned=args.pinned, muted=args.muted, muted_until=args.muted_until, unread=True if args.unread else None)
+    if Capability.CHAT_MARKS in cls.capabilities and marks != ChatMarks():
+        await (await port(app, row, Capability.CHAT_MARKS)).mark_chat(chat.id, marks)
+    if Capability.ARCHIVE in cls.capabilities and args.archived is not None:
+        await (await port(app, row, Capability.ARCHIVE)).archive_chat(chat.id, args.archived)
+    if is_marked:
+        until = args.muted_until
+        await chats.mark(app.database, row.id, chat.id, pinned=args.pinned, archived=args.archived, muted=args.muted, muted_until=until)
+    if args.unread:
+        await chats.mark_unread(app.database, row.id, chat.id)
+    if args.unread is False:
+        await mark_read(app, caller, MarkRead(instance_id=args.instance_id, chat_id=chat.id))
+    return await get_chat(app, caller, OfChat(instance_id=args.instance_id, chat_id=chat.id))
 
 
 class CheckNumber(OfInstance):
@@ -83,6 +99,18 @@ async def block_contact(app: App, caller: Caller, args: BlockContact) -> Nothing
     provider = await port(app, row, Capability.BLOCK)
     await provider.block((await recipient(app, row, args.contact_id)).chat_id, args.blocked)
     return Nothing()
+
+
+class BlockList(Output):
+    """The ids of the people."""
+
+    contacts: list[str]
+
+
+async def list_blocked(app: App, caller: Caller, args: OfInstance) -> BlockList:
+    """Ask the platform for the people that are blocked. Raises Unsupported, NotReady."""
+    row = await instance_of(app.database, caller, args.instance_id)
+    return BlockList(contacts=list(await (await port(app, row, Capability.BLOCK_LIST)).list_blocked()))
 
 
 class UpdateProfile(OfInstance):

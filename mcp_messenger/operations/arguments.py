@@ -15,7 +15,7 @@ from providers.kit.json_size import oversize
 
 @dataclass(frozen=True)
 class ArgumentShapes:
-    """What the arguments of an input may be. `structured` has those that are lists or objects and no texts, with the type of each."""
+    """The types of an input's arguments. `structured` has those that are lists or objects and no texts, with the type of each."""
 
     structured: Mapping[str, tuple[type, ...]]
     optional: frozenset[str]

@@ -20,9 +20,9 @@ from mcp_messenger.operations.messages import known_beside
 from mcp_messenger.operations.operation import Cursor, FromOthers, Input, Output
 from mcp_messenger.operations.reach import visible
 from mcp_messenger.operations.tokens import tokens_at_most
-from mcp_messenger.operations.transcript import UNTRUSTED, chat_heading, message_line, name, short
+from mcp_messenger.operations.transcript import chat_heading, fenced, message_line, name, short
 from mcp_messenger.operations.views import Beside, MessageView, message_view
-from mcp_messenger.policy.judging import Words
+from mcp_messenger.policy.shown import Words
 from mcp_messenger.security.caller import Caller
 
 CHATS = 100
@@ -30,13 +30,13 @@ MOST_OF_CHAT, OF_MANY_CHATS = 10, 3
 FEW_CHATS = 5
 TEXT = 200
 SHORTER = (60, 20)
-ENVELOPE = 90
+ENVELOPE = 110
 """Tokens of the answer without its chats."""
 OF_INSTANCE = 40
 
 
 class CatchUp(Input):
-    hidden = frozenset({"instance_id"})
+    hidden = frozenset({"instance_id", "max_tokens"})
 
     instance_id: str | None = Field(default=None, max_length=64, description="only this one")
     days: int = Field(default=7, ge=1, le=365, description="how far back")
@@ -60,7 +60,9 @@ class ChatToAnswer(Output):
         marks = [f"{self.unread} unread" if self.unread else "", f"{self.mentions} mentions" if self.mentions else ""]
         marks.append("waits for an answer" if self.unanswered and self.kind == "private" else "")
         said = ", ".join(mark for mark in marks if mark)
-        return [f"#{chat_heading(self.chat_id, self.title, self.kind)}: {said}", *(f"{one.at:%m-%d} {message_line(one)}" for one in self.messages)]
+        is_stranger = any(one.stranger and one.sender_id is None for one in self.messages)
+        heading = chat_heading(self.chat_id, self.title, self.kind, stranger=is_stranger)
+        return [f"#{heading}: {said}", *(f"{one.at:%m-%d} {message_line(one, marked=True)}" for one in self.messages)]
 
 
 class InstanceToAnswer(Output):
@@ -83,12 +85,12 @@ class CaughtUp(FromOthers):
 
     def transcript(self) -> str:
         """Return headings of accounts and chats, and a line for each message."""
-        lines = [UNTRUSTED]
+        lines: list[str] = []
         for one in self.instances:
             lines.append(f"# {short(one.instance_id)} {one.provider} {name(one.account or '')}".rstrip())
             lines += [line for chat in one.chats for line in chat.lines()]
         rest = f'{self.left_out} more chats: cursor="{self.next_cursor}".' if self.next_cursor else "Nothing else waits."
-        return "\n".join([*lines, f'{rest} What comes later: wait_for_messages with cursor="{self.wait_cursor}".'])
+        return "\n".join([fenced("\n".join(lines)), f'{rest} What comes later: wait_for_messages with cursor="{self.wait_cursor}".'])
 
     def words(self) -> Iterable[Words]:
         return [Words(chat.chat_id, one.instance_id) for one in self.instances for chat in one.chats]

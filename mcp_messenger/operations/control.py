@@ -7,7 +7,8 @@ from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Nothing, OfInstance, PlatformId
 from mcp_messenger.operations.port import port
 from mcp_messenger.security.caller import Caller, instance_of
-from providers.models import Capability, ControlAction
+from providers.capabilities import Capability
+from providers.models import ControlAction
 
 
 class SetThreadControl(OfInstance):

@@ -1,6 +1,7 @@
 """Positions in lists that are ordered by time and id, as short opaque text."""
 
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from mcp_messenger.errors import InvalidInput
 
@@ -27,7 +28,7 @@ def decode(cursor: str | None) -> tuple[datetime | None, str] | None:
 
 
 def decode_message(cursor: str | None) -> tuple[datetime, int] | None:
-    """For lists of messages, whose ids are numbers."""
+    """Return the position in a list of messages, whose ids are numbers. Raises InvalidInput for a cursor that is none of ours."""
     position = decode(cursor)
     if position is None:
         return None
@@ -35,3 +36,11 @@ def decode_message(cursor: str | None) -> tuple[datetime, int] | None:
     if at is None or not id.isdecimal() or int(id) >= 2**63:
         raise InvalidInput("This cursor is not one of ours.", hint="Give the next_cursor of the page before, or none.")
     return at, int(id)
+
+
+def instance_id_of(position: str) -> UUID:
+    """Return the id of an instance at a position that `decode` gave. Raises InvalidInput."""
+    try:
+        return UUID(position)
+    except ValueError:
+        raise InvalidInput("This cursor is not one of ours.", hint="Give the next_cursor of the page before, or none.") from None

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from heapq import merge
 from operator import itemgetter
@@ -10,15 +11,18 @@ from uuid import UUID
 
 from pydantic import Field
 
-from db import history, instances, messages, secrets
+from db import events, history, instance_logs, instances, messages, secrets
+from db.errors import StoreUnavailable
 from db.instances import InstanceRow
+from mcp_messenger.instances import classes
 from mcp_messenger.instances.memory import Entry
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.instances import ProviderStats
+from mcp_messenger.operations.instance_answers import agent_trouble
 from mcp_messenger.operations.operation import Input, OfInstance, Output
 from mcp_messenger.security.caller import Caller, instance_of
+from providers import REGISTRY
 from providers.errors import MessengerError
-from providers.models import InstanceState
+from providers.states import InstanceState
 
 
 class MemoryData(Output):
@@ -47,7 +51,8 @@ async def get_instance_memory(app: App, caller: Caller, args: OfInstance) -> Mem
             provider=entry.provider,
             qr="current" if code is not None and code.expires_at > datetime.now(UTC) else None,
             api_key_id=None if key is None else str(key.id),
-            last_activity=entry.last_activity,
+            # What this process remembers is lost with its memory of an instance that is idle.
+            last_activity=max(filter(None, (entry.last_activity, await events.last_at(app.database, row.id))), default=None),
             counters=dict(entry.counters),
             loaded_at=entry.loaded_at,
         )
@@ -204,6 +209,7 @@ class InstanceHealth(Output):
     connected: bool
     last_event_at: datetime | None = None
     degraded_reason: str | None = None
+    agent_trouble: str | None = None
     running_here: bool
 
 
@@ -217,6 +223,7 @@ async def get_instance_health(app: App, caller: Caller, args: OfInstance) -> Ins
         connected=row.status == InstanceState.READY,
         last_event_at=newest[0].sent_at if newest else None,
         degraded_reason=row.status_reason if row.status in {InstanceState.DEGRADED, InstanceState.ERROR} else None,
+        agent_trouble=await agent_trouble(app, row),
         running_here=app.supervisor.get(row.id) is not None,
     )
 
@@ -239,8 +246,11 @@ async def get_logs(app: App, caller: Caller, args: GetLogs) -> LogLines:
 
 
 async def _log_lines(app: App, row: InstanceRow, tail: int) -> list[str]:
-    """Return this process's lines about the instance, merged by time with those of its container where it has one."""
-    ours = app.logbook.tail(str(row.id), tail)
+    """Return the lines of all servers about the instance, merged by time with those of its container where that is reached from here."""
+    with suppress(StoreUnavailable):
+        await app.logbook.write(app.database)
+    stored = [line for _, line in await instance_logs.newest(app.database, row.id, tail)]
+    ours = [*stored, *app.logbook.unwritten(row.id)][-tail:]
     try:
         theirs = await app.supervisor.runtime(row).log_lines(row.id, tail)
     except MessengerError:
@@ -250,12 +260,19 @@ async def _log_lines(app: App, row: InstanceRow, tail: int) -> list[str]:
 
 
 def _timed(lines: list[str]) -> Iterator[tuple[str, str]]:
-    """With the time of each; a line without one, as of a traceback, belongs to the line before."""
+    """Yield each line with its time; a line without one, as of a traceback, belongs to the line before."""
     time = ""
     for line in lines:
         found = STAMP.match(line)
         time = found[1] if found else time
         yield time, line
+
+
+class ProviderStats(Output):
+    instances: dict[str, int]
+    messages_in: int = 0
+    messages_out: int = 0
+    errors: int = 0
 
 
 class MultiProviderStats(Output):
@@ -274,3 +291,18 @@ async def get_provider_stats(app: App, caller: Caller, args: Input) -> MultiProv
     for provider, count in (await history.error_counts(app.database, user_id=user_id, id=id)).items():
         found[provider]["errors"] = count
     return MultiProviderStats(providers={provider: ProviderStats(**values) for provider, values in found.items()})
+
+
+class ActiveProviders(Output):
+    providers: list[str]
+    available: dict[str, list[str]]
+
+
+async def active_providers(app: App, caller: Caller, args: Input) -> ActiveProviders:
+    """Return the messengers with an instance, and all that are available."""
+    caller.require_all_instances()
+    rows = await instances.counts(app.database, user_id=caller.user_id, id=caller.instance_id)
+    return ActiveProviders(
+        providers=sorted({provider for provider, _, _ in rows}),
+        available={name: sorted((await classes.load(name)).capabilities) for name in sorted(REGISTRY)},
+    )

@@ -9,12 +9,13 @@ import anyio.to_thread
 from pydantic import Field
 
 from db import erasure, instances, people
+from db.audit import ERASED, Entry
 from db.erasure import Erased
 from mcp_messenger.errors import NoSuchPerson
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.instances import DeleteInstance, delete_instance
 from mcp_messenger.operations.operation import Input, OfInstance, Output, PlatformId
 from mcp_messenger.operations.people import OfPerson, parse_person_id
+from mcp_messenger.operations.removal import DeleteInstance, delete_instance
 from mcp_messenger.security.caller import Caller, instance_of
 
 
@@ -43,14 +44,14 @@ async def erase_chat(app: App, caller: Caller, args: EraseChat) -> Erasure:
     """Remove a chat, its messages and files; the messenger's history does not bring them back."""
     caller.require_owner()
     row = await instance_of(app.database, caller, args.instance_id)
-    return await _erased(app, row.id, await erasure.erase(app.database, row.id, chat_id=args.chat_id))
+    return await _erased(app, row.id, await erasure.erase(app.database, row.id, _entry(app, caller, row.id), chat_id=args.chat_id))
 
 
 async def erase_contact(app: App, caller: Caller, args: EraseContact) -> Erasure:
     """Remove a contact, the private chats with them, and what they wrote in groups."""
     caller.require_owner()
     row = await instance_of(app.database, caller, args.instance_id)
-    return await _erased(app, row.id, await erasure.erase(app.database, row.id, contact_id=args.contact_id))
+    return await _erased(app, row.id, await erasure.erase(app.database, row.id, _entry(app, caller, row.id), contact_id=args.contact_id))
 
 
 async def erase_person(app: App, caller: Caller, args: OfPerson) -> Erasure:
@@ -60,7 +61,10 @@ async def erase_person(app: App, caller: Caller, args: OfPerson) -> Erasure:
     found = [one for one in await people.get(app.database, person_id, user_id=caller.user_id) if one.confirmed_at is not None]
     if not found:
         raise NoSuchPerson(args.person_id)
-    results = [await _erased(app, one.instance_id, await erasure.erase(app.database, one.instance_id, contact_id=one.contact_id)) for one in found]
+    results: list[Erasure] = []
+    for one in found:
+        entry = _entry(app, caller, one.instance_id)
+        results.append(await _erased(app, one.instance_id, await erasure.erase(app.database, one.instance_id, entry, contact_id=one.contact_id)))
     return _sum(results)
 
 
@@ -72,6 +76,10 @@ async def erase_user(app: App, caller: Caller, args: EraseUser) -> Erasure:
         await delete_instance(app, caller, DeleteInstance(instance_id=str(instance_id), purge=True))
     await instances.forget_user(app.database, args.user_id)
     return Erasure(instances=len(ids))
+
+
+def _entry(app: App, caller: Caller, instance_id: UUID) -> Entry:
+    return app.judge.audit.entry(caller, ERASED, "done", instance_id=instance_id)
 
 
 async def _erased(app: App, instance_id: UUID, erased: Erased) -> Erasure:

@@ -10,12 +10,17 @@ from mcp_messenger.errors import InvalidInput
 from mcp_messenger.net.uploads import load_upload
 from mcp_messenger.operations.account_actions import PICTURE, PICTURE_MAX
 from mcp_messenger.operations.application import App
+from mcp_messenger.operations.chats import group_of
 from mcp_messenger.operations.operation import FromOthers, Nothing, OfInstance, Output, PlatformId
 from mcp_messenger.operations.port import port
-from mcp_messenger.operations.sending import SendAnswer, SendMessage, media_policy, send_message
-from mcp_messenger.policy.judging import Words
+from mcp_messenger.operations.queueing import SendAnswer
+from mcp_messenger.operations.sending import SendMessage, send_message
+from mcp_messenger.operations.uploading import media_policy
+from mcp_messenger.policy.shown import Words
 from mcp_messenger.security.caller import Caller, instance_of
-from providers.models import Capability, Group, GroupChange, GroupSettings, MediaKind, ParticipantResult
+from providers.capabilities import Capability
+from providers.groups import Group, GroupChange, GroupSettings, ParticipantResult
+from providers.models import MediaKind
 
 Participants = Annotated[list[PlatformId], Field(min_length=1, max_length=256)]
 
@@ -29,6 +34,13 @@ class GroupView(Output):
     invite_link: str | None = None
 
 
+class OneGroup(GroupView, FromOthers):
+    """A group. Its title and description may be others' words."""
+
+    def words(self) -> Iterable[Words]:
+        return (Words(self.id),)
+
+
 class GroupList(FromOthers):
     groups: list[GroupView]
 
@@ -36,7 +48,7 @@ class GroupList(FromOthers):
         return [Words(group.id) for group in self.groups]
 
 
-class GroupChanged(Output):
+class GroupChanged(FromOthers):
     """A group after a change, and the outcome for each person."""
 
     group: GroupView
@@ -44,6 +56,10 @@ class GroupChanged(Output):
 
     def words(self) -> Iterable[Words]:
         return (Words(self.group.id),)
+
+
+def _one_group(group: Group) -> OneGroup:
+    return OneGroup.model_validate(group_view(group).model_dump())
 
 
 def group_view(group: Group) -> GroupView:
@@ -68,6 +84,23 @@ async def list_groups(app: App, caller: Caller, args: OfInstance) -> GroupList:
     row = await instance_of(app.database, caller, args.instance_id)
     provider = await port(app, row, Capability.GROUPS)
     return GroupList(groups=[group_view(group) for group in await provider.list_groups()])
+
+
+class OfGroup(OfInstance):
+    group_id: PlatformId
+
+
+class GroupAnswer(FromOthers):
+    group: GroupView
+
+    def words(self) -> Iterable[Words]:
+        return (Words(self.group.id),)
+
+
+async def get_group(app: App, caller: Caller, args: OfGroup) -> GroupAnswer:
+    """Ask the platform for one group of the account. Raises Unsupported, NotReady, NoSuchChat."""
+    row = await instance_of(app.database, caller, args.instance_id)
+    return GroupAnswer(group=group_view(await group_of(app, row, args.group_id)))
 
 
 class CreateGroup(OfInstance):
@@ -103,10 +136,6 @@ async def remove_participant(app: App, caller: Caller, args: RemoveParticipant) 
     return changed(await (await port(app, row, Capability.GROUPS)).remove_participants(args.group_id, [args.participant]))
 
 
-class OfGroup(OfInstance):
-    group_id: PlatformId
-
-
 class SetGroupAdmin(OfGroup):
     participants: Participants
     admin: bool = True
@@ -129,7 +158,7 @@ class UpdateGroup(OfGroup):
     only_admins_add: bool | None = None
 
 
-async def update_group(app: App, caller: Caller, args: UpdateGroup) -> GroupView:
+async def update_group(app: App, caller: Caller, args: UpdateGroup) -> OneGroup:
     """Change name, description, picture or rights of a group. Raises InvalidInput where none is given, Unsupported."""
     row = await instance_of(app.database, caller, args.instance_id)
     given = args.model_dump(exclude={"instance_id", "group_id"}, exclude_none=True)
@@ -143,7 +172,7 @@ async def update_group(app: App, caller: Caller, args: UpdateGroup) -> GroupView
             picture = await load_upload(args.picture, policy=media_policy(app, row), max_bytes=PICTURE_MAX, kind=MediaKind.IMAGE)
         rights = args.model_dump(include={"only_admins_write", "only_admins_edit", "only_admins_add"})
         await provider.set_group(args.group_id, GroupSettings(picture=picture, **rights))
-    return group_view(await provider.update_group(args.group_id, args.name, args.description))
+    return _one_group(await provider.update_group(args.group_id, args.name, args.description))
 
 
 class InviteLink(Output):
@@ -168,10 +197,10 @@ class JoinGroup(OfInstance):
     invite_link: str = Field(min_length=8, max_length=300)
 
 
-async def join_group(app: App, caller: Caller, args: JoinGroup) -> GroupView:
+async def join_group(app: App, caller: Caller, args: JoinGroup) -> OneGroup:
     """Join the group of an invitation link. Raises Unsupported, NotReady, NotFound."""
     row = await instance_of(app.database, caller, args.instance_id)
-    return group_view(await (await port(app, row, Capability.JOIN_GROUPS)).join_group(args.invite_link))
+    return _one_group(await (await port(app, row, Capability.JOIN_GROUPS)).join_group(args.invite_link))
 
 
 class AskingPerson(Output):

@@ -6,13 +6,14 @@ from typing import Any
 from pydantic import Field
 
 from db import secrets
-from mcp_messenger.delivery.webhook_target import ORIGIN
-from mcp_messenger.errors import Conflict
+from mcp_messenger.delivery.webhook_target import ORIGINS
+from mcp_messenger.errors import Conflict, NotAllowed
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.diagnostics import Cleared, History
-from mcp_messenger.operations.instances import KEY_PREFIX_SHOWN, UpdateInstance, sealed_key, update_instance
+from mcp_messenger.operations.instances import UpdateInstance, update_instance
 from mcp_messenger.operations.operation import Input, OfInstance, Output
 from mcp_messenger.security import credentials
+from mcp_messenger.security.api_keys import KEY_PREFIX_SHOWN, sealed_key
 from mcp_messenger.security.caller import Caller, instance_of
 from mcp_messenger.security.vault import masked, new_api_key
 
@@ -103,7 +104,7 @@ async def get_credentials(app: App, caller: Caller, args: GetCredentials) -> Cre
                 value=values[secret.field] if args.reveal else None,
             )
             for secret in await secrets.of_instance(app.database, row.id)
-            if secret.field != ORIGIN
+            if secret.field not in ORIGINS
         ]
     )
 
@@ -119,24 +120,51 @@ async def set_credentials(app: App, caller: Caller, args: SetCredentials) -> Cre
 
 
 class UserToken(Output):
+    """`token` is shown this once; `id` is what revoke_key takes."""
+
+    id: str
     user_id: str
     token: str = Field(repr=False)
 
 
 class CreateToken(Input):
-    user_id: str = Field(min_length=1, max_length=128)
+    user_id: str | None = Field(default=None, min_length=1, max_length=128, description="whose; none: your own")
+
+
+TOKENS_MAX = 50
+"""Valid ones of a user that the user may have made."""
 
 
 async def create_user_token(app: App, caller: Caller, args: CreateToken) -> UserToken:
-    """A token that reaches what is this user's, and nothing else."""
-    caller.require_admin()
+    """Make a token that reaches all that is a user's, and nothing else: the administrator for anybody, a user for themselves.
+
+    Raises NotAllowed for another user's, MissingScope for a key that may not do everything itself, and Conflict for too many.
+    """
+    user_id = _token_owner(caller, args.user_id)
+    caller.require_every_scope()
     token = new_api_key()
     await app.database.started()
-    await secrets.new_token(app.database, args.user_id, prefix=token[:KEY_PREFIX_SHOWN], digest=app.vault().digest(token))
-    return UserToken(user_id=args.user_id, token=token)
+    if not caller.is_admin and await secrets.count_tokens_of(app.database, user_id) >= TOKENS_MAX:
+        raise Conflict(f"You have {TOKENS_MAX} tokens already.", hint="Revoke one with DELETE /api/v1/keys/{key_id}; GET /api/v1/keys lists them.")
+    token_id = await secrets.new_token(app.database, user_id, prefix=token[:KEY_PREFIX_SHOWN], digest=app.vault().digest(token))
+    return UserToken(id=str(token_id), user_id=user_id, token=token)
 
 
-async def revoke_user_tokens(app: App, caller: Caller, args: CreateToken) -> Cleared:
-    """End all tokens of a user; returns how many."""
-    caller.require_admin()
-    return Cleared(cleared=await secrets.revoke_tokens(app.database, args.user_id))
+class OfUser(Input):
+    user_id: str = Field(min_length=1, max_length=128)
+
+
+async def revoke_user_tokens(app: App, caller: Caller, args: OfUser) -> Cleared:
+    """End all tokens of a user, and what they hold open; return how many. Raises NotAllowed for another user's."""
+    user_id = _token_owner(caller, args.user_id)
+    caller.require_every_scope()
+    return Cleared(cleared=await secrets.revoke_tokens(app.database, user_id))
+
+
+def _token_owner(caller: Caller, user_id: str | None) -> str:
+    """Return whose tokens are meant. Raises NotAllowed for another user's, and for a key that does not stand for a user."""
+    caller.require_owner()
+    caller.require_all_instances()
+    if caller.user_id is not None and user_id not in {None, caller.user_id}:
+        raise NotAllowed("These are another user's tokens.", hint="Leave user_id out for your own.")
+    return caller.user_id or user_id or "local"

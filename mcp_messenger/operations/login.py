@@ -1,6 +1,8 @@
 """Logging an instance in: QR codes, pairing codes, and what it waits for."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import Field
@@ -13,7 +15,9 @@ from mcp_messenger.operations.operation import OfInstance, Output
 from mcp_messenger.operations.port import port
 from mcp_messenger.security import login_codes
 from mcp_messenger.security.caller import Caller, instance_of
-from providers.models import Capability, InstanceState
+from providers.capabilities import Capability
+from providers.events import Need
+from providers.states import InstanceState
 
 
 class QrAnswer(Output):
@@ -117,12 +121,15 @@ async def get_account(app: App, caller: Caller, args: OfInstance) -> AccountAnsw
 
 
 class AuthStatus(Output):
+    """`authenticated`: the messenger knows the account by this login. `next_step` says what to do, or to ask a person for."""
+
     instance_id: str
     state: str
     authenticated: bool
     account: dict[str, Any] | None = None
     needs: str
     reason: str | None = None
+    next_step: str = ""
 
 
 async def get_auth_status(app: App, caller: Caller, args: OfInstance) -> AuthStatus:
@@ -130,14 +137,38 @@ async def get_auth_status(app: App, caller: Caller, args: OfInstance) -> AuthSta
     return auth_status(await instance_of(app.database, caller, args.instance_id))
 
 
+NEW_LOGIN = "login"
+"""The need of an account that was logged out."""
+SETTING = "Do not ask for the token in this chat: the person sets it with PUT /api/v1/instances/{instance_id}/credentials, then call login."
+STEPS: Mapping[InstanceState, str] = MappingProxyType(
+    {
+        InstanceState.CREATED: "Call login: it starts the account.",
+        InstanceState.PROCESSING: "It is starting. Call login: it waits for it.",
+        InstanceState.STARTING: "It is starting. Call login: it waits for it.",
+        InstanceState.QR_READY: "Call login, and have a person scan the code that it shows.",
+        InstanceState.AUTHENTICATED: "It is logged in and connecting. Call login: it waits for it.",
+        InstanceState.READY: "",
+        InstanceState.DEGRADED: "The connection is disturbed and is being restored; sends wait until then.",
+        InstanceState.STOPPED: "Call login: it starts the account.",
+        InstanceState.ERROR: "Call login: it tries again, and says what is wrong.",
+        InstanceState.LOGGED_OUT: "Call login: it begins a new login, for which a person scans a code or gives a new token.",
+    }
+)
+"""What comes next in each state."""
+
+
 def auth_status(row: InstanceRow) -> AuthStatus:
-    """Return an instance's login as callers see it."""
-    authenticated = row.status in {InstanceState.AUTHENTICATED, InstanceState.READY, InstanceState.DEGRADED}
+    """Return an instance's login as callers see it. Whoever could not be asked yet who they are is not logged in."""
+    state = InstanceState(row.status)
+    is_known = row.account is not None and row.needs == Need.NOTHING
+    authenticated = state in {InstanceState.AUTHENTICATED, InstanceState.READY} or (state is InstanceState.DEGRADED and is_known)
+    needs = NEW_LOGIN if state is InstanceState.LOGGED_OUT and row.needs == Need.NOTHING else row.needs
     return AuthStatus(
         instance_id=str(row.id),
         state=row.status,
         authenticated=authenticated,
         account=row.account if authenticated else None,
-        needs=row.needs,
+        needs=needs,
         reason=row.status_reason,
+        next_step=SETTING.format(instance_id=row.id) if needs == Need.TOKEN else STEPS[state],
     )

@@ -1,14 +1,15 @@
-"""The owner's own chat, where calls that wait are shown and decided: with buttons where the messenger has them, or "yes abcde" and "no abcde"."""
+"""The owner's own chat, where calls that wait are shown and decided: by a button, by 👍 or 👎 on the request, or by "yes abcde" and "no abcde"."""
 
 import logging
 import re
 from collections import deque
+from dataclasses import dataclass
 from uuid import UUID
 
 import anyio
 
 from db import approvals as store
-from db import instances, messages
+from db import instances, messages, pairing
 from db import policy as policies
 from db.approvals import ApprovalRow
 from db.errors import StoreUnavailable
@@ -18,20 +19,36 @@ from mcp_messenger.delivery.feed import Listener
 from mcp_messenger.errors import IdempotencyConflict
 from mcp_messenger.instances import classes
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.approvals import approve_as, deny_as
+from mcp_messenger.operations.approvals import EDITABLE, words_of
+from mcp_messenger.operations.deciding import approve_as, deny_as
+from mcp_messenger.operations.pairing import CODE_LENGTH as PAIRING_CODE
 from mcp_messenger.policy.asking import CODE_LENGTH, LETTERS, unsealed
-from mcp_messenger.policy.judging import OWN
+from mcp_messenger.policy.judging import own_permit
 from mcp_messenger.policy.model import OwnerChat, stored
+from providers.capabilities import Capability
 from providers.errors import MessengerError
-from providers.models import Capability, ChatKind, Choice, Draft
-from providers.text import clean
+from providers.models import ChatKind, Choice, Draft
+from providers.text import clean, clean_line
 
 log = logging.getLogger(__name__)
 
-WORD = re.compile(rf"\s*(?P<word>yes|ok|no)\s+(?P<code>[{LETTERS}]{{{CODE_LENGTH}}})\s*[.!]?\s*", re.IGNORECASE)
-ANSWER = re.compile(rf"\s*(?P<code>[{LETTERS}]{{{CODE_LENGTH}}})\s*:?\s+(?P<words>.+)", re.IGNORECASE | re.DOTALL)
-SHOWN_MAX = 1000
+_CODE = rf"(?P<code>[{LETTERS}]{{{CODE_LENGTH},{PAIRING_CODE}}})"
+WORD = re.compile(rf"\s*(?P<word>yes|ok|no|always)\s+{_CODE}\s*[.!]?\s*", re.IGNORECASE)
+ANSWER = re.compile(rf"\s*(?:(?P<edit>edit)\s+)?{_CODE}\s*:?\s+(?P<words>.+)", re.IGNORECASE | re.DOTALL)
+YES, NO = frozenset("👍✅👌"), frozenset("👎❌🚫")
+"""Reactions to a request that decide it, in any skin colour."""
+HEARD = frozenset({"message", "reaction"})
 KEPT_MAX = 10_000
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What the owner decided. `message`: the text to send instead; `answer`: to a question."""
+
+    is_yes: bool = True
+    always: bool = False
+    message: str | None = None
+    answer: str | None = None
 
 
 class OwnerChats(Listener):
@@ -45,7 +62,7 @@ class OwnerChats(Listener):
 
     def instance_changed(self, instance_id: UUID, rows: list[EventRow]) -> None:
         """Keep what concerns approvals, and what is written in an owner's chat."""
-        found = [row for row in rows if row.type == "approval" or (row.type == "message" and (str(instance_id), row.chat_id) in self._chats)]
+        found = [row for row in rows if row.type == "approval" or (row.type in HEARD and (str(instance_id), row.chat_id) in self._chats)]
         if found:
             self._todo += found
             self._news.set()
@@ -64,6 +81,8 @@ class OwnerChats(Listener):
                 await self._show(UUID(row.data["approval_id"]))
             elif row.type == "message" and row.message_id is not None:
                 await self._hear(row.instance_id, row.message_id)
+            elif row.type == "reaction" and row.message_id is not None:
+                await self._see(row, row.message_id)
             self._todo.popleft()
 
     async def _show(self, approval_id: UUID) -> None:
@@ -75,6 +94,7 @@ class OwnerChats(Listener):
             await self._say(owner, notice(self._app, row), f"approval:{row.id}:asked", row.code if row.kind != "question" else None)
 
     async def _hear(self, instance_id: UUID, message_id: int) -> None:
+        """Take a word of the owner."""
         message = await messages.get(self._app.database, instance_id, message_id)
         if message is None or message.outgoing:
             return
@@ -84,22 +104,41 @@ class OwnerChats(Listener):
         row = await store.by_code(self._app.database, found["code"].lower(), instance_id=str(instance_id), chat_id=message.chat_id)
         if row is None:
             return
-        by, given = f"owner:{instance_id}:{message.chat_id}", found.groupdict()
-        owner = OwnerChat(instance_id=str(instance_id), chat_id=message.chat_id)
+        given = found.groupdict()
+        word, words = (given.get("word") or "").lower(), clean(given.get("words") or "")
+        if row.kind == "question" and word != "no":
+            decision = Decided(answer=words or word)
+        elif word:
+            decision = Decided(is_yes=word != "no", always=word == "always")
+        elif given.get("edit") and words:
+            decision = Decided(message=words)
+        else:
+            return
+        await self._decide(row, OwnerChat(instance_id=str(instance_id), chat_id=message.chat_id), decision)
+
+    async def _see(self, event: EventRow, message_id: int) -> None:
+        """Take a reaction of the owner to a request. The account's own, which an agent may set, decides nothing."""
+        marks = {emoji[0] for emoji in event.data["emojis"] if emoji}
+        if bool(marks & YES) == bool(marks & NO):
+            return
+        row = await store.by_request(self._app.database, event.instance_id, message_id, sender_id=event.data["sender_id"])
+        if row is None or row.kind == "question" or event.chat_id is None:
+            return
+        owner = OwnerChat(instance_id=str(event.instance_id), chat_id=event.chat_id)
+        await self._decide(row, owner, Decided(is_yes=bool(marks & YES)))
+
+    async def _decide(self, row: ApprovalRow, owner: OwnerChat, decision: "Decided") -> None:
+        by = f"owner:{owner.instance_id}:{owner.chat_id}"
         try:
-            if (given.get("word") or "").lower() == "no":
-                await deny_as(self._app, row, by)
-            elif row.kind == "question":
-                await approve_as(self._app, row, by, answer=clean(given.get("words") or given.get("word") or ""))
-            elif given.get("word"):
-                await approve_as(self._app, row, by)
+            if decision.is_yes:
+                await approve_as(self._app, row, by, message=decision.message, answer=decision.answer, always=decision.always)
             else:
-                return
+                await deny_as(self._app, row, by)
         except StoreUnavailable:
             raise
         except MessengerError as error:
             # Mostly somebody else was first.
-            log.info("a word of the owner changed nothing: %s", error, extra={"instance_id": str(instance_id)})
+            log.info("a word of the owner changed nothing: %s", error, extra={"instance_id": owner.instance_id})
             return
         settled = await store.get(self._app.database, row.id)
         await self._say(owner, f"{row.operation} is {'gone' if settled is None else settled.status} ({row.code}).", f"approval:{row.id}:decided")
@@ -115,7 +154,8 @@ class OwnerChats(Listener):
             choices = (Choice(id=f"yes {code}", title="Yes"), Choice(id=f"no {code}", title="No"))
         draft = Draft(client_id="0", chat_id=owner.chat_id, text=text, choices=choices)
         try:
-            await self._app.outbox.queue(row.id, draft, kind=ChatKind.PRIVATE, idempotency_key=key, permit=OWN)
+            permit = own_permit(self._app.judge, row, draft)
+            await self._app.outbox.queue(row.id, draft, kind=ChatKind.PRIVATE, idempotency_key=key, permit=permit)
         except IdempotencyConflict:
             return
         await self._app.supervisor.wake_outbox(row.id)
@@ -132,8 +172,15 @@ def notice(app: App, row: ApprovalRow) -> str:
         call = unsealed(app.vault(), row)
     except MessengerError:
         return f"An agent asks for {row.operation}; what it is cannot be read. Answer: no {row.code}"
-    to = f" to {call.title} ({row.chat_id})" if call.title else f" to {row.chat_id}" if row.chat_id else ""
-    how = f"Answer: {row.code} and your words" if row.kind == "question" else f'Answer "yes {row.code}" or "no {row.code}".'
-    text = call.text[:SHOWN_MAX] + ("…" if len(call.text) > SHOWN_MAX else "")
-    head = "An agent asks you:" if row.kind == "question" else f"An agent wants {row.operation}{to}. {row.reason}"
+    name = f'"{clean_line(call.title)}" ' if call.title else ""
+    if row.kind == pairing.KIND:
+        how = f'Answer "yes {row.code}", "always {row.code}" to trust them too, or "no {row.code}".'
+        return f"{name}({row.chat_id}) wrote, and is not known.\n\n{row.reason}\n\n{how}"
+    head, text = words_of(app, row)
+    if row.kind == "question":
+        how = f"Answer: {row.code} and your words"
+    else:
+        how = f'Answer "yes {row.code}" or "no {row.code}", or react with 👍 or 👎.'
+        how += f' "always {row.code}" trusts the chat as well.' if row.chat_id else ""
+        how += f' "edit {row.code} …" sends your words instead.' if any(one in call.arguments for one in EDITABLE) else ""
     return "\n\n".join(part for part in (head, text, how) if part)

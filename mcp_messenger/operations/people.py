@@ -12,7 +12,7 @@ from db.people import IdentityRow
 from mcp_messenger.errors import InvalidInput, NoSuchPerson
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Cursor, FromOthers, Input, InstanceId, Limit, Output, PlatformId
-from mcp_messenger.policy.judging import Words
+from mcp_messenger.policy.shown import Words
 from mcp_messenger.security.caller import Caller, instance_of
 
 

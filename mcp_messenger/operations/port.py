@@ -6,9 +6,9 @@ from mcp_messenger.instances import classes
 from mcp_messenger.operations.application import App
 from mcp_messenger.relay.port import RemotePort
 from providers.base import Provider
+from providers.capabilities import Capability
 from providers.errors import Unsupported
-from providers.models import Capability, InstanceState
-from providers.states import WORKING, states_for
+from providers.states import WORKING, InstanceState, states_for
 
 
 async def port(app: App, row: InstanceRow, capability: Capability) -> Provider | RemotePort:

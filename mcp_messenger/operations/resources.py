@@ -8,7 +8,6 @@ from uuid import UUID
 import anyio.to_thread
 
 from db import addresses, instances
-from db.addresses import AddressRow
 from mcp_messenger.instances.runtimes.containers import Listed
 from mcp_messenger.instances.runtimes.docker import DockerRuntime
 from mcp_messenger.instances.runtimes.statistics import Usage
@@ -90,14 +89,11 @@ async def _containers(app: App, docker: DockerRuntime, caller: Caller) -> list[C
     """The caller's own."""
     usage: Mapping[UUID, Usage] = await docker.statistics.usage() if docker.away is None else {}
     rows = await instances.listing(app.database, user_id=caller.user_id, id=caller.instance_id, limit=INSTANCES_MAX)
-    own = await addresses.of_instances(app.database, [row.id for row in rows])
-    return [
-        _figures(one, own.get(row.id), usage.get(row.id)) for row in rows if caller.sees(row) and (one := docker.containers.get(row.id)) is not None
-    ]
+    return [_figures(one, row.tcp_port, usage.get(row.id)) for row in rows if caller.sees(row) and (one := docker.containers.get(row.id)) is not None]
 
 
-def _figures(one: Listed, address: AddressRow | None, usage: Usage | None) -> ContainerFigures:
-    plain = ContainerFigures(instance_id=str(one.instance_id), state=one.state, port=address and address.tcp_port)
+def _figures(one: Listed, port: int | None, usage: Usage | None) -> ContainerFigures:
+    plain = ContainerFigures(instance_id=str(one.instance_id), state=one.state, port=port)
     if usage is None:
         return plain
     figures = {"cpu": usage.cpu, "memory_mb": usage.memory, "memory_limit_mb": usage.memory_limit, "processes": usage.processes}
@@ -122,8 +118,9 @@ def _performance() -> Performance:
 def _disk(app: App) -> dict[str, float]:
     import shutil
 
-    app.config.data_dir.mkdir(parents=True, exist_ok=True)
-    usage = shutil.disk_usage(app.config.data_dir)
+    # Of a folder that is not there: of the disk that it would be on.
+    folder = next(folder for folder in (app.config.data_dir, *app.config.data_dir.absolute().parents) if folder.exists())
+    usage = shutil.disk_usage(folder)
     return {"total_gb": round(usage.total / 2**30, 1), "free_gb": round(usage.free / 2**30, 1)}
 
 

@@ -15,6 +15,7 @@ from db.approvals import ApprovalRow, NewApproval
 from db.database import Database
 from mcp_messenger.errors import Conflict, InvalidInput
 from mcp_messenger.security.caller import Caller
+from mcp_messenger.security.reencryption import APPROVAL
 from mcp_messenger.security.vault import Vault
 
 WAITING_MAX = 50
@@ -22,7 +23,6 @@ CALL_MAX = 20_000_000
 """Characters of a call that waits: a whole file may be one of its arguments."""
 LETTERS = "abcdefghjkmnpqrstuvwxyz"
 CODE_LENGTH = 5
-FIELD = "approval"
 Kind = Literal["call", "draft", "question"]
 
 
@@ -95,12 +95,12 @@ async def ask(database: Database, vault: Vault, asked: Asked) -> tuple[ApprovalR
 
 def sealed(vault: Vault, id: UUID, call: Call) -> bytes:
     """Return a call as it is stored."""
-    return vault.seal(json.dumps(call.__dict__), row=str(id), field=FIELD)
+    return vault.seal(json.dumps(call.__dict__), row=str(id), field=APPROVAL)
 
 
 def unsealed(vault: Vault, row: ApprovalRow) -> Call:
     """Return the call that waits. Raises VaultError."""
-    return Call(**json.loads(vault.unseal(row.sealed, row=str(row.id), field=FIELD)))
+    return Call(**json.loads(vault.unseal(row.sealed, row=str(row.id), field=APPROVAL)))
 
 
 def arguments_of(args: BaseModel) -> dict[str, Any]:

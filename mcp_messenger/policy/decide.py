@@ -51,6 +51,7 @@ class Target:
     trusted: bool = False
     is_contact: bool = False
     has_written: bool = False
+    paired: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,18 @@ class Shown:
 
 @dataclass(frozen=True)
 class Content:
+    """`of_chat`: the chat whose words are passed on; None: the sender's own. `is_fetched`: it names an address that the messenger fetches."""
+
     text: str = ""
     file: File | None = None
     mass_mentions: bool = False
+    of_chat: str | None = None
+    is_fetched: bool = False
 
 
 @dataclass(frozen=True)
 class Recent:
-    """What was sent lately. `is_new`: nothing was ever written in the chat."""
+    """The numbers of recent sends. `is_new`: nothing was ever written in the chat."""
 
     in_hour: int = 0
     new_chats: int = 0
@@ -92,7 +97,15 @@ def decide_send(
     rules: list[Decision] = [*_whom(out, target), *_what(out, content), *_when(out, now, recent)]
     if by_agent:
         rules += _tainted(policy, target, shown, content)
-    return _most_severe(rules)
+    return stricter(rules)
+
+
+def decide_fetch(policy: Policy, shown: Shown) -> Decision:
+    """Return whether an agent may have an address fetched: whoever answers there reads it, whatever chat the file is for."""
+    if policy.taint != "off" and shown.stranger and shown.other:
+        words = "You were shown words of other chats, a stranger's among them, and an address that is fetched could carry them away."
+        return Decision("ask", "taint", words)
+    return ALLOWED
 
 
 def decide_other(policy: Policy, touch: Touch, shown: Shown) -> Decision:
@@ -103,10 +116,12 @@ def decide_other(policy: Policy, touch: Touch, shown: Shown) -> Decision:
         return Decision("deny", "owner", "Only the owner does this, over REST, on the page or with the command.")
     if policy.read_only:
         return Decision("deny", "read_only", "The owner lets agents read here, and change nothing.")
+    if touch in {Touch.PRESENCE, Touch.MINOR}:
+        return ALLOWED
     rules = list(_to_many(policy.outbound, touch))
     if policy.taint != "off" and shown.stranger:
         rules.append(Decision("ask", "taint", f"You were shown a stranger's words; {WORDS.get(touch, 'this')} needs the owner's word after that."))
-    return _most_severe(rules)
+    return stricter(rules)
 
 
 def wakes(policy: Policy, target: Target, *, mentions: bool) -> bool:
@@ -115,7 +130,9 @@ def wakes(policy: Policy, target: Target, *, mentions: bool) -> bool:
     if target.is_group and inbound.group_words == "mentions" and not mentions:
         return False
     is_listed = matches(inbound.allow, target.chat_id)
-    return {"anyone": True, "trusted": is_listed or (target.trusted and not target.is_group), "list": is_listed, "off": False}[inbound.wake]
+    is_trusted = is_listed or (target.trusted and not target.is_group)
+    is_paired = is_trusted or (target.paired and not target.is_group)
+    return {"anyone": True, "paired": is_paired, "trusted": is_trusted, "list": is_listed, "off": False}[inbound.wake]
 
 
 def matches(entries: Iterable[str], chat_id: str) -> bool:
@@ -137,13 +154,14 @@ def _whom(out: Outbound, target: Target) -> Iterator[Decision]:
         "nobody": False,
     }[out.send_to]
     if not allowed and not (target.is_group and out.groups != "allow"):
-        yield Decision(out.otherwise, "send_to", f"The owner lets agents send to: {out.send_to}. This chat is not among them.")
+        whom = "contacts (the account's address book, and whom the owner named)" if out.send_to == "contacts" else out.send_to
+        yield Decision(out.otherwise, "send_to", f"The owner lets agents send to: {whom}. This chat is not among them.")
     if target.is_group:
         yield Decision(out.groups, "groups", "The owner wants to be asked before something is sent to a group.")
 
 
 def _to_many(out: Outbound, touch: Touch) -> Iterator[Decision]:
-    """Who may be written to holds for a group's people and for everybody, too: names, titles and profiles carry words as messages do."""
+    """Yield the rules for groups and for publishing: names, titles and profiles carry words as messages do."""
     if touch is Touch.GROUP:
         yield Decision(out.groups, "groups", "The owner wants to be asked before something is done with a group.")
     if touch in {Touch.GROUP, Touch.PUBLISH} and out.send_to != "anyone":
@@ -179,10 +197,14 @@ def _tainted(policy: Policy, target: Target, shown: Shown, content: Content) -> 
     file = content.file
     if file is not None and file.is_received and file.from_chat != target.chat_id:
         yield Decision("ask", "taint", "The file was received in another chat.")
-    is_answer = policy.taint == "answers" and shown.target
-    if shown.stranger and shown.other and not target.trusted and not is_answer:
+    is_of_others = content.of_chat not in {None, target.chat_id}
+    is_answer = policy.taint == "answers" and shown.target and not is_of_others
+    if shown.stranger and (shown.other or is_of_others) and not target.trusted and not is_answer:
         yield Decision("ask", "taint", "You were shown words of other chats, a stranger's among them, and this would go to another chat.")
+    if content.is_fetched:
+        yield decide_fetch(policy, shown)
 
 
-def _most_severe(rules: Iterable[Decision]) -> Decision:
+def stricter(rules: Iterable[Decision]) -> Decision:
+    """Return the most severe of decisions, and the first of those."""
     return max((rule for rule in rules if rule.outcome != "allow"), key=lambda rule: _SEVERITY[rule.outcome], default=ALLOWED)

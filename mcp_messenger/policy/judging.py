@@ -1,37 +1,63 @@
 """The place that every call passes: it gathers the facts, has them judged, and stores what needs a person."""
 
-import hashlib
-import json
-import time
-from collections.abc import Callable, Iterable, Mapping
+import logging
+import re
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 from uuid import UUID
+from weakref import WeakValueDictionary
 
+import anyio
 from pydantic import BaseModel
 
+from db import chats, messages
 from db import policy as store
+from db.audit import Entry
 from db.database import Database
+from db.errors import StoreUnavailable
 from db.instances import InstanceRow
 from db.policy import Situation
 from mcp_messenger.errors import ApprovalRequired, NotAllowed, PolicyDenied
 from mcp_messenger.policy.asking import Asked, Call, arguments_of, ask
-from mcp_messenger.policy.decide import ALLOWED, Content, Decision, File, Recent, Shown, Target, decide_other, decide_send, matches
-from mcp_messenger.policy.model import DEFAULT, TAINT_MINUTES, Policy, stored
+from mcp_messenger.policy.audit import Audit, content_digest, new_id
+from mcp_messenger.policy.content import UNFETCHED, content_of, rest_of, text_of
+from mcp_messenger.policy.decide import (
+    ALLOWED,
+    Content,
+    Decision,
+    File,
+    Recent,
+    Shown,
+    Target,
+    decide_fetch,
+    decide_other,
+    decide_send,
+    matches,
+    stricter,
+)
+from mcp_messenger.policy.model import DEFAULT, TAINT_MINUTES, Policy, of_key, stored
+from mcp_messenger.policy.shown import NOWHERE, ShownLately, Words, note_shown
 from mcp_messenger.policy.touch import Touch
-from mcp_messenger.security.caller import Caller, instance_of
+from mcp_messenger.security.caller import ADMIN, Caller, readable_of
 from mcp_messenger.security.vault import Vault
 from providers import REHEARSAL
-from providers.drafts import fingerprint_of, stored_draft
-from providers.models import ChatKind, Draft
+from providers.errors import MessengerError
+from providers.models import ChatKind, Draft, conversation_of
 
-AGAIN_AFTER = 10.0
-"""Seconds in which it is not written again that a chat's words were shown."""
-REMEMBERED = 10_000
-NOWHERE = UUID(int=0)
-"""In the place of an instance, where nobody can name it."""
+log = logging.getLogger(__name__)
+
+CHATS = ("chat_id", "group_id")
+"""Arguments that name the chat that a change is about."""
+DECISIONS = frozenset({"approve", "deny", "cancel_approval"})
+"""Operations whose rows of the audit log are written with what they decide."""
+TARGETS = ("contact_id", "message_id", "person_id", "approval_id", "key_id", "user_id", "delivery_id", "participant", "name", "provider")
+SECRETS = frozenset({"credentials", "api_webhook_schema", "headers", "secret", "config"})
+"""Arguments that may hold secrets: a digest of short ones could be guessed."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +66,8 @@ class Permit:
 
     rule: str
     by: str
+    entry: Entry | None = None
+    """The row of the audit log that is written with the message."""
 
 
 OWN = Permit("own", "application")
@@ -47,58 +75,43 @@ OWN = Permit("own", "application")
 
 
 @dataclass(frozen=True)
-class Words:
-    """Words of a chat that an answer shows. `instance_id` None: the one that was asked about."""
-
-    chat_id: str
-    instance_id: str | None = None
-    incoming: bool = True
-
-
-@dataclass(frozen=True)
 class Approved:
-    """A call that a person approved: it may go to this chat and nowhere else, with this content."""
+    """A call that a person approved: it may go to this chat and nowhere else, with this content. `asker` is the agent that made it."""
 
     approval_id: UUID
     chat_id: str | None
     rest: str
     by: str
+    asker: str
 
 
-class ShownLately:
-    """What this process has written down of words that were shown, so that it is not written at every reading."""
+class Rehearsed(Exception):
+    """What policy would do with the call that is rehearsed."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._at: dict[tuple[str, UUID, str, bool], float] = {}
-
-    def news(self, asker: str, chats: Iterable[tuple[UUID, str, bool]]) -> list[tuple[UUID, str, bool]]:
-        """Return those that have to be written."""
-        now = self._clock()
-        return [chat for chat in chats if now - self._at.get((asker, *chat), -AGAIN_AFTER) >= AGAIN_AFTER]
-
-    def written(self, asker: str, chats: Iterable[tuple[UUID, str, bool]]) -> None:
-        """Remember that these were written."""
-        now = self._clock()
-        for chat in chats:
-            self._at.pop((asker, *chat), None)
-            self._at[asker, *chat] = now
-        for oldest in list(self._at)[: max(0, len(self._at) - REMEMBERED)]:
-            del self._at[oldest]
+    def __init__(self, decision: Decision) -> None:
+        super().__init__(decision.outcome)
+        self.decision = decision
 
 
 @dataclass(frozen=True)
 class Judge:
-    """What judging needs of the application."""
+    """The parts of the application that judging needs."""
 
     database: Database
     vault: Callable[[], Vault]
     shown: ShownLately = field(default_factory=ShownLately)
+    counting: WeakValueDictionary[UUID, anyio.Lock] = field(default_factory=WeakValueDictionary[UUID, anyio.Lock])
+    """By instance whose sends are counted: what is judged and not yet queued."""
+
+    @cached_property
+    def audit(self) -> Audit:
+        """Return what writes the audit log."""
+        return Audit(self.database, self.vault)
 
 
 @dataclass
 class Judging:
-    """One call on its way. `by_agent`: it came from an agent; other calls are a person's."""
+    """One call on its way. `by_agent`: it came from an agent; other calls are a person's. `is_audited`: it changes something."""
 
     judge: Judge
     caller: Caller
@@ -108,49 +121,156 @@ class Judging:
     args: BaseModel | None
     approved: Approved | None = None
     name: str | None = None
+    is_audited: bool = False
+    is_let: bool = False
+    """The audit log says that the call may be carried out."""
+    is_refused: bool = False
+    """The audit log says that it may not."""
+    is_rehearsal: bool = False
+    """Nothing is done: the call ends with Rehearsed where it would have been let go on."""
+    is_later: bool = False
+    """It was asked for before, with the words that it has: no words that the agent was shown since have steered it."""
 
     @property
     def asker(self) -> str:
         """Return under which name the agent's calls and what it was shown belong together."""
-        return self.name or str(self.caller)
+        return self.name or asker_of(self.caller)
 
     async def enter(self) -> None:
-        """Judge a call that does not send. Raises PolicyDenied, ApprovalRequired, NoSuchInstance."""
-        if not self.by_agent or self.approved is not None or self.touches in {Touch.NOTHING, Touch.SEND}:
-            return
+        """Judge a call that does not send, and write it into the audit log. Raises PolicyDenied, ApprovalRequired, NoSuchInstance."""
+        if self.by_agent and self.approved is None and self.touches not in {Touch.NOTHING, Touch.SEND}:
+            await self._judge_change()
+        if self.is_rehearsal and self.touches is not Touch.SEND:
+            raise Rehearsed(ALLOWED)
+        if self.is_audited and self.touches is not Touch.SEND and self.operation not in DECISIONS:
+            await self._note("allowed")
+            self.is_let = True
+
+    async def _judge_change(self) -> None:
+        if self.touches is Touch.OWNER and self.is_rehearsal:
+            raise Rehearsed(decide_other(DEFAULT, Touch.OWNER, Shown()))
         if self.touches is Touch.OWNER:
             self.caller.require_owner()
             raise PolicyDenied(decide_other(DEFAULT, Touch.OWNER, Shown()).words)
         instance_id: str | None = getattr(self.args, "instance_id", None)
-        row = None if instance_id is None else await instance_of(self.judge.database, self.caller, instance_id)
-        about = await self._situation(NOWHERE if row is None else row.id, "")
-        decision = decide_other(stored(about.document), self.touches, _shown(about))
-        call = Call({} if self.args is None else arguments_of(self.args))
+        row = None if instance_id is None else await readable_of(self.judge.database, self.caller, instance_id)
+        chat_id = next((one for name in CHATS if isinstance(one := getattr(self.args, name, None), str)), "")
+        about = await self._situation(NOWHERE if row is None else row.id, chat_id)
+        touch = Touch.SETTINGS if row is not None and self._hides_trusted(row, about) else self.touches
+        decision = stricter(decide_other(policy, touch, _shown(about)) for policy in self._policies(about))
+        call = Call({} if self.args is None else arguments_of(self.args), title=about.title)
+        if row is not None and decision.outcome == "ask":
+            call = await self._in_words(row, call)
         await self._require(decision, row, stored(about.document), operation=self.operation, call=call)
+
+    def _hides_trusted(self, row: InstanceRow, about: Situation) -> bool:
+        """Return whether the owner would see messages of a chat no more that is trusted: a stranger's words must not bring that about."""
+        if about.chat_id is None or not getattr(self.args, "hides", False):
+            return False
+        return self.target(row, about.chat_id, ChatKind(about.kind), about).trusted
+
+    async def _in_words(self, row: InstanceRow, call: Call) -> Call:
+        """Return a call with the text of the message that it is about, and the name of that one's chat: nobody can judge an id."""
+        number: object = call.arguments.get("message_id")
+        if not isinstance(number, str) or not re.fullmatch(r"[0-9]{1,18}", number):
+            return call
+        message = await messages.get(self.judge.database, row.id, int(number))
+        if message is None:
+            return call
+        titles = await chats.titles(self.judge.database, [(row.id, message.chat_id)])
+        return replace(call, title=call.title or titles.get((row.id, message.chat_id), ""), text=call.text or about_message(message.body))
+
+    async def require_word(self, row: InstanceRow, text: str) -> None:
+        """Ask the owner about what nobody can undo, unless their policy asks about nothing. Raises PolicyDenied, ApprovalRequired."""
+        if not self.by_agent or self.approved is not None:
+            return
+        about = await self._situation(row.id, "")
+        is_asked = any(policy.taint != "off" for policy in self._policies(about))
+        decision = Decision("ask", "for_good", "This cannot be undone, so it needs the owner's word.") if is_asked else ALLOWED
+        call = Call({} if self.args is None else arguments_of(self.args), text=text)
+        await self._require(decision, row, stored(about.document), operation=self.operation, call=call)
+
+    async def require(self, touch: Touch, row: InstanceRow, text: str) -> None:
+        """Judge a change that shows only while the call is carried out; `text` says what it is. Raises PolicyDenied, ApprovalRequired."""
+        if not self.by_agent or self.approved is not None:
+            return
+        about = await self._situation(row.id, "")
+        decision = stricter(decide_other(policy, touch, _shown(about)) for policy in self._policies(about))
+        call = Call({} if self.args is None else arguments_of(self.args), text=text)
+        await self._require(decision, row, stored(about.document), operation=self.operation, call=call)
+
+    async def was_shown_a_stranger(self, row: InstanceRow) -> bool:
+        """Return whether an agent calls that was shown a stranger's words lately."""
+        return self.by_agent and (await self._situation(row.id, "")).stranger_shown
 
     async def situation(self, row: InstanceRow, to: str) -> Situation:
         """Return what is known of the chat that an address means, and of the agent."""
         return await self._situation(row.id, to)
 
-    async def _situation(self, instance_id: UUID, to: str) -> Situation:
-        return await store.situation(self.judge.database, instance_id, to, asker=self.asker if self.by_agent else "", minutes=TAINT_MINUTES)
+    async def _situation(self, instance_id: UUID, to: str, conversation: str | None = None) -> Situation:
+        asker = self.asker if self.by_agent and not self.is_later else ""
+        narrowed = self.caller.narrowed is not None
+        if asker and self.name is None and str(self.caller) == str(ADMIN):
+            await self.judge.shown.adopt(self.judge.database, asker, str(self.caller))
+        return await store.situation(
+            self.judge.database,
+            instance_id,
+            to,
+            asker=asker,
+            minutes=TAINT_MINUTES,
+            narrowed=narrowed,
+            conversation=conversation,
+        )
 
     async def judged(
-        self, row: InstanceRow, chat_id: str, kind: ChatKind, about: Situation, *, content: Content, is_new_address: bool = False
+        self, row: InstanceRow, chat_id: str, kind: ChatKind, about: Situation, *, content: Content, thread_id: str | None = None
     ) -> tuple[Decision, Policy]:
-        """Return what the policy says of a message to a chat. `is_new_address`: `about` is of another id of the chat."""
-        if is_new_address:
-            about = await self._situation(row.id, chat_id)
+        """Return what the policy says of a message to a chat, or to one person's own thread in it. `about` may be of another id of the chat."""
+        conversation = conversation_of(chat_id, thread_id)
+        if conversation != chat_id or about.chat_id not in {None, chat_id}:
+            about = await self._situation(row.id, chat_id, conversation)
         policy = stored(about.document)
         if not self.by_agent and not policy.binds_owner:
             return ALLOWED, policy
-        out = policy.outbound
         recent = None
-        if out.new_chats_a_day is not None or out.sends_an_hour is not None:
-            sent, has_messages = await store.sent(self.judge.database, row.id, chat_id)
-            recent = Recent(sent.in_hour, sent.new_chats, is_new=not has_messages)
+        if self._counts(about):
+            sent = await store.sent(self.judge.database, row.id, chat_id)
+            recent = Recent(sent.in_hour, sent.new_chats, sent.is_new)
         target = self.target(row, chat_id, kind, about)
-        return decide_send(policy, target, _shown(about), datetime.now(UTC), content=content, recent=recent, by_agent=self.by_agent), policy
+        now = datetime.now(UTC)
+        decision = decide_send(policy, target, _shown(about), now, content=content, recent=recent, by_agent=self.by_agent)
+        narrowed = of_key(self.caller.narrowed) if self.by_agent else None
+        if narrowed is not None:
+            # Whom the owner trusts is not therefore whom this key is for.
+            own = replace(target, trusted=target.trusted and narrowed.outbound.send_to not in {"list", "nobody"})
+            decision = stricter([decision, decide_send(narrowed, own, _shown(about), now, content=content, recent=recent)])
+        return decision, policy
+
+    def _policies(self, about: Situation) -> list[Policy]:
+        """Return the policies that bind the caller: the instance's, and that of the key, which only narrows it."""
+        narrowed = of_key(self.caller.narrowed)
+        return [stored(about.document), *([narrowed] if narrowed is not None else [])]
+
+    @asynccontextmanager
+    async def counted(self, row: InstanceRow, about: Situation, *, turn: Callable[[], Awaitable[None]] | None = None) -> AsyncGenerator[Situation]:
+        """Give the facts by which a send is judged and queued. Where sends are counted one does so after the other, in this process.
+
+        `turn` waits for calls that have to be queued before it.
+        """
+        if not self._counts(about):
+            yield about
+            return
+        lock = self.judge.counting.get(row.id) or anyio.Lock()
+        self.judge.counting[row.id] = lock
+        if turn is not None:
+            await turn()
+        async with lock:
+            yield about
+
+    def _counts(self, about: Situation) -> bool:
+        """Return whether a policy limits the number of sends."""
+        outs = [policy.outbound for policy in self._policies(about)]
+        return any(out.sends_an_hour is not None or out.new_chats_a_day is not None for out in outs)
 
     def target(self, row: InstanceRow, chat_id: str, kind: ChatKind, about: Situation) -> Target:
         """Return how a chat is known. One that the owner has listed is trusted, and so are the people of a rehearsal."""
@@ -173,26 +293,72 @@ class Judging:
         file: File | None = None,
         operation: str | None = None,
         arguments: dict[str, Any] | None = None,
+        change: Touch | None = None,
+        words: str = "",
     ) -> Permit:
-        """Return that a message may go out. `about` is of the chat that `draft` goes to.
+        """Return that a message may go out. `about` is of the chat that `draft` goes to; `change`: something that it does besides.
+
+        `words`: what a person is shown of the call where the draft has no text.
 
         Raises PolicyDenied, ApprovalRequired. Raises NotAllowed for an approved call that would now do something else.
         """
         rest = rest_of(row.id, draft)
         if self.approved is not None:
-            if (self.approved.chat_id, self.approved.rest) != (draft.chat_id, rest):
+            unfetched = self.approved.rest.startswith(UNFETCHED) and UNFETCHED + rest_of(row.id, draft.model_copy(update={"upload": None}))
+            if self.approved.chat_id != draft.chat_id or self.approved.rest not in {rest, unfetched}:
                 raise NotAllowed(
                     "This is not what was approved: its recipient or its file has changed since.", hint="Ask again with the call as it is now."
                 )
-            return Permit("approval", self.approved.by)
-        content = Content(text_of(draft), file, draft.mass_mentions)
-        is_other = about.chat_id is not None and about.chat_id != draft.chat_id
-        decision, policy = await self.judged(row, draft.chat_id, kind, about, content=content, is_new_address=is_other)
+            return Permit("approval", self.approved.by, self._of_send(row, draft, rest, operation))
+        content = content_of(draft, file)
+        decision, policy = await self.judged(row, draft.chat_id, kind, about, content=content, thread_id=draft.thread_id)
+        if change is not None and self.by_agent:
+            decision = stricter([decision, *(decide_other(one, change, _shown(about)) for one in self._policies(about))])
+        if self.is_rehearsal:
+            raise Rehearsed(decision)
         if decision.outcome != "allow":
             given = arguments if arguments is not None else arguments_of(self.args) if self.args is not None else {}
-            call = Call(given, rest, about.title, text_of(draft))
+            call = Call(given, rest, about.title, text_of(draft) or words)
             await self._require(decision, row, policy, operation=operation or self.operation, call=call, chat_id=draft.chat_id)
-        return Permit(decision.rule, self.asker)
+        return Permit(decision.rule, self.asker, self._of_send(row, draft, rest, operation, rule=decision.rule))
+
+    async def permit_fetch(
+        self, row: InstanceRow, draft: Draft, *, kind: ChatKind, about: Situation, operation: str, arguments: dict[str, Any]
+    ) -> None:
+        """Judge a message before its file is fetched from an address. `draft` is without the file. Raises PolicyDenied, ApprovalRequired."""
+        if self.approved is not None:
+            return
+        decision, policy = await self._judged_fetch(row, draft, kind, about)
+        if self.is_rehearsal:
+            raise Rehearsed(decision)
+        if decision.outcome != "allow":
+            call = Call(arguments, UNFETCHED + rest_of(row.id, draft), about.title, text_of(draft))
+            await self._require(decision, row, policy, operation=operation, call=call, chat_id=draft.chat_id)
+
+    async def lets_fetch(self, row: InstanceRow, draft: Draft, *, kind: ChatKind, about: Situation) -> bool:
+        """Return whether a message's file would be fetched from an address without a question."""
+        return self.approved is not None or (await self._judged_fetch(row, draft, kind, about))[0].outcome == "allow"
+
+    async def _judged_fetch(self, row: InstanceRow, draft: Draft, kind: ChatKind, about: Situation) -> tuple[Decision, Policy]:
+        content = content_of(draft, File(0))
+        decision, policy = await self.judged(row, draft.chat_id, kind, about, content=content, thread_id=draft.thread_id)
+        if decision.outcome == "allow" and self.by_agent:
+            decision = stricter(decide_fetch(one, _shown(about)) for one in self._policies(about))
+        return decision, policy
+
+    def _of_send(self, row: InstanceRow, draft: Draft, rest: str, operation: str | None, *, rule: str | None = None) -> Entry:
+        """Return the row of the audit log for a message that may go out."""
+        id = new_id()
+        return self._entry(
+            "allowed",
+            id=id,
+            operation=operation,
+            row=row,
+            chat_id=draft.chat_id,
+            rule=rule,
+            target=draft.reply_to and f"message {draft.reply_to}",
+            content=content_digest(id, text_of(draft), rest),
+        )
 
     async def _require(
         self,
@@ -204,9 +370,12 @@ class Judging:
         call: Call,
         chat_id: str | None = None,
     ) -> None:
+        if self.is_rehearsal:
+            raise Rehearsed(decision)
         if decision.outcome == "allow":
             return
         if decision.outcome == "deny":
+            await self._refuse("denied", decision.rule, row, operation, chat_id)
             raise PolicyDenied(decision.words)
         kept, is_new = await ask(
             self.judge.database,
@@ -225,14 +394,97 @@ class Judging:
                 minutes=policy.approval_minutes,
             ),
         )
+        if is_new:
+            await self._refuse("asked", decision.rule, row, operation, chat_id, approval_id=kept.id)
+        self.is_refused = True
         raise ApprovalRequired(str(kept.id), decision.words, is_new=is_new)
+
+    async def _refuse(
+        self, outcome: str, rule: str, row: InstanceRow | None, operation: str, chat_id: str | None, *, approval_id: UUID | None = None
+    ) -> None:
+        """Write into the audit log that a rule does not let a call go on by itself."""
+        self.is_refused = True
+        await self.judge.audit.add(self._entry(outcome, operation=operation, row=row, chat_id=chat_id, rule=rule, approval_id=approval_id))
+
+    async def wrote(self, permit: Permit) -> None:
+        """Write into the audit log what is let out, where no message is queued with it."""
+        if permit.entry is not None:
+            await self.judge.audit.add(permit.entry)
+            self.is_let = True
+
+    async def failed(self, error: MessengerError) -> None:
+        """Write into the audit log that a call was refused, or that it failed after it was let go on."""
+        if not self.is_audited or self.is_refused or not (self.is_let or isinstance(error, NotAllowed)):
+            return
+        try:
+            await self._note("failed" if self.is_let else "denied", code=error.code)
+        except StoreUnavailable as unavailable:
+            log.warning("the audit log has no row for a call that ended with %s: %s", error.code, unavailable.detail)
+
+    async def _note(self, outcome: str, *, code: str | None = None) -> None:
+        id, given = new_id(), {} if self.args is None else arguments_of(self.args)
+        content = content_digest(id, {name: value for name, value in given.items() if name not in SECRETS})
+        await self.judge.audit.add(self._entry(outcome, id=id, code=code, content=content))
+
+    def _entry(
+        self,
+        outcome: str,
+        *,
+        id: UUID | None = None,
+        operation: str | None = None,
+        row: InstanceRow | None = None,
+        chat_id: str | None = None,
+        target: str | None = None,
+        rule: str | None = None,
+        approval_id: UUID | None = None,
+        code: str | None = None,
+        content: bytes | None = None,
+    ) -> Entry:
+        named: str | None = getattr(self.args, "instance_id", None)
+        by_rule = outcome in {"denied", "asked"} or self.by_agent
+        return self.judge.audit.entry(
+            self.caller,
+            operation or self.operation,
+            outcome,
+            id=id,
+            name=self.approved.asker if self.approved is not None else self.asker,
+            user_id=None if row is None else row.user_id,
+            instance_id=row.id if row is not None else None if named is None else _known(named),
+            chat_id=chat_id or _first_of(self.args, ("chat_id", "group_id", "to"), self.operation),
+            target=target or _first_of(self.args, TARGETS, self.operation),
+            rule="approval" if self.approved is not None else rule,
+            decided_by=self.approved.by if self.approved is not None else "policy" if by_rule else "caller",
+            approval_id=approval_id or (None if self.approved is None else self.approved.approval_id),
+            code=code,
+            content=content,
+        )
 
     async def leave(self, words: Iterable[Words]) -> None:
         """Write down whose words the answer shows to an agent, before it is given."""
         if not self.by_agent:
             return
         asked_about: str | None = getattr(self.args, "instance_id", None)
-        await note_shown(self.judge, self.asker, words, asked_about)
+        await note_shown(self.judge.database, self.judge.shown, self.asker, words, asked_about)
+
+
+def about_message(body: str) -> str:
+    """Return the words of a call that is about a message, for the person who decides."""
+    return f"The message: {body}" if body else ""
+
+
+def own_permit(judge: Judge, row: InstanceRow, draft: Draft) -> Permit:
+    """Return that the application may say something itself, such as to the owner."""
+    id = new_id()
+    content = content_digest(id, text_of(draft), rest_of(row.id, draft))
+    entry = judge.audit.entry(
+        None, "send_message", "allowed", id=id, user_id=row.user_id, instance_id=row.id, chat_id=draft.chat_id, rule=OWN.rule, content=content
+    )
+    return Permit(OWN.rule, OWN.by, entry)
+
+
+def asker_of(caller: Caller) -> str:
+    """Return under which name a caller's calls belong together: a key's own, and where no key tells agents apart their clients' names."""
+    return f"{caller} client:{caller.client}" if caller.client and str(caller) == str(ADMIN) else str(caller)
 
 
 def of_agent_run(judge: Judge, row: InstanceRow, chat_id: str) -> Judging:
@@ -240,52 +492,30 @@ def of_agent_run(judge: Judge, row: InstanceRow, chat_id: str) -> Judging:
     return Judging(judge, Caller(row.user_id, row.id), True, "send_message", Touch.SEND, None, name=f"agent:{row.id}:{chat_id}")
 
 
-async def note_shown(judge: Judge, asker: str, words: Iterable[Words], instance_id: str | None) -> None:
-    """Write down whose words an agent is shown, unless that was done a short while ago."""
-    chats: dict[tuple[UUID, str], bool] = {}
-    for one in words:
-        key = _uuid(one.instance_id or instance_id), one.chat_id
-        chats[key] = chats.get(key, False) or one.incoming
-    news = judge.shown.news(asker, [(instance, chat, incoming) for (instance, chat), incoming in chats.items()])
-    if news:
-        await store.show(judge.database, asker, news, rehearsal=REHEARSAL)
-        judge.shown.written(asker, news)
-
-
 current: ContextVar[Judging | None] = ContextVar("judging", default=None)
 """The call that is being carried out; None where the application itself acts."""
 
 
-def rest_of(instance_id: UUID, draft: Draft) -> str:
-    """Return the digest of all of a message but its text."""
-    stored = stored_draft(draft.model_copy(update={"text": ""}))
-    return hashlib.sha256(f"{instance_id} {draft.chat_id} {fingerprint_of(stored, draft.upload)}".encode()).hexdigest()
+def _first_of(args: BaseModel | None, names: Iterable[str], operation: str) -> str | None:
+    """Return the first of these arguments that a call has, as words; None: none of them. Of an erasure nobody may find out whose it was."""
+    if operation.startswith("erase_"):
+        return None
+    for name in names:
+        value = getattr(args, name, None)
+        if isinstance(value, str) and value:
+            return value if name in {"chat_id", "group_id", "to", "contact_id"} else f"{name.removesuffix('_id')} {value}"
+    return None
 
 
-def text_of(draft: Draft) -> str:
-    """Return all words of a message."""
-    parts: list[str] = [draft.text]
-    if draft.poll is not None:
-        parts += [draft.poll.question, *draft.poll.options]
-    if draft.contact is not None:
-        parts += [draft.contact.name, draft.contact.phone or ""]
-    if draft.location is not None:
-        parts.append(json.dumps(draft.location.model_dump(exclude_none=True)))
-    if draft.template is not None:
-        parts += [draft.template.name, *draft.template.parameters]
-    parts += [choice.title for choice in draft.choices]
-    return "\n".join(part for part in parts if part)
+def _known(instance_id: str) -> UUID | None:
+    try:
+        return UUID(instance_id)
+    except ValueError:
+        return None
 
 
 def _shown(about: Situation) -> Shown:
     return Shown(about.stranger_shown, about.other_shown, about.target_shown)
-
-
-def _uuid(text: str | None) -> UUID:
-    try:
-        return NOWHERE if text is None else UUID(text)
-    except ValueError:
-        return NOWHERE
 
 
 def outcome_of(error: Exception) -> Mapping[str, Any]:

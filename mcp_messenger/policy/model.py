@@ -2,19 +2,26 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from mcp_messenger.config.quiet_hours import parse_quiet
 
 TAINT_MINUTES = 60
+CODE = "{code}"
 Outcome = Literal["allow", "ask", "deny"]
 Entries = Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=1000)]
 
 
 def _readable(text: str) -> str:
     parse_quiet(text)
+    return text
+
+
+def _with_code(text: str) -> str:
+    if CODE not in text:
+        raise ValueError(f"there is no {CODE} in it")
     return text
 
 
@@ -25,8 +32,8 @@ class Part(BaseModel):
 class Outbound(Part):
     """To whom and what may be sent. Entries are chat ids, or patterns of them with `*`.
 
-    `send_to`: contacts are people the account knows; known are those that a person approved or confirmed; replied are those who wrote
-    before; list is `allow` alone. What is not allowed is `otherwise`.
+    `send_to`: contacts are in the account's address book, or named by its owner; known are those that a person approved or confirmed; replied
+    are those who wrote before; list is `allow` alone. What is not allowed is `otherwise`.
     """
 
     send_to: Literal["anyone", "contacts", "known", "replied", "list", "nobody"] = "anyone"
@@ -46,13 +53,15 @@ class Outbound(Part):
 class Inbound(Part):
     """Who reaches an agent at all; what does not is stored all the same.
 
-    `wake`: trusted are chats that a person approved or confirmed; list is `allow` alone. With both, groups need an entry; `group_words` says
-    which words of a group count.
+    `wake`: trusted are chats that a person approved or confirmed; paired are these and whoever the owner let in by a code, which strangers
+    are given; list is `allow` alone. With all three, groups need an entry; `group_words` says which words of a group count. `pairing_text` is
+    what a stranger is told, with {code} in it.
     """
 
-    wake: Literal["anyone", "trusted", "list", "off"] = "anyone"
+    wake: Literal["anyone", "paired", "trusted", "list", "off"] = "anyone"
     allow: Entries = []
     group_words: Literal["mentions", "all"] = "all"
+    pairing_text: Annotated[str, Field(max_length=500), AfterValidator(_with_code)] | None = None
 
 
 class OwnerChat(Part):
@@ -76,6 +85,9 @@ class Policy(Part):
     approval_minutes: int = Field(default=24 * 60, ge=1, le=30 * 24 * 60, description="so long a call waits for a person")
     owner: OwnerChat | None = None
     binds_owner: bool = Field(default=False, description="outbound holds for the owner's own calls over REST, too")
+    client_decides: bool = Field(
+        default=True, description="the person at an MCP client may decide there, unless it calls with an agent's key; off where none sits there"
+    )
 
 
 PRESETS: Mapping[str, Policy] = MappingProxyType(
@@ -112,3 +124,33 @@ class _Lenient(Policy):
 
     outbound: Outbound = _LenientOutbound()
     inbound: Inbound = _LenientInbound()
+
+
+NARROWED = ("preset", "read_only", "outbound", "inbound", "taint")
+"""The parts of a policy that a key may have."""
+
+
+def narrowing(given: Mapping[str, Any]) -> Policy:
+    """Return the policy of a key, in which what is not given forbids nothing. Raises ValueError for what is none."""
+    preset = given.get("preset", "no limits")
+    if preset not in PRESETS:
+        raise ValueError(f"there is no preset {str(preset)[:64]!r}; there are {', '.join(PRESETS)}")
+    unknown = sorted(set(given) - set(NARROWED))
+    if unknown:
+        raise ValueError(f"a key has no {', '.join(unknown)[:64]}; it has {', '.join(NARROWED)}")
+    base = PRESETS[preset].model_dump()
+    parts = {name: {**base[name], **cast("dict[str, Any]", value)} if isinstance(value, dict) else value for name, value in given.items()}
+    return Policy.model_validate({**base, **parts})
+
+
+def of_key(document: Mapping[str, Any] | None) -> Policy | None:
+    """Return the policy of a key from its document; None: it has none."""
+    return None if document is None else stored({**PRESETS["no limits"].model_dump(mode="json"), **document})
+
+
+def first_fault(error: ValueError) -> str:
+    """Return where a policy is wrong and why, without the value."""
+    if not isinstance(error, ValidationError):
+        return f"{error}."
+    one = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, one['loc']))}: {one['msg']}."

@@ -7,7 +7,11 @@ class Touch(StrEnum):
     """What a call changes for others or for good. Each row of the operation table declares one."""
 
     NOTHING = "nothing"
-    """Reads, or changes what does no harm: a read mark, the typing sign, a start."""
+    """Reads, or puts something before the owner."""
+    MINOR = "minor"
+    """Changes what harms nobody and can be taken back: a start, a star, a reminder."""
+    PRESENCE = "presence"
+    """Shows others without words that somebody is there: a read mark, the typing sign."""
     SEND = "send"
     """Puts words before somebody; judged with its recipient and content."""
     GROUP = "group"

@@ -112,6 +112,7 @@ class RelayHttp:
         except ValidationError as error:
             raise InvalidInput(describe(error), hint=f"It takes: {', '.join(Pull.model_fields)}.") from None
         self._require_not_replaced(pull.manager)
+        self._runner.heard()
         pulled = await self._page(request, pull)
         self._require_not_replaced(pull.manager)
         return self._shown(pulled)

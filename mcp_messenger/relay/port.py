@@ -11,35 +11,22 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, create_model
 from mcp_messenger.errors import InternalError, NotReady
 from providers import errors
 from providers.base import Provider
+from providers.capabilities import Capability
 from providers.errors import MessengerError
-from providers.models import (
-    Address,
-    Capability,
-    ChatMarks,
-    Contact,
-    ControlAction,
-    Download,
-    Group,
-    GroupChange,
-    GroupSettings,
-    InstanceState,
-    JoinRequest,
-    Media,
-    Message,
-    ParticipantResult,
-    Profile,
-    SendingBudget,
-    Template,
-    TextFormat,
-)
-from providers.states import LOGGING_IN, WORKING
+from providers.groups import Group, GroupChange, GroupSettings, JoinRequest, ParticipantResult
+from providers.limits import SendingBudget
+from providers.models import Address, ChatMarks, Contact, ControlAction, Download, Found, Media, Message, Profile, TextFormat
+from providers.states import LOGGING_IN, WORKING, InstanceState
+from providers.templates import Template
 
 METHODS = frozenset(
     {
         "resolve",
         "lacking",
         "history",
+        "search",
         "edit",
+        "grow",
         "delete",
         "react",
         "pin_message",
@@ -50,6 +37,7 @@ METHODS = frozenset(
         "archive_chat",
         "look_up",
         "block",
+        "list_blocked",
         "update_profile",
         "post_story",
         "download",
@@ -69,12 +57,13 @@ METHODS = frozenset(
         "list_templates",
         "sending_budget",
         "request_pairing_code",
+        "logout",
         "set_control",
         "preview",
     }
 )
 """The methods of RemotePort, which a process without the instance's lease may ask for."""
-RELAYED = METHODS | {"list_chats", "list_contacts", "logout", "receive_webhook"}
+RELAYED = METHODS | {"list_chats", "list_contacts", "receive_webhook"}
 """The methods that a manager may ask a relay for."""
 
 AS_JSON = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
@@ -137,8 +126,15 @@ class RemotePort:
     async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
         return await self._ask("history", {"chat_id": chat_id, "before": before, "limit": limit})
 
+    async def search(self, query: str, *, chat_id: str | None, limit: int) -> Sequence[Found]:
+        return await self._ask("search", {"query": query, "chat_id": chat_id, "limit": limit})
+
     async def edit(self, chat_id: str, message_id: str, text: str, format: TextFormat) -> None:
         await self._ask("edit", {"chat_id": chat_id, "message_id": message_id, "text": text, "format": format})
+
+    async def grow(self, chat_id: str, message_id: str, text: str, format: TextFormat, *, is_whole: bool) -> None:
+        arguments = {"chat_id": chat_id, "message_id": message_id, "text": text, "format": format, "is_whole": is_whole}
+        await self._ask("grow", arguments)
 
     async def delete(self, chat_id: str, message_id: str) -> None:
         await self._ask("delete", {"chat_id": chat_id, "message_id": message_id})
@@ -170,6 +166,9 @@ class RemotePort:
     async def block(self, contact_id: str, blocked: bool) -> None:
         await self._ask("block", {"contact_id": contact_id, "blocked": blocked})
 
+    async def list_blocked(self) -> Sequence[str]:
+        return await self._ask("list_blocked", {})
+
     async def update_profile(self, profile: Profile) -> None:
         await self._ask("update_profile", {"profile": profile})
 
@@ -178,6 +177,9 @@ class RemotePort:
 
     async def download(self, media: Media) -> Download:
         return await self._ask("download", {"media": media})
+
+    async def logout(self) -> None:
+        await self._ask("logout", {})
 
     async def list_groups(self) -> Sequence[Group]:
         return await self._ask("list_groups", {})

@@ -13,22 +13,41 @@ from mcp_messenger.relay.spool_file import SpoolUnavailable
 from providers.base import Provider, ProviderContext, Settings
 from providers.errors import MessengerError, Unreachable
 from providers.events import Event, StateChanged
-from providers.models import InstanceState
+from providers.states import InstanceState
 
 log = logging.getLogger(__name__)
 
 WAITING = StateChanged(state=InstanceState.STARTING, reason="Waits for its manager to bring the settings.")
+STOPPED = StateChanged(state=InstanceState.STOPPED)
 CHECK_EVERY = 2.0
+FENCE_EVERY = 0.5
+LET_GO_WITHIN = 2.0
+"""Seconds for a provider to end in order; then it ends with the process."""
 TRIM_EVERY = 3600.0
 
 
 class Runner:
-    """`context_for` makes a provider's context from the public URL of the manager, which is None where it has none."""
+    """`context_for` makes a provider's context from the public URL of the manager, which is None where it has none.
 
-    def __init__(self, cls: type[Provider], spool: Spool, context_for: Callable[[str | None], ProviderContext]) -> None:
+    `fence` is in seconds: after so long without a manager the account is let go of, since another node may be about to take it, and `end` is
+    called, which ends the process with everything that it has open.
+    """
+
+    def __init__(
+        self,
+        cls: type[Provider],
+        spool: Spool,
+        context_for: Callable[[str | None], ProviderContext],
+        *,
+        fence: float | None = None,
+        end: Callable[[], None] = lambda: None,
+    ) -> None:
         self._cls = cls
         self._spool = spool
         self._context_for = context_for
+        self._fence = fence
+        self._end = end
+        self._heard_at = 0.0
         self._turn = anyio.Lock()
         self._settings: Settings | None = None
         self._public_url: str | None = None
@@ -57,13 +76,31 @@ class Runner:
             if self._provider is not None and (settings, public_url) == (self._settings, self._public_url):
                 return
             await self._stop()
+            self.heard()
             self._settings, self._public_url = settings, public_url
             await self._start(settings)
+
+    def heard(self) -> None:
+        """Note that the manager is there."""
+        self._heard_at = anyio.current_time()
 
     async def stop(self) -> None:
         """Disconnect; the login stays."""
         async with self._turn:
             await self._stop()
+
+    async def _let_go_in_time(self, fence: float) -> None:
+        """Disconnect when no manager has come for so long."""
+        async with self._turn:
+            if self._provider is None or anyio.current_time() - self._heard_at < fence:
+                return
+            log.warning("no manager has come for %g s: the account is let go of", fence)
+            reason = f"No manager came for {fence:g} s: the account was let go of, for another node may have it."
+            try:
+                with anyio.move_on_after(LET_GO_WITHIN):
+                    await self._stop(StateChanged(state=InstanceState.DEGRADED, reason=reason))
+            finally:
+                self._end()
 
     async def forget(self) -> None:
         """Throw the login away; start again if there are settings."""
@@ -89,12 +126,12 @@ class Runner:
             self._spooled = StateChanged(state=InstanceState.ERROR, reason=reason)
         self._spool.wake()
 
-    async def _stop(self) -> None:
+    async def _stop(self, state: StateChanged = STOPPED) -> None:
         provider, self._provider = self._provider, None
         if provider is None:
             return
         await provider.stop()
-        self._spooled = StateChanged(state=InstanceState.STOPPED)
+        self._spooled = state
         try:
             # The manager asked for it; the provider does not deliver it.
             await self._spool.append([self._spooled])
@@ -125,7 +162,18 @@ class Runner:
         return self._provider
 
     async def run(self) -> None:
-        """Try from time to time whether the spool can be written again, and trim it; until cancelled."""
+        """Try from time to time whether the spool can be written again, trim it, and let go of the account in time; until cancelled."""
+        async with anyio.create_task_group() as tasks:
+            if self._fence is not None:
+                tasks.start_soon(self._keep_fence, self._fence)
+            await self._keep_spool()
+
+    async def _keep_fence(self, fence: float) -> None:
+        while True:
+            await anyio.sleep(FENCE_EVERY)
+            await self._let_go_in_time(fence)
+
+    async def _keep_spool(self) -> None:
         trimmed = anyio.current_time()
         while True:
             await anyio.sleep(CHECK_EVERY)

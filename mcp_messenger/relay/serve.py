@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import os
 import ssl
 
 import anyio
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 SPOOL_FILE = "spool.sqlite3"
 SESSION = "session"
 STOP_WITHIN = 15.0
+LET_GO = 3
+"""The exit code of a relay that has let go of its account for want of a manager."""
 WELCOME = "Relay of the {title} instance {id}: {url}. Press Ctrl+C to stop."
 
 
@@ -35,7 +38,7 @@ async def serve_relay(config: Config, settings: RelaySettings, provider: str) ->
     def context_for(public_url: str | None) -> ProviderContext:
         return ProviderContext(str(settings.instance_id), tls(), config.data_dir / SESSION, public_url)
 
-    runner = Runner(cls, spool, context_for)
+    runner = Runner(cls, spool, context_for, fence=settings.fence, end=_end)
     try:
         await spool.open()
     except SpoolUnavailable as error:
@@ -54,6 +57,11 @@ async def serve_relay(config: Config, settings: RelaySettings, provider: str) ->
     finally:
         with anyio.CancelScope(shield=True):
             await spool.file.close()
+
+
+def _end() -> None:
+    """End at once. What was under way is as after a crash: the spool and the ledger are synced at each commit."""
+    os._exit(LET_GO)
 
 
 def _tls() -> ssl.SSLContext:

@@ -17,7 +17,7 @@ from mcp_messenger.relay.protocol import Numbered
 from mcp_messenger.relay.spool_file import SpoolFile, SpoolUnavailable, fact, set_fact, time_text
 from mcp_messenger.relay.versions import slim
 from providers.events import Event, MessageReceived, StateChanged
-from providers.models import InstanceState
+from providers.states import InstanceState
 
 log = logging.getLogger(__name__)
 

@@ -3,14 +3,14 @@
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from uuid import UUID
 
 import anyio
 import anyio.to_thread
 
-from db import chores, retention
+from db import chores, media_files, retention
 from db.database import Database
 from db.retention import Rule
 from mcp_messenger.config.retention import OF_SERVER, Retained
@@ -34,11 +34,21 @@ FILES = 500
 class Trimming:
     """One server at a time trims the store; each trims the files on its own disk."""
 
-    def __init__(self, database: Database, owner: UUID, limits: Mapping[str, Retained], data_dir: Path, workers: Workers) -> None:
+    def __init__(
+        self,
+        database: Database,
+        owner: UUID,
+        limits: Mapping[str, Retained],
+        data_dir: Path,
+        workers: Workers,
+        retire: Callable[[float], Awaitable[int]],
+    ) -> None:
+        """`retire` removes a batch of the audit log's rows of more than so many seconds ago, and returns how many."""
         self._database = database
         self._owner = owner
         self._limits = limits
         self._downloads = data_dir / "downloads"
+        self._retire = retire
         self._worker = workers.worker("retention", vital=False)
         self._renewed = 0.0
 
@@ -71,10 +81,21 @@ class Trimming:
             await anyio.sleep(LEAST_PAUSE / 10)
             await self._renew()
         await retention.remove_calls(self._database)
+        await media_files.forget_orphans(self._database, limit=FILES)
         errors = self._limits["errors"].seconds
         if errors is not None and (count := await retention.remove_errors(self._database, errors)):
             counts["errors"] = count
+        if audit := await self._trim_audit():
+            counts["audit"] = audit
         return counts
+
+    async def _trim_audit(self) -> int:
+        seconds, count = self._limits["audit"].seconds, 0
+        while seconds is not None and (removed := await self._retire(seconds)):
+            count += removed
+            await anyio.sleep(LEAST_PAUSE)
+            await self._renew()
+        return count
 
     def _rules(self, own: Mapping[str, Rule]) -> dict[str, Rule]:
         """Return those with a limit."""
@@ -107,7 +128,10 @@ class Trimming:
         for chunk in await anyio.to_thread.run_sync(lambda: list(_chunks(here))):
             kept = await retention.present(self._database, list(chunk))
             orphans = [folder for id, folder in chunk.items() if id not in kept]
-            removed += await anyio.to_thread.run_sync(_remove_folders, orphans + await anyio.to_thread.run_sync(self._aged, chunk))
+            aged = await anyio.to_thread.run_sync(self._aged, chunk)
+            removed += await anyio.to_thread.run_sync(_remove_folders, [*orphans, *aged])
+            if aged:
+                await media_files.forget(self._database, [int(folder.name) for folder in aged])
             await anyio.sleep(LEAST_PAUSE)
         return removed
 

@@ -49,7 +49,9 @@ class SearchIndex:
         while True:
             begun = time.monotonic()
             new, former = await search.lacking(self._database)
-            if not (new or former) or not await search.index(self._database, _words, form=FORM, limit=BATCH, former=former):
+            taken = await search.index(self._database, _words, form=FORM, limit=BATCH, former=former) if new or former else 0
+            # What comes meanwhile gathers again: in a steady stream each batch would hold one or two.
+            if not taken or (not former and taken < BATCH):
                 return
             if not new:
                 await anyio.sleep(LEAVE * (time.monotonic() - begun))
@@ -91,6 +93,7 @@ def _texts(content: dict[str, Any], media: Sequence[dict[str, Any]]) -> list[str
     choices: list[dict[str, Any]] = content.get("choices") or []
     found: list[Any] = [
         *(one.get("name") for one in media),
+        *(one.get("text") for one in content.get("transcripts", {}).values()),
         poll.get("question"),
         *(poll.get("options") or ()),
         *(contact.get(field) for field in ("name", "phone")),

@@ -1,9 +1,10 @@
 """Who asks. Every operation gets its caller and shows only what is that caller's: knowing an id is not a right."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from mcp_messenger.errors import MissingScope, NoSuchInstance, NotAllowed
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 
 SHORT_ID = re.compile("[0-9A-Fa-f]{8}")
 """As much of an instance's id as lists of instances show to models."""
+CLIENT_MAX = 100
+"""Characters of a client's name."""
 
 
 class Scope(StrEnum):
@@ -46,6 +49,12 @@ class Caller:
     """Calls at the instance's own address."""
     digest: bytes | None = field(default=None, compare=False, repr=False)
     """Of the key or token that was shown, for who has several."""
+    session: str | None = field(default=None, compare=False)
+    """A name of the MCP session for the audit log; nobody can join the session by it."""
+    client: str | None = field(default=None, compare=False)
+    """What the client calls itself."""
+    narrowed: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    """What the key narrows of the policies of its instances; None: nothing."""
 
     @property
     def is_admin(self) -> bool:
@@ -128,6 +137,17 @@ async def instance_of(database: "Database", caller: Caller, instance_id: str) ->
     return row
 
 
+async def readable_of(database: "Database", caller: Caller, instance_id: str) -> "InstanceRow":
+    """Return the instance, or what is left of it where it was removed while its messages stayed. Raises NoSuchInstance."""
+    from db import instances
+
+    id = parse_instance_id(instance_id)
+    row = await instances.get(database, id) or await instances.kept(database, id.hex)
+    if row is None or not caller.sees(row):
+        raise NoSuchInstance(instance_id)
+    return row
+
+
 async def whole_id(database: "Database", caller: Caller, instance_id: str) -> str:
     """Return the id of the caller's instance whose beginning models are shown; any other id as it is. Raises NoSuchInstance."""
     from db import instances
@@ -135,6 +155,7 @@ async def whole_id(database: "Database", caller: Caller, instance_id: str) -> st
     if not SHORT_ID.fullmatch(instance_id):
         return instance_id
     row = await instances.by_beginning(database, instance_id.lower(), user_id=caller.user_id, id=caller.instance_id)
+    row = row or await instances.kept(database, instance_id.lower())
     if row is None or not caller.sees(row):
         raise NoSuchInstance(instance_id)
     return str(row.id)

@@ -55,6 +55,7 @@ class Vault:
         if not keys or any(len(key) != _KEY_BYTES for key in keys):
             raise ValueError(f"a vault needs keys of {_KEY_BYTES} bytes")
         self._master = tuple(dict.fromkeys(keys))
+        self._signing_keys: dict[tuple[bytes, str], bytes] = {}
 
     @classmethod
     def open(cls, data_dir: Path, env_value: SecretStr | None) -> "Vault":
@@ -123,6 +124,20 @@ class Vault:
         """Return the key by which the relay of an instance knows its manager: always the same under the vault's current key, stored nowhere."""
         derived = _derive(self._master[0], b"relay " + instance_id.bytes, _KEY_BYTES)
         return SecretStr("mr_" + base64.urlsafe_b64encode(derived).decode().rstrip("="))
+
+    def sign(self, message: bytes, *, purpose: str) -> bytes:
+        """Return what proves that a holder of the current key wrote a message: 8 bytes of key id, and an HMAC."""
+        return self.current_key_id + hmac.digest(self._signing_key(self._master[0], purpose), message, "sha256")
+
+    def is_signed(self, message: bytes, signature: bytes, *, purpose: str) -> bool | None:
+        """Return whether a message has this signature; None: it was signed with a key that is not here."""
+        for key in self._master:
+            if _derive(key, b"id", _ID_BYTES) == signature[:_ID_BYTES]:
+                return hmac.compare_digest(hmac.digest(self._signing_key(key, purpose), message, "sha256"), signature[_ID_BYTES:])
+        return None
+
+    def _signing_key(self, key: bytes, purpose: str) -> bytes:
+        return self._signing_keys.get((key, purpose)) or self._signing_keys.setdefault((key, purpose), _derive(key, f"sign {purpose}".encode(), 32))
 
     def is_stale(self, blob: bytes) -> bool:
         """Return whether a value is sealed with a former key and should be sealed again before that key is dropped."""

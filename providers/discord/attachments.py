@@ -6,6 +6,7 @@ from providers.discord.content import holders
 from providers.discord.fields import many
 from providers.discord.ids import MessageRef, message_ref
 from providers.errors import NotFound
+from providers.kit.unread import if_readable
 from providers.models import Media, MediaKind
 
 Json = dict[str, Any]
@@ -22,7 +23,8 @@ def attachments_of(message: Json) -> list[Json]:
 def media_of(message: Json) -> tuple[Media, ...]:
     """Return the files of a message."""
     is_voice = bool(message.get("flags", 0) & _VOICE_MESSAGE)
-    return tuple(_media(message, attachment, is_voice=is_voice) for attachment in attachments_of(message))
+    found = (if_readable(lambda one=one: _media(message, one, is_voice=is_voice), None) for one in if_readable(lambda: attachments_of(message), []))
+    return tuple(media for media in found if media is not None)
 
 
 def _media(message: Json, attachment: Json, *, is_voice: bool) -> Media:

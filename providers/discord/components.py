@@ -9,6 +9,7 @@ Json = dict[str, Any]
 
 ACTION_ROW, BUTTON, STRING_MENU, USER_MENU, ROLE_MENU, MENTIONABLE_MENU, CHANNEL_MENU = 1, 2, 3, 5, 6, 7, 8
 _TEXT, _THUMBNAIL, _GALLERY, _FILE, _SEPARATOR = 10, 11, 12, 13, 14
+_UPLOAD = 19
 # Forms of dialogs, which have options of their own.
 _RADIO, _CHECKBOXES = 21, 22
 _WITH_OPTIONS = frozenset({STRING_MENU, _RADIO, _CHECKBOXES})
@@ -56,6 +57,8 @@ def _line(part: Json, read: Callable[[str | None], str]) -> str:
         return _picture(part, read)
     if kind == _GALLERY:
         return "\n".join(_picture(item, read) for item in many(part, "items"))
+    if kind == _UPLOAD:
+        return "[File upload]"
     if kind == _FILE:
         return _bracketed("File", part.get("name") or one(part, "file").get("url") or "")
     said = [read(part.get(name)) for name in ("label", "content", "description", "placeholder", "value") if isinstance(part.get(name), str)]

@@ -16,14 +16,15 @@ from providers.discord.client import DiscordClient
 from providers.discord.directory import Directory, person_of
 from providers.discord.errors import TOKEN_HINT, TROUBLE, words_of
 from providers.discord.gateway import INTENTS, MESSAGE_CONTENT, SESSION_ENDS, SESSION_STAYS, Gateway, Session
-from providers.discord.inbound import TRANSLATED, Translator
+from providers.discord.inbound import Translator
 from providers.discord.receiver import Catching, Receiver, Told
 from providers.discord.settings import DiscordSettings
 from providers.errors import LoggedOut, MessengerError, RateLimited
 from providers.events import Need, StateChanged
 from providers.kit.backoff import PAUSES, Backoff, jittered
 from providers.kit.delivery import StateReporter
-from providers.models import Account, InstanceState
+from providers.models import Account
+from providers.states import InstanceState
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ _PORTAL = "https://discord.com/developers/applications"
 _CONTENT_FLAGS = 1 << 18 | 1 << 19
 
 # What the bot needs in its channels: reading and writing, also in threads; files, links, reactions, polls.
-_PERMISSIONS = 1 << 6 | 1 << 10 | 1 << 11 | 1 << 14 | 1 << 15 | 1 << 16 | 1 << 38 | 1 << 49
+_PERMISSIONS = 1 << 6 | 1 << 10 | 1 << 11 | 1 << 14 | 1 << 15 | 1 << 16 | 1 << 38 | 1 << 46 | 1 << 49 | 1 << 51
 
 # So many failures in a row are no news: a dropped connection, and a session that cannot be resumed.
 _QUIET = 2
@@ -51,8 +52,6 @@ _CLOSED = {
     _FORBIDDEN_INTENTS: "Disallowed intent(s)",
 }
 _REFUSED_HINT = f"Look at the bot's settings at {_PORTAL} and restart the instance."
-
-_EVENTS = {"READY", "RESUMED", "GUILD_CREATE", *TRANSLATED}
 
 MakeTranslator = Callable[[Account], Translator]
 
@@ -109,7 +108,7 @@ class Connection(StateReporter):
 
     async def run(self) -> None:
         """Until cancelled, or until the token or the intents turn out to be wrong."""
-        receiving = asyncio.create_task(self._receiver.run())
+        tasks = [asyncio.create_task(self._receiver.run()), asyncio.create_task(self._watch_reach())]
         try:
             await self.report()
             while self.state.state is not InstanceState.ERROR:
@@ -124,8 +123,9 @@ class Connection(StateReporter):
                 await self.report()
             await self._receiver.until_empty()
         finally:
-            receiving.cancel()
-            await asyncio.wait([receiving])
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
             await self._receiver.save()
 
     async def _once(self) -> None:
@@ -133,7 +133,7 @@ class Connection(StateReporter):
         if self._account is None:
             await self._learn_who_we_are()
         where = self._session or await self._gateway()
-        gateway = await Gateway.connect(self._client, where, self._intents, _EVENTS, self._take, self._timing.silence_seconds)
+        gateway = await Gateway.connect(self._client, where, self._intents, self._take, self._timing.silence_seconds)
         try:
             while True:
                 await gateway.poll_event()
@@ -145,6 +145,11 @@ class Connection(StateReporter):
             self._session = gateway.session
             if gateway.open:
                 await gateway.hang_up(SESSION_STAYS)
+
+    @property
+    def content_missing(self) -> str | None:
+        """Why the bot does not see what others write without naming it; None where it does."""
+        return f"Turn on the Message Content intent at {_PORTAL}/{self._application}/bot." if self._content_missing else None
 
     async def _learn_who_we_are(self) -> None:
         me = person_of(await self._client.me())
@@ -184,10 +189,27 @@ class Connection(StateReporter):
                 await self.report()
             if kind != "RESUMED":
                 await self._receiver.put((kind, data))
+        await self._report_trouble()
+
+    async def _watch_reach(self) -> None:
+        while True:
+            await self._receiver.reach_changed.wait()
+            self._receiver.reach_changed.clear()
+            await self._report_trouble()
+
+    async def _report_trouble(self) -> None:
+        """Report what is wrong though the connection is there."""
         if self._live_since is not None:
             trouble = self._client.held_back
-            self.state = self._normal if trouble is None else self._degraded(trouble)
-            await self.report()
+            state = self._within_reach() if trouble is None else self._degraded(trouble)
+            if state != self.state:
+                await self.report(state)
+
+    def _within_reach(self) -> StateChanged:
+        """Return the state while nothing is wrong with the connection, with what could not be read back."""
+        if (lost := self._receiver.lost_reach) is None:
+            return self._normal
+        return self._normal.model_copy(update={"reason": ". ".join(filter(None, [self._normal.reason, lost]))})
 
     async def _begin(self, servers: set[str]) -> None:
         self._directory.expect(servers)

@@ -6,9 +6,10 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from providers.discord.client import DiscordClient
+from providers.discord.errors import discord_errors
 from providers.discord.fields import many, one, texts
 from providers.discord.ids import ChatRef, chat_ref, is_person, message_ref, private_chat
-from providers.errors import InvalidRequest, NotFound
+from providers.errors import InvalidRequest, NotFound, Rejected
 from providers.kit.bounded import BoundedMap
 from providers.models import Address, Chat, ChatKind, Contact
 
@@ -22,6 +23,7 @@ _WITH_TEXT = frozenset({TEXT, VOICE, NEWS, STAGE}) | FORUMS | _THREADS
 _PEOPLE_MAX = 1000
 
 _NEEDS_TAG = 1 << 4
+_ADMINISTRATOR = 1 << 3
 
 _MIB = 2**20
 # Of one file, by the level of the server's boosts; private chats have the first (https://docs.discord.com/developers/reference#uploading-files).
@@ -30,11 +32,12 @@ UPLOAD_MAX = max(_UPLOADS)
 
 
 class Role(NamedTuple):
-    """A role of a server. `bot` is the bot that Discord made it for, if it is one's own."""
+    """A role of a server. `bot` is the bot that Discord made it for, if it is one's own; `permissions` None: Discord did not tell them."""
 
     name: str
     guild: str
     bot: str | None
+    permissions: int | None = None
 
 
 class Place(NamedTuple):
@@ -86,6 +89,9 @@ class Directory:
         self._only = only
         self._places: dict[str, Place] = {}
         self._roles: dict[str, Role] = {}
+        self._bots: dict[tuple[str, str], tuple[str, ...]] = {}
+        """The roles of the bots of a server, by server and bot."""
+        self._owners: dict[str, str] = {}
         self._levels: dict[str, int] = {}
         """Of the boosts, by server."""
         self._expected: set[str] = set()
@@ -117,6 +123,8 @@ class Directory:
         self.update_guild(guild)
         for role in many(guild, "roles"):
             self.add_role(guild["id"], role)
+        for member in many(guild, "members"):
+            self.add_member(guild["id"], member)
         self._told_of(guild["id"])
         spoken = [channel for channel in [*guild.get("channels", []), *guild.get("threads", [])] if channel["type"] in _WITH_TEXT]
         for channel in spoken:
@@ -127,10 +135,32 @@ class Directory:
         """Note the name and the level of a server."""
         self.guilds[guild["id"]] = guild["name"]
         self._levels[guild["id"]] = guild.get("premium_tier") or 0
+        if guild.get("owner_id"):
+            self._owners[guild["id"]] = guild["owner_id"]
+
+    def add_member(self, guild: str, member: Json) -> None:
+        """Note the roles of a member that is a bot."""
+        if one(member, "user").get("bot"):
+            self._bots[guild, member["user"]["id"]] = tuple(texts(member, "roles"))
+
+    def permissions(self, guild: str, bot: str) -> int | None:
+        """Return what a bot may do in a server as a whole, as Discord's bits; None where Discord has not told it."""
+        held = [self._roles.get(role) for role in (guild, *self._bots.get((guild, bot), ()))]
+        if (guild, bot) not in self._bots or any(role is None or role.permissions is None for role in held):
+            return None
+        bits = 0
+        for role in held:
+            bits |= (role.permissions or 0) if role is not None else 0
+        return -1 if bits & _ADMINISTRATOR or self._owners.get(guild) == bot else bits
+
+    def is_expected(self, guild: str) -> bool:
+        """Whether READY has named the server, and Discord is yet to describe it: the bot is in it since before."""
+        return guild in self._expected
 
     def add_role(self, guild: str, role: Json) -> None:
         """Note a role that is new or changed."""
-        self._roles[role["id"]] = Role(role["name"], guild, one(role, "tags").get("bot_id"))
+        bits = role.get("permissions")
+        self._roles[role["id"]] = Role(role["name"], guild, one(role, "tags").get("bot_id"), int(bits) if bits is not None else None)
 
     def remove_role(self, role: str) -> None:
         """Forget a role."""
@@ -169,6 +199,8 @@ class Directory:
     def remove_guild(self, guild: str) -> None:
         self.guilds.pop(guild, None)
         self._levels.pop(guild, None)
+        self._owners.pop(guild, None)
+        self._bots = {key: roles for key, roles in self._bots.items() if key[0] != guild}
         self._roles = {id: role for id, role in self._roles.items() if role.guild != guild}
         self._told_of(guild)
         self._places = {id: place for id, place in self._places.items() if place.guild != guild}
@@ -218,6 +250,16 @@ class Directory:
             return Spot(self._chat(place.parent, parent), channel, _title(place, parent))
         return Spot(self._chat(channel, place))
 
+    async def spot_of_message(self, channel: str) -> Spot:
+        """Return where a message lies that came in. A channel that Discord does not show the bot (any more) is a chat by its number alone."""
+        try:
+            with discord_errors():
+                return await self.spot(channel)
+        except Rejected:
+            known = self.known(channel)
+            parent = known.parent if known is not None and known.is_thread else None
+            return Spot(Chat(id=parent or channel), channel if parent else None)
+
     async def chat(self, channel: str) -> Chat:
         """Return the chat that a channel or thread belongs to."""
         return (await self.spot(channel)).chat
@@ -259,6 +301,10 @@ class Directory:
         if len(found) > 1:
             raise InvalidRequest(f"Several channels are called {to[:64]!r}: {', '.join(found[:10])}.", hint="Use one of these ids.")
         return found[0]
+
+    def chats_of(self, guild: str) -> list[str]:
+        """Return the known channels of a server, without its threads."""
+        return [id for id, place in self._places.items() if place.guild == guild and not place.is_thread]
 
     def threads_of(self, channel: str) -> list[str]:
         """Return the known threads of a channel, the newest first."""
@@ -317,8 +363,8 @@ def _title(thread: Place, parent: Place) -> str:
 
 def person_of(user: Json) -> Contact:
     """Return the person of any event or answer; in servers a nickname comes as `nick`."""
-    name = user.get("nick") or user.get("global_name") or user["username"]
-    return Contact(id=user["id"], name=name, username=user["username"], is_bot=user.get("bot", False))
+    name = user.get("nick") or user.get("global_name") or user.get("username") or ""
+    return Contact(id=user["id"], name=name, username=user.get("username"), is_bot=user.get("bot", False))
 
 
 def by_id(people: Iterable[Contact]) -> dict[str, Contact]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -39,6 +39,16 @@ class Session:
     url: URL
 
 
+class _Takers(dict[str, Callable[[Json], None]]):
+    """Hands on an event of any kind, where discord.py has a parser for each kind that it knows."""
+
+    def __init__(self, take: Callable[[str, Json], None]) -> None:
+        self._take = take
+
+    def __missing__(self, kind: str) -> Callable[[Json], None]:
+        return partial(self._take, kind)
+
+
 class Gateway(DiscordWebSocket):
     """Made by `connect`. `DEFAULT_GATEWAY` is one for the whole process, and is not used."""
 
@@ -50,13 +60,12 @@ class Gateway(DiscordWebSocket):
         client: DiscordClient,
         where: URL | Session,
         intents: int,
-        events: Iterable[str],
         take: Callable[[str, Json], None],
         silence: float,
     ) -> Self:
         """A connection that has said who it is, or what it wants to go on with.
 
-        `take` gets every event of the kinds in `events`. After `silence` seconds without a word the connection counts as dead.
+        `take` gets every event with its kind. After `silence` seconds without a word the connection counts as dead.
         """
         url = where.url if isinstance(where, Session) else where
         address = url.with_query(v=INTERNAL_API_VERSION, encoding="json", compress=Decompression.COMPRESSION_TYPE)
@@ -64,7 +73,7 @@ class Gateway(DiscordWebSocket):
             gateway = cls(await client.ws_connect(str(address)), loop=asyncio.get_running_loop())
             gateway._max_heartbeat_timeout = silence
             try:
-                await gateway._say_hello(client, where, url, intents, {event: partial(take, event) for event in events})
+                await gateway._say_hello(client, where, url, intents, _Takers(take))
             except BaseException:
                 await gateway.hang_up(SESSION_STAYS)
                 raise

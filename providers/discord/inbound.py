@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from providers.discord.attachments import media_of
-from providers.discord.content import LOADING, forwarded_of, poll_of, quoted_of, words_of
+from providers.discord.content import LOADING, REPLY, forwarded_of, poll_of, quoted_of, words_of
 from providers.discord.directory import DIRECT, Directory, Spot, person_of
 from providers.discord.edits import OwnEdits
 from providers.discord.fields import many, one, texts
@@ -14,15 +14,15 @@ from providers.discord.interactions import picked
 from providers.discord.nonce import Nonces
 from providers.discord.polls import Votes
 from providers.discord.reactions import Reactions
-from providers.discord.system import POINTING, sentence
-from providers.events import ChatChanged, Event, MessageDeleted, MessageEdited, MessageReceived, PollVoted, ReactionChanged
+from providers.discord.system import POINTING, WRITTEN, sentence
+from providers.events import ChatChanged, ChatClosed, Event, MessageDeleted, MessageEdited, MessageReceived, PollVoted, ReactionChanged
 from providers.kit.bounded import BoundedMap, BoundedSet, bounded_raw
 from providers.kit.parts import is_part
+from providers.kit.unread import NOT_OF_ITS_FORM, if_readable, words_despite
 from providers.models import Account, Contact, Message, MessageKind, TextFormat
 
 Json = dict[str, Any]
 
-_REPLY = 19
 _EDITS_REMEMBERED = 1000
 
 READ_BACK = "a message of the history"
@@ -54,7 +54,7 @@ class Translator:
             return []
         if "guild_id" not in message and sender.id != self._me.id:
             self._directory.meet(message["channel_id"], sender)
-        spot = await self._directory.spot(message["channel_id"])
+        spot = await self._directory.spot_of_message(message["channel_id"])
         if "webhook_id" not in message:
             self._directory.saw(sender)
         payload = self.message(message, spot)
@@ -64,28 +64,37 @@ class Translator:
         """Return a message of Discord as ours."""
         sender = _sender(message)
         self._remember(message)
-        notice, media, poll = sentence(message, sender.name, self._directory), media_of(message), poll_of(message)
-        kind = MessageKind.SYSTEM if notice else MessageKind.MEDIA if media else MessageKind.POLL if poll else MessageKind.TEXT
+        is_notice, words = self._words(message, sender.name)
+        media, poll = media_of(message), if_readable(lambda: poll_of(message), None)
+        kind = MessageKind.SYSTEM if is_notice else MessageKind.MEDIA if media else MessageKind.POLL if poll else MessageKind.TEXT
         return Message(
             id=message_id(message["channel_id"], message["id"]),
             chat_id=spot.chat.id,
-            at=_time(message["timestamp"]),
+            at=if_readable(lambda: _time(message["timestamp"]), time_of(int(message["id"]))),
             outgoing=sender.id == self._me.id,
             sender_id=sender.id,
             sender_name=sender.name,
             kind=kind,
-            text=notice or words_of(message, self._directory),
-            format=TextFormat.PLAIN if notice else TextFormat.MARKDOWN,
+            text=words,
+            format=TextFormat.PLAIN if is_notice else TextFormat.MARKDOWN,
             reply_to=_reply_to(message),
             thread_id=spot.thread,
             thread_title=spot.title,
             media=media,
             poll=poll,
-            mentions_me=self._mentions_me(message),
-            forwarded=forwarded_of(message, self._directory),
-            quoted=quoted_of(message),
+            mentions_me=if_readable(lambda: self._mentions_me(message), otherwise=False),
+            forwarded=if_readable(lambda: forwarded_of(message, self._directory), None),
+            quoted=if_readable(lambda: quoted_of(message, self._directory), None),
             raw=bounded_raw(message, "id"),
         )
+
+    def _words(self, message: Json, who: str) -> tuple[bool, str]:
+        """Return whether a message is a notice of Discord, and its words."""
+        try:
+            notice = sentence(message, who, self._directory)
+            return (True, notice) if notice else (False, words_of(message, self._directory))
+        except NOT_OF_ITS_FORM:
+            return message["type"] not in WRITTEN, words_despite(message.get("content"))
 
     def _mentions_me(self, message: Json) -> bool:
         """Whether a message means the bot: by its id, or by the role that Discord made for it."""
@@ -94,7 +103,7 @@ class Translator:
 
     def _remember(self, message: Json) -> None:
         """Keep what later events about the message do not repeat."""
-        self._votes.saw(message)
+        if_readable(lambda: self._votes.saw(message), None)
         if message.get("edited_timestamp"):
             self._edits[message["id"]] = message["edited_timestamp"]
         if message.get("flags", 0) & LOADING:
@@ -112,7 +121,7 @@ class Translator:
             self._directory.meet(where, sender)
         elif self._directory.known(where) is None and channel.get("name"):
             self._directory.add(channel, interaction["guild_id"])
-        spot = await self._directory.spot(where)
+        spot = await self._directory.spot_of_message(where)
         under = None if payload.under is None else message_id(where, payload.under["id"])
         message = Message(
             id=command_id(where, interaction["id"]) if under is None else f"{under}:{interaction['id']}",
@@ -136,13 +145,13 @@ class Translator:
         at = self._written_at(message)
         if at is None or "content" not in message or self._own_edits.is_echo(message):
             return []
-        chat = await self._directory.chat(message["channel_id"])
+        chat = (await self._directory.spot_of_message(message["channel_id"])).chat
         self._remember(message)
         return [
             MessageEdited(
                 chat_id=chat.id,
                 message_id=message_id(message["channel_id"], message["id"]),
-                text=words_of(message, self._directory),
+                text=self._words(message, _sender(message).name)[1],
                 at=at,
                 media=media_of(message) or None,
             )
@@ -165,7 +174,7 @@ class Translator:
         return [await self._vote(data, is_added=False)]
 
     async def _vote(self, data: Json, *, is_added: bool) -> Event:
-        chat = await self._directory.chat(data["channel_id"])
+        chat = (await self._directory.spot_of_message(data["channel_id"])).chat
         return PollVoted(
             chat_id=chat.id,
             message_id=message_id(data["channel_id"], data["message_id"]),
@@ -176,7 +185,7 @@ class Translator:
         )
 
     async def deleted(self, data: Json) -> list[Event]:
-        chat = await self._directory.chat(data["channel_id"])
+        chat = (await self._directory.spot_of_message(data["channel_id"])).chat
         ids = data.get("ids") or [data["id"]]
         return [MessageDeleted(chat_id=chat.id, message_id=message_id(data["channel_id"], id), at=datetime.now(UTC)) for id in ids]
 
@@ -193,7 +202,7 @@ class Translator:
         return [await self._reaction({**data, "user_id": user}, emojis) for user, emojis in self._reactions.cleared(data).items()]
 
     async def _reaction(self, data: Json, emojis: tuple[str, ...]) -> Event:
-        chat = await self._directory.chat(data["channel_id"])
+        chat = (await self._directory.spot_of_message(data["channel_id"])).chat
         id = message_id(data["channel_id"], data["message_id"])
         return ReactionChanged(chat_id=chat.id, message_id=id, sender_id=data["user_id"], emojis=emojis, at=datetime.now(UTC))
 
@@ -205,8 +214,10 @@ class Translator:
         return [ChatChanged(chat=chat)]
 
     async def channel_gone(self, channel: Json) -> list[Event]:
+        """Return that nothing can be sent to a channel any more; a thread is no chat by itself."""
+        place = self._directory.known(channel["id"])
         self._directory.remove(channel["id"])
-        return []
+        return [_closed(channel["id"], "The channel was deleted.")] if place is not None and not place.is_thread else []
 
     async def guild(self, guild: Json) -> list[Event]:
         self._directory.update_guild(guild)
@@ -222,6 +233,11 @@ class Translator:
         self._directory.remove_role(data["role_id"])
         return []
 
+    async def member(self, data: Json) -> list[Event]:
+        """Note the roles of a bot: Discord tells of ours."""
+        self._directory.add_member(data["guild_id"], data)
+        return []
+
     async def threads(self, data: Json) -> list[Event]:
         """Note the threads of a channel that the bot may see from now on."""
         for thread in data["threads"]:
@@ -229,10 +245,12 @@ class Translator:
         return []
 
     async def guild_gone(self, guild: Json) -> list[Event]:
-        """Forget a server that the bot was taken out of; with `unavailable` it only has an outage."""
-        if not guild.get("unavailable"):
-            self._directory.remove_guild(guild["id"])
-        return []
+        """Close the chats of a server that the bot was taken out of, and forget it; with `unavailable` it only has an outage."""
+        if guild.get("unavailable"):
+            return []
+        chats, name = self._directory.chats_of(guild["id"]), self._directory.guilds.get(guild["id"], guild["id"])
+        self._directory.remove_guild(guild["id"])
+        return [_closed(chat, f"The bot was taken out of the server {name}.") for chat in chats]
 
 
 _TRANSLATIONS: dict[str, Callable[[Translator, Json], Awaitable[list[Event]]]] = {
@@ -258,11 +276,16 @@ _TRANSLATIONS: dict[str, Callable[[Translator, Json], Awaitable[list[Event]]]] =
     "GUILD_ROLE_CREATE": Translator.role,
     "GUILD_ROLE_UPDATE": Translator.role,
     "GUILD_ROLE_DELETE": Translator.role_gone,
+    "GUILD_MEMBER_UPDATE": Translator.member,
     "GUILD_UPDATE": Translator.guild,
     "GUILD_DELETE": Translator.guild_gone,
 }
 
 TRANSLATED = frozenset(_TRANSLATIONS)
+
+
+def _closed(chat_id: str, reason: str | None) -> ChatClosed:
+    return ChatClosed(chat_id=chat_id, reason=reason, at=datetime.now(UTC))
 
 
 def _sender(message: Json) -> Contact:
@@ -275,7 +298,7 @@ def _sender(message: Json) -> Contact:
 def _reply_to(message: Json) -> str | None:
     """Return the message that is answered, or that a notice is about."""
     replied = message.get("message_reference")
-    if message["type"] not in POINTING | {_REPLY} or not replied or not replied.get("message_id"):
+    if message["type"] not in POINTING | {REPLY} or not replied or not replied.get("message_id"):
         return None
     return message_id(replied.get("channel_id", message["channel_id"]), replied["message_id"])
 

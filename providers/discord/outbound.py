@@ -12,10 +12,12 @@ from providers.discord.choices import components_of
 from providers.discord.client import DiscordClient
 from providers.discord.errors import no_answer
 from providers.discord.ids import NO_MESSAGE, message_id, message_ref
+from providers.discord.voice import IS_VOICE_MESSAGE, voice_fields
 from providers.errors import InvalidRequest
 from providers.kit.markdown import FENCE, end_of_block
 from providers.kit.parts import parts_of, texts_of
-from providers.models import Draft, Limits, Poll, SentMessage, TextFormat
+from providers.limits import Limits
+from providers.models import Draft, Poll, SentMessage, TextFormat
 
 Json = dict[str, Any]
 
@@ -27,6 +29,7 @@ EVERYBODY: Json = {"parse": ["everyone", "roles", "users"]}
 
 TEXT_MAX = 2000
 
+EMBEDS, EMBEDS_TEXT = 10, 6000
 POLL_QUESTION, POLL_OPTIONS, POLL_OPTION = 300, 10, 55
 
 _SILENT = 1 << 12
@@ -88,6 +91,30 @@ def drafts_of(draft: Draft, limits: Limits) -> list[Draft]:
     return parts_of(draft, texts, everywhere=_EVERYWHERE)
 
 
+def check_content(draft: Draft) -> None:
+    """Raise InvalidRequest for embeds of another form than Discord's, and for a voice message with anything beside it."""
+    given: object = draft.extra.get("embeds", [])
+    embeds = cast("list[object]", given) if isinstance(given, list) else [None]
+    if len(embeds) > EMBEDS or not all(isinstance(embed, dict) for embed in embeds) or sum(map(_words_in, embeds)) > EMBEDS_TEXT:
+        raise InvalidRequest(
+            f"extra.embeds is a list of at most {EMBEDS} embeds, with {EMBEDS_TEXT} characters in all.",
+            hint='Such as [{"title": "...", "description": "...", "fields": [{"name": "...", "value": "..."}]}].',
+        )
+    if voice_fields(draft.upload) is not None and (draft.text or draft.choices or draft.extra.keys() & {"embeds", "components"}):
+        raise InvalidRequest("Discord shows nothing beside a voice message.", hint="Send the text as a separate message, or the recording as a file.")
+
+
+def _words_in(part: object) -> int:
+    """Return the characters of the texts that Discord counts in an embed."""
+    if isinstance(part, list):
+        return sum(map(_words_in, cast("list[object]", part)))
+    if not isinstance(part, dict):
+        return 0
+    fields = cast("Json", part)
+    own = sum(len(text) for name in ("title", "description", "name", "value", "text") if isinstance(text := fields.get(name), str))
+    return own + sum(_words_in(fields.get(name)) for name in ("author", "footer", "fields"))
+
+
 async def send_draft(client: DiscordClient, channel: str, draft: Draft, nonce: str) -> Json:
     """Return the message that the draft became. With the same nonce it is one message, for a few minutes, however often this is called."""
     payload = {**_payload(draft), "nonce": nonce, "enforce_nonce": True}
@@ -109,7 +136,10 @@ async def _post(client: DiscordClient, path: str, channel: str, draft: Draft, bo
     if upload is None:
         answer: Json | str = await client.call("POST", path, channel_id=channel, json=body)
     else:
-        message["attachments"] = [{"id": "0", "filename": upload.name}]
+        voice = voice_fields(upload)
+        message["attachments"] = [{"id": "0", "filename": upload.name, **(voice or {})}]
+        if voice is not None:
+            message["flags"] = message.get("flags", 0) | IS_VOICE_MESSAGE
         form = [
             {"name": "payload_json", "value": json.dumps(body), "content_type": "application/json"},
             {"name": "files[0]", "value": upload.content, "filename": upload.name, "content_type": upload.mime},
@@ -124,6 +154,7 @@ def permission_for(draft: Draft, *, in_thread: bool, is_post: bool = False) -> s
     """Return the names of the permissions that a send needs, as Discord's settings call them."""
     needed = ["View Channel", "Create Posts" if is_post else "Send Messages in Threads" if in_thread else "Send Messages"]
     needed += ["Attach Files"] if draft.upload is not None else []
+    needed += ["Send Voice Messages"] if voice_fields(draft.upload) is not None else []
     needed += ["Create Polls"] if draft.poll is not None else []
     needed += ["Read Message History"] if draft.reply_to is not None else []
     needed += ["Embed Links"] if draft.extra.get("embeds") else []

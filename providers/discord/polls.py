@@ -1,9 +1,12 @@
 """Votes in polls: Discord reports each vote alone, and a person may have several. Those of the last thousand are remembered."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from providers.discord.content import options_of
+from providers.discord.errors import discord_errors
+from providers.errors import Rejected
 from providers.kit.bounded import BoundedMap
 
 Json = dict[str, Any]
@@ -32,6 +35,8 @@ class Votes:
         others = tuple(held for held in self._held.get(key, ()) if held != answer)
         self._held[key] = (*others, answer) if is_added else others
         if data["message_id"] not in self._options:
-            self.saw(await self._fetch(data["channel_id"], data["message_id"]))
+            # Without the poll the options have their numbers.
+            with suppress(Rejected), discord_errors():
+                self.saw(await self._fetch(data["channel_id"], data["message_id"]))
         options = self._options.get(data["message_id"])
         return tuple((options or {}).get(held) or f"option {held}" for held in self._held[key])

@@ -2,7 +2,7 @@
 
 import asyncio
 import mimetypes
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from discord.errors import HTTPException
 
 from providers.base import Deliver, ProviderContext, Settings
+from providers.capabilities import Capability
 from providers.discord.attachments import attachments_of, file_ref
 from providers.discord.choices import check_choices
 from providers.discord.client import DiscordClient, WrongCalls
@@ -33,6 +34,7 @@ from providers.discord.outbound import (
     TEXT_MAX,
     TITLE,
     alarms_many,
+    check_content,
     create_post,
     drafts_of,
     permission_for,
@@ -44,26 +46,12 @@ from providers.discord.position import Position
 from providers.discord.reactions import emoji_for_path, emoji_text
 from providers.discord.receiver import Receiver
 from providers.discord.settings import DiscordSettings
-from providers.errors import InvalidRequest, MessengerError, NotFound, Unreachable
+from providers.errors import InvalidRequest, MessengerError, NotFound, RateLimited, Unreachable
 from providers.kit.background import ConnectedProvider
 from providers.kit.extra import check_extra
 from providers.kit.parts import check_parts, is_split, send_parts
-from providers.models import (
-    Account,
-    Address,
-    Capability,
-    Chat,
-    Contact,
-    Download,
-    Draft,
-    Limits,
-    Media,
-    Message,
-    Poll,
-    Rate,
-    SentMessage,
-    TextFormat,
-)
+from providers.limits import Limits, Rate
+from providers.models import Account, Address, Chat, Contact, Download, Draft, Found, Media, Message, Poll, SentMessage, TextFormat
 from providers.proxies import proxy_for
 
 Json = dict[str, Any]
@@ -82,6 +70,20 @@ _MEMBERS_MAX = 1000
 _MESSAGE = f"{MESSAGES}/{{message_id}}"
 _PIN = f"{MESSAGES}/pins/{{message_id}}"
 _MY_REACTION = f"{_MESSAGE}/reactions/{{emoji}}/@me"
+
+_SEARCH_PAGE = 25
+_INDEX_SECONDS = 5.0
+
+_PERMISSIONS: dict[Capability, tuple[int, str]] = {
+    Capability.REACT: (1 << 6, "Add Reactions"),
+    Capability.MEDIA: (1 << 15, "Attach Files"),
+    Capability.HISTORY: (1 << 16, "Read Message History"),
+    Capability.SEARCH: (1 << 16, "Read Message History"),
+    Capability.PIN: (1 << 51, "Pin Messages"),
+    Capability.THREADS: (1 << 38, "Send Messages in Threads"),
+    Capability.POLL: (1 << 49, "Create Polls"),
+}
+"""What a capability needs in servers (https://docs.discord.com/developers/topics/permissions)."""
 
 _FILE_HOSTS = frozenset({"cdn.discordapp.com", "media.discordapp.net"})
 
@@ -108,6 +110,8 @@ class DiscordProvider(ConnectedProvider[Connection]):
             Capability.HISTORY,
             Capability.THREADS,
             Capability.CHOICES,
+            Capability.SEARCH,
+            Capability.GROUP_MESSAGES,
         }
     )
     limits = Limits(
@@ -136,6 +140,11 @@ class DiscordProvider(ConnectedProvider[Connection]):
             client = DiscordClient(self._settings.bot_token, self._settings.base_url, self.context.tls, self._wrong_calls)
             self._held = client, Directory(client, self._settings.guild_id)
         return self._held
+
+    async def identify(self) -> Account:
+        with discord_errors():
+            me = person_of(await self._open()[0].me())
+        return Account(id=me.id, name=me.name, username=me.username)
 
     def _connect(self, deliver: Deliver) -> Connection:
         proxy_for(self._settings.base_url)
@@ -185,6 +194,7 @@ class DiscordProvider(ConnectedProvider[Connection]):
         if draft.poll is not None:
             _check_poll(draft.poll)
         check_choices(draft.choices)
+        check_content(draft)
         place = None if self._held is None else self._held[1].known(draft.chat_id)
         if place is not None and draft.thread_id is None and draft.reply_to is None:
             _check_post(place, draft)
@@ -260,6 +270,43 @@ class DiscordProvider(ConnectedProvider[Connection]):
                     members = await client.call("GET", "/guilds/{guild_id}/members", guild_id=guild, params={"limit": str(_MEMBERS_MAX)})
                 people |= by_id(person_of({**member["user"], "nick": member.get("nick")}) for member in members)
         return list(people.values())
+
+    async def lacking(self) -> Mapping[Capability, str]:
+        """Return what Discord does not let the bot do: by its settings, and by its roles where none of its servers allows it."""
+        client, directory = self._open()
+        found: dict[Capability, str] = {}
+        if self._connection is not None and (missing := self._connection.content_missing) is not None:
+            found[Capability.GROUP_MESSAGES] = found[Capability.SEARCH] = missing
+        servers = list(directory.guilds)
+        if servers:
+            me = str((await client.me())["id"])
+            allowed = [directory.permissions(server, me) for server in servers]
+            for capability, (bit, name) in _PERMISSIONS.items():
+                if not any(one is None or one & bit for one in allowed):
+                    found[capability] = f"None of the bot's servers gives it the permission {name}."
+        return found
+
+    async def search(self, query: str, *, chat_id: str | None, limit: int) -> Sequence[Found]:
+        """Return messages of the servers, newest first; of private chats Discord lets no bot search any."""
+        client, directory = self._open()
+        await directory.until_told(self._timing.servers_seconds)
+        params: dict[str, str] = {"content": query}
+        servers = list(directory.guilds)
+        if chat_id is not None:
+            with discord_errors():
+                channel = await directory.channel(chat_id)
+                place = await directory.place(channel)
+            if place.guild is None:
+                raise InvalidRequest("Discord lets bots search servers only, not private chats.", hint="search_messages finds what is stored here.")
+            servers, params["channel_id"] = [place.guild], channel
+        translator = Translator(await self._me(client), directory, self._nonces, self._own_edits)
+        found: list[Found] = []
+        for server in servers:
+            for message in await _search(client, server, params, limit):
+                with discord_errors():
+                    spot = await directory.spot(message["channel_id"])
+                found.append(Found(message=translator.message(message, spot), chat=spot.chat))
+        return sorted(found, key=lambda one: one.message.at, reverse=True)[:limit]
 
     async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
         """Return messages of a channel, of a thread by its own id, or, of a forum, of its newest posts."""
@@ -342,6 +389,22 @@ def _nothing_sent() -> Generator[None]:
         yield
     except Unreachable as error:
         raise Unreachable(error.detail, maybe_sent=False, hint="Nothing was sent; try again later.") from error
+
+
+async def _search(client: DiscordClient, server: str, params: dict[str, str], limit: int) -> list[Json]:
+    """Return at most `limit` messages of a server, newest first. Raises RateLimited while Discord still prepares the server for that."""
+    found: list[Json] = []
+    while len(found) < limit:
+        page = {**params, "limit": str(min(_SEARCH_PAGE, limit - len(found))), "offset": str(len(found))}
+        with discord_errors("Read Message History"):
+            answer: Json = await client.call("GET", "/guilds/{guild_id}/messages/search", guild_id=server, params=page)
+        if "messages" not in answer:
+            raise RateLimited(float(answer.get("retry_after") or _INDEX_SECONDS), "Discord prepares the server to be searched.")
+        hits: list[Json] = [message for around in answer["messages"] for message in around if message.get("hit", True)]
+        found += hits
+        if not hits or len(found) >= int(answer.get("total_results") or 0):
+            break
+    return found
 
 
 async def _pages(client: DiscordClient, channel: str, before: str | None, limit: int) -> list[Json]:

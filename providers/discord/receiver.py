@@ -11,27 +11,28 @@ from typing import Any, TypeVar
 from providers.base import Deliver
 from providers.discord.client import DiscordClient
 from providers.discord.directory import FORUMS, Directory
-from providers.discord.errors import TROUBLE, from_discord, words_of
+from providers.discord.errors import TROUBLE, from_discord, no_answer, words_of
 from providers.discord.ids import message_ref
-from providers.discord.inbound import READ_BACK, Translator
+from providers.discord.inbound import READ_BACK, TRANSLATED, Translator
 from providers.discord.interactions import answer_to
 from providers.discord.position import Position
 from providers.errors import MessengerError, RateLimited, Rejected
-from providers.events import Event, MessageReceived, StateChanged
+from providers.events import ChatClosed, Event, MessageReceived, StateChanged
 from providers.kit.bounded import BoundedSet
 from providers.kit.delivery import deliver_until_taken
-from providers.kit.unread import unread
+from providers.kit.left_out import LeftOut
+from providers.kit.unread import NOT_OF_ITS_FORM, unread
 from providers.text import clean_line
 
 logger = logging.getLogger(__name__)
-
-UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, IndexError)
-"""Raised by a translation of what is not of Discord's form."""
 
 Json = dict[str, Any]
 Told = tuple[str, Json]
 """An event of the gateway: its kind and what it says."""
 T = TypeVar("T")
+
+_TAKEN = frozenset({"READY", "GUILD_CREATE"}) | TRANSLATED
+"""The kinds of events of which something is made."""
 
 _CALLBACK = "/interactions/{interaction}/{token}/callback"
 
@@ -69,6 +70,7 @@ class Receiver:
         self._position = position
         self._pauses = pauses
         self._catching = catching
+        self._left_out = LeftOut("Discord")
         self._waiting: asyncio.Queue[StateChanged | Told] = asyncio.Queue(_WAITING_MAX)
         self._caught_up: BoundedSet[str] = BoundedSet(_WAITING_MAX + catching.messages)
         """Messages that were read back, and may still come as events that waited meanwhile."""
@@ -76,11 +78,21 @@ class Receiver:
         self._stored: dict[str, asyncio.Event] = {}
         """Set when the interaction of this id was taken."""
         self._answering: set[asyncio.Task[None]] = set()
+        self.reach_changed = asyncio.Event()
+        """Set when `lost_reach` may be another than before."""
+        self._not_read: dict[str, str] = {}
+        """Why the last look into a channel failed, in Discord's words."""
         for channel, person in self._position.partners.items():
             directory.meet(channel, person)
 
     async def put(self, payload: StateChanged | Told) -> None:
         """Wait while too much is waiting: then Discord waits as well, and repeats the rest."""
+        if not isinstance(payload, StateChanged) and not isinstance(payload[1], dict):  # pyright: ignore[reportUnnecessaryIsInstance] - as it came
+            self._left_out.note(payload[0], "it holds nothing that can be read")
+            return
+        if not isinstance(payload, StateChanged) and payload[0] not in _TAKEN:
+            self._left_out.note(payload[0], "nothing here is made of it")
+            return
         if not isinstance(payload, StateChanged) and payload[0] == "INTERACTION_CREATE" and self._directory.sees(payload[1].get("guild_id")):
             stored = self._stored[str(payload[1].get("id"))] = asyncio.Event()
             answering = asyncio.create_task(self._answer(payload[1], stored))
@@ -111,22 +123,32 @@ class Receiver:
             batch = [await self._waiting.get()]
             while len(batch) < _BATCH and not self._waiting.empty():
                 batch.append(self._waiting.get_nowait())
-            events: list[Event] = []
-            for payload in batch:
-                if isinstance(payload, StateChanged):
-                    events.append(payload)
-                elif payload[0] in {"READY", "GUILD_CREATE"}:
-                    await self._hand_over(events)
-                    events = []
-                    with _readable(payload[0]):
-                        await self._catch_up(*payload)
-                else:
-                    events += await self._read(*payload)
-            await self._hand_over(events)
+            try:
+                await self._take(batch)
+            except Exception as error:  # noqa: BLE001  a fault in one batch must not end the receiving of all that follows
+                logger.warning("Events of Discord were left out: %s", type(error).__name__)
+                await self._hand_over([unread("Discord", ", ".join(_kinds_in(batch)), error)])
             for payload in batch:
                 if not isinstance(payload, StateChanged) and (stored := self._stored.get(str(payload[1].get("id")))) is not None:
                     stored.set()
                 self._waiting.task_done()
+
+    async def _take(self, batch: Sequence[StateChanged | Told]) -> None:
+        events: list[Event] = []
+        for payload in batch:
+            if isinstance(payload, StateChanged):
+                events.append(payload)
+            elif payload[0] in {"READY", "GUILD_CREATE"}:
+                await self._hand_over(events)
+                events = []
+                try:
+                    await self._catch_up(*payload)
+                except NOT_OF_ITS_FORM as error:
+                    logger.warning("An event %s is not of Discord's form and was left out: %s", payload[0], type(error).__name__)
+                    events.append(unread("Discord", payload[0], error))
+            else:
+                events += await self._read(*payload)
+        await self._hand_over(events)
 
     async def save(self) -> None:
         """Write down how far was read, for the next start."""
@@ -149,15 +171,24 @@ class Receiver:
 
     async def _read(self, kind: str, data: Json) -> list[Event]:
         """Return what an event says. One that cannot be read must not keep back those after it."""
-        if not self._directory.sees(data.get("guild_id")) or (kind == "MESSAGE_CREATE" and data.get("id") in self._caught_up):
+        if not self._directory.sees(data.get("guild_id")):
+            self._left_out.note(kind, "it is of another server than guild_id")
+            return []
+        if kind == "MESSAGE_CREATE" and data.get("id") in self._caught_up:
             return []
         translator = self.translator
         assert translator is not None
         try:
-            return await self._surely(lambda: translator.events_of(kind, data)) or []
-        except UNREADABLE as error:
+            events = await self._surely(lambda: translator.events_of(kind, data))
+        except MessengerError as error:
+            logger.warning("An event %s of Discord was left out: %s", kind, clean_line(str(error)))
+            return [unread("Discord", kind, error)]
+        except NOT_OF_ITS_FORM as error:
             logger.warning("An event %s is not of Discord's form and was left out: %s", kind, type(error).__name__)
             return [unread("Discord", kind, error)]
+        if not events:
+            self._left_out.note(kind, "it says nothing that is new to anybody")
+        return events
 
     async def _answer(self, interaction: Json, stored: asyncio.Event) -> None:
         """Answer an interaction in time, if possible when it is stored: without an answer Discord tells the person that it failed."""
@@ -179,7 +210,13 @@ class Receiver:
             for channel in list(self._directory.partners)[::-1][: self._catching.partners]:
                 await self._read_back(channel)
         elif self._directory.sees(data.get("id")) and not data.get("unavailable"):
-            for channel in self._directory.add_guild(data):
+            is_new = not self._directory.is_expected(data["id"])
+            channels = self._directory.add_guild(data)
+            if is_new:
+                # Invited again, it may write where it was taken out before.
+                now = datetime.now(UTC)
+                await self._hand_over([ChatClosed(chat_id=chat, reason=None, at=now) for chat in self._directory.chats_of(data["id"])])
+            for channel in channels:
                 self._position.begin(channel["id"], datetime.fromisoformat(data["joined_at"]))
                 # The newest message of a forum is a post, which is a thread.
                 if channel["type"] not in FORUMS and int(channel.get("last_message_id") or 0) > self._position.after(channel["id"]):
@@ -189,7 +226,15 @@ class Receiver:
         """Deliver the messages that were written since the last one that was taken, oldest first."""
         for _ in range(0, self._catching.messages, _PAGE):
             params = {"after": str(self._position.after(channel)), "limit": str(_PAGE)}
-            page: list[Json] | None = await self._surely(lambda params=params: self._page(channel, params))
+            try:
+                page = await self._surely(lambda params=params: self._page(channel, params))
+            except MessengerError as error:
+                self._not_read[channel] = clean_line(error.detail)
+                self.reach_changed.set()
+                logger.warning("What was missed in a channel was not read back: %s", self._not_read[channel])
+                return
+            if self._not_read.pop(channel, None) is not None:
+                self.reach_changed.set()
             if not page:
                 return
             page.sort(key=lambda message: int(message["id"]))
@@ -205,8 +250,10 @@ class Receiver:
         return await self._client.call("GET", "/channels/{channel_id}/messages", channel_id=channel, params=params)
 
     async def _missed(self, message: Json) -> list[Event]:
-        place = await self._surely(lambda: self._directory.place(message["channel_id"]))
-        guild = {"guild_id": place.guild} if place is not None and place.guild is not None else {}
+        guild: Json = {}
+        with suppress(MessengerError):
+            place = await self._surely(lambda: self._directory.place(message["channel_id"]))
+            guild = {} if place.guild is None else {"guild_id": place.guild}
         events = await self._read(READ_BACK, {**message, **guild})
         is_old = datetime.now(UTC) - _NEWS
         return [
@@ -214,9 +261,16 @@ class Receiver:
             for event in events
         ]
 
-    async def _surely(self, call: Callable[[], Awaitable[T]]) -> T | None:
-        """Call again while Discord does not answer. Return None where it refuses, or has not answered for too long."""
-        error: MessengerError | None = None
+    @property
+    def lost_reach(self) -> str | None:
+        """What could not be read back after an absence, in Discord's words; None where nothing is known to be missing."""
+        if not self._not_read:
+            return None
+        return f"Not read back after an absence, in {len(self._not_read)} channels: {next(iter(self._not_read.values()))}"
+
+    async def _surely(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Call again while Discord does not answer. Raises MessengerError where it refuses, or has not answered for too long."""
+        error: MessengerError = no_answer("none at all")
         for pause in (*self._pauses, 0):
             try:
                 return await call()
@@ -228,8 +282,12 @@ class Receiver:
             if isinstance(error, Rejected):
                 break
             await asyncio.sleep(max(pause, error.retry_after if isinstance(error, RateLimited) else 0))
-        logger.warning("An event of Discord was left out: %s", clean_line(str(error)))
-        return None
+        raise error
+
+
+def _kinds_in(batch: Sequence[StateChanged | Told]) -> list[str]:
+    """Return the kinds of the events in a batch, each once."""
+    return list(dict.fromkeys(payload[0] for payload in batch if not isinstance(payload, StateChanged)))
 
 
 @contextmanager
@@ -237,5 +295,5 @@ def _readable(kind: str) -> Generator[None]:
     """Log what cannot be read: it must not keep back the events after it."""
     try:
         yield
-    except UNREADABLE as error:
+    except NOT_OF_ITS_FORM as error:
         logger.warning("An event %s is not of Discord's form and was left out: %s", kind, type(error).__name__)

@@ -13,7 +13,7 @@ Json = dict[str, Any]
 # Message types that somebody wrote: ordinary, reply, and the answers of commands.
 WRITTEN = frozenset({0, 19, 20, 23})
 
-_PINNED, _STARTER, _RULES, _SUBSCRIPTION, _POLL_RESULT = 6, 21, 24, 25, 46
+_PINNED, _STARTER, _RULES, _SUBSCRIPTION, _PURCHASE, _POLL_RESULT = 6, 21, 24, 25, 44, 46
 POINTING = frozenset({_PINNED, _STARTER, _POLL_RESULT})
 """Notices about a message that they name."""
 
@@ -31,6 +31,7 @@ _SENTENCES = {
     10: "{who} boosted the server{times}; it reached level 2.",
     11: "{who} boosted the server{times}; it reached level 3.",
     12: "{who} lets the channel follow “{text}”.",
+    13: "{who} is streaming.",
     14: "The server may no longer be found in Discord's server discovery.",
     15: "The server may be found in Discord's server discovery again.",
     16: "The server does not meet the rules of server discovery: first warning.",
@@ -48,8 +49,8 @@ _SENTENCES = {
     37: "{who} turned off the server's security measures.",
     38: "{who} reported a raid on the server.",
     39: "{who} reported that a raid was none.",
-    44: "{who} bought something.",
     55: "The stream is shown in a higher quality.",
+    63: "{who} added the emoji {text}.",
 }
 
 _NO_TEXT = re.compile(r"( to| until)? ?“?{text}”?")
@@ -67,6 +68,9 @@ def sentence(message: Json, who: str, directory: Directory) -> str | None:
         return _held_back(message, who, read)
     if kind == _SUBSCRIPTION:
         return _subscription(message, who or "Somebody")
+    if kind == _PURCHASE:
+        bought = one(one(message, "purchase_notification"), "guild_product_purchase").get("product_name")
+        return f"{who or 'Somebody'} bought {f'“{bought}”' if bought else 'something'}."
     if kind == _POLL_RESULT:
         return _poll_result(message)
     text = read(message.get("content"))

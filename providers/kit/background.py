@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from providers.base import Deliver, Provider, ProviderContext, Settings
 from providers.errors import MessengerError
 from providers.events import StateChanged
-from providers.models import InstanceState
+from providers.states import InstanceState
 
 
 class Background:

@@ -1,4 +1,4 @@
-"""Handing events over: a state once, and everything until it is taken."""
+"""Handing events over: a state when there is news, and everything until it is taken."""
 
 import asyncio
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from providers.base import Deliver
 from providers.events import Event, StateChanged
 from providers.kit.backoff import PAUSES, Backoff
-from providers.models import InstanceState
+from providers.states import TROUBLE, InstanceState
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,10 @@ async def deliver_until_taken(deliver: Deliver, events: Sequence[Event], pauses:
 
 
 class StateReporter:
-    """Holds the state of a connection, and delivers it when it differs from the one that was delivered last."""
+    """Holds the state of a connection, and delivers it when it differs from the one that was delivered last.
+
+    Trouble that comes once more, as a new object that says the same, is delivered too: it is counted as one more error.
+    """
 
     def __init__(self, deliver: Deliver) -> None:
         self.state = StateChanged(state=InstanceState.STARTING)
@@ -38,7 +41,8 @@ class StateReporter:
         """Deliver the state, or `state` from now on. Raises what `deliver` raises; the next call delivers it then."""
         if state is not None:
             self.state = state
-        if self.state != self.reported:
+        came_again = self.state is not self.reported and self.state.state in TROUBLE
+        if self.state != self.reported or came_again:
             state = self.state
             await self._deliver([state])
             self.reported = state

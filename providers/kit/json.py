@@ -71,6 +71,13 @@ def part(data: Json, *path: str) -> Json:
     return cast("Json", found) if isinstance(found, dict) else {}
 
 
+def id_at(data: Json, *path: str) -> str | None:
+    """Return the text at a path of names; None where there is none."""
+    *before, last = path
+    found = part(data, *before).get(last)
+    return found if isinstance(found, str) else None
+
+
 def parts(data: Json, *path: str) -> list[Json]:
     """Return the objects in the list at a path of names; none where there is no list."""
     *before, last = path

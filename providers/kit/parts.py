@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from providers.errors import InvalidRequest, MessengerError, Unreachable
 from providers.kit.splitting import split
-from providers.models import Draft, Limits, SentMessage
+from providers.limits import Limits
+from providers.models import Draft, SentMessage
 from providers.text import clean_line
 
 SPLIT = "split"

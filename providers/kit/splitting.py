@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from providers.kit.graphemes import boundary_before, is_boundary
 from providers.kit.markdown import CODE, EMPHASIS, ESCAPED, FENCE, QUOTE, closes, link
-from providers.models import TextUnit
+from providers.limits import TextUnit
 
 _PARAGRAPH, _LINE, _SPACE = re.compile(r"\n\s*\n"), re.compile(r"\n"), re.compile(r"\s+")
 # Mentions and bare addresses in angle brackets, too, are one thing.

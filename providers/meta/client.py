@@ -62,6 +62,9 @@ class GraphClient:
         """`sends`: it makes a message, so without a proper answer nobody knows whether there is one."""
         return await self._call("POST", path, sends=sends, json=body)
 
+    async def delete(self, path: str, body: Json | None = None) -> Json:
+        return await self._call("DELETE", path, sends=False, json=body)
+
     async def upload(self, path: str, fields: dict[str, str], upload: Upload, *, field: str) -> Json:
         file = {field: (upload.name, upload.content, upload.mime)}
         return await self._call("POST", path, sends=False, data=fields, files=file, timeout=_UPLOAD_SECONDS)

@@ -11,7 +11,8 @@ from providers.errors import Forbidden, LoggedOut, MessengerError, NotFound, Rat
 from providers.events import Need, StateChanged
 from providers.kit.backoff import PAUSES, Backoff
 from providers.kit.delivery import StateReporter
-from providers.models import Account, InstanceState
+from providers.models import Account
+from providers.states import InstanceState
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Connection(StateReporter):
         except MessengerError as error:
             self._pause = self._backoff.next(error.retry_after if isinstance(error, RateLimited) else 0)
             self.state = self._after(error)
-        except Exception as error:  # noqa: BLE001  whatever Meta answers, the state says that something is wrong
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             logger.warning("Meta's answer could not be read: %s", type(error).__name__)
             self._pause = self._backoff.next()
             reason = f"Meta's answer could not be read ({type(error).__name__}); it is asked again."

@@ -17,17 +17,18 @@ LATER = "Nothing was sent; try again later."
 _NO_CHAT = "Only people who wrote first, or have a number with WhatsApp, can be written to; list_chats shows them."
 _NOT_ROUTED = "Switch Conversation Routing on in the Page's settings, and let this app take conversations there; until then use request."
 _ANOTHERS = "Another app has the conversation now: set_thread_control takes it, or asks for it, where the account's settings let it."
+_AWAY = "The person has blocked the account or cannot be reached now."
 _PERMISSION = "Give the app and its token the permission, or the account the role, that Meta names."
 _WINDOW = "Wait until the person writes again, or send what is taken outside of the window: a template (WhatsApp), a human's answer (HUMAN_AGENT)."
 
 # Codes that say the same whatever their subcode. 200 to 299 are permissions, see `_kind_of`.
 _KINDS: dict[type[MessengerError], frozenset[int]] = {
     LoggedOut: frozenset({0, 102, 190, 463, 467}),
-    Forbidden: frozenset({3, 10, 27, 368, 551, 130472, 130497, 131005, 131030, 131031, 131042, 131045, 131050, 132015, 132016, 133010}),
+    Forbidden: frozenset({3, 10, 27, 368, 551, 130472, 130497, 131005, 131030, 131031, 131037, 131042, 131045, 131050, 132015, 132016, 133010}),
     NotFound: frozenset({803, 131026, 131052, 132001}),
     WindowClosed: frozenset({131047}),
-    RateLimited: frozenset({4, 17, 32, 613, 80001, 80002, 80006, 80007, 80008, 130429, 131048, 131056}),
-    Unreachable: frozenset({1, 2, 131000, 131016, 131057, 133004}),
+    RateLimited: frozenset({4, 17, 32, 341, 613, 80001, 80002, 80006, 80007, 80008, 130429, 131048, 131056, 133016}),
+    Unreachable: frozenset({1, 2, 1200, 131000, 131016, 131057, 133004}),
     Rejected: frozenset({131049}),
 }
 _BY_CODE = {code: kind for kind, codes in _KINDS.items() for code in codes}
@@ -42,6 +43,7 @@ _BY_SUBCODE: dict[int, type[MessengerError]] = {
     2534022: WindowClosed,
     2018108: Forbidden,
     2018300: Forbidden,
+    1545041: Forbidden,
     2494191: Forbidden,
     2018022: RateLimited,
 }
@@ -57,7 +59,13 @@ _HINTS = {
     27: _NOT_ROUTED,
     2018300: _ANOTHERS,
     2494191: "Only the app that is set as escalation partner in the account's settings may take a conversation.",
+    130472: "Meta holds marketing back from this person; once they write, an answer goes out.",
+    130497: "Meta does not let the business write to people of this country; write to others.",
     131026: _NO_CHAT,
+    131031: "Meta locked or restricted the business account; WhatsApp Manager shows why, and how to appeal.",
+    131045: "The number's certificate is not signed: register the number with the Cloud API again.",
+    132015: "Meta paused the template for its low quality: change it in WhatsApp Manager, or send another one.",
+    132016: "Meta disabled the template for good: send another one.",
     2018001: _NO_CHAT,
     2534014: _NO_CHAT,
     131030: "A test number writes only to the numbers that are listed in the app's dashboard.",
@@ -67,7 +75,9 @@ _HINTS = {
     132001: "list_templates has the names and languages that are approved.",
     133010: "Register the number with the Cloud API first.",
     368: "Meta blocked the account for breaking its policies; its Business Support page says until when.",
-    551: "The person has blocked the account or cannot be reached now.",
+    551: _AWAY,
+    1545041: _AWAY,
+    131037: "Meta has to approve the number's display name first: WhatsApp Manager shows how far it is.",
 }
 _HINTS_BY_KIND: dict[type[MessengerError], str] = {
     LoggedOut: "Set a token that is valid.",
@@ -121,7 +131,7 @@ def refusal_in(body: Json | None) -> Refusal | None:
 def words_of(error: Json) -> str:
     """Meta's words: the message, and the details where they say more. Webhooks have the same object with a title."""
     data = error.get("error_data")
-    details = cast("Json", data).get("details") if isinstance(data, dict) else None
+    details = cast("Json", data).get("details") if isinstance(data, dict) else error.get("details")
     parts = (error.get("message") or error.get("title"), error.get("error_user_msg"), details)
     found = dict.fromkeys(clean_line(str(part)) for part in parts if part)
     return " ".join(found) or "no reason given"
@@ -134,8 +144,17 @@ def from_refusal(refusal: Refusal, status: int, headers: Mapping[str, str], *, s
         return RateLimited(_wait(headers, refusal.code), words)
     if kind is Unreachable:
         return unreachable(f"Meta could not do it: {words}", maybe_sent=sends and refusal.code not in _SURELY_NOT_DONE)
-    hint = _HINTS.get(refusal.subcode) or _HINTS.get(refusal.code) or _HINTS_BY_KIND.get(kind)
-    return cast("Callable[..., MessengerError]", kind)(words, hint=hint)
+    return cast("Callable[..., MessengerError]", kind)(words, hint=_hint(refusal, kind))
+
+
+def later_error(error: Json) -> MessengerError:
+    """Return the error that a webhook reports of a message that was taken before."""
+    refusal = Refusal(_number(error.get("code"), 1), _number(error.get("error_subcode"), 0), words_of(error))
+    return from_refusal(refusal, HTTPStatus.BAD_REQUEST, {}, sends=False)
+
+
+def _hint(refusal: Refusal, kind: type[MessengerError]) -> str | None:
+    return _HINTS.get(refusal.subcode) or _HINTS.get(refusal.code) or _HINTS_BY_KIND.get(kind)
 
 
 def _kind_of(refusal: Refusal, status: int) -> type[MessengerError]:

@@ -8,11 +8,12 @@ from pydantic import SecretStr
 from providers.base import ProviderContext, Settings
 from providers.errors import LoggedOut
 from providers.kit.json import Json
+from providers.limits import Limits, Rate
 from providers.meta.connection import Timing
 from providers.meta.messaging.provider import MessagingProvider
 from providers.meta.nonce import marked
 from providers.meta.settings import GraphId, MetaSettings
-from providers.models import Account, Draft, Limits, Rate, SentMessage
+from providers.models import Account, Draft, SentMessage
 
 _MB = 1024 * 1024
 
@@ -36,6 +37,7 @@ class FacebookMessengerProvider(MessagingProvider):
     profile_fields = "first_name,last_name"
     sent_fields: ClassVar[Json] = {"messaging_type": "RESPONSE"}
     silent_fields: ClassVar[Json] = {"notification_type": "SILENT_PUSH"}
+    # Source: https://developers.facebook.com/docs/messenger-platform/reference/handover-protocol
     inbox_app = "263902037430900"
     remedy = "The token has to be the Page's own, with pages_messaging and pages_manage_metadata"
     limits = Limits(

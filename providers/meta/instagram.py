@@ -6,13 +6,15 @@ from typing import ClassVar
 from pydantic import SecretStr
 
 from providers.base import ProviderContext, Settings
+from providers.capabilities import Capability
 from providers.errors import InvalidRequest, LoggedOut
 from providers.kit.json import Json
+from providers.limits import Limits, Rate, TextUnit
 from providers.meta.connection import Timing
 from providers.meta.messaging.outbound import ATTACHMENT
 from providers.meta.messaging.provider import MessagingProvider
 from providers.meta.settings import GraphId, MetaSettings
-from providers.models import Account, Capability, ControlAction, Draft, Limits, Rate, SentMessage, TextUnit
+from providers.models import Account, ControlAction, Draft, SentMessage
 
 _MB = 1024 * 1024
 
@@ -50,6 +52,7 @@ class InstagramProvider(MessagingProvider):
     profile_fields = "name,username"
     sent_fields: ClassVar[Json] = {}
     silent_fields: ClassVar[Json] = {}
+    # Source: https://developers.facebook.com/docs/messenger-platform/reference/handover-protocol
     inbox_app = "1217981644879628"
     remedy = "The token needs instagram_business_manage_messages (by Instagram Login), or with page_id instagram_manage_messages"
     limits = Limits(

@@ -9,6 +9,7 @@ from typing import ClassVar
 from pydantic import SecretStr
 
 from providers.base import Deliver, ProviderContext, WebhookReply, WebhookRequest
+from providers.capabilities import Capability
 from providers.errors import LoggedOut
 from providers.events import Event
 from providers.kit.background import ConnectedProvider
@@ -18,7 +19,7 @@ from providers.meta.client import GraphClient
 from providers.meta.connection import Connection, Timing
 from providers.meta.settings import MetaSettings
 from providers.meta.webhook import NO_SECRET, TEST_ENTRY, Webhook, as_test, entries_of, readable
-from providers.models import Account, Capability, Draft
+from providers.models import Account, Draft
 
 # WhatsApp takes about ten messages a minute to one person.
 _PARTS_MAX = 10
@@ -49,6 +50,9 @@ class MetaProvider(ConnectedProvider[Connection]):
                 self._token, self._base.address, self._base.api_version, self.context.tls, answer_seconds=self._timing.answer_seconds
             )
         return self._client
+
+    async def identify(self) -> Account:
+        return await self._identify()
 
     def _connect(self, deliver: Deliver) -> Connection:
         _ = self._graph  # says so at once where the network's proxy cannot be used

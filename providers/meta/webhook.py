@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from providers.base import WebhookReply, WebhookRequest
 from providers.events import Event, MessageReceived, NoticeReceived
 from providers.kit.json import Json, object_in, parts
-from providers.kit.unread import unread
+from providers.kit.unread import NOT_OF_ITS_FORM, unread
 from providers.meta.words import without_nulls
 from providers.models import Chat, MessageKind
 
@@ -86,7 +86,7 @@ def readable(items: Iterable[Json], translate: Callable[[Json], list[Event]]) ->
     for item in items:
         try:
             events += translate(item)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        except NOT_OF_ITS_FORM as error:
             logger.warning("A part of a delivery is not of Meta's form and was left out: %s", type(error).__name__)
             if names := _names_in(item):
                 events.append(unread("Meta", names, error))

@@ -8,8 +8,8 @@ import anyio
 from providers.base import Deliver
 from providers.events import StateChanged
 from providers.kit.backoff import Backoff
-from providers.models import InstanceState
 from providers.sandbox.world import World
+from providers.states import InstanceState
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class EventQueue:
             version = self._world.version
             try:
                 await self.flush()
-            except Exception:
+            except Exception:  # a store that is away for a while must not end the delivery
                 pause = backoff.next()
                 logger.exception("The sandbox's events were not taken; trying again in %.1f s.", pause)
                 await anyio.sleep(pause)

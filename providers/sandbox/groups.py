@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from providers.errors import InvalidRequest, NotFound
 from providers.events import ChatChanged
-from providers.models import Chat, ChatKind, Group, GroupChange, GroupSettings, JoinRequest, ParticipantResult
+from providers.groups import Group, GroupChange, GroupSettings, JoinRequest, ParticipantResult
+from providers.models import Chat, ChatKind
 from providers.sandbox.people import BLOCKED, OWN_ID, PEOPLE
 from providers.sandbox.world import World
 from providers.text import clean, clean_line

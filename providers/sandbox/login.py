@@ -9,11 +9,12 @@ import anyio
 
 from providers.errors import Forbidden, InvalidRequest, LoggedOut
 from providers.events import Need, QrCode, StateChanged
-from providers.models import Account, InstanceState
+from providers.models import Account
 from providers.sandbox.event_queue import EventQueue
 from providers.sandbox.people import OWN_ID
 from providers.sandbox.settings import ACCESS_CODE_PREFIX, SandboxSettings
 from providers.sandbox.world import World
+from providers.states import InstanceState
 
 FIRST_QR_LASTS = 60.0
 NEXT_QR_LASTS = 20.0
@@ -142,7 +143,7 @@ class Login:
     def unlink(self, reason: str) -> None:
         """Raises LoggedOut when nobody is logged in."""
         if self._queue.state.state is not InstanceState.READY:
-            raise LoggedOut("Nobody is logged in on this sandbox instance.", hint="get_auth_status says what it needs.")
+            raise LoggedOut("Nobody is logged in on this sandbox instance.", hint="Call login: it says what it needs.")
         with self._world.change():
             self._world.set_fact("account", None)
         self._queue.tell(StateChanged(state=InstanceState.LOGGED_OUT, reason=reason))

@@ -50,6 +50,11 @@ def set_blocked(world: World, contact_id: str, blocked: bool) -> None:
     _set(world, f"blocked:{contact_id}", blocked)
 
 
+def blocked_people(world: World) -> list[str]:
+    """Return the ids of the people whom our account has blocked."""
+    return [contact.id for contact in world.contacts() if world.fact(f"blocked:{contact.id}") is not None]
+
+
 def require_not_blocked(world: World, contact_id: str) -> None:
     """Raise Forbidden for a person whom our account has blocked."""
     if world.fact(f"blocked:{contact_id}") is not None:

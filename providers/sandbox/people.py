@@ -39,6 +39,8 @@ TROUBLE = (
     Contact(id=FAILING, name="Fails after sending"),
 )
 TROUBLE_IDS = frozenset(contact.id for contact in TROUBLE)
+SAVED = TROUBLE_IDS | {contact.id for contact in PEOPLE}
+"""The address book of the account."""
 
 
 def rehearse(chat_id: str, *, first_try: bool) -> None:

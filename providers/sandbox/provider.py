@@ -10,13 +10,15 @@ import anyio
 from pydantic import ValidationError
 
 from providers.base import Deliver, ProviderContext, Settings, WebhookReply, WebhookRequest
+from providers.capabilities import Capability
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, Unreachable
 from providers.events import MessageReceived, StateChanged
+from providers.groups import Group, GroupChange, GroupSettings, JoinRequest, ParticipantResult
 from providers.kit.background import ConnectedProvider
 from providers.kit.extra import check_extra
 from providers.kit.parts import check_parts, is_split, part_nonce, parts_of, send_parts, texts_of
+from providers.limits import Limits, SendingBudget
 from providers.models import (
-    Capability,
     Chat,
     ChatMarks,
     Contact,
@@ -24,33 +26,27 @@ from providers.models import (
     Download,
     Draft,
     Forwarded,
-    Group,
-    GroupChange,
-    GroupSettings,
-    InstanceState,
-    JoinRequest,
-    Limits,
+    Found,
     Media,
     Message,
     MessageKind,
-    ParticipantResult,
     Profile,
-    SendingBudget,
     SentMessage,
-    Template,
     TextFormat,
 )
 from providers.sandbox import groups, marks
 from providers.sandbox.event_queue import EventQueue
 from providers.sandbox.login import Login, Sleep
 from providers.sandbox.marks import mark as set_marks
-from providers.sandbox.people import MAYBE_SENT, OWN_ID, TROUBLE_IDS, rehearse
+from providers.sandbox.people import MAYBE_SENT, OWN_ID, SAVED, TROUBLE_IDS, rehearse
 from providers.sandbox.personas import Attendant
 from providers.sandbox.phone import Phone, new_id
 from providers.sandbox.settings import SandboxSettings
 from providers.sandbox.templates import TEMPLATES, filled
 from providers.sandbox.webhook import WebhookEvent, is_genuine
 from providers.sandbox.world import Now, Post, World, utc_now
+from providers.states import InstanceState
+from providers.templates import Template
 from providers.text import clean
 
 if TYPE_CHECKING:
@@ -96,6 +92,10 @@ class Running:
             self.page.close()
 
 
+_SEARCHED = 1000
+"""The newest messages of each chat that a search looks through."""
+
+
 class SandboxProvider(ConnectedProvider[Running]):
     """Can all that any messenger can, but previews: a growing answer is a message here that is edited.
 
@@ -109,6 +109,7 @@ class SandboxProvider(ConnectedProvider[Running]):
         max_text=4096, max_caption=1024, max_upload=16 * 2**20, max_photo=8 * 2**20, max_download=16 * 2**20, edit_pause=0.5
     )
     settings_type = SandboxSettings
+    has_address_book = True
 
     def __init__(self, settings: Settings, context: ProviderContext, *, now: Now = utc_now, sleep: Sleep = anyio.sleep) -> None:
         super().__init__(settings, context)
@@ -149,9 +150,9 @@ class SandboxProvider(ConnectedProvider[Running]):
 
     def _linked(self) -> Running:
         if self._connection is None:
-            raise Unreachable("This sandbox instance is not running.", maybe_sent=False, hint="Call start_instance, then try again.")
+            raise Unreachable("This sandbox instance is not running.", maybe_sent=False, hint="Call login, then try again.")
         if self.state.state is not InstanceState.READY:
-            raise LoggedOut(f"This sandbox instance is not logged in; it is {self.state.state}.", hint="get_auth_status says what it needs.")
+            raise LoggedOut(f"This sandbox instance is not logged in; it is {self.state.state}.", hint="Call login: it says what it needs.")
         return self._connection
 
     @property
@@ -216,7 +217,8 @@ class SandboxProvider(ConnectedProvider[Running]):
         return self.world.chats()
 
     async def list_contacts(self) -> Sequence[Contact]:
-        return self.world.contacts()
+        """Everybody; those who were there at the beginning are in the address book."""
+        return [one.model_copy(update={"is_saved": one.id in SAVED}) for one in self.world.contacts()]
 
     async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
         world = self.world
@@ -225,6 +227,14 @@ class SandboxProvider(ConnectedProvider[Running]):
         else:
             found = world.posts(world.chat(chat_id).id, before=before, limit=limit)
         return [post.message for post in found if not post.deleted]
+
+    async def search(self, query: str, *, chat_id: str | None, limit: int) -> Sequence[Found]:
+        world, words = self.world, query.casefold().split()
+        chats = world.chats() if chat_id is None else [world.chat(chat_id)]
+        posts = [(post, chat) for chat in chats for post in world.posts(chat.id, limit=_SEARCHED) if not post.deleted]
+        found = [(post, chat) for post, chat in posts if all(word in post.message.text.casefold() for word in words)]
+        found.sort(key=lambda one: one[0].position, reverse=True)
+        return [Found(message=post.message, chat=chat) for post, chat in found[:limit]]
 
     def _own(self, chat_id: str, message_id: str) -> Message:
         message = self.world.post(message_id, chat_id).message
@@ -267,6 +277,9 @@ class SandboxProvider(ConnectedProvider[Running]):
 
     async def block(self, contact_id: str, blocked: bool) -> None:
         marks.set_blocked(self.world, contact_id, blocked)
+
+    async def list_blocked(self) -> Sequence[str]:
+        return marks.blocked_people(self.world)
 
     async def update_profile(self, profile: Profile) -> None:
         marks.update_profile(self.world, profile)
@@ -343,7 +356,7 @@ class SandboxProvider(ConnectedProvider[Running]):
     async def request_pairing_code(self, phone: str) -> str:
         """Eight letters and digits, to be typed on the chat page within 180 s."""
         if self._connection is None:
-            raise Unreachable("This sandbox instance is not running.", maybe_sent=False, hint="Call start_instance, then try again.")
+            raise Unreachable("This sandbox instance is not running.", maybe_sent=False, hint="Call login, then try again.")
         return self._connection.login.request_pairing_code(phone)
 
     async def logout(self) -> None:

@@ -1,7 +1,7 @@
 """The templates that the sandbox has approved."""
 
 from providers.errors import InvalidRequest, NotFound
-from providers.models import Template, TemplateUse
+from providers.templates import Template, TemplateUse
 
 TEMPLATES = (
     Template(name="hello", language="en", status="approved", category="utility", text="Hello {{1}}, your order {{2}} is on its way."),

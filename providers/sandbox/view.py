@@ -3,10 +3,11 @@
 from typing import Any
 
 from providers.events import StateChanged
-from providers.models import Chat, ChatKind, InstanceState
+from providers.models import Chat, ChatKind
 from providers.sandbox.people import OWN_ID, TROUBLE_IDS
 from providers.sandbox.phone import Phone
 from providers.sandbox.world import Post, World
+from providers.states import InstanceState
 
 SHOWN = 200
 

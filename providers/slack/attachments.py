@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
+from providers.kit.unread import NOT_OF_ITS_FORM, if_readable, words_despite
 from providers.models import Forwarded, Media, MediaKind
 from providers.slack.blocks import unread_kinds, words_of_blocks
 from providers.slack.ids import time_of
@@ -35,7 +36,9 @@ _WORD = re.compile(r"[^\W_]+")
 def media_of(message: Json) -> tuple[Media, ...]:
     """Return the files of a message, and of messages shared in it, that Slack keeps; deleted and hidden ones have no content any more."""
     shared = [file for attachment in attachments_of(message) if _is_share(attachment) for file in items(attachment, "files")]
-    return tuple(_media(file) for file in [*_files(message), *shared] if file.get("mode") not in {*_GONE, "external"})
+    kept = [file for file in [*_files(message), *shared] if str(file.get("mode")) not in {*_GONE, "external"}]
+    found = (if_readable(lambda file=file: _media(file), None) for file in kept)
+    return tuple(media for media in found if media is not None)
 
 
 def _files(message: Json) -> list[Json]:
@@ -62,16 +65,38 @@ def _media(file: Json) -> Media:
 
 def words_of(message: Json, *, previews: bool = True) -> str:
     """Return the words of a message in mrkdwn; without `previews`, those that its writer gave it. Empty where it has files and no words."""
+    try:
+        return _words(message, previews=previews)
+    except NOT_OF_ITS_FORM:
+        return words_despite(message.get("text"))
+
+
+def _words(message: Json, *, previews: bool) -> str:
     text = str(message.get("text") or "")
     blocks = items(message, "blocks")
     parts = words_of_blocks(blocks)
     attachments = [one for one in attachments_of(message) if previews or not is_preview(one)]
-    links = [f"<{file['permalink']}>" for file in _files(message) if file.get("mode") == "external" and file.get("permalink")]
     said = _once([] if _is_placeholder(text) and (parts or attachments) else [text], parts)
     for attachment in attachments:
         said = _with_attachment(said, attachment)
-    words = "\n".join([*said, *links])
+    files = [words for file in _files(message) if (words := _file_words(file, "\n".join(said)))]
+    words = "\n".join([*said, *dict.fromkeys(files)])
     return words if words.strip() else _made_up(message, blocks)
+
+
+def _file_words(file: Json, said: str) -> str:
+    """Return words for a file that is kept elsewhere or not shown any more; none for one that Slack keeps, or whose address is `said`."""
+    if file.get("mode") in _GONE:
+        return "A file that Slack does not show any more."
+    if file.get("mode") != "external":
+        return ""
+    title = str(file.get("title") or file.get("name") or "")
+    address = file.get("external_url") or file.get("url_private") or file.get("permalink")
+    if not address:
+        return f"File: {entities(title)}" if title else ""
+    if str(address) in said or entities(str(address)) in said:
+        return ""
+    return f"<{entities(str(address))}|{entities(title).replace('|', '¦')}>" if title else f"<{entities(str(address))}>"
 
 
 def _once(texts: list[str], parts: list[str]) -> list[str]:
@@ -114,11 +139,13 @@ def _with_attachment(said: list[str], attachment: Json) -> list[str]:
         return [*said, _shared(attachment)]
     own = list(_attachment(attachment, "\n".join(said)))
     new = [part for part in own if not _holds(_spoken("\n".join(said)), _spoken(part))]
+    picture = attachment.get("image_url")
     if own:
-        return [*said, *new]
+        shown = isinstance(picture, str) and not is_preview(attachment) and not items(attachment, "blocks") and picture not in "\n".join(said)
+        return [*said, *new, *([f"<{entities(str(picture))}>"] if shown else [])]
     fallback = str(attachment.get("fallback") or "")
     skipped = _is_placeholder(fallback) or (bool(_spoken(fallback)) and _holds(_spoken("\n".join(said)), _spoken(fallback)))
-    picture = attachment.get("image_url") or attachment.get("thumb_url")
+    picture = picture or attachment.get("thumb_url")
     address = f"<{entities(picture)}>" if isinstance(picture, str) and picture else ""
     return [*said, *filter(None, ["" if skipped else fallback, address])]
 
@@ -131,12 +158,19 @@ def _attachment(attachment: Json, said: str) -> Iterable[str]:
         return
     title, address = attachment.get("title"), attachment.get("title_link")
     known = not isinstance(address, str) or address in said or entities(address) in said or address == attachment.get("from_url")
-    linked = title if known or not title else f"<{entities(str(address))}|{title}>"
+    linked = title if known else f"<{entities(str(address))}|{title}>" if title else f"<{entities(str(address))}>"
     yield from _strings([attachment.get("pretext"), attachment.get("author_name"), linked, attachment.get("text")])
     for field in items(attachment, "fields"):
         yield from _strings([": ".join(filter(None, [str(field.get("title") or ""), str(field.get("value") or "")]))])
-    actions = [str(action.get("text")) for action in items(attachment, "actions") if action.get("text")]
-    yield from _strings([" ".join(f"[{action}]" for action in actions), attachment.get("footer")])
+    yield from _strings([" ".join(filter(None, map(_action, items(attachment, "actions")))), attachment.get("footer")])
+
+
+def _action(action: Json) -> str:
+    """Return a button in brackets, or a menu with what can be picked."""
+    options = [*items(action, "options"), *(option for group in items(action, "option_groups") for option in items(group, "options"))]
+    words = [str(action.get("text") or ""), " | ".join(str(option.get("text") or option.get("value") or "") for option in options)]
+    shown = ": ".join(filter(None, words))
+    return f"[{shown}]" if shown else ""
 
 
 def _strings(parts: Iterable[Any]) -> Iterable[str]:
@@ -159,7 +193,7 @@ def _shared(attachment: Json) -> str:
 
 
 def forwarded_of(message: Json) -> Forwarded | None:
-    """Return where a message came from that does nothing but share another one; None for all others."""
+    """Return where a message came from that does nothing but share another one; None for all others. Raises ValueError for a time of another form."""
     shares = [attachment for attachment in attachments_of(message) if _is_share(attachment)]
     if len(shares) != 1 or str(message.get("text") or "").strip():
         return None
@@ -175,11 +209,11 @@ def _made_up(message: Json, blocks: list[Json]) -> str:
         return _huddle(message)
     if media_of(message):
         return ""
-    if any(file.get("mode") in _GONE for file in _files(message)):
-        return "A file that Slack does not show any more."
+    if _files(message):
+        return words_despite("", "files")
     if kinds := unread_kinds(blocks):
         return f"A message with a block of the type {entities(', '.join(kinds))}."
-    return f"A message of the type {entities(str(subtype))}." if subtype else ""
+    return f"A message of the type {entities(str(subtype))}." if subtype else "A message without content."
 
 
 def _huddle(message: Json) -> str:

@@ -14,9 +14,19 @@ CHOICE = "choice-"
 
 _BULLET = "•"
 _MARKS = (("strike", "~"), ("italic", "_"), ("bold", "*"))
-_FIELDS_OF_UNKNOWN = ("title", "name", "text", "label", "description", "details", "alt_text", "elements", "blocks", "fields", "url")
+# In the order in which they are shown.
+_FIELDS_OF_UNKNOWN = (
+    "pretext", "header", "title", "name", "subtitle", "text", "label", "body", "content", "message", "description", "caption", "details", "output",
+    "alt_text", "value", "chart", "series", "segments", "data", "elements", "blocks", "child_blocks", "cards", "tasks", "items", "options", "columns",
+    "rows", "fields", "sources", "actions", "positive_button", "negative_button", "url", "footer", "subtext",
+)  # fmt: skip
+# Of a kind that is not known, what holds no words for people.
+_NO_WORDS = frozenset({"accessibility_label", "confirm", "event_payload", "filter", "metadata", "slack_icon", "style", "workflow"})
+_INITIAL = ("initial_value", "initial_date", "initial_time", "initial_number")
 _DEPTH = 8
+_TEXTS = frozenset({"", "button", "image", "mrkdwn", "plain_text"})
 _SILENT = frozenset({"divider", "actions"})
+_ELEMENTS = frozenset({"button", "workflow_button", "image", "feedback_buttons"})
 
 
 def words_of_blocks(blocks: Sequence[Json]) -> list[str]:
@@ -62,24 +72,45 @@ def _section(block: Json) -> str:
 def _elements(block: Json) -> str:
     """Buttons and menus, or the parts of a context, which stand in one line."""
     others = [element for element in items(block, "elements") if not str(element.get("action_id", "")).startswith(CHOICE)]
-    return " ".join(filter(None, map(_element, others)))
+    return " ".join(filter(None, (_element(other) or _wordless(other) for other in others)))
+
+
+def _wordless(element: Json) -> str:
+    kind = str(element.get("type") or "")
+    return "" if kind in _TEXTS else f"[{entities(kind.replace('_', ' '))}]"
 
 
 def _element(element: Json) -> str:
     """A button or a menu in brackets, a picture, or a text."""
     match element.get("type"):
-        case "button" | "workflow_button":
+        case "button" | "workflow_button" | "icon_button":
             title = _object(element.get("text"))
             return _link(element.get("url"), title) if element.get("url") else f"[{title}]" if title else ""
         case "image":
             return _image(element)
         case "mrkdwn" | "plain_text":
             return _object(element)
+        case "feedback_buttons":
+            return " ".join(filter(None, (_element({"type": "button", **inner(element, name)}) for name in ("positive_button", "negative_button"))))
         case _:
-            options = [*items(element, "options"), *(one for group in items(element, "option_groups") for one in items(group, "options"))]
-            words = [_object(element.get("placeholder")), " | ".join(filter(None, (_object(option.get("text")) for option in options)))]
-            shown = ": ".join(filter(None, words))
-            return f"[{shown}]" if shown else ""
+            return _menu(element)
+
+
+def _menu(element: Json) -> str:
+    """What can be picked or written, with what is there already."""
+    options = [_option(option) for option in items(element, "options")]
+    for group in items(element, "option_groups"):
+        options += [f"{_object(group.get('label'))}: {' | '.join(map(_option, items(group, 'options')))}"]
+    picked = [_option(one) for one in (inner(element, "initial_option"), *items(element, "initial_options")) if one]
+    written = [_object({"text": element.get(name)}) for name in _INITIAL]
+    words = [_object(element.get("placeholder")), " | ".join(filter(None, options)), ", ".join(filter(None, (*picked, *written)))]
+    shown = ": ".join(filter(None, words)) or _unknown({name: one for name, one in element.items() if name != "type"}).replace("\n", " ")
+    return f"[{shown}]" if shown else ""
+
+
+def _option(option: Json) -> str:
+    title, description = _object(option.get("text")), _object(option.get("description"))
+    return f"{title} ({description})" if description else title
 
 
 def _image(block: Json) -> str:
@@ -111,13 +142,22 @@ def _call(block: Json) -> str:
 
 def _table(block: Json) -> str:
     rows: list[list[Json]] = block.get("rows") or []
-    return "\n".join(" | ".join(map(_cell, row)) for row in rows)
+    return _lines(_object(block.get("caption")), *(" | ".join(map(_cell, row)) for row in rows))
 
 
 def _cell(cell: Json) -> str:
     if cell.get("type") == "rich_text":
         return rich_text(cell).replace("\n", " ")
-    return _object(inner(cell, "text")) or literal(str(cell.get("text", cell.get("value", ""))))
+    return _object(inner(cell, "text")) or _element(inner(cell, "element")) or literal(str(cell.get("text", cell.get("value", ""))))
+
+
+def _task(block: Json) -> str:
+    """A step of an app's work, with how far it is."""
+    status = str(block.get("status") or "").replace("_", " ")
+    title = _object(block.get("title"))
+    sources = (_link(source.get("url"), _object(source.get("text")) or _object(source.get("title"))) for source in items(block, "sources"))
+    parts = [rich_text(inner(block, name)) if inner(block, name) else _object(block.get(name)) for name in ("details", "output")]
+    return _lines(f"{title} [{entities(status)}]" if status else title, *parts, *sources)
 
 
 def _unknown(block: object, depth: int = 0) -> str:
@@ -126,14 +166,20 @@ def _unknown(block: object, depth: int = 0) -> str:
         return ""
     if isinstance(block, list):
         return _lines(*(_unknown(one, depth + 1) for one in cast("list[object]", block)))
+    if isinstance(block, int | float) and not isinstance(block, bool):
+        return str(block)
     if not isinstance(block, dict):
         return _object(block)
     given = cast("Json", block)
     if depth and (read := _BLOCKS.get(str(given.get("type")))) is not None:
         return read(given)
-    if isinstance(given.get("text"), str):
+    if isinstance(given.get("text"), str) and given.get("type") in {"mrkdwn", "plain_text"}:
         return _object(given)
-    return _lines(*(_unknown(given[name], depth + 1) for name in _FIELDS_OF_UNKNOWN if name in given))
+    if depth and given.get("type") in _ELEMENTS and (words := _element(given)):
+        return words
+    holding = (name for name, part in given.items() if isinstance(part, dict | list) and name not in _NO_WORDS)
+    names = dict.fromkeys([*(name for name in _FIELDS_OF_UNKNOWN if name in given), *holding])
+    return _lines(*(_unknown(given[name], depth + 1) for name in names))
 
 
 def rich_text(block: Json) -> str:
@@ -202,7 +248,8 @@ def _bare(element: Json) -> str:
         case "color":
             return str(element.get("value", ""))
         case _:
-            return entities(str(element.get("text") or element.get("url") or element.get("value") or ""))
+            words = entities(str(element.get("text") or element.get("name") or element.get("url") or element.get("value") or ""))
+            return words or f"[{entities(str(element.get('type')))}]"
 
 
 def _day(seconds: Any) -> str:
@@ -223,5 +270,7 @@ _BLOCKS: dict[str, Callable[[Json], str]] = {
     "file": _file,
     "call": _call,
     "table": _table,
+    "data_table": _table,
+    "task_card": _task,
     "divider": lambda block: "",
 }

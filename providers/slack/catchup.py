@@ -8,7 +8,7 @@ from typing import Any
 
 from providers.errors import Forbidden, NotFound, RateLimited
 from providers.events import Event
-from providers.kit.unread import unread
+from providers.kit.unread import NOT_OF_ITS_FORM, unread
 from providers.slack.client import SlackClient, in_each_workspace
 from providers.slack.errors import slack_errors
 from providers.slack.inbound import Translator
@@ -64,7 +64,7 @@ class CatchUp:
             if float(message.get("edited", {}).get("ts", 0)) > since:
                 # It may have been reported before it was edited.
                 events.append(await self.translator.edited(message, channel))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except NOT_OF_ITS_FORM as error:
             logger.warning("A message of the history is not of Slack's form and was left out: %s", type(error).__name__)
             events = [unread("Slack", "message", error)]
         if events:

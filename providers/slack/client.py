@@ -42,6 +42,7 @@ class SlackClient(AsyncWebClient):
         # The session knows the proxy; the SDK would take one from the environment without looking at NO_PROXY.
         self.proxy = None
         self.http = session
+        self._tls = tls
         self.scopes: frozenset[str] = frozenset()
         """Those of the token as Slack named them last; empty where it named none."""
         self._workspaces: tuple[str | None, ...] | None = None
@@ -81,6 +82,10 @@ class SlackClient(AsyncWebClient):
             # The base class looks for an error in it, whatever it is.
             answer["data"] = {}
         return answer
+
+    def for_person(self, token: SecretStr) -> "SlackClient":
+        """Return a client that calls with a person's token over the same connections."""
+        return SlackClient(token, self.base_url, self._tls, self.http)
 
     async def socket(self, app_token: SecretStr, heartbeat: float) -> aiohttp.ClientWebSocketResponse:
         opened = await self.apps_connections_open(app_token=app_token.get_secret_value())

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,15 +17,17 @@ from providers.kit.backoff import PAUSES, Backoff
 from providers.kit.bounded import BoundedSet
 from providers.kit.delivery import StateReporter
 from providers.kit.parts import is_part
-from providers.kit.unread import unread
-from providers.models import Account, InstanceState
+from providers.kit.unread import NOT_OF_ITS_FORM, unread
+from providers.models import Account
 from providers.slack.catchup import CatchUp
 from providers.slack.client import SlackClient, organization_of
 from providers.slack.errors import refusal, slack_errors
 from providers.slack.inbound import Identity, Translator
 from providers.slack.interactions import Interactions
 from providers.slack.position import Position
+from providers.slack.shapes import inner
 from providers.slack.socket import LINK_DISABLED, REPLACE, Socket
+from providers.states import InstanceState
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +57,10 @@ class Timing:
 
 
 class Connection(StateReporter):
-    """From start to stop. Without `app_token` Slack brings the events to the webhook, and `receive` takes them."""
+    """From start to stop. Without `app_token` Slack brings the events to the webhook, and `receive` takes them.
+
+    `on_stopped(channel, thread)` is called when somebody pressed the stop button of an answer.
+    """
 
     def __init__(
         self,
@@ -65,9 +70,11 @@ class Connection(StateReporter):
         interactions: Interactions,
         position: Position,
         app_token: SecretStr | None,
+        on_stopped: Callable[[str, str], Coroutine[Any, Any, None]],
         timing: Timing,
     ) -> None:
         super().__init__(deliver)
+        self._on_stopped = on_stopped
         self._client = client
         self._make_translator = translator
         self._interactions = interactions
@@ -123,8 +130,7 @@ class Connection(StateReporter):
         try:
             async with self._turn:
                 await self._take(payload)
-        except Exception:
-            # Slack comes again three times at most; history has it for longer.
+        except Exception:  # raised again: Slack comes again three times at most, and history has it for longer
             self._missed = True
             self._catch_up()
             raise
@@ -233,6 +239,9 @@ class Connection(StateReporter):
         await self._store(await self._readable(payload))
         if payload.get("type") == "app_rate_limited":
             self._background.run(self._read_what_was_held_back())
+        event = inner(payload, "event")
+        if event.get("type") == "agent_session_stopped" and event.get("thread_ts"):
+            self._background.run(self._on_stopped(str(event.get("channel")), str(event["thread_ts"])))
         if key:
             self._seen.add(key)
 
@@ -251,9 +260,9 @@ class Connection(StateReporter):
     async def _readable(self, payload: Json) -> list[Event]:
         """One payload that cannot be read must not keep back those after it."""
         assert self._translator is not None
-        if not self._translator.me.is_meant_by(payload):
-            return []
         try:
+            if not self._translator.me.is_meant_by(payload):
+                return self._translator.left_out(str(payload.get("type")), "it is of another workspace that has the app")
             match payload:
                 case {"type": "event_callback"}:
                     return await self._translator.events_of(payload["event"])
@@ -262,14 +271,14 @@ class Connection(StateReporter):
                 case _ if self._interactions.knows(payload):
                     return await self._interactions.events_of(payload)
                 case _:
-                    return []
+                    return self._translator.left_out(str(payload.get("type")), "nothing here is made of it")
         except Rejected as error:
             # Slack does not open the direct messages of the person who used a shortcut.
             logger.warning("A payload of the type %r was left out: %s", payload.get("type"), error.detail)
-            return [unread("Slack", str(payload.get("type")), error)]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            return [unread("Slack", _kind_of(payload), error)]
+        except NOT_OF_ITS_FORM as error:
             logger.warning("A payload is not of Slack's form and was left out: %s", type(error).__name__)
-            return [unread("Slack", str(payload.get("type")), error)]
+            return [unread("Slack", _kind_of(payload), error)]
 
     def _catch_up(self) -> None:
         if self._position.at is None:
@@ -348,11 +357,15 @@ async def identify(client: SlackClient) -> tuple[Identity, frozenset[str]]:
     return me, frozenset(filter(None, scopes.replace(" ", "").split(",")))
 
 
+def _kind_of(payload: Json) -> str:
+    """Return what kind of payload it is, without content: "event_callback message"."""
+    return " ".join(str(kind) for kind in (payload.get("type"), inner(payload, "event").get("type")) if kind) or "none"
+
+
 def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
 def _is_farewell(payload: Json) -> bool:
     """The token may not work any more."""
-    event: Json = payload.get("event") or {}
-    return event.get("type") in {"tokens_revoked", "app_uninstalled"}
+    return inner(payload, "event").get("type") in {"tokens_revoked", "app_uninstalled"}

@@ -37,7 +37,7 @@ class Directory:
         known = self._people.get(id)
         if known is None and time.monotonic() >= self._unknown_until.get(id, 0) and (answer := await self._ask("users.info", id, user=id)):
             known = self.learn(answer["user"])
-        return known or Contact(id=id)
+        return known or self.known_person(id)
 
     async def chat(self, id: str, kind: str = "") -> Chat:
         """`kind` is what the event calls it, for the case that Slack does not tell more."""
@@ -61,7 +61,7 @@ class Directory:
             await self.chat(id)
 
     def known_person(self, id: str) -> Contact:
-        return self._people.get(id) or Contact(id=id)
+        return self._people.get(id) or Contact(id=id, is_bot=id == _SLACKBOT)
 
     def learn(self, user: Json) -> Contact:
         contact = contact_of(user)
@@ -105,7 +105,9 @@ def _quiet_seconds(error: MessengerError) -> float:
 def contact_of(user: Json) -> Contact:
     profile: Json = user.get("profile") or {}
     name = profile.get("display_name") or profile.get("real_name") or user.get("real_name") or user.get("name") or ""
-    return Contact(id=user["id"], name=name, username=user.get("name"), phone=profile.get("phone") or None, is_bot=user.get("is_bot", False))
+    # Slack does not call Slackbot a bot (https://docs.slack.dev/reference/objects/user-object).
+    is_bot = user.get("is_bot", False) or user["id"] == _SLACKBOT
+    return Contact(id=user["id"], name=name, username=user.get("name"), phone=profile.get("phone") or None, is_bot=is_bot)
 
 
 def chat_of(channel: Json) -> Chat:
@@ -113,6 +115,7 @@ def chat_of(channel: Json) -> Chat:
     return Chat(id=channel["id"], kind=kind, title=channel.get("name") or "")
 
 
+_SLACKBOT = "USLACKBOT"
 _OF_PEOPLE = frozenset({"U", "W"})
 _EVENT_KINDS = {"im": ChatKind.PRIVATE, "mpim": ChatKind.GROUP, "group": ChatKind.GROUP, "channel": ChatKind.CHANNEL}
 

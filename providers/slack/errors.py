@@ -10,6 +10,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, NotFound, RateLimited, Rejected, Unreachable
+from providers.slack.shapes import inner
 from providers.text import clean_line
 
 # What failed before a byte of the request was written.
@@ -25,7 +26,8 @@ _FORBIDDEN = frozenset(
      "edit_window_closed", "cannot_dm_bot", "ekm_access_denied", "access_denied", "restricted_action", "user_is_restricted", "user_disabled",
      "cant_invite_self", "cant_invite", "cant_kick_self", "cant_kick_from_general", "not_authorized", "team_access_not_granted",
      "messages_tab_disabled", "as_user_not_supported", "org_login_required", "enterprise_is_restricted", "accesslimited",
-     "method_not_supported_for_channel_type"}
+     "method_not_supported_for_channel_type", "slack_connect_blocked_file_type", "slack_connect_file_link_sharing_blocked",
+     "slack_connect_file_upload_sharing_blocked", "slack_connect_canvas_sharing_blocked"}
 )  # fmt: skip
 _TOO_FAST = frozenset({"ratelimited", "rate_limited", "message_limit_exceeded"})
 # Slack says of these that some of the call may have happened all the same.
@@ -37,6 +39,15 @@ _HINTS = {
     "channel_not_found": "list_chats shows the chats; the bot sees a private channel only when it was invited.",
     "thread_not_found": "The first message of the thread is gone; send it without reply_to and thread_id.",
     "message_not_found": "The message is gone; get_messages shows those that are there.",
+    "restricted_action": "An administrator of the workspace has to let apps do this.",
+    "restricted_action_read_only_channel": "Only some people may write in this channel; one of them has to let the app.",
+    "restricted_action_thread_only_channel": "The channel takes answers in threads alone: give the thread_id of a message.",
+    "restricted_action_non_threadable_channel": "The channel has no threads; send it without reply_to and thread_id.",
+    "cannot_reply_to_message": "No thread may begin under this message; send it without reply_to and thread_id.",
+    "user_disabled": "The person's account is deactivated.",
+    "slack_connect_blocked_file_type": "An organization in this shared channel takes no file of this type; send the text alone.",
+    "slack_connect_file_link_sharing_blocked": "An organization in this shared channel takes no links to files; send the text alone.",
+    "slack_connect_file_upload_sharing_blocked": "An organization in this shared channel takes no files; send the text alone.",
     "restricted_action_thread_locked": "The thread is locked; send it without reply_to and thread_id.",
     "user_not_found": "list_contacts shows the people and their ids.",
     "users_not_found": "list_contacts shows the people and their ids.",
@@ -109,8 +120,9 @@ def refusal(code: str, answer: dict[str, Any]) -> MessengerError:
         return LoggedOut(f"Slack does not take this token: {code}.", hint=_LOGIN_HINT)
     if code == "missing_scope":
         return _missing_scope(answer)
-    details: list[str] = answer.get("response_metadata", {}).get("messages", [])
-    words = clean_line(": ".join(["Slack refused: " + code, *map(str, details)])) + "."
+    details: object = inner(answer, "response_metadata").get("messages")
+    said = map(str, cast("list[object]", details)) if isinstance(details, list) else ()
+    words = clean_line(": ".join(["Slack refused: " + code, *said])) + "."
     kind: type[Rejected] = (
         NotFound if code in _NOT_FOUND else Forbidden if code.startswith("restricted_action") or code in _FORBIDDEN else InvalidRequest
     )

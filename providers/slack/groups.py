@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from providers.errors import Rejected
-from providers.models import Contact, Group, GroupChange, ParticipantResult
+from providers.groups import Group, GroupChange, ParticipantResult
+from providers.models import Contact
 from providers.slack.client import SlackClient, in_each_workspace, pages
 from providers.slack.directory import Directory
 from providers.slack.errors import slack_errors

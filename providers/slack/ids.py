@@ -57,6 +57,13 @@ def place_of(chat_id: str, message_id: str) -> tuple[str, str]:
     return found["channel"], found["ts"]
 
 
+def before(ts: str) -> str:
+    """Return the ts that a message just before this one would have."""
+    seconds, _, rest = ts.partition(".")
+    number = int(seconds + rest.ljust(6, "0")[:6]) - 1
+    return f"{number // 1_000_000}.{number % 1_000_000:06d}"
+
+
 def time_of(ts: str) -> datetime:
     """Return the time that Slack writes as seconds."""
     return datetime.fromtimestamp(float(ts), UTC)

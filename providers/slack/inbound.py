@@ -1,22 +1,33 @@
 """What Slack tells (events and history) into events."""
 
-import logging
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from providers.events import ChatChanged, ChatClosed, Event, MessageDeleted, MessageEdited, MessageReceived, ReactionChanged
+from providers.events import (
+    ChatChanged,
+    ChatClosed,
+    ChatMigrated,
+    Event,
+    MessageDeleted,
+    MessageEdited,
+    MessageReceived,
+    ReactionChanged,
+    StopRequested,
+)
 from providers.kit.bounded import BoundedMap, bounded_raw
-from providers.models import Account, Chat, Contact, Message, MessageKind, TextFormat
+from providers.kit.left_out import LeftOut
+from providers.kit.unread import if_readable
+from providers.models import Account, Chat, Contact, Message, MessageKind, Quoted, TextFormat
 from providers.slack.attachments import forwarded_of, media_of, words_of
 from providers.slack.directory import Directory
 from providers.slack.emoji import emoji_of
-from providers.slack.ids import message_id, time_of
+from providers.slack.ids import act_id, message_id, time_of
 from providers.slack.markup import from_mrkdwn, mentioned
 from providers.slack.reactions import Reactions
-
-logger = logging.getLogger(__name__)
+from providers.slack.shapes import inner
+from providers.slack.streams import Streams, is_growing
 
 Json = dict[str, Any]
 
@@ -24,7 +35,7 @@ METADATA = "mcp_messenger_send"
 """The event type of the metadata that carries a send's client_id."""
 
 _SPOKEN = frozenset({None, "bot_message", "file_share", "me_message", "thread_broadcast", "reply_broadcast"})
-_UNUSED_KNOWN = 200
+_QUOTED_MAX = 1000
 
 
 @dataclass(frozen=True)
@@ -61,8 +72,10 @@ class Translator:
         reactions: Reactions,
         roots: BoundedMap[str, str],
         uploads: BoundedMap[str, str],
+        streams: Streams,
     ) -> None:
         self.me = me
+        self._streams = streams
         self._directory = directory
         self._reactions = reactions
         self._roots = roots
@@ -77,6 +90,12 @@ class Translator:
             "channel_rename": self._renamed,
             "group_rename": self._renamed,
             "member_joined_channel": self._joined,
+            "member_left_channel": self._someone_left,
+            "channel_id_changed": self._moved,
+            "channel_deleted": self._gone,
+            "group_deleted": self._gone,
+            "agent_session_stopped": self._stopped,
+            "assistant_thread_started": self._opened_assistant,
             "channel_left": self._left,
             "group_left": self._left,
             "channel_archive": self._archived,
@@ -86,8 +105,7 @@ class Translator:
             "user_change": self._user_changed,
         }
         self._mention = re.compile(rf"<@{re.escape(me.account.id)}(?:\|[^<>\n]*)?>")
-        self._unused: BoundedMap[str, int] = BoundedMap(_UNUSED_KNOWN)
-        """How often each type of event came that nothing is made of."""
+        self._left_out = LeftOut("Slack")
 
     async def events_of(self, event: Json) -> list[Event]:
         """What an event says. Raises KeyError, TypeError or ValueError for one that is not of Slack's form."""
@@ -95,10 +113,11 @@ class Translator:
         return self._unread(str(event["type"])) if translate is None else await translate(event)
 
     def _unread(self, kind: str) -> list[Event]:
-        """Counts what nothing is made of, and logs the first of each kind."""
-        count = self._unused[kind] = self._unused.get(kind, 0) + 1
-        if count == 1:
-            logger.info("Nothing is made of Slack's events of the type %r.", kind[:64])
+        return self.left_out(kind, "nothing here is made of it")
+
+    def left_out(self, kind: str, reason: str) -> list[Event]:
+        """Count an event that is no news to anybody here."""
+        self._left_out.note(kind, reason)
         return []
 
     async def received(self, message: Json, channel: str, kind: str = "") -> MessageReceived:
@@ -114,6 +133,9 @@ class Translator:
         id = message_id(channel, message["ts"])
         self._roots[id] = root or message["ts"]
         outgoing = self._is_ours(message)
+        if not outgoing and sender is not None and not sender.is_bot:
+            team = message.get("user_team") or message.get("team") or self.me.team or ""
+            self._streams.wrote(channel, root if in_thread else None, root or message["ts"], sender.id, str(team))
         return MessageReceived(
             message=Message(
                 id=id,
@@ -122,27 +144,38 @@ class Translator:
                 outgoing=outgoing,
                 sender_id=sender.id if sender else None,
                 sender_name=sender.name if sender else "",
-                kind=MessageKind.MEDIA if media else MessageKind.TEXT if spoken else MessageKind.SYSTEM,
+                kind=MessageKind.SYSTEM if not spoken else MessageKind.MEDIA if media else MessageKind.TEXT,
                 text=text,
                 format=format,
                 reply_to=message_id(channel, root) if in_thread and root else None,
                 thread_id=message_id(channel, root) if in_thread and root else None,
                 media=media,
                 mentions_me=self._mention.search(words) is not None,
-                forwarded=forwarded_of(message),
+                forwarded=if_readable(lambda: forwarded_of(message), None),
+                quoted=await self._quoted(message),
                 raw=bounded_raw(message, "ts"),
             ),
             chat=chat,
             sender=sender,
-            client_id=self._client_id(message) if outgoing else None,
+            client_id=if_readable(lambda: self._client_id(message), None) if outgoing else None,
         )
 
     async def _read(self, words: str) -> tuple[str, TextFormat]:
         return from_mrkdwn(words, await self._directory.names(mentioned(words)))
 
-    async def edited(self, message: Json, channel: str) -> MessageEdited:
+    async def _quoted(self, message: Json) -> Quoted | None:
+        """Return the first message of a thread, which an answer brings along that is shown in the channel too."""
+        root: Json = message.get("root") or {}
+        if message.get("subtype") != "thread_broadcast" or not (words := words_of(root)):
+            return None
+        text, _ = await self._read(words)
+        author = await self._sender(root)
+        return Quoted(text=text if len(text) <= _QUOTED_MAX else f"{text[:_QUOTED_MAX]}…", name=author.name if author else "")
+
+    async def edited(self, message: Json, channel: str, at: str | None = None) -> MessageEdited:
+        """Return an edit; `at` is when Slack reported it, for one that is not its writer's and has no time itself."""
         text, _ = await self._read(words_of(message))
-        changed = message.get("edited", {}).get("ts", message["ts"])
+        changed = message.get("edited", {}).get("ts") or at or message["ts"]
         return MessageEdited(chat_id=channel, message_id=message_id(channel, message["ts"]), text=text, at=time_of(changed))
 
     async def _message_event(self, event: Json) -> list[Event]:
@@ -152,7 +185,7 @@ class Translator:
             case "message_deleted":
                 return [_deleted(event, event["deleted_ts"])]
             case "message_replied":
-                return []
+                return self.left_out("message_replied", "the answer comes as a message itself")
             case "channel_name" | "group_name":
                 return [*await self._received(event), *await self._renamed({"channel": {"id": event["channel"], "name": event["name"]}})]
             case subtype if event.get("hidden") and subtype not in _SPOKEN:
@@ -168,14 +201,16 @@ class Translator:
         message, before = event["message"], event.get("previous_message")
         if message.get("subtype") == "tombstone":
             return [_deleted(event, message["ts"])]
+        if self._is_ours(message) and is_growing(message):
+            return self.left_out("message_changed", "a growing answer of ours is stored when it is whole")
         if before is not None and words_of(message, previews=False) == words_of(before, previews=False):
-            return []
-        return [await self.edited(message, event["channel"])]
+            return self.left_out("message_changed", "its words are the same")
+        return [await self.edited(message, event["channel"], event.get("event_ts"))]
 
     async def _reacted(self, event: Json) -> list[Event]:
         item = event["item"]
         if item["type"] != "message":
-            return []
+            return self.left_out(f"{event['type']} on a {item['type']}", "it is about no message")
         emojis = tuple(emoji_of(name) for name in await self._reactions.after(event))
         return [
             ReactionChanged(
@@ -193,15 +228,58 @@ class Translator:
         return [ChatChanged(chat=chat.model_copy(update={"title": Chat(id="", title=event["channel"]["name"]).title}))]
 
     async def _joined(self, event: Json) -> list[Event]:
-        """Somebody put us into a channel."""
+        """Somebody put us into a channel. That others come and go, Slack tells by a message."""
         if event["user"] != self.me.account.id:
-            return []
+            return self.left_out("member_joined_channel", "a message tells of it")
         self._directory.forget_chat(event["channel"])
         chat = await self._directory.chat(event["channel"])
         return [ChatChanged(chat=chat), ChatClosed(chat_id=chat.id, reason=None, at=time_of(event["event_ts"]))]
 
     async def _left(self, event: Json) -> list[Event]:
         return [_closed(event, "The bot was removed from the channel.")]
+
+    async def _someone_left(self, event: Json) -> list[Event]:
+        if event["user"] != self.me.account.id:
+            return self.left_out("member_left_channel", "a message tells of it")
+        return await self._left(event)
+
+    async def _gone(self, event: Json) -> list[Event]:
+        return [_closed(event, "The channel was deleted.")]
+
+    async def _moved(self, event: Json) -> list[Event]:
+        """A channel that is shared with another workspace may get a new id."""
+        chat = await self._directory.chat(event["new_channel_id"])
+        return [ChatMigrated(old_id=event["old_channel_id"], chat=chat, at=time_of(event["event_ts"]))]
+
+    async def _stopped(self, event: Json) -> list[Event]:
+        """Somebody pressed the stop button of an answer."""
+        thread = event.get("thread_ts")
+        return [
+            StopRequested(
+                chat_id=event["channel"],
+                thread_id=message_id(event["channel"], thread) if thread else None,
+                sender_id=event.get("user"),
+                at=time_of(event["event_ts"]),
+            )
+        ]
+
+    async def _opened_assistant(self, event: Json) -> list[Event]:
+        """Somebody opened the app as an assistant, and has not written yet."""
+        opened = event["assistant_thread"]
+        chat, person = await self._directory.chat(opened["channel_id"], "im"), await self._directory.person(opened["user_id"])
+        beside = inner(opened, "context").get("channel_id")
+        text, _ = await self._read(f"Opened the assistant{f' beside <#{beside}>' if beside else ''}, and has not written yet.")
+        message = Message(
+            id=act_id(chat.id, f"assistant.{opened['thread_ts']}"),
+            chat_id=chat.id,
+            at=time_of(event["event_ts"]),
+            sender_id=person.id,
+            sender_name=person.name,
+            kind=MessageKind.SYSTEM,
+            text=text,
+            raw=bounded_raw(event, "type"),
+        )
+        return [MessageReceived(message=message, chat=chat, sender=person)]
 
     async def _archived(self, event: Json) -> list[Event]:
         return [_closed(event, "The channel is archived.")]

@@ -47,6 +47,8 @@ def picked(action: Json) -> Picked:
         return Picked((rich_text(text),), ())
     if files := items(action, "files"):
         return Picked(tuple(_escaped(file.get("name") or file.get("id")) for file in files), ())
+    if new := tuple(str(one) for name, one in action.items() if name.startswith("selected_") and isinstance(one, str | int | float)):
+        return Picked(tuple(map(_escaped, new)), new)
     value = str(action.get("value") or "")
     title = _title(action) if action.get("text") else ""
     return Picked(tuple(filter(None, [title or _escaped(value)])), (value,) if value else ())

@@ -11,7 +11,8 @@ from typing import Any, cast
 from providers.errors import InvalidRequest, MessengerError, RateLimited, Rejected, Unreachable
 from providers.kit.bounded import BoundedMap
 from providers.kit.parts import part_nonce, parts_of, send_parts, texts_of
-from providers.models import Choice, Draft, Limits, SentMessage, TextFormat, Upload
+from providers.limits import Limits
+from providers.models import Choice, Draft, SentMessage, TextFormat, Upload
 from providers.slack.attachments import media_of
 from providers.slack.blocks import CHOICE
 from providers.slack.client import Json, SlackClient
@@ -20,6 +21,7 @@ from providers.slack.ids import act_id, is_act, is_person, message_id, place_of,
 from providers.slack.inbound import METADATA, nonce_of
 from providers.slack.markup import entities, inert, literal, to_mrkdwn
 from providers.slack.responses import Responses
+from providers.slack.streams import Streams
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +30,10 @@ _CLOCKS_SECONDS = 300
 _LOOK_BACK = 100
 
 _THINKING = "is thinking…"
+_MORE = " …"
+"""Stands behind the part of an answer that is shown so far, where Slack makes no growing message."""
+AGENT_SCOPE = "assistant:write"
+"""The scope of an app that is declared as an agent."""
 SECTION_MAX = 3000
 """Characters of a text with buttons."""
 
@@ -54,9 +60,11 @@ class Sender:
         roots: BoundedMap[str, str],
         uploads: BoundedMap[str, str],
         responses: Responses,
+        streams: Streams,
         pauses: Sequence[float],
     ) -> None:
         self._client = client
+        self._streams = streams
         self._responses = responses
         self._roots = roots
         self._uploads = uploads
@@ -65,6 +73,7 @@ class Sender:
         self._opened: BoundedMap[str, str] = BoundedMap(1000)
         self._thinking: BoundedMap[str, str] = BoundedMap(1000)
         """The threads in which the app is shown as thinking, by channel."""
+        self._has_sessions = True
         self._buttons: BoundedMap[str, list[Json]] = BoundedMap(1000)
         """Of messages of ours, by their ids."""
 
@@ -72,19 +81,40 @@ class Sender:
         """Show or hide that the app is thinking about a message."""
         channel, ts = place_of(chat_id, message_id)
         thread = self._roots.get(message_id) or ts
-        with slack_errors():
-            await self._client.call("assistant.threads.setStatus", channel_id=channel, thread_ts=thread, status=_THINKING if thinking else "")
+        await self._set_status(channel, thread, thinking=thinking)
         if thinking:
             self._thinking[channel] = thread
         else:
             self._thinking.pop(channel)
 
+    async def _set_status(self, channel: str, thread: str, *, thinking: bool) -> None:
+        """Show or hide the sign. That of an agent's session has a button to stop it; Slack has it for apps that are declared as agents."""
+        if self._has_sessions and AGENT_SCOPE in self._client.scopes:
+            try:
+                with slack_errors():
+                    status = "processing" if thinking else "active"
+                    await self._client.call("agents.sessions.setStatus", channel_id=channel, thread_ts=thread, status=status)
+            except Rejected as refusal:
+                logger.info("Slack shows no stop button: %s", refusal.detail)
+                self._has_sessions = False
+            else:
+                return
+        with slack_errors():
+            await self._client.call("assistant.threads.setStatus", channel_id=channel, thread_ts=thread, status=_THINKING if thinking else "")
+
+    async def stopped(self, channel: str, thread: str) -> None:
+        """Take the sign away where a person pressed its stop button: Slack leaves that to the app."""
+        self._thinking.pop(channel)
+        try:
+            await self._set_status(channel, thread, thinking=False)
+        except MessengerError as error:
+            logger.info("The sign that the app is thinking stays: %s", error.detail)
+
     async def _answered(self, channel: str) -> None:
         """Slack hides the sign with an answer in the thread; an answer beside it leaves it."""
         if thread := self._thinking.pop(channel):
             try:
-                with slack_errors():
-                    await self._client.call("assistant.threads.setStatus", channel_id=channel, thread_ts=thread, status="")
+                await self._set_status(channel, thread, thinking=False)
             except MessengerError as error:
                 logger.info("The sign that the app is thinking stays for two minutes: %s", error.detail)
 
@@ -167,6 +197,10 @@ class Sender:
         return next((str(message.get("thread_ts", ts)) for message in answer.get("messages", [])), ts)
 
     async def _send_text(self, draft: Draft, channel: str, thread: str | None, nonce: str) -> SentMessage:
+        if draft.growing and (begun := await self._streams.start(channel, thread, draft.text)) is not None:
+            return self._sent(channel, begun if thread is None else {**begun, "thread_ts": thread})
+        if draft.growing:
+            draft = draft.model_copy(update={"text": draft.text + _MORE})
         started = time.time()
         metadata = {"event_type": METADATA, "event_payload": {"client_id": nonce}}
         try:
@@ -197,6 +231,12 @@ class Sender:
             return None
         return next((message for message in answer["messages"] if nonce_of(message) == nonce), None)
 
+    async def grow(self, draft: Draft, message_id: str, *, is_whole: bool) -> None:
+        """Add to a growing message of ours, or replace its text where it does not grow. Raises InvalidRequest."""
+        channel, ts = place_of(draft.chat_id, message_id)
+        if not await self._streams.grow(channel, ts, draft.text, is_whole=is_whole):
+            await self.edit(draft if is_whole else draft.model_copy(update={"text": draft.text + _MORE}), message_id)
+
     async def edit(self, draft: Draft, message_id: str) -> None:
         """Replace the text of a message of ours by the draft's, and keep its buttons where they are known. Raises InvalidRequest."""
         channel, ts = place_of(draft.chat_id, message_id)
@@ -210,8 +250,15 @@ class Sender:
         buttons = self._buttons.get(f"{channel}:{ts}")
         shown = text if draft.format is TextFormat.MARKDOWN else literal(draft.text)
         blocks = [{"type": "section", "text": {"type": "mrkdwn", "text": shown}}, *buttons] if buttons and len(shown) <= SECTION_MAX else []
-        with slack_errors():
-            await self._client.call("chat.update", channel=channel, ts=ts, text=text, blocks=blocks)
+        try:
+            with slack_errors():
+                await self._client.call("chat.update", channel=channel, ts=ts, text=text, blocks=blocks)
+        except Rejected as refusal:
+            if "streaming_state_conflict" not in refusal.detail:
+                raise
+            await self._streams.close(channel, ts)
+            with slack_errors():
+                await self._client.call("chat.update", channel=channel, ts=ts, text=text, blocks=blocks)
 
     def _sent(self, channel: str, message: Json) -> SentMessage:
         id = message_id(channel, message["ts"])

@@ -7,27 +7,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from providers.base import Deliver, ProviderContext, Settings, WebhookReply, WebhookRequest
+from providers.capabilities import Capability
 from providers.errors import Forbidden, InvalidRequest, MessengerError, NotFound, RateLimited
+from providers.groups import Group, GroupChange
 from providers.kit.background import ConnectedProvider
 from providers.kit.bounded import BoundedMap
 from providers.kit.extra import check_extra
 from providers.kit.parts import SPLIT_HINT, check_parts, is_split
-from providers.models import (
-    Address,
-    Capability,
-    Chat,
-    Contact,
-    Download,
-    Draft,
-    Group,
-    GroupChange,
-    Limits,
-    Media,
-    Message,
-    Rate,
-    SentMessage,
-    TextFormat,
-)
+from providers.limits import Limits, Rate
+from providers.models import Account, Address, Chat, ChatMarks, Contact, Download, Draft, Found, Media, Message, SentMessage, TextFormat
 from providers.slack import addresses
 from providers.slack.client import SlackClient, connect, in_each_workspace
 from providers.slack.connection import Connection, Timing, identify
@@ -35,14 +23,16 @@ from providers.slack.directory import Directory, chat_of, contact_of
 from providers.slack.emoji import name_of
 from providers.slack.errors import slack_errors
 from providers.slack.groups import Groups
-from providers.slack.ids import is_message, place_of
+from providers.slack.ids import before, is_message, place_of
 from providers.slack.inbound import Identity, Translator
 from providers.slack.interactions import Interactions
 from providers.slack.outbound import ALARMING_EXTRA, KNOWN_EXTRA, SAID_BY_DRAFT, SECTION_MAX, Sender, drafts_of, written_length
 from providers.slack.position import Position
 from providers.slack.reactions import Reactions
 from providers.slack.responses import Responses
+from providers.slack.searching import found_of
 from providers.slack.settings import SlackSettings
+from providers.slack.streams import Streams
 from providers.slack.webhook import is_signed, parse
 
 _SCOPES: dict[Capability, tuple[str, ...]] = {
@@ -53,6 +43,7 @@ _SCOPES: dict[Capability, tuple[str, ...]] = {
     Capability.CONTACTS: ("users:read",),
     Capability.HISTORY: ("channels:history", "groups:history", "im:history", "mpim:history"),
     Capability.GROUPS: ("groups:write",),
+    Capability.GROUP_MESSAGES: ("channels:history", "groups:history", "mpim:history"),
 }
 """The scopes of which a capability needs one."""
 _MAX_BUTTONS = 25
@@ -60,11 +51,16 @@ _MAX_BUTTON_TITLE = 75
 # Slack takes about one message a second.
 _PARTS_MAX = 20
 _HISTORY_PAGE = 200
+_SEARCH_PAGE = 100
+_OF_PERSON = (Capability.SEARCH, Capability.MARK_READ, Capability.CHAT_MARKS)
+_NEEDS_PERSON = (
+    "Set user_token to a person's token (xoxp-) with search:read, and channels:write, groups:write, im:write and mpim:write for read marks."
+)
 _THREAD_PAGES = 10
 
 
 class SlackProvider(ConnectedProvider[Connection]):
-    """Slack offers apps no read marks."""
+    """Searching and read marks are a person's: they need `user_token`."""
 
     name = "slack"
     title = "Slack"
@@ -86,6 +82,10 @@ class SlackProvider(ConnectedProvider[Connection]):
             Capability.CONTACTS,
             Capability.HISTORY,
             Capability.GROUPS,
+            Capability.GROUP_MESSAGES,
+            Capability.MARK_READ,
+            Capability.CHAT_MARKS,
+            Capability.SEARCH,
             Capability.WEBHOOK,
         }
     )
@@ -113,10 +113,14 @@ class SlackProvider(ConnectedProvider[Connection]):
             self._desk = _Desk(client, self._timing)
         return self._desk
 
+    async def identify(self) -> Account:
+        return (await self._at.identity()).account
+
     def _connect(self, deliver: Deliver) -> Connection:
         position = Position(self.context.data_dir, self.context.heard_until)
         desk = self._at
-        return Connection(desk.client, deliver, desk.translator, desk.interactions, position, self._settings.app_token, self._timing)
+        stopped = desk.sender.stopped
+        return Connection(desk.client, deliver, desk.translator, desk.interactions, position, self._settings.app_token, stopped, self._timing)
 
     async def _disconnect(self) -> None:
         desk, self._desk = self._desk, None
@@ -154,6 +158,10 @@ class SlackProvider(ConnectedProvider[Connection]):
     async def edit(self, chat_id: str, message_id: str, text: str, format: TextFormat) -> None:
         await self._at.sender.edit(Draft(client_id="0", chat_id=chat_id, text=text, format=format), message_id)
 
+    async def grow(self, chat_id: str, message_id: str, text: str, format: TextFormat, *, is_whole: bool) -> None:
+        """The text is Markdown from its beginning on, whatever its format is while it grows."""
+        await self._at.sender.grow(Draft(client_id="0", chat_id=chat_id, text=text, format=format), message_id, is_whole=is_whole)
+
     @classmethod
     def address(cls, to: str) -> str:
         return addresses.address_of(to)
@@ -168,9 +176,10 @@ class SlackProvider(ConnectedProvider[Connection]):
     async def lacking(self) -> Mapping[Capability, str]:
         """Return what the token has no scope for, where Slack has named its scopes."""
         has = self._at.client.scopes
+        of_person: dict[Capability, str] = {} if self._settings.user_token is not None else dict.fromkeys(_OF_PERSON, _NEEDS_PERSON)
         if not has:
-            return {}
-        return {
+            return of_person
+        return of_person | {
             capability: f"The token needs the scope {' or '.join(scopes)}. Add it on the app's page and install the app again."
             for capability, scopes in _SCOPES.items()
             if not has.intersection(scopes)
@@ -276,6 +285,46 @@ class SlackProvider(ConnectedProvider[Connection]):
                 break
         return sorted(found.values(), key=lambda message: float(message["ts"]), reverse=True)[:limit]
 
+    def _person(self) -> SlackClient:
+        """Return the client of the person whose token is set. Raises Forbidden where none is."""
+        if self._settings.user_token is None:
+            raise Forbidden("Slack lets no bot do this, only a person's token.", hint=_NEEDS_PERSON)
+        return self._at.client.for_person(self._settings.user_token)
+
+    async def search(self, query: str, *, chat_id: str | None, limit: int) -> Sequence[Found]:
+        """Return messages that the person whose token is set may see, also where the bot is not."""
+        person, translator = self._person(), self._at.translator(await self._me())
+        words = query
+        if chat_id is not None:
+            words += f" in:<#{await self._at.sender.channel_of(chat_id)}>"
+        with slack_errors():
+            answer = await person.call("search.messages", query=words, count=min(limit, _SEARCH_PAGE), sort="timestamp", sort_dir="desc")
+        return [await found_of(match, translator) for match in answer["messages"]["matches"]]
+
+    async def mark_read(self, chat_id: str, message_id: str) -> None:
+        """Move the person's mark; without their token, and in chats they are not in, only this server counts what is read."""
+        if self._settings.user_token is not None:
+            channel, ts = place_of(await self._at.sender.channel_of(chat_id), message_id)
+            await self._mark(channel, ts)
+
+    async def mark_chat(self, chat_id: str, marks: ChatMarks) -> None:
+        """Slack lets apps mark a chat as unread for the person, and neither pin nor mute it."""
+        if marks.unread is None or marks.pinned is not None or marks.muted is not None:
+            raise InvalidRequest("Slack lets apps mark a chat as unread, and neither pin nor mute it.", hint="Give unread alone.")
+        person, channel = self._person(), await self._at.sender.channel_of(chat_id)
+        with slack_errors():
+            newest = (await person.call("conversations.history", channel=channel, limit=1))["messages"]
+        if newest:
+            await self._mark(channel, before(newest[0]["ts"]))
+
+    async def _mark(self, channel: str, ts: str) -> None:
+        try:
+            with slack_errors():
+                await self._person().call("conversations.mark", channel=channel, ts=ts)
+        except MessengerError as refusal:
+            if not any(word in refusal.detail for word in ("channel_not_found", "not_in_channel")):
+                raise
+
     async def download(self, media: Media) -> Download:
         with slack_errors():
             file = (await self._at.client.call("files.info", file=media.ref))["file"]
@@ -349,13 +398,14 @@ class _Desk:
         self._roots: BoundedMap[str, str] = BoundedMap(10_000)
         self._uploads: BoundedMap[str, str] = BoundedMap(1_000)
         responses = Responses()
-        self.sender = Sender(client, self._roots, self._uploads, responses, timing.share_pauses)
+        self._streams = Streams(client)
+        self.sender = Sender(client, self._roots, self._uploads, responses, self._streams, timing.share_pauses)
         self.interactions = Interactions(self.directory, responses, self.sender.channel_of)
         self._identity: Identity | None = None
 
     def translator(self, me: Identity) -> Translator:
         self._identity = me
-        return Translator(me, self.directory, self.reactions, self._roots, self._uploads)
+        return Translator(me, self.directory, self.reactions, self._roots, self._uploads, self._streams)
 
     async def identity(self) -> Identity:
         if self._identity is None:

@@ -21,10 +21,12 @@ class SlackSettings(Settings):
     """Starts with xapp-, with the scope connections:write: events come over Socket Mode."""
     signing_secret: SecretStr | None = None
     """On the app's page "Basic Information": events come to our webhook, signed with it."""
+    user_token: SecretStr | None = None
+    """Starts with xoxp-: of a person for whom the instance searches (search:read) and keeps read marks (channels:write, im:write and the like)."""
     base_url: Annotated[str, Field(pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$"), AfterValidator(_without_slash)] = "https://slack.com/api"
     """Another address receives the tokens."""
 
-    @field_validator("bot_token", "app_token")
+    @field_validator("bot_token", "app_token", "user_token")
     @classmethod
     def _fits_into_a_header(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and not re.fullmatch(r"[!-~]+", token.get_secret_value()):

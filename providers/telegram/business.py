@@ -9,6 +9,7 @@ from typing import Any
 
 from providers.errors import Forbidden, NotFound
 from providers.events import NoticeReceived
+from providers.kit.json import id_at
 from providers.telegram.ids import time_of
 from providers.telegram.people import name_of, title_of
 
@@ -56,8 +57,8 @@ def connection_of(payload: Json) -> BusinessConnection:
 
 def connection_id_in(update: Json) -> str | None:
     """Return the id of the connection that an update comes through; None where it comes to the bot itself."""
-    found = next((update[kind].get("business_connection_id") for kind in UPDATES if kind in update), None)
-    return found or update.get("callback_query", {}).get("message", {}).get("business_connection_id")
+    found = next((id_at(update, kind, "business_connection_id") for kind in UPDATES if kind in update), None)
+    return found or id_at(update, "callback_query", "message", "business_connection_id")
 
 
 def owner_and_chat(chat_id: str) -> tuple[str, str] | None:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import httpx
 from pydantic import SecretStr
-from telegram import Bot
+from telegram import Bot, Message
 from telegram.error import BadRequest
 from telegram.request import HTTPXRequest
 
@@ -52,6 +52,14 @@ class BotClient(Bot):
         """One page of updates. `Bot.get_updates` fails for the whole page, for ever, when it cannot read one of them."""
         data = {"offset": offset, "timeout": wait_seconds, "allowed_updates": allowed_updates}
         return await self._post("getUpdates", data, read_timeout=wait_seconds + 10)
+
+    async def send_rich_message(self, chat_id: str, rich_message: dict[str, Any], **options: Any) -> Message:
+        """Send a rich message (Bot API 10.1), which the SDK does not know yet."""
+        return await self._send_message("sendRichMessage", {"chat_id": chat_id, "rich_message": rich_message}, **options)
+
+    async def send_rich_message_draft(self, chat_id: int, draft_id: int, rich_message: dict[str, Any], **options: Any) -> None:
+        """Show a part of a rich message that still grows, with a button to stop it."""
+        await self._post("sendRichMessageDraft", {"chat_id": chat_id, "draft_id": draft_id, "rich_message": rich_message, **options})
 
     async def close_connections(self) -> None:
         await self.request.shutdown()

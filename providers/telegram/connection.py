@@ -2,29 +2,38 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from telegram import WebhookInfo
-from telegram.error import BadRequest, Conflict, InvalidToken, RetryAfter, TelegramError
+from telegram import User, WebhookInfo
+from telegram.error import BadRequest, Conflict, Forbidden, InvalidToken, RetryAfter, TelegramError
 
 from providers.base import Deliver
 from providers.events import Event, Need, StateChanged
 from providers.kit.backoff import PAUSES, Backoff
 from providers.kit.delivery import StateReporter
-from providers.kit.json import object_in, without_nulls
-from providers.models import Account, InstanceState
+from providers.kit.json import id_at, object_in, without_nulls
+from providers.kit.left_out import LeftOut
+from providers.kit.unread import NOT_OF_ITS_FORM
+from providers.models import Account
+from providers.states import InstanceState
 from providers.telegram import business
 from providers.telegram.client import BotClient
 from providers.telegram.errors import seconds_of
-from providers.telegram.inbound import ALLOWED_UPDATES, Reader, events_of, notice
+from providers.telegram.inbound import ALLOWED_UPDATES, Reader, UnknownConnection, events_of, notice
 from providers.telegram.memory import Memory
 from providers.text import clean_line
 
 logger = logging.getLogger(__name__)
 
 Json = dict[str, Any]
+
+
+def account_of(me: User) -> Account:
+    """Return the bot as an account."""
+    return Account(id=str(me.id), name=me.full_name, username=me.username)
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,9 @@ class Connection(StateReporter):
         self._pause = 0.0
         self._in_conflict = False
         self._noted: list[Event] = []
+        self._left_out = LeftOut("Telegram")
+        self.hears_groups = True
+        """Whether the bot gets all messages of its groups, as far as Telegram has said."""
 
     def note(self, event: Event) -> None:
         """Have an event delivered soon that a call of ours brought to light."""
@@ -103,7 +115,8 @@ class Connection(StateReporter):
         else:
             address, secret = self._webhook
             await self._bot.set_webhook(address, secret_token=secret, allowed_updates=ALLOWED_UPDATES)
-        self._account = Account(id=str(me.id), name=me.full_name, username=me.username)
+        self._account = account_of(me)
+        self.hears_groups = me.can_read_all_group_messages is not False
         self._is_open = True
 
     async def _fetch(self) -> None:
@@ -119,22 +132,40 @@ class Connection(StateReporter):
 
     async def _take(self, updates: list[Json], me: Account) -> None:
         for update in updates:
-            if poll_id := update.get("poll_answer", {}).get("poll_id") or update.get("poll", {}).get("id"):
+            if poll_id := id_at(update, "poll_answer", "poll_id") or id_at(update, "poll", "id"):
                 await self._memory.until_known(poll_id)
         await self._meet(updates)
         reader = Reader(me, self._memory)
-        events = [event for update in updates for event in _readable(update, reader)]
+        events = [event for update in updates for event in self._readable(update, reader)]
         if events:
             await self._deliver(events)
-        await asyncio.gather(*(self._stop_spinner(update["callback_query"]["id"]) for update in updates if "callback_query" in update))
+        presses = [press for update in updates if (press := id_at(update, "callback_query", "id"))]
+        await asyncio.gather(*map(self._stop_spinner, presses))
+
+    def _readable(self, update: Json, reader: Reader) -> list[Event]:
+        """Return the events of an update. One that cannot be read must not keep back those after it, and becomes a notice."""
+        kinds = ", ".join(kind for kind in update if kind != "update_id")
+        try:
+            events = events_of(update, reader)
+        except UnknownConnection:
+            words = f"Telegram brought an update of the type {kinds} over a business connection that it does not know any more."
+            return [notice("business_connection", f"{words} The person has disconnected the bot from their chats.")]
+        except NOT_OF_ITS_FORM as error:
+            logger.warning("Update %s is not of Telegram's form and was left out: %s", update.get("update_id"), type(error).__name__)
+            return [notice("unread_update", f"Telegram brought an update of the type {kinds} that could not be read ({type(error).__name__}).")]
+        if not events:
+            self._left_out.note(kinds, "it says nothing that is new to anybody")
+        return events
 
     async def _meet(self, updates: list[Json]) -> None:
         """Ask for the connections that come without a report of what the person allows, such as after a loss of the data folder."""
-        told = {update["business_connection"]["id"] for update in updates if "business_connection" in update}
+        told = {id_at(update, "business_connection", "id") for update in updates}
         for id in {business.connection_id_in(update) for update in updates} - told - {None}:
             if id is not None and self._memory.connection(id) is None:
-                found = await self._bot.get_business_connection(id)
-                self._memory.keep_connection(business.connection_of(found.to_dict()))
+                # One that was ended meanwhile is refused, and must not keep back the updates of all others.
+                with suppress(BadRequest, Forbidden):
+                    found = await self._bot.get_business_connection(id)
+                    self._memory.keep_connection(business.connection_of(found.to_dict()))
 
     async def _stop_spinner(self, press: str) -> None:
         """The pressed button waits for this; Telegram refuses it for a press of long ago."""
@@ -166,16 +197,6 @@ class Connection(StateReporter):
         elif self._backoff.failures > 1 or self._in_conflict or self.state.state is not InstanceState.READY:
             # A single hiccup of a connection that worked is no news.
             self.state = self._degraded(words)
-
-
-def _readable(update: Json, reader: Reader) -> list[Event]:
-    """Return the events of an update. One that cannot be read must not keep back those after it, and is told as a notice."""
-    try:
-        return events_of(update, reader)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        logger.warning("Update %s is not of Telegram's form and was left out: %s", update.get("update_id"), type(error).__name__)
-        kinds = ", ".join(kind for kind in update if kind != "update_id")
-        return [notice("unread_update", f"Telegram brought an update of the type {kinds} that could not be read ({type(error).__name__}).")]
 
 
 def parse_update(body: bytes) -> Json | None:

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from providers.kit.unread import NOT_OF_ITS_FORM, words_despite
 from providers.models import Contact, Location, Media, MessageKind, Poll, TextFormat
 from providers.telegram.attachments import media_of
 from providers.telegram.entities import marked
 from providers.telegram.money import stars, sum_of
 from providers.telegram.people import name_of, names_of, title_of
 from providers.telegram.rich import markdown_of, media_of_blocks
-from providers.telegram.system import sentence
+from providers.telegram.system import is_service, sentence
 
 Json = dict[str, Any]
 
@@ -19,8 +20,8 @@ _AROUND_CONTENT = frozenset(
      "date", "guest_query_id", "business_connection_id", "chat", "forward_origin", "is_topic_message", "is_automatic_forward", "reply_to_message",
      "external_reply", "quote", "reply_to_story", "reply_to_checklist_task_id", "reply_to_poll_option_id", "via_bot", "guest_bot_caller_user",
      "guest_bot_caller_chat", "edit_date", "has_protected_content", "is_from_offline", "is_paid_post", "media_group_id", "author_signature",
-     "paid_star_count", "text", "entities", "link_preview_options", "suggested_post_info", "effect_id", "caption", "caption_entities",
-     "show_caption_above_media", "has_media_spoiler", "reply_markup"}
+     "paid_star_count", "receiver_user", "ephemeral_message_id", "text", "entities", "link_preview_options", "suggested_post_info", "effect_id",
+     "caption", "caption_entities", "show_caption_above_media", "has_media_spoiler", "reply_markup"}
 )  # fmt: skip
 """Fields of a Message that say where, when, by whom and how it came."""
 
@@ -52,7 +53,17 @@ class Content:
 
 
 def content_of(message: Json, who: str = "") -> Content:
-    """Return the content of a message that `who` wrote or caused. A field that is new is named."""
+    """Return the content of a message that `who` wrote or caused. A field that is new, or of another form, is named."""
+    try:
+        return _read(message, who)
+    except NOT_OF_ITS_FORM:
+        kinds = _content_fields(message, _AROUND_CONTENT)
+        own = message.get("text") or message.get("caption")
+        kind = MessageKind.SYSTEM if is_service(message) and not _ANSWERS & message.keys() else MessageKind.TEXT if own else MessageKind.UNKNOWN
+        return Content(kind=kind, text=words_despite(own, ", ".join(kinds)))
+
+
+def _read(message: Json, who: str) -> Content:
     if (report := sentence(message, who)) is not None:
         return Content(kind=MessageKind.TEXT if _ANSWERS & message.keys() else MessageKind.SYSTEM, text=report)
     if rich := message.get("rich_message"):
@@ -86,9 +97,12 @@ def _kind(message: Json, *, has_words: bool) -> MessageKind:
 
 
 def _unknown(message: Json) -> str:
-    known = _AROUND_CONTENT | _IN_FIELDS
-    new = [name for name in message if name not in known and not name.startswith("forward_")]
+    new = _content_fields(message, _AROUND_CONTENT | _IN_FIELDS)
     return f"A message of the type {', '.join(new)}." if new else ""
+
+
+def _content_fields(message: Json, others: frozenset[str]) -> list[str]:
+    return [name for name in message if name not in others and not name.startswith("forward_")]
 
 
 def _game(game: Json) -> str:

@@ -4,9 +4,9 @@ import re
 from typing import Any
 
 from providers.errors import NotFound
-from providers.models import Forwarded, Quoted
+from providers.models import PRIVATE_THREAD, Forwarded, Quoted
 from providers.telegram.content import in_short
-from providers.telegram.ids import message_id, time_of
+from providers.telegram.ids import ephemeral_id, message_id, time_of
 from providers.telegram.people import author_of, name_of, title_of
 
 Json = dict[str, Any]
@@ -22,7 +22,17 @@ def reply_to(message: Json) -> str | None:
     replied = message.get("reply_to_message")
     if replied is None or "forum_topic_created" in replied:
         return None
-    return message_id(message["chat"]["id"], replied["message_id"])
+    return id_of({**replied, "chat": message["chat"]})
+
+
+def id_of(message: Json) -> str:
+    """Return our id of a message, also of one that only one person and the bot see."""
+    chat = message["chat"]["id"]
+    if (number := message.get("ephemeral_message_id")) is None:
+        return message_id(chat, message["message_id"])
+    sides = [one for one in (message.get("from"), message.get("receiver_user")) if one]
+    person = next((one for one in sides if not one.get("is_bot")), sides[0])
+    return ephemeral_id(chat, number, person["id"])
 
 
 def forwarded(message: Json) -> Forwarded | None:
@@ -49,7 +59,8 @@ def quoted(message: Json) -> Quoted | None:
         return Quoted(text=part, name=title_of(story["chat"]), of="story")
     if external := message.get("external_reply"):
         where = external.get("chat")
-        return _quoted(part or in_short(external), _origin(external["origin"])[0], f"message in {title_of(where)}" if where else None)
+        words = part or in_short({name: value for name, value in external.items() if name != "origin"})
+        return _quoted(words, _origin(external["origin"])[0], f"message in {title_of(where)}" if where else None)
     if reply_to(message) is None:
         return _quoted(part, "", None)
     replied = message["reply_to_message"]
@@ -80,7 +91,7 @@ def _quoted(text: str, name: str, of: str | None) -> Quoted | None:
 def thread_of(message: Json) -> str | None:
     """Return the topic of a forum, of a private chat, or of a channel's direct messages. Threads of answers elsewhere cannot be written to."""
     if topic := message.get("direct_messages_topic"):
-        return f"direct:{topic['topic_id']}"
+        return f"{PRIVATE_THREAD}{topic['topic_id']}"
     is_topic = message.get("is_topic_message") or message["chat"].get("is_forum")
     return str(message["message_thread_id"]) if is_topic and "message_thread_id" in message else None
 

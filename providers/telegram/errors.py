@@ -20,13 +20,30 @@ _NOT_FOUND = ("not found", "message_id_invalid", "peer_id_invalid", "business_co
               "wrong file identifier", "wrong remote file")  # fmt: skip
 _FORBIDDEN = ("not enough rights", "have no rights", "need administrator rights", "chat_admin_required", "chat_write_forbidden", "can't be deleted",
               "can't be edited", "topic_closed", "chat_restricted", "chat_send_", "voice_messages_forbidden", "user is deactivated", "not a member",
-              "user_is_blocked", "can't send messages to")  # fmt: skip
+              "user_is_blocked", "can't send messages to", "channel_private", "user_banned_in_channel",
+              "allow_payment_required", "privacy_premium_required", "chat_forwards_restricted",
+              "protected content")  # fmt: skip
 _OF_WINDOW = ("business_peer_usage_missing", "business_peer_invalid")
 """In a person's own chats the bot answers those who wrote within a day."""
-_CLOSING = ("bot was blocked", "bot was kicked", "user is deactivated", "bot is not a member", "can't initiate conversation")
+_CLOSING = (
+    "bot was blocked",
+    "user_is_blocked",
+    "bot was kicked",
+    "chat was deleted",
+    "user is deactivated",
+    "bot is not a member",
+    "can't initiate conversation",
+)
 
 _TOPIC_HINT = "The topic was deleted, or it is of another chat. Use the thread_id of a message in this chat, or leave it out for the general topic."
+_REPLY_HINT = "The message was deleted, or it is in another topic; send it without reply_to."
+_LENGTH_HINT = 'Send it in several messages, or with extra {"split": true}.'
+_EMPTY_HINT = "Telegram takes no message without visible text."
+_PROTECTED_HINT = "The content is protected against forwarding; say in words of your own what it is about."
 _JOIN_HINT = "Somebody has to add the bot to the chat again."
+_PICTURE_HINT = "Send the picture as a document, or smaller and in another format."
+_ADDRESS_HINT = "Telegram could not fetch the address: send the file itself."
+_POLL_HINT = "A poll has from 2 to 12 options, each of at most 100 characters."
 _RIGHTS_HINT = "An administrator of the chat has to give the bot this right."
 
 _HINTS = {
@@ -36,10 +53,19 @@ _HINTS = {
     "topic_id_invalid": _TOPIC_HINT,
     "topic_closed": "Somebody has to open the topic again, or use the general topic: leave thread_id out.",
     "chat not found": "Only chats that wrote to the bot, or that it was added to, can be written to; list_chats shows them.",
-    "message to be replied not found": "The message was deleted, or it is in another topic; send it without reply_to.",
-    "message is too long": 'Send it in several messages, or with extra {"split": true}.',
+    "replied message not found": _REPLY_HINT,
+    "reply message not found": _REPLY_HINT,
+    "message to be replied not found": _REPLY_HINT,
+    "message_too_long": _LENGTH_HINT,
+    "message is too long": _LENGTH_HINT,
     "caption is too long": "Send the text as a message of its own.",
-    "text is empty": "Telegram takes no message without visible text.",
+    "text is empty": _EMPTY_HINT,
+    "message must be non-empty": _EMPTY_HINT,
+    "allow_payment_required": "The person takes messages only from those who pay Stars for them; they have to write first.",
+    "privacy_premium_required": "The person takes messages from Telegram Premium accounts only; they have to write first.",
+    "chat_forwards_restricted": _PROTECTED_HINT,
+    "protected content": _PROTECTED_HINT,
+    "chat was deleted": "The chat is gone for good; list_chats shows the others.",
     "can't parse entities": "Send it with format plain or markdown, or correct the markup.",
     "reaction_invalid": "Telegram takes a fixed set of emoji as reactions, such as 👍 ❤ 🔥 🎉 😢.",
     "message can't be deleted": "A bot deletes its own messages of the last 48 hours, and others' where it is an administrator.",
@@ -48,6 +74,19 @@ _HINTS = {
     "button_data_invalid": "The data of a button has at most 64 bytes; send_choices shortens longer ids.",
     "voice_messages_forbidden": "The person takes no voice messages; send a document.",
     "bot was blocked": "The person has to unblock the bot.",
+    "user_is_blocked": "The person has to unblock the bot.",
+    "channel_private": _JOIN_HINT,
+    "user_banned_in_channel": _JOIN_HINT,
+    "not participant": _JOIN_HINT,
+    "is not modified": "The message is already as it was to become.",
+    "photo_invalid_dimensions": _PICTURE_HINT,
+    "image_process_failed": _PICTURE_HINT,
+    "http url content": _ADDRESS_HINT,
+    "web page content": _ADDRESS_HINT,
+    "webpage_curl_failed": _ADDRESS_HINT,
+    "quote_text_invalid": "The quoted words have to be exactly those of the message that is answered.",
+    "poll must have": _POLL_HINT,
+    "poll can't have": _POLL_HINT,
     "user is deactivated": "The account was deleted; nothing can be sent to it.",
     "can't initiate conversation": "The person has to write to the bot first.",
     "can't send messages to bots": "Telegram lets a bot write to people, groups and channels only.",

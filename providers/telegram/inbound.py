@@ -15,8 +15,10 @@ from providers.events import (
     MessageReceived,
     NoticeReceived,
     ReactionChanged,
+    StopRequested,
 )
 from providers.kit.bounded import bounded_raw
+from providers.kit.unread import if_readable
 from providers.models import Account, Chat, ChatKind, Contact, Message, MessageKind, TextFormat
 from providers.telegram import business, context
 from providers.telegram.content import content_of
@@ -28,6 +30,10 @@ from providers.telegram.people import author_of, chat_of, name_of, person_of, sh
 Json = dict[str, Any]
 
 _NO_CONTENT = "A message without content that a bot can see."
+
+
+class UnknownConnection(ValueError):
+    """The person has disconnected the bot from their chats: nobody says any more whose chats they are."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +76,9 @@ def _message(message: Json, chat: Chat, sender: Contact, raw: Json, me: Account)
     content = content_of(message, sender.name)
     is_empty = not (content.text or content.media or content.location or content.poll)
     return Message(
-        id=message_id(message["chat"]["id"], message["message_id"]),
+        id=context.id_of(message),
         chat_id=chat.id,
-        at=time_of(message["date"]),
+        at=if_readable(lambda: time_of(message["date"]), datetime.now(UTC)),
         outgoing=sender.id == me.id,
         sender_id=sender.id,
         sender_name=shown_author(message, sender),
@@ -81,15 +87,15 @@ def _message(message: Json, chat: Chat, sender: Contact, raw: Json, me: Account)
         format=content.format,
         reply_to=context.reply_to(message),
         thread_id=context.thread_of(message),
-        thread_title=context.thread_title(message),
+        thread_title=if_readable(lambda: context.thread_title(message), None),
         media=content.media,
         location=content.location,
         poll=content.poll,
         contact=content.contact,
         album=message.get("media_group_id"),
-        forwarded=context.forwarded(message),
-        quoted=context.quoted(message),
-        mentions_me=_speaks_to(message, me),
+        forwarded=if_readable(lambda: context.forwarded(message), None),
+        quoted=if_readable(lambda: context.quoted(message), None),
+        mentions_me=if_readable(lambda: _speaks_to(message, me), otherwise=False),
         raw=raw,
     )
 
@@ -115,7 +121,7 @@ def _by_side(event: MessageReceived, connection: business.BusinessConnection) ->
 def _connection(payload: Json, reader: Reader) -> business.BusinessConnection:
     connection = reader.memory.connection(payload["business_connection_id"])
     if connection is None:
-        raise ValueError("an unknown business connection")
+        raise UnknownConnection("Telegram does not know the business connection any more")
     return connection
 
 
@@ -131,16 +137,19 @@ def _business_deleted(deleted: Json, raw: Json, reader: Reader) -> list[Event]:
 
 def _edited(message: Json, raw: Json, reader: Reader) -> list[Event]:
     content = content_of(message, author_of(message).name)
+    # In a group a bot may get a message for the first time when an edit mentions it; one that is stored is not stored again.
+    is_first = message["chat"]["type"] != "private" and if_readable(lambda: _speaks_to(message, reader.me), otherwise=False)
     return [
+        *(_received(message, raw, reader) if is_first else []),
         MessageEdited(
             chat_id=str(message["chat"]["id"]),
-            message_id=message_id(message["chat"]["id"], message["message_id"]),
+            message_id=context.id_of(message),
             text=content.text,
             format=content.format if content.format is TextFormat.MARKDOWN else None,
             media=content.media or None,
             location=content.location,
             at=time_of(message.get("edit_date", message["date"])),
-        )
+        ),
     ]
 
 
@@ -157,7 +166,7 @@ def _pressed(query: Json, raw: Json, reader: Reader) -> list[Event]:
     if "business_connection_id" in under:
         under = business.as_of_owner(under, _connection(under, reader))
     chat = chat_of(under["chat"])
-    button = message_id(under["chat"]["id"], under["message_id"])
+    button = context.id_of(under)
     message = Message(
         id=f"{button}:{query['id']}",
         chat_id=chat.id,
@@ -259,6 +268,18 @@ def _report(in_chat: Json, id: str, seconds: int, words: str, raw: Json) -> Mess
     return MessageReceived(message=message, chat=chat)
 
 
+def _generation_stopped(stopped: Json, raw: Json, reader: Reader) -> list[Event]:
+    """A person pressed the stop button of a growing answer in their own chat with the bot."""
+    chat, thread = stopped["chat"], stopped.get("message_thread_id")
+    person = str(chat["id"]) if chat.get("type") == "private" else None
+    return [StopRequested(chat_id=str(chat["id"]), thread_id=None if thread is None else str(thread), sender_id=person, at=datetime.now(UTC))]
+
+
+def _subscribed(change: Json, raw: Json, reader: Reader) -> list[Event]:
+    words = f"The subscription of {name_of(change['user'])} with the payload “{change['invoice_payload']}” is now {change['state']}."
+    return [notice("subscription", words, is_error=change["state"] == "failed")]
+
+
 def _media_bought(purchase: Json, raw: Json, reader: Reader) -> list[Event]:
     return [
         notice("paid_media", f"{name_of(purchase['from'])} bought paid media with the payload “{purchase['paid_media_payload']}”.", is_error=False)
@@ -284,6 +305,8 @@ _TRANSLATIONS: dict[str, Callable[[Json, Json, Reader], list[Event]]] = {
     "chat_boost": _boosted,
     "removed_chat_boost": _boost_removed,
     "purchased_paid_media": _media_bought,
+    "subscription": _subscribed,
+    "stopped_message_generation": _generation_stopped,
 }
 
 ALLOWED_UPDATES = tuple(_TRANSLATIONS)
@@ -291,7 +314,11 @@ ALLOWED_UPDATES = tuple(_TRANSLATIONS)
 
 
 def _speaks_to(message: Json, me: Account) -> bool:
-    """Whether the bot is mentioned, or one of its messages is answered."""
+    """Whether the bot is mentioned, or one of its messages is answered. What Telegram copies from a channel, such as a post of the bot's own,
+    speaks to nobody (https://core.telegram.org/bots/api#message, is_automatic_forward).
+    """
+    if message.get("is_automatic_forward"):
+        return False
     replied = message.get("reply_to_message", {})
     if context.reply_to(message) is not None and str(replied.get("from", {}).get("id")) == me.id:
         return True
@@ -305,6 +332,6 @@ def _speaks_to(message: Json, me: Account) -> bool:
             return True
         if entity["type"] == "bot_command" and said.endswith(handle):
             return True
-        if entity["type"] == "text_mention" and str(entity["user"]["id"]) == me.id:
+        if entity["type"] == "text_mention" and str(entity.get("user", {}).get("id")) == me.id:
             return True
     return False

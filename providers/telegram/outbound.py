@@ -2,17 +2,20 @@
 
 from collections.abc import Awaitable, Callable
 from inspect import signature
-from typing import Any
+from typing import Any, cast
 
 from telegram import Bot, InputFile, ReplyParameters
 from telegram import Message as BotMessage
 
+from providers.errors import InvalidRequest
 from providers.kit.parts import SPLIT, parts_of, send_parts, texts_of
-from providers.models import Contact, Draft, Forwarding, Limits, Location, MediaKind, Poll, SentMessage, TextFormat, Upload
+from providers.limits import Limits
+from providers.models import Contact, Draft, Forwarding, Location, MediaKind, Poll, SentMessage, TextFormat, Upload
 from providers.telegram import context
 from providers.telegram.attachments import media_of
+from providers.telegram.client import BotClient
 from providers.telegram.errors import telegram_errors
-from providers.telegram.ids import message_id, number_of
+from providers.telegram.ids import ephemeral_in, number_of
 from providers.telegram.keyboards import keyboard_of
 from providers.telegram.markup import to_html
 from providers.telegram.memory import Memory
@@ -31,13 +34,14 @@ _SENDERS: dict[MediaKind, Callable[..., Awaitable[BotMessage]]] = {
 
 # Where a message goes and how it arrives; buttons and effects belong to the last part of a text.
 _EVERYWHERE = frozenset(
-    {"message_thread_id", "direct_messages_topic_id", "business_connection_id", "link_preview_options", "disable_web_page_preview",
+    {"message_thread_id", "business_connection_id", "link_preview_options", "disable_web_page_preview",
      "protect_content", "allow_paid_broadcast"}
 )  # fmt: skip
 
 SAID_BY_DRAFT = frozenset(
     {"chat_id", "text", "caption", "photo", "video", "animation", "audio", "voice", "document", "sticker", "latitude", "longitude",
-     "question", "options", "reply_parameters", "phone_number", "first_name", "last_name", "business_connection_id"}
+     "question", "options", "reply_parameters", "phone_number", "first_name", "last_name", "business_connection_id",
+     "direct_messages_topic_id"}
 )  # fmt: skip
 """Fields that the draft itself has."""
 
@@ -45,7 +49,12 @@ _METHODS = (*_SENDERS.values(), Bot.send_message, Bot.send_animation, Bot.send_l
 # The SDK's own arguments, and a file that it would read from this machine's disk.
 _OF_THE_SDK = frozenset({"self", "read_timeout", "write_timeout", "connect_timeout", "pool_timeout", "api_kwargs", "filename", "thumbnail", "cover",
                          "contact", "location", "venue", "poll"})  # fmt: skip
-KNOWN_EXTRA = frozenset(name for method in _METHODS for name in signature(method).parameters) - SAID_BY_DRAFT - _OF_THE_SDK
+RICH = "rich_message"
+RICH_MAX = 32_768
+"""Characters of a rich message (https://core.telegram.org/bots/api#rich-message-formatting-options)."""
+_RICH_SOURCES = ("blocks", "html", "markdown")
+
+KNOWN_EXTRA = (frozenset(name for method in _METHODS for name in signature(method).parameters) - SAID_BY_DRAFT - _OF_THE_SDK) | {RICH}
 """Fields of the Bot API's methods that send; those of newer versions come with the SDK."""
 
 
@@ -60,12 +69,36 @@ def rendered(text: str, format: TextFormat) -> tuple[str, str | None]:
             return to_html(text), "HTML"
 
 
+def rich_message_of(draft: Draft) -> dict[str, Any] | None:
+    """Return the InputRichMessage of a draft: its text as rich Markdown or HTML, or the content that extra has; None for any other draft.
+
+    Raises InvalidRequest for one that has no place in such a message, or is of another form.
+    """
+    wanted = draft.extra.get(RICH, False)
+    if wanted is False:
+        return None
+    others = (draft.upload, draft.location, draft.poll, draft.contact, draft.forward)
+    if any(one is not None for one in others) or "parse_mode" in draft.extra:
+        raise InvalidRequest("A rich message is a text, without files of its own, a place, a poll or a parse_mode.", hint=f"Leave extra.{RICH} out.")
+    if wanted is not True and not isinstance(wanted, dict):
+        raise InvalidRequest(f"extra.{RICH} is true, or an InputRichMessage of the Bot API.", hint=f'Send extra {{"{RICH}": true}}.')
+    fields = cast("dict[str, Any]", wanted) if isinstance(wanted, dict) else {}
+    sources = [name for name in _RICH_SOURCES if name in fields]
+    if len(sources) > 1:
+        raise InvalidRequest(f"extra.{RICH} has both {' and '.join(sources)}.", hint="Give one of them, or the text alone.")
+    if sources:
+        return fields
+    if draft.format is TextFormat.PLAIN:
+        raise InvalidRequest("A rich message is written in Markdown or HTML.", hint="Use format markdown or html.")
+    return {str(draft.format): draft.text, **fields}
+
+
 def texts_in(draft: Draft, limits: Limits) -> list[str]:
     """Return the text of each message that the draft makes."""
     return texts_of(draft, limits, markdown=draft.format is TextFormat.MARKDOWN)
 
 
-async def send_draft(bot: Bot, draft: Draft, limits: Limits, memory: Memory) -> SentMessage:
+async def send_draft(bot: BotClient, draft: Draft, limits: Limits, memory: Memory) -> SentMessage:
     """Send a draft. Raises TelegramError before anything went out, and Unreachable when only some of several messages did."""
     if draft.forward is not None:
         return _sent(await _forward(bot, draft, draft.forward), memory)
@@ -78,6 +111,8 @@ async def send_draft(bot: Bot, draft: Draft, limits: Limits, memory: Memory) -> 
             return _sent(await _send_poll(bot, draft, draft.poll, memory), memory)
     if draft.contact is not None:
         return _sent(await _send_contact(bot, draft, draft.contact, memory), memory)
+    if (rich := rich_message_of(draft)) is not None:
+        return _sent(await bot.send_rich_message(draft.chat_id, rich, **_options(draft, memory)), memory)
 
     async def send(part: Draft, number: int) -> SentMessage:
         if number == 0:
@@ -131,10 +166,17 @@ def _marked_up(draft: Draft) -> tuple[str, str | None]:
 
 
 def _options(draft: Draft, memory: Memory) -> dict[str, Any]:
-    options: dict[str, Any] = {"api_kwargs": {name: value for name, value in draft.extra.items() if name != SPLIT}}
+    options: dict[str, Any] = {"api_kwargs": {name: value for name, value in draft.extra.items() if name not in {SPLIT, RICH}}}
     if draft.silent:
         options["disable_notification"] = True
-    if draft.reply_to is not None:
+    if draft.reply_to is not None and (hidden := ephemeral_in(draft.reply_to)) is not None:
+        # Whoever wrote so that nobody else sees it is answered in the same way.
+        number, person = hidden
+        options["api_kwargs"] |= {
+            "reply_parameters": {"ephemeral_message_id": number},
+            "ephemeral_message_parameters": {"receiver_user_id": person},
+        }
+    elif draft.reply_to is not None:
         options["reply_parameters"] = ReplyParameters(number_of(draft.chat_id, draft.reply_to))
     if draft.choices:
         options["reply_markup"] = keyboard_of(draft.choices, memory)
@@ -146,7 +188,7 @@ def _options(draft: Draft, memory: Memory) -> dict[str, Any]:
 def _sent(message: BotMessage, memory: Memory) -> SentMessage:
     raw = message.to_dict()
     chat = memory.chat_id_in(raw)
-    id = message_id(chat, message.message_id)
+    id = context.id_of({**raw, "chat": {**raw["chat"], "id": chat}})
     if "poll" in raw:
         memory.keep_poll(raw["poll"], id)
     return SentMessage(id=id, at=message.date, chat_id=chat, thread_id=context.thread_of(raw), media=media_of(raw), raw=raw)

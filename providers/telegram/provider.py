@@ -2,32 +2,35 @@
 
 import hmac
 import mimetypes
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import PurePosixPath
+from typing import Any
 
 from telegram import ReactionTypeEmoji
 from telegram.constants import ChatAction
 from telegram.error import BadRequest, ChatMigrated, InvalidToken
 
 from providers.base import Deliver, ProviderContext, Settings, WebhookReply, WebhookRequest
-from providers.errors import Forbidden, InvalidRequest, NotFound
+from providers.capabilities import Capability
+from providers.errors import Forbidden, InvalidRequest, NotFound, Unsupported
 from providers.events import ChatClosed
 from providers.events import ChatMigrated as ChatMigratedEvent
 from providers.kit.background import ConnectedProvider
 from providers.kit.extra import check_extra
 from providers.kit.parts import check_parts, is_split
-from providers.models import Address, Capability, Chat, ChatKind, Download, Draft, Limits, Media, MediaKind, Rate, SentMessage, TextFormat, TextUnit
+from providers.limits import Limits, Rate, TextUnit
+from providers.models import Account, Address, Chat, ChatKind, Download, Draft, Media, MediaKind, SentMessage, TextFormat
 from providers.telegram.business import not_connected, owner_and_chat
 from providers.telegram.client import BotClient, connect
-from providers.telegram.connection import Connection, Timing, parse_update
+from providers.telegram.connection import Connection, Timing, account_of, parse_update
 from providers.telegram.context import options_of_thread
 from providers.telegram.errors import closes_chat, telegram_errors
 from providers.telegram.ids import number_of, username_in
 from providers.telegram.keyboards import check_choices, with_descriptions
 from providers.telegram.memory import Memory
-from providers.telegram.outbound import KNOWN_EXTRA, SAID_BY_DRAFT, rendered, send_draft, texts_in
+from providers.telegram.outbound import KNOWN_EXTRA, RICH_MAX, SAID_BY_DRAFT, rendered, rich_message_of, send_draft, texts_in
 from providers.telegram.people import chat_of
 from providers.telegram.settings import TelegramSettings
 
@@ -38,6 +41,16 @@ _MARKUP_MAX = 32_768
 _MAX_PARTS = 20
 
 _EMOJI_STYLE = "\ufe0f"
+
+_PRIVACY_MODE = (
+    "Privacy mode is on: in groups the bot hears only commands, mentions of it and answers to it. Turn it off with @BotFather (/setprivacy) and add "
+    "the bot to the group again, or make it an administrator there."
+)
+_NO_DRAFTS = "The Bot API server has no sendMessageDraft: it is older than Bot API 9.5."
+_NO_FILES = "Run the Bot API server without --local."
+_WITH_STOP_BUTTON = {"can_stop": True}
+# Refusals of a draft that have nothing to do with its markup.
+_OF_THE_CHAT = ("PEER_INVALID", "not found", "draft_id")
 
 
 class TelegramProvider(ConnectedProvider[Connection]):
@@ -63,6 +76,7 @@ class TelegramProvider(ConnectedProvider[Connection]):
             Capability.PIN,
             Capability.TYPING,
             Capability.PREVIEW,
+            Capability.GROUP_MESSAGES,
             Capability.WEBHOOK,
         }
     )
@@ -85,6 +99,7 @@ class TelegramProvider(ConnectedProvider[Connection]):
         self._timing = timing or Timing()
         self._client: BotClient | None = None
         self._memory = Memory(context.data_dir)
+        self._has_rich_drafts = self._has_drafts = self._has_files = True
 
     @property
     def _bot(self) -> BotClient:
@@ -92,6 +107,10 @@ class TelegramProvider(ConnectedProvider[Connection]):
         if self._client is None:
             self._client = connect(self._settings.token, self._settings.base_url, self.context.tls)
         return self._client
+
+    async def identify(self) -> Account:
+        with telegram_errors():
+            return account_of(await self._bot.get_me())
 
     def _connect(self, deliver: Deliver) -> Connection:
         webhook = None
@@ -145,19 +164,33 @@ class TelegramProvider(ConnectedProvider[Connection]):
         """Telegram counts what is left of a text after its markup, so of a marked-up one it has to be the judge."""
         draft = with_descriptions(draft)
         is_raw_markup = draft.format is TextFormat.HTML or "parse_mode" in draft.extra
+        is_rich = rich_message_of(draft) is not None
         if is_split(draft):
+            if is_rich:
+                raise InvalidRequest("A rich message is not split.", hint=f"It takes {RICH_MAX} characters; leave split out, or rich_message.")
             if is_raw_markup:
                 raise InvalidRequest("A text with HTML or a parse_mode cannot be split.", hint="Use format plain or markdown, or several messages.")
             check_parts(texts_in(draft, self.limits), _MAX_PARTS)
             return super().check_lengths(draft.model_copy(update={"text": ""}))
-        if is_raw_markup or draft.format is TextFormat.MARKDOWN:
-            limit = _MARKUP_MAX
+        if is_rich or is_raw_markup or draft.format is TextFormat.MARKDOWN:
+            limit = RICH_MAX if is_rich else _MARKUP_MAX
         else:
             return super().check_lengths(draft)
         length = self.limits.text_unit.length(draft.text)
         if length > limit:
             raise InvalidRequest(f"The text has {length} {self.limits.text_unit}; at most {limit} are sent.", hint="Send it as a file.")
         return super().check_lengths(draft.model_copy(update={"text": ""}))
+
+    async def lacking(self) -> Mapping[Capability, str]:
+        """Return what @BotFather's settings and the Bot API server do not allow, as far as they have shown it."""
+        found: dict[Capability, str] = {}
+        if self._connection is not None and not self._connection.hears_groups:
+            found[Capability.GROUP_MESSAGES] = _PRIVACY_MODE
+        if not self._has_drafts:
+            found[Capability.PREVIEW] = _NO_DRAFTS
+        if not self._has_files:
+            found[Capability.DOWNLOAD] = _NO_FILES
+        return found
 
     async def send(self, draft: Draft) -> SentMessage:
         draft = with_descriptions(draft)
@@ -256,9 +289,31 @@ class TelegramProvider(ConnectedProvider[Connection]):
         """Shown for 30 s, in chats of the bot with a person alone."""
         if not chat_id.isdecimal():
             raise InvalidRequest("Telegram shows drafts only in a person's chat with the bot.", hint="Send the text when it is whole.")
-        options = {} if thread_id is None else options_of_thread(chat_id, thread_id)
+        options = _WITH_STOP_BUTTON if thread_id is None else {**_WITH_STOP_BUTTON, **options_of_thread(chat_id, thread_id)}
         with telegram_errors():
-            await self._bot.send_message_draft(int(chat_id), number, text, api_kwargs=options)
+            if self._has_rich_drafts and await self._rich_preview(int(chat_id), text, number, options):
+                return
+            try:
+                await self._bot.send_message_draft(int(chat_id), number, text, api_kwargs=options)
+            except InvalidToken:
+                # An older server of one's own has no such method; that the token is none would show in this call, too.
+                await self._bot.get_me()
+                self._has_drafts = False
+                raise Unsupported(self.name, Capability.PREVIEW, hint=_NO_DRAFTS) from None
+
+    async def _rich_preview(self, chat: int, text: str, number: int, options: Mapping[str, Any]) -> bool:
+        """Show a part of an answer with its markup; False where Telegram does not take that of this part, or this server never does."""
+        try:
+            await self._bot.send_rich_message_draft(chat, number, {"markdown": text}, **options)
+        except InvalidToken:
+            # As the Bot API answers for a method that it does not have.
+            self._has_rich_drafts = False
+            return False
+        except BadRequest as refusal:
+            if any(word in refusal.message for word in _OF_THE_CHAT):
+                raise
+            return False
+        return True
 
     async def download(self, media: Media) -> Download:
         self._check_download(media.size)
@@ -268,7 +323,8 @@ class TelegramProvider(ConnectedProvider[Connection]):
             path = file.file_path or ""
             if not path.startswith(f"{self._bot.base_file_url}/"):
                 # A server in local mode names a path on its own disk; read here, it would be a file of ours.
-                raise InvalidRequest("This Bot API server does not hand out files over HTTP.", hint="Run it without --local.")
+                self._has_files = False
+                raise InvalidRequest("This Bot API server does not hand out files over HTTP.", hint=_NO_FILES)
             try:
                 content = await file.download_as_bytearray()
             except InvalidToken:

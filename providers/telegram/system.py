@@ -16,6 +16,11 @@ def sentence(message: Json, who: str) -> str | None:
     return next((say(message, who or "Somebody") for field, say in _SENTENCES.items() if field in message), None)
 
 
+def is_service(message: Json) -> bool:
+    """Return whether this is a service message, of whatever form."""
+    return not _SENTENCES.keys().isdisjoint(message)
+
+
 def _joined(message: Json, who: str) -> str:
     joined = message["new_chat_members"]
     by_themselves = [person["id"] for person in joined] == [message.get("from", {}).get("id")]
@@ -180,6 +185,14 @@ def _invited(message: Json, who: str) -> str:
     return f"{who} invited {people or 'people'} to the video chat."
 
 
+def _community(field: str, words: str) -> Callable[[Json, str], str]:
+    def say(message: Json, who: str) -> str:
+        name = message[field].get("community", {}).get("name")
+        return words.format(who=who, name=f" “{name}”" if name else "")
+
+    return say
+
+
 def _web_app(message: Json, who: str) -> str:
     given = message["web_app_data"]
     return f"{who} sent data from the Web App “{given['button_text']}”: {given['data']}"
@@ -214,6 +227,9 @@ _SENTENCES: dict[str, Callable[[Json, str], str]] = {
     "chat_background_set": _plain("{who} changed the background of the chat."),
     "checklist_tasks_done": _tasks_done,
     "checklist_tasks_added": _tasks_added,
+    "community_chat_added": _community("community_chat_added", "The chat became a part of the community{name}."),
+    "community_chat_joined": _community("community_chat_joined", "{who} joined by the community{name}."),
+    "community_chat_removed": _community("community_chat_removed", "The chat is no longer a part of the community{name}."),
     "direct_message_price_changed": _direct_price,
     "forum_topic_created": lambda message, who: f"{who} created the topic “{message['forum_topic_created']['name']}”.",
     "forum_topic_edited": _topic_edited,

@@ -29,6 +29,9 @@ _LINE_MAX = 256 * 2**20
 
 _STOPPING_SECONDS = 12
 
+UNREAD_LINE = "unread_line"
+"""In the place of an event, where a line of the bridge could not be read."""
+
 
 class BridgeRefused(Exception):
     """The bridge or WhatsApp Web said no. `begun`: the send had been handed to WhatsApp Web by then."""
@@ -157,7 +160,9 @@ class Bridge:
         try:
             message = cast("Json", value_in(line, OF_OURS))
         except ValueError as error:
+            # It may have been an event: whoever hears of it looks for what is missing.
             logger.warning("The WhatsApp bridge sent a line of %d bytes that cannot be read: %s", len(line), type(error).__name__)
+            self._events.put_nowait(BridgeEvent(UNREAD_LINE, {"error": type(error).__name__}))
             return
         if "event" in message:
             self._events.put_nowait(BridgeEvent(message["event"], message["data"]))

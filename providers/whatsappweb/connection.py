@@ -5,39 +5,24 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from providers.base import Deliver
 from providers.errors import LoggedOut, MessengerError, Unreachable
-from providers.events import (
-    ChatChanged,
-    Event,
-    MessageDeleted,
-    MessageEdited,
-    MessageReceived,
-    PollVoted,
-    ReactionChanged,
-    ReceiptChanged,
-    StateChanged,
-)
+from providers.events import Event, StateChanged
 from providers.kit.backoff import jittered
 from providers.kit.delivery import StateReporter, deliver_until_taken
-from providers.models import ChatKind, InstanceState, MessageKind
+from providers.states import InstanceState
 from providers.text import clean_line
-from providers.whatsappweb import inbound
-from providers.whatsappweb.catchup import Missed, ReadBack, read_back
-from providers.whatsappweb.client import Bridge, BridgeEvent, BridgeRefused
+from providers.whatsappweb.arrivals import Arrivals
+from providers.whatsappweb.client import UNREAD_LINE, Bridge, BridgeEvent, BridgeRefused
 from providers.whatsappweb.directory import Directory
-from providers.whatsappweb.echoes import Echoes, Pending
+from providers.whatsappweb.echoes import Echoes
 from providers.whatsappweb.governor import Governor
-from providers.whatsappweb.ids import kind_of, serialized
-from providers.whatsappweb.inbound import Me
+from providers.whatsappweb.inbound import NOT_OF_ITS_FORM, Me
 from providers.whatsappweb.login import Login
 from providers.whatsappweb.machine import Machine
-from providers.whatsappweb.notices import membership_of, notice_of
-from providers.whatsappweb.position import ALL_CHATS, Position
 from providers.whatsappweb.rest import SUSPENDED, Rest
 from providers.whatsappweb.settings import WhatsAppWebSettings
 from providers.whatsappweb.timing import Timing
@@ -55,12 +40,21 @@ _HOPELESS = {
 }
 _CONFLICT = "WhatsApp Web of this login was opened somewhere else. It is taken back in a while."
 _UNLINKED = "This device was unlinked on the phone. Log in again."
+_UNLINKED_AT_ONCE = (
+    "This device was unlinked as soon as it was ready, by WhatsApp itself or on the phone. Log in again; where that repeats, wait for a day, "
+    "and see whether the phone shows a warning."
+)
 
 _MISSING_NAMED = 5
 _UPGRADE = "Upgrade the bridge, or run an earlier version with the setting web_version."
 _LOADING = "Logged in. WhatsApp Web is loading the account's chats."
 # The states of the socket that mean a login, by the states of the instance in which they do: a page is PAIRING at its start, too.
 _LINKED_FROM = {"PAIRING": (InstanceState.QR_READY,), "CONNECTED": (InstanceState.QR_READY, InstanceState.STARTING)}
+
+# Kept until it is known who is logged in.
+_AFTER_LOGIN = frozenset(
+    {"message_ciphertext_failed", "group_update", "group_join", "group_leave", "group_admin_changed", "group_membership_request", "call"}
+)
 
 _DELIVERY_PAUSES = (0.2, 1, 5, 15, 30)
 
@@ -82,43 +76,44 @@ class Connection(StateReporter):
         super().__init__(self._hand_over)
         self.echoes = Echoes()
         self.people = Directory(self.ask)
-        self.me: Me | None = None
+        self.arrivals = Arrivals(self.ask, self._hand_over, folder, self.echoes, self.people, settings, governor, timing, answer_call)
         self._machine = machine
         self._folder = folder
         self._take_events = deliver
         self._settings = settings
         self._governor = governor
         self._timing = timing
-        self._answer_call = answer_call
         self._rest = Rest(settings, timing)
         self._ready = asyncio.Event()
         self._missing: tuple[str, ...] = ()
+        self.lost: dict[str, list[str]] = {}
+        """Parts of WhatsApp Web that are missing, by the capabilities that need them."""
+        self._early: list[BridgeEvent] = []
         self._version = ""
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._position = Position(folder)
         self._login = Login()
         self._bridge: Bridge | None = None
         self._reason: str | None = None
         self._logging_out = False
         self._starts: deque[float] = deque()
         self._heard = 0.0
-        self._ready_at = 0.0
+        self._ready_at = float("-inf")
         self._loading_since: float | None = None
         self._offline_since: float | None = None
         self._is_offline = False
-        self._read_again_at = 0.0
-        self._unread: dict[str, str] = {}
-        self._newest_told = 0
-        self._untold = 0
         self._trouble = ""
 
     # What others ask of it.
 
     @property
+    def me(self) -> Me | None:
+        """Who is logged in; None while no page is."""
+        return self.arrivals.me
+
+    @property
     def bridge(self) -> Bridge:
         """Of a page that is logged in. Raises LoggedOut and Unreachable."""
         if self.me is None and self.state.state in {InstanceState.QR_READY, InstanceState.LOGGED_OUT, InstanceState.ERROR}:
-            raise LoggedOut(f"This WhatsApp instance is not logged in; it is {self.state.state}.", hint="get_auth_status says what it needs.")
+            raise LoggedOut(f"This WhatsApp instance is not logged in; it is {self.state.state}.", hint="Call login: it says what it needs.")
         if self._bridge is None or self.me is None:
             raise Unreachable("WhatsApp Web is being started.", maybe_sent=False, hint="Try again in a minute.")
         return self._bridge
@@ -161,11 +156,6 @@ class Connection(StateReporter):
             # The page goes away with the login, in the middle of its answer.
             logger.info("Logging out of WhatsApp Web: %s", clean_line(refusal.words))
 
-    def sent(self, pending: Pending, raw: Json) -> None:
-        """A send was answered: its message is not news any more."""
-        self.echoes.sure(pending, inbound.id_of(raw))
-        self._position.add(inbound.id_of(raw), raw["t"])
-
     def restart(self, reason: str) -> None:
         """The page is of no use any more."""
         logger.warning("WhatsApp Web is started again: %s", reason)
@@ -187,11 +177,11 @@ class Connection(StateReporter):
 
     async def _one_run(self) -> float | None:
         """One life of the bridge. Seconds until the next; None when there is to be none."""
-        self._reason, self.me = None, None
+        self._reason = None
         self._ready.clear()
         self._heard = self._loading_since = time.monotonic()
         self._offline_since, self._is_offline = None, False
-        self._untold, self._trouble = 0, ""
+        self.arrivals.untold, self._trouble = 0, ""
         self._login.page_loaded()
         self.echoes.forgive()
         try:
@@ -207,9 +197,9 @@ class Connection(StateReporter):
                 else:
                     await self._take(event)
         finally:
-            self._bridge, self.me = None, None
-            for task in (watch, *self._tasks):
-                task.cancel()
+            self._bridge = None
+            self.arrivals.end()
+            watch.cancel()
             await bridge.stop()
         return await self._after(reason if reason == "logged_out" else self._reason or reason)
 
@@ -231,7 +221,7 @@ class Connection(StateReporter):
                 self._bridge.close()
 
     def _may_rest(self) -> bool:
-        is_well = self.state.state is InstanceState.READY or (self._missing and not self._position.behind and not self._is_offline)
+        is_well = self.state.state is InstanceState.READY or (self._missing and not self.arrivals.position.behind and not self._is_offline)
         return self.me is not None and bool(is_well) and not self.echoes.are_pending and self._rest.is_due
 
     def _kill(self, reason: str) -> None:
@@ -268,14 +258,16 @@ class Connection(StateReporter):
         return jittered(pauses[-1] if is_conflict else pauses[min(len(self._starts), len(pauses)) - 1])
 
     async def _after_logout(self) -> float | None:
-        self._position.forget()
+        self.arrivals.position.forget()
         self._governor.logged_out()
-        self.people = Directory(self.ask)
+        self.people.forget()
+        self._early.clear()
         if self._logging_out:
             await self.report(StateChanged(state=InstanceState.LOGGED_OUT, reason="Logged out by this side."))
             return None
-        await self.report(StateChanged(state=InstanceState.LOGGED_OUT, reason=_UNLINKED))
-        await self.report(StateChanged(state=InstanceState.STARTING, reason=_UNLINKED))
+        reason = _UNLINKED_AT_ONCE if time.monotonic() - self._ready_at < self._timing.fresh else _UNLINKED
+        await self.report(StateChanged(state=InstanceState.LOGGED_OUT, reason=reason))
+        await self.report(StateChanged(state=InstanceState.STARTING, reason=reason))
         return 0
 
     # What the bridge tells.
@@ -283,34 +275,31 @@ class Connection(StateReporter):
     async def _take(self, event: BridgeEvent) -> None:
         """An event that cannot be read must not keep back those after it."""
         self._heard = time.monotonic()
+        if self.me is None and event.name in _AFTER_LOGIN:
+            self._early.append(event)
+            return
         try:
             await self._on(event)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            logger.warning("An event %s is not of WhatsApp's form and was left out: %s", event.name, type(error).__name__)
-        except (MessengerError, BridgeRefused) as error:
-            logger.warning("An event %s could not be followed: %s", event.name, clean_line(str(error)))
+        except (*NOT_OF_ITS_FORM, MessengerError, BridgeRefused) as error:
+            await self.arrivals.tell_unread(event.name, error)
 
     async def _on(self, event: BridgeEvent) -> None:
         data = event.data
         match event.name:
+            case "started":
+                pass  # it is a sign of life
             case "qr" | "code" | "passkey" | "state" | "authenticated" | "progress" | "trouble" | "pulse":
                 await self._on_login(event.name, data)
             case "ready":
                 await self._on_ready(data)
             case "modules":
-                await self._on_modules(tuple(data["missing"]))
+                await self._on_modules(data)
             case "sending":
                 self.echoes.named(data["client_id"], data["message_id"])
-            case "message_create":
-                await self._on_message(data["message"])
-            case "message_ack":
-                await self._on_ack(data["message"], data["ack"])
-            case "group_update" | "group_join" | "group_leave" | "group_admin_changed":
-                await self._on_group(data["notification"])
-            case "call":
-                await self._on_call(data["call"])
+            case _ if event.name == UNREAD_LINE:
+                await self._on_unread_line(data["error"])
             case _:
-                await self._hand_over(self._as_delivered(_changes(event)))
+                await self.arrivals.take(event)
 
     async def _on_login(self, name: str, data: Json) -> None:
         match name:
@@ -338,9 +327,10 @@ class Connection(StateReporter):
     async def _on_ready(self, data: Json) -> None:
         payload = data["me"]
         self._loading_since = None
-        self._ready_at = time.time()
-        self.me = Me(payload["id"], payload["lid"], payload["name"] or "")
-        self._missing, self._version = tuple(data["missing"]), str(data["version"])
+        self._ready_at = time.monotonic()
+        self.arrivals.begin(Me(payload["id"], payload["lid"], payload["name"] or ""))
+        self._self_test(data)
+        self._version = str(data["version"])
         if self._missing:
             logger.warning("WhatsApp Web %s lacks what the bridge uses: %s", self._version, ", ".join(self._missing))
         self._governor.logged_in()
@@ -348,22 +338,33 @@ class Connection(StateReporter):
         self._rest.started()
         self._ready.set()
         await self._catch_up()
+        early, self._early = self._early, []
+        for event in early:
+            await self._take(event)
 
-    async def _on_modules(self, missing: tuple[str, ...]) -> None:
-        self._missing = missing
+    async def _on_unread_line(self, error: str) -> None:
+        """A message is read back; for anything else it can only be said that it is missing."""
+        if self.me is not None and not await self._catch_up():
+            await self.arrivals.tell_unread(f"line ({error})", ValueError())
+
+    def _self_test(self, data: Json) -> None:
+        self._missing, self.lost = tuple(data["missing"]), data.get("lost") or {}
+
+    async def _on_modules(self, data: Json) -> None:
+        self._self_test(data)
         if self.state.state in {InstanceState.READY, InstanceState.DEGRADED} and not self._is_offline:
             await self.report(self._usable())
 
     def _usable(self) -> StateChanged:
         """Return the state of a page that is logged in: degraded as long as messages are missing."""
         account = None if self.me is None else self.me.account
-        if not self._position.behind and not self._missing:
+        if not self.arrivals.position.behind and not self._missing:
             return StateChanged(state=InstanceState.READY, reason=f"WhatsApp Web {self._version}.", account=account)
-        if not self._position.behind:
+        if not self.arrivals.position.behind:
             lacking = ", ".join(self._missing[:_MISSING_NAMED])
             reason = f"WhatsApp Web {self._version} has changed and lacks {lacking}: some things will fail. {_UPGRADE}"
             return StateChanged(state=InstanceState.DEGRADED, reason=reason, account=account)
-        chats = "; ".join(f"{title} ({words})" for title, words in self._unread.items()) or f"{len(self._position.behind)} chats"
+        chats = "; ".join(f"{title} ({words})" for title, words in self.arrivals.unread.items()) or f"{len(self.arrivals.position.behind)} chats"
         reason = f"Messages could not be read back from {chats}. It is tried again; all else works."
         return StateChanged(state=InstanceState.DEGRADED, reason=reason, account=account)
 
@@ -399,157 +400,30 @@ class Connection(StateReporter):
             self._is_offline = False
             await self.report(self._usable())
             await self._catch_up()
-        elif self._position.behind and time.monotonic() > self._read_again_at:
+        elif self.arrivals.is_read_again_due:
             await self._catch_up()
         elif self.echoes.overdue(self._timing.echo):
             await self._useless("it does not show what it sends")
-        elif pulse["newest"] > self._newest_told and await self._catch_up():
-            self._untold += 1  # once may be a coincidence: its event can be under way
-            if self._untold > 1:
+        elif pulse["newest"] > self.arrivals.newest_told and await self._catch_up():
+            self.arrivals.untold += 1  # once may be a coincidence: its event can be under way
+            if self.arrivals.untold > 1:
                 await self._useless("it holds messages that it did not tell of")
 
     async def _useless(self, reason: str) -> None:
         await self.report(StateChanged(state=InstanceState.DEGRADED, reason=f"WhatsApp Web is started again: {reason}."))
         self.restart(reason)
 
-    # Messages.
-
-    async def _on_message(self, raw: Json) -> None:
-        self._newest_told = max(self._newest_told, raw["t"])
-        if self.me is None or not inbound.is_message(raw) or inbound.id_of(raw) in self._position:
-            return
-        if inbound.is_own(raw) and self.echoes.show(inbound.id_of(raw)) is not None:
-            return
-        self._untold = 0
-        await self._deliver_message(raw, is_old=False)
-
-    async def _on_ack(self, raw: Json, ack: int) -> None:
-        if ack >= 1:
-            await self._settle(raw)
-        await self._hand_over(self._as_delivered(inbound.receipt_of(raw, ack)))
-
-    async def _settle(self, raw: Json) -> None:
-        """A send whose answer did not come went out after all."""
-        pending = self.echoes.settle(inbound.id_of(raw)) if inbound.is_own(raw) else None
-        if pending is not None:
-            await self._deliver_message(raw, is_old=False, client_id=pending.client_id)
-
-    async def _on_group(self, notification: Json) -> None:
-        if self.me is None:
-            return
-        chat_id = notification["chatId"]
-        events = membership_of(notification, self.me)
-        if notification["type"] == "subject":
-            self.people.rename(chat_id, notification["body"])
-            events.append(ChatChanged(chat=await self.people.chat(chat_id)))
-        if author := serialized(notification.get("author")):
-            await self.people.phone(author)
-        notice = notice_of(notification, self.me, self.people.key)
-        await self._hand_over([*events, MessageReceived(message=notice, chat=await self.people.chat(chat_id))])
-
-    async def _on_call(self, call: Json) -> None:
-        if call["fromMe"]:
-            return
-        notice = inbound.call_of(call)
-        if self._settings.reject_calls:
-            await self.ask("reject_call", {"id": call["id"], "from": notice.chat_id})
-            notice = notice.model_copy(update={"text": f"{notice.text} It was rejected."})
-        await self._hand_over([MessageReceived(message=notice, chat=await self.people.chat(notice.chat_id))])
-        if self._settings.reject_calls and self._settings.reject_calls_message and kind_of(notice.chat_id) is ChatKind.PRIVATE:
-            # Beside the events: the send is answered by them.
-            task = asyncio.create_task(self._answer_call(str(call["id"]), notice.chat_id))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def hand_over_own(self, raw: Json) -> None:
-        """Deliver a message that this side wrote by itself: as a notice, for nobody has to be woken by it."""
-        assert self.me is not None
-        message = inbound.message_of(raw, self.me).model_copy(update={"kind": MessageKind.SYSTEM})
-        await self._hand_over([MessageReceived(message=message, chat=await self.people.chat(message.chat_id))])
-
-    async def _deliver_message(self, raw: Json, *, is_old: bool, client_id: str | None = None) -> None:
-        assert self.me is not None
-        message = inbound.message_of(raw, self.me)
-        if not message.outgoing or raw.get("ack", 0) >= 1:
-            self._governor.taken(self.people.ids(message.chat_id))
-        if message.reply_to is not None:
-            message = message.model_copy(update={"reply_to": self._position.delivered_as(message.reply_to)})
-        title = message.sender_name if kind_of(message.chat_id) is ChatKind.PRIVATE and not message.outgoing else ""
-        chat = await self.people.chat(message.chat_id, title=title)
-        phone = None if message.sender_id is None else await self.people.phone(message.sender_id)
-        sender = inbound.sender_of(message, phone)
-        await self._hand_over([MessageReceived(message=message, chat=chat, sender=sender, client_id=client_id, backfill=is_old)])
-        self._position.add(message.id, raw["t"])
-
     async def _catch_up(self) -> bool:
-        """Deliver messages that were not reported; return whether there was anything new. What cannot be read is tried again later."""
-        result, newest = await self._read_back()
-        self._newest_told = max(self._newest_told, newest)
-        for one in result.found:
-            await self._deliver_missed(one)
-        was_behind = bool(self._position.behind)
-        self._position.read_back(result.behind)
-        self._unread = result.words
-        self._read_again_at = time.monotonic() + self._timing.read_again
-        if (result.behind or was_behind) and self.state.state in {InstanceState.READY, InstanceState.DEGRADED} and not self._is_offline:
+        """Deliver messages that were not reported; return whether there was anything new."""
+        was_behind = bool(self.arrivals.position.behind)
+        is_new = await self.arrivals.catch_up()
+        is_behind = bool(self.arrivals.position.behind)
+        if (is_behind or was_behind) and self.state.state in {InstanceState.READY, InstanceState.DEGRADED} and not self._is_offline:
             await self.report(self._usable())
-        return any(not one.is_old for one in result.found)
-
-    async def _read_back(self) -> tuple[ReadBack, int]:
-        """Return what was found, and the time of the newest message that the page knows."""
-        try:
-            chats: list[Json] = await self.ask("chats")
-        except (BridgeRefused, Unreachable) as error:
-            since = None if self._position.newest is None else self._position.since
-            return ReadBack(behind={**self._position.behind, ALL_CHATS: since}, words={"all chats": clean_line(str(error))}), 0
-        self.people.note(chats)
-        result = await read_back(self.ask, chats, self._position, self._ready_at, self._settings.backfill)
-        return result, max(0, *(chat["t"] for chat in chats), 0)
-
-    async def _deliver_missed(self, one: Missed) -> None:
-        raw = one.raw
-        try:
-            if inbound.is_own(raw) and raw.get("ack", 0) < 0:
-                return  # the page keeps what WhatsApp refused
-            pending = self.echoes.show(inbound.id_of(raw)) if inbound.is_own(raw) else None
-            if pending is not None and pending.is_sure is None:
-                return  # its answer is still to come
-            is_old = one.is_old or datetime.now(UTC).timestamp() - raw["t"] > self._timing.old
-            settled = self.echoes.settle(inbound.id_of(raw)) if raw.get("ack", 0) >= 1 else None
-            if pending is None or settled is not None:
-                await self._deliver_message(raw, is_old=is_old, client_id=settled and settled.client_id)
-            await self._hand_over(self._as_delivered(inbound.receipt_of(raw, raw.get("ack"))))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            logger.warning("A missed message is not of WhatsApp's form and was left out: %s", type(error).__name__)
-
-    def _as_delivered(self, events: Sequence[Event]) -> list[Event]:
-        """Return events about messages with the ids under which these were delivered."""
-        return [
-            event.model_copy(update={"message_id": self._position.delivered_as(event.message_id)})
-            if isinstance(event, MessageEdited | MessageDeleted | ReactionChanged | ReceiptChanged | PollVoted)
-            else event
-            for event in events
-        ]
+        return is_new
 
     # Delivery.
 
     async def _hand_over(self, events: Sequence[Event]) -> None:
         """Deliver events until they are taken: WhatsApp does not bring them a second time."""
         await deliver_until_taken(self._take_events, events, _DELIVERY_PAUSES)
-
-
-def _changes(event: BridgeEvent) -> list[Event]:
-    """Return the changes of messages that an event tells of."""
-    data = event.data
-    match event.name:
-        case "message_edit":
-            return inbound.edit_of(data["message"], data["body"])
-        case "message_revoke_everyone":
-            return inbound.deletion_of(data["message"])
-        case "message_reaction":
-            return inbound.reaction_of(data["reaction"])
-        case "vote_update":
-            return inbound.vote_of(data["vote"])
-        case _:
-            logger.debug("bridge: %s", event.name)
-            return []

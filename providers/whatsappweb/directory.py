@@ -51,6 +51,11 @@ class Directory:
         self._others: dict[str, str] = {}
         self._nobody: dict[str, float] = {}
 
+    def forget(self) -> None:
+        """Forget what was known to the login that ended."""
+        for known in (self._titles, self._phones, self._others, self._nobody):
+            known.clear()
+
     def note(self, chats: list[Json]) -> None:
         """Take over what the page lists."""
         for chat in chats:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from providers.errors import Forbidden
 from providers.kit.state_file import StateFile
-from providers.models import SendingBudget
+from providers.limits import SendingBudget
 
 _FILE = "governor.json"
 _DAY = 86_400
@@ -120,14 +120,19 @@ class Governor:
 
     def look_up(self) -> None:
         """Count a question to WhatsApp about somebody whom the account never met, before it is asked. Raises Forbidden."""
-        now = self._clock()
-        self._looked_up = [at for at in self._looked_up if at > now - _DAY]
-        allowed = max(_LOOK_UPS_LEAST, _LOOK_UPS_PER_NEW_CHAT * self.allowance)
-        if len(self._looked_up) >= allowed:
+        if (obstacle := self.no_look_up()) is not None:
             hint = "Look up only numbers that are meant to be written to. WhatsApp blocks accounts that try out numbers."
-            raise Forbidden(f"{len(self._looked_up)} unknown numbers were looked up in 24 hours, and {allowed} are allowed now.", hint=hint)
-        self._looked_up.append(now)
+            raise Forbidden(obstacle, hint=hint)
+        self._looked_up.append(self._clock())
         self._save()
+
+    def no_look_up(self) -> str | None:
+        """Return why no unknown number may be looked up now; None: it may."""
+        self._looked_up = [at for at in self._looked_up if at > self._clock() - _DAY]
+        allowed = max(_LOOK_UPS_LEAST, _LOOK_UPS_PER_NEW_CHAT * self.allowance)
+        if len(self._looked_up) < allowed:
+            return None
+        return f"{len(self._looked_up)} unknown numbers were looked up in 24 hours, and {allowed} are allowed now."
 
     def logged_in(self) -> None:
         if self._since is None:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from providers.errors import InvalidRequest, NotFound, Rejected
-from providers.models import ChatKind, Contact, Group, JoinRequest, ParticipantResult
+from providers.groups import Group, JoinRequest, ParticipantResult
+from providers.models import ChatKind, Contact
 from providers.whatsappweb.directory import Person
 from providers.whatsappweb.ids import is_id, kind_of, phone_of, serialized
 
@@ -19,6 +20,15 @@ TITLE_MAX = 100
 
 _CODE = re.compile(r"[\w-]{8,64}", re.ASCII)
 _NOBODY = "Not on WhatsApp. Give the phone number with its country code, or an id of list_contacts."
+_DONE = 200
+_REFUSALS = {
+    403: "May be added by a private invitation only. Send the group's get_invite_link.",
+    404: _NOBODY,
+    408: "Left the group recently and cannot be added yet. Send the group's get_invite_link.",
+    409: "Is already in the group.",
+    417: "Cannot be added to the community. Send the group's get_invite_link.",
+    419: "The group is full.",
+}
 _NOT_IN_GROUP = "Not in this group."
 _NOT_ASKING = "Does not ask to join this group."
 _NO_ANSWER = "WhatsApp did not say whether it worked, and the group does not show it."
@@ -91,20 +101,19 @@ def inside(group: Group, person: Person | None) -> str | None:
     return None if person is None else next((id for id in person.ids if id in members), None)
 
 
-def added(payload: Mapping[str, Json], group: Group, people: People) -> tuple[ParticipantResult, ...]:
-    """Return the outcomes of an addition. `told` is WhatsApp's answer by id; where it is silent about somebody, the group tells."""
+def added(payload: Mapping[str, int], group: Group, people: People) -> tuple[ParticipantResult, ...]:
+    """Return the outcomes of an addition. `payload` has WhatsApp's code by id; where it is silent about somebody, the group tells."""
     return tuple(_added(asked, person, payload, group) for asked, person in people.items())
 
 
-def _added(asked: str, person: Person | None, payload: Mapping[str, Json], group: Group) -> ParticipantResult:
+def _added(asked: str, person: Person | None, payload: Mapping[str, int], group: Group) -> ParticipantResult:
     if person is None:
         return ParticipantResult(id=asked, ok=False, reason=_NOBODY)
-    answer = next((payload[id] for id in person.ids if id in payload), None)
-    if answer is None:
+    code = next((payload[id] for id in person.ids if id in payload), None)
+    if code is None:
         is_inside = inside(group, person) is not None
         return ParticipantResult(id=asked, ok=is_inside, reason=None if is_inside else _NO_ANSWER)
-    is_added = (answer.get("statusCode") or answer.get("code")) == 200
-    return ParticipantResult(id=asked, ok=is_added, reason=None if is_added else answer.get("message"))
+    return ParticipantResult(id=asked, ok=code == _DONE, reason=None if code == _DONE else _REFUSALS.get(code, f"WhatsApp refused it ({code})."))
 
 
 def require_somebody(people: People) -> None:

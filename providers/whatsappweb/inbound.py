@@ -6,15 +6,28 @@ from typing import Any
 
 from providers.events import Event, MessageDeleted, MessageEdited, PollVoted, ReactionChanged, ReceiptChanged, ReceiptStatus
 from providers.kit.bounded import bounded_raw
+from providers.kit.unread import NOT_OF_ITS_FORM, if_readable, words_despite
 from providers.models import Account, ChatKind, Contact, Forwarded, Location, Media, MediaKind, Message, MessageKind, Poll
-from providers.whatsappweb.content import NOTES, album_of, chosen_of, pinned_id, words_of
-from providers.whatsappweb.ids import kind_of, phone_of, quoted_id, serialized
+from providers.whatsappweb.content import (
+    NOTES,
+    album_of,
+    buttons_of,
+    chosen_of,
+    is_new_number,
+    phone_in,
+    pinned_id,
+    quoted_of,
+    unknown_of,
+    words_of,
+)
+from providers.whatsappweb.ids import key_of, kind_of, phone_of, quoted_id, serialized
 
 Json = dict[str, Any]
 
 MEDIA_KINDS = {
     "image": MediaKind.IMAGE,
     "video": MediaKind.VIDEO,
+    "ptv": MediaKind.VIDEO,
     "audio": MediaKind.AUDIO,
     "ptt": MediaKind.VOICE,
     "document": MediaKind.DOCUMENT,
@@ -30,6 +43,11 @@ _KINDS = {
     "list_response": MessageKind.TEXT,
     "template_button_reply": MessageKind.TEXT,
     "groups_v4_invite": MessageKind.TEXT,
+    "event_creation": MessageKind.TEXT,
+    "scheduled_event_creation": MessageKind.TEXT,
+    "product": MessageKind.TEXT,
+    "order": MessageKind.TEXT,
+    "list": MessageKind.TEXT,
 }
 
 # Notes of the page to itself, and what was deleted or cannot be read yet.
@@ -38,6 +56,10 @@ _NOT_MESSAGES = frozenset(
 )
 _STORIES = "status@broadcast"
 
+UNDECRYPTED = "ciphertext"
+"""The type of a message whose key has not come to this device."""
+_UNDECRYPTED_WORDS = "A message cannot be decrypted on this device yet. It is on the phone, and comes here once its key does."
+
 _RECEIPTS = {
     -1: (ReceiptStatus.FAILED, "WhatsApp did not take it."),
     1: (ReceiptStatus.SENT, None),
@@ -45,6 +67,8 @@ _RECEIPTS = {
     3: (ReceiptStatus.READ, None),
     4: (ReceiptStatus.READ, "played"),
 }
+
+_FAILED_HINT = "Look at the chat on the phone: where the message is not there, send it again."
 
 # Keys of the file's encryption, and thumbnails.
 _NOT_KEPT = frozenset({"mediaKey", "mediaKeyTimestamp", "messageSecret", "waveform", "quotedMsg", "preview", "thumbnail"})
@@ -79,7 +103,7 @@ def chat_id_of(raw: Json) -> str:
 
 
 def is_message(raw: Json) -> bool:
-    return raw.get("type") not in _NOT_MESSAGES and chat_id_of(raw) != _STORIES
+    return (raw.get("type") not in _NOT_MESSAGES or is_new_number(raw)) and chat_id_of(raw) != _STORIES
 
 
 def is_own(raw: Json) -> bool:
@@ -91,7 +115,24 @@ def time_of(raw: Json) -> datetime:
 
 
 def message_of(raw: Json, me: Me) -> Message:
-    """Raises KeyError, TypeError or ValueError for what is not of WhatsApp's form."""
+    """Return a message; of one that is not of WhatsApp's form, what can be said of it. Raises NOT_OF_ITS_FORM where that is not who and when."""
+    try:
+        return _message_of(raw, me)
+    except NOT_OF_ITS_FORM:
+        chat_id = chat_id_of(raw)
+        return Message(
+            id=id_of(raw),
+            chat_id=chat_id,
+            at=time_of(raw),
+            outgoing=is_own(raw),
+            sender_id=_sender_id(raw, chat_id, me),
+            kind=MessageKind.UNKNOWN,
+            text=f"{words_despite(raw.get('body') if raw['type'] == 'chat' else raw.get('caption'), str(raw['type']))} It is on the phone.",
+            raw=if_readable(lambda: _kept(raw), {}),
+        )
+
+
+def _message_of(raw: Json, me: Me) -> Message:
     chat_id = chat_id_of(raw)
     media = media_of(raw)
     return Message(
@@ -111,13 +152,24 @@ def message_of(raw: Json, me: Me) -> Message:
         chosen=chosen_of(raw),
         album=album_of(raw),
         forwarded=Forwarded() if raw.get("isForwarded") else None,
+        quoted=quoted_of(raw),
         mentions_me=any(serialized(mentioned) in me.ids for mentioned in raw.get("mentionedJidList") or ()),
         raw=_kept(raw),
     )
 
 
+def read(raw: Json, me: Me) -> Message | None:
+    """Return what is in a chat's history: a note in the place of a message that cannot be read; None for what is no message."""
+    try:
+        if raw["type"] == UNDECRYPTED:
+            return undecrypted_of(raw, me)
+        return message_of(raw, me) if is_message(raw) else None
+    except NOT_OF_ITS_FORM:
+        return None
+
+
 def _kind(raw: Json) -> MessageKind:
-    return MessageKind.SYSTEM if raw["type"] in NOTES else _KINDS.get(raw["type"], MessageKind.UNKNOWN)
+    return MessageKind.SYSTEM if raw["type"] in NOTES or is_new_number(raw) else _KINDS.get(raw["type"], MessageKind.UNKNOWN)
 
 
 def sender_of(message: Message, phone: str | None) -> Contact | None:
@@ -136,28 +188,35 @@ def _sender_id(raw: Json, chat_id: str, me: Me) -> str | None:
 def _text(raw: Json) -> str:
     if raw["type"] in MEDIA_KINDS:
         return raw.get("caption") or ""
-    if raw["type"] in {"vcard", "multi_vcard", "location", "poll_creation"}:
+    if raw["type"] == "location":
         return ""
+    if raw["type"] == "vcard":
+        card = _card(raw)
+        return "" if card is not None and (card.name or card.phone) else "A contact without a name and a number."
+    if raw["type"] == "poll_creation":
+        return "" if _poll(raw) else raw.get("pollName") or "A poll."
     if (words := words_of(raw)) is not None:
         return words
     body = raw.get("body") or ""
-    return body if body or _kind(raw) is not MessageKind.UNKNOWN else f"A message of the type {raw['type']}."
+    buttons = buttons_of(raw)
+    if buttons:
+        return "\n".join(filter(None, [raw.get("title"), body, raw.get("footer"), *buttons]))
+    return body if body and _kind(raw) is not MessageKind.UNKNOWN else unknown_of(raw)
 
 
 def media_of(raw: Json) -> tuple[Media, ...]:
     kind = MEDIA_KINDS.get(raw["type"])
     if kind is None:
         return ()
-    duration = raw.get("duration")
-    size = raw.get("size")
+    duration, size = raw.get("duration"), raw.get("size")
     return (
         Media(
             kind=kind,
             ref=id_of(raw),
             mime=raw.get("mimetype"),
-            size=int(size) if size is not None else None,
+            size=if_readable(lambda: int(size), None) if size is not None else None,
             name=raw.get("filename"),
-            duration=float(duration) if duration else None,
+            duration=if_readable(lambda: float(duration), None) if duration else None,
         ),
     )
 
@@ -179,9 +238,7 @@ def _card(raw: Json) -> Contact | None:
     """A vCard's name and first number."""
     if raw["type"] != "vcard":
         return None
-    lines = [line.partition(":") for line in (raw.get("body") or "").splitlines()]
-    phone = next((value for name, _, value in lines if name.upper().partition(";")[0].rpartition(".")[2] == "TEL"), None)
-    return Contact(id="", name=raw.get("vcardFormattedName") or "", phone=phone)
+    return Contact(id="", name=raw.get("vcardFormattedName") or "", phone=phone_in(raw.get("body") or ""))
 
 
 def _kept(raw: Json) -> Json:
@@ -226,8 +283,20 @@ def vote_of(vote: Json) -> list[Event]:
     if chat_id is None or voter is None:
         raise ValueError("a vote without a chat or a voter")
     at = datetime.fromtimestamp(vote["at"] / 1000, UTC) if vote.get("at") else datetime.now(UTC)
-    options = tuple(str(option) for option in vote["options"] if option is not None)
+    if None in vote["options"]:
+        raise ValueError("a vote in a poll whose words are not here")
+    options = tuple(str(option) for option in vote["options"])
     return [PollVoted(chat_id=chat_id, message_id=poll["_serialized"], sender_id=voter, options=options, at=at)]
+
+
+def undecrypted_of(raw: Json, me: Me) -> Message:
+    """Return a notice in the place of a message whose key has not come; the message itself has another id."""
+    chat_id = chat_id_of(raw)
+    sender_id = _sender_id(raw, chat_id, me)
+    note = f"undecrypted_{key_of(id_of(raw))}"
+    return Message(
+        id=note, chat_id=chat_id, at=time_of(raw), outgoing=is_own(raw), sender_id=sender_id, kind=MessageKind.SYSTEM, text=_UNDECRYPTED_WORDS
+    )
 
 
 def call_of(call: Json) -> Message:
@@ -243,4 +312,5 @@ def receipt_of(raw: Json, ack: int | None) -> list[Event]:
     if not is_own(raw) or ack not in _RECEIPTS:
         return []
     status, detail = _RECEIPTS[ack]
-    return [ReceiptChanged(chat_id=chat_id_of(raw), message_id=id_of(raw), status=status, at=datetime.now(UTC), detail=detail)]
+    hint = _FAILED_HINT if status is ReceiptStatus.FAILED else None
+    return [ReceiptChanged(chat_id=chat_id_of(raw), message_id=id_of(raw), status=status, at=datetime.now(UTC), detail=detail, hint=hint)]

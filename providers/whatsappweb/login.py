@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from providers.events import Need, QrCode, StateChanged
-from providers.models import InstanceState
+from providers.states import InstanceState
 
 FIRST_LASTS = timedelta(seconds=60)
 NEXT_LASTS = timedelta(seconds=20)

@@ -51,7 +51,8 @@ def find_machine(environ: Mapping[str, str] = os.environ) -> Machine:
         raise NotInstalled("No Chromium was found.", hint="Install chromium, or set WHATSAPP_CHROMIUM to it.")
     modules = Path(environ.get("WHATSAPP_MODULES") or BRIDGE)
     if not (modules / "node_modules" / "whatsapp-web.js" / "package.json").is_file():
-        raise NotInstalled(f"whatsapp-web.js is not installed in {modules}.", hint="Run `make whatsapp`, or set WHATSAPP_MODULES to where it is.")
+        hint = f"Run `npm ci --omit=dev --omit=optional` in {BRIDGE}, or set WHATSAPP_MODULES to where it is."
+        raise NotInstalled(f"whatsapp-web.js is not installed in {modules}.", hint=hint)
     bridge = Path(environ.get("WHATSAPP_BRIDGE") or BRIDGE)
     if not (bridge / "bridge.mjs").is_file():
         raise NotInstalled(f"There is no bridge.mjs in {bridge}.", hint="Set WHATSAPP_BRIDGE to a folder that holds the bridge, or unset it.")

@@ -23,6 +23,8 @@ _WORDS = {
     "subject": "{author} changed the title.",
     "description": "{author} changed the description.",
     "picture": "{author} changed the picture.",
+    "membership_approval_request": "{author} asks to join.",
+    "modify": "{author} has a new number: {people}.",
 }
 _REMOVED = frozenset({"remove", "leave"})
 _ADDED = frozenset({"add", "invite", "linked_group_join"})

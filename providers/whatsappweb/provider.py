@@ -1,63 +1,39 @@
 """WhatsApp Web behind the port: a linked device of a person's account."""
 
-import asyncio
 import base64
 import binascii
-import logging
-import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from providers.base import Deliver, ProviderContext, Settings
+from providers.capabilities import Capability
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, NotFound, Unreachable
+from providers.groups import Group, GroupChange, GroupSettings, JoinRequest, ParticipantResult
 from providers.kit.background import ConnectedProvider
 from providers.kit.bounded import BoundedMap
 from providers.kit.extra import check_extra
 from providers.kit.parts import check_parts, is_split, part_nonce, parts_of, send_parts, texts_of
-from providers.models import (
-    Address,
-    Capability,
-    Chat,
-    ChatKind,
-    ChatMarks,
-    Contact,
-    Download,
-    Draft,
-    Group,
-    GroupChange,
-    GroupSettings,
-    InstanceState,
-    JoinRequest,
-    Limits,
-    Media,
-    Message,
-    ParticipantResult,
-    Profile,
-    Rate,
-    SendingBudget,
-    SentMessage,
-    TextFormat,
-)
+from providers.limits import Limits, Rate, SendingBudget
+from providers.models import Address, Chat, ChatKind, ChatMarks, Contact, Download, Draft, Media, Message, Profile, SentMessage, TextFormat
+from providers.states import InstanceState
 from providers.text import clean_line
 from providers.whatsappweb import groups
-from providers.whatsappweb.client import BridgeRefused
 from providers.whatsappweb.connection import Connection
 from providers.whatsappweb.directory import Person
-from providers.whatsappweb.echoes import Pending
-from providers.whatsappweb.errors import REACH_OUT_LOCK, bridge_errors, from_bridge, not_on_whatsapp, send_refusal
+from providers.whatsappweb.errors import bridge_errors, not_on_whatsapp
 from providers.whatsappweb.governor import Governor
 from providers.whatsappweb.ids import address, is_person, kind_of, phone_of, require_chat, require_message, serialized
-from providers.whatsappweb.inbound import id_of, is_message, message_of
+from providers.whatsappweb.inbound import id_of, read
+from providers.whatsappweb.lacking import capabilities_lacking
 from providers.whatsappweb.machine import Machine, behind_proxy, find_machine
 from providers.whatsappweb.markup import to_whatsapp
-from providers.whatsappweb.outbound import check_content, file_args, send_args, sent_of
+from providers.whatsappweb.outbound import check_content, file_args, sent_of
+from providers.whatsappweb.sender import Sender
 from providers.whatsappweb.settings import WhatsAppWebSettings
 from providers.whatsappweb.timing import Timing
 
 Json = dict[str, Any]
-
-logger = logging.getLogger(__name__)
 
 _HISTORY_MAX = 5000
 _CALLS_REMEMBERED = 1000
@@ -99,6 +75,7 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
             Capability.STORIES,
             Capability.HISTORY,
             Capability.GROUPS,
+            Capability.GROUP_MESSAGES,
             Capability.GROUP_ADMIN,
             Capability.GROUP_SETTINGS,
             Capability.JOIN_GROUPS,
@@ -123,14 +100,16 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
     default_runtime = "docker"
     image_stage = "whatsapp"
     passed_on = ("WA_CHROMIUM_ARGS",)
+    has_address_book = True
 
     def __init__(self, settings: Settings, context: ProviderContext, *, machine: Machine | None = None, timing: Timing | None = None) -> None:
         super().__init__(settings, context)
         self._settings = WhatsAppWebSettings.model_validate(settings)
         self._machine = machine
         self._timing = timing or Timing()
-        self._answered_calls: BoundedMap[str, float] = BoundedMap(_CALLS_REMEMBERED)
         self._governor = Governor(context.data_dir, self._settings.new_chats_per_day)
+        self._sender = Sender(self._awake, self._governor, self._timing)
+        self._answered_calls: BoundedMap[str, float] = BoundedMap(_CALLS_REMEMBERED)
 
     @classmethod
     def address(cls, to: str) -> str:
@@ -149,12 +128,8 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         if person is None:
             raise not_on_whatsapp(to)
         chat_id = person.chat_id or person.ids[0]
-        self._require_allowed(connection, chat_id)
+        self._sender.require_allowed(connection, chat_id)
         return Address(chat_id=chat_id, kind=ChatKind.PRIVATE)
-
-    def _require_allowed(self, connection: Connection, chat_id: str) -> None:
-        if self._is_new(connection, chat_id):
-            self._governor.require(connection.people.key(chat_id))
 
     def _connect(self, deliver: Deliver) -> Connection:
         machine = behind_proxy(self._machine or find_machine())
@@ -167,16 +142,19 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         self._answered_calls[caller] = time.monotonic()
         draft = Draft(client_id=f"call-{call_id}", chat_id=caller, text=self._settings.reject_calls_message)
         try:
-            connection, raw = await self._send_raw(draft)
-            await connection.hand_over_own(raw)
+            raw = await self._sender.send(draft)
+            await self._linked.arrivals.hand_over_own(raw)
         except MessengerError as error:
-            logger.warning("The caller of a rejected call was not written to: %s", clean_line(error.detail))
+            if self._connection is not None:
+                await self._connection.arrivals.tell(
+                    "call_not_answered", f"The caller of a rejected call was not written to: {clean_line(error.detail)}"
+                )
 
     @property
     def _linked(self) -> Connection:
         """Raises LoggedOut and Unreachable."""
         if self._connection is None:
-            raise Unreachable("This WhatsApp instance is not running.", maybe_sent=False, hint="Call start_instance, then try again.")
+            raise Unreachable("This WhatsApp instance is not running.", maybe_sent=False, hint="Call login, then try again.")
         _ = self._connection.bridge
         return self._connection
 
@@ -196,7 +174,7 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         check_extra(draft, self.title)
         check_content(draft)
         if self._connection is not None:
-            self._require_allowed(self._connection, draft.chat_id)
+            self._sender.require_allowed(self._connection, draft.chat_id)
 
     def check_lengths(self, draft: Draft) -> None:
         if is_split(draft):
@@ -208,69 +186,20 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         """Return the text of each message. WhatsApp shows code blocks in a text that has no format."""
         return texts_of(draft, self.limits, markdown=True)
 
-    def _is_new(self, connection: Connection, chat_id: str) -> bool:
-        """Whether it would begin a chat with somebody. Before the login nobody knows."""
-        is_logged_in = connection.me is not None or connection.is_suspended
-        if not is_logged_in or kind_of(chat_id) is not ChatKind.PRIVATE:
-            return False
-        return not connection.people.knows(chat_id) or self._governor.is_untaken(connection.people.ids(chat_id))
-
     async def send(self, draft: Draft) -> SentMessage:
         """Send a draft. One that WhatsApp does not answer in time may still go out: Unreachable says so, and its echo settles it."""
         parts = parts_of(draft, self._texts(draft))
 
         async def send(part: Draft, number: int) -> SentMessage:
             nonce = part_nonce(draft.client_id, number, len(parts))
-            return await self._send_one(part.model_copy(update={"client_id": nonce}))
+            return sent_of(await self._sender.send(part.model_copy(update={"client_id": nonce})))
 
         return await send_parts(parts, send)
 
-    async def _send_one(self, draft: Draft) -> SentMessage:
-        return sent_of((await self._send_raw(draft))[1])
-
-    async def _send_raw(self, draft: Draft) -> tuple[Connection, Json]:
-        args = send_args(draft)
-        connection = await self._awake()
-        governed = connection.people.key(draft.chat_id)
-        begins = self._is_new(connection, draft.chat_id) and self._governor.begin(governed)
-        await asyncio.sleep(random.uniform(0, self._timing.jitter))  # noqa: S311  not a secret
-        pending = connection.echoes.expect(draft)
-        try:
-            answer = await self._send(connection, pending, {**args, "answer_ms": round(1000 * self._timing.answer)})
-        except BridgeRefused as refusal:
-            if begins and not refusal.begun:
-                self._governor.not_begun(governed)
-            raise from_bridge(refusal) from refusal
-        self._judge(connection, pending, answer, governed)
-        self._governor.taken(connection.people.ids(draft.chat_id))
-        connection.sent(pending, answer["message"])
-        return connection, answer["message"]
-
-    async def _send(self, connection: Connection, pending: Pending, args: Json) -> Json:
-        try:
-            return await connection.bridge.call("send", args, seconds=self._timing.call + self._timing.answer)
-        except BridgeRefused as refusal:
-            if refusal.begun:
-                connection.echoes.unsure(pending)
-            else:
-                connection.echoes.drop(pending)
-            raise
-        except (Unreachable, asyncio.CancelledError):
-            connection.echoes.unsure(pending)
-            raise
-
-    def _judge(self, connection: Connection, pending: Pending, answered: Json, governed: str) -> None:
-        """Raises what WhatsApp's answer to the send means."""
-        answer, ack = answered["answer"], answered["ack"] or 0
-        if answer is None and ack < 1:
-            connection.echoes.unsure(pending, id_of(answered["message"]))
-            raise Unreachable("WhatsApp did not answer in time; the message may still go out.", maybe_sent=True, hint="Wait: its echo will tell.")
-        if ack < 0 or (answer is not None and answer.get("messageSendResult") != "OK"):
-            connection.echoes.drop(pending)
-            refusal: Json = answer or {}
-            if refusal.get("errorCode") == REACH_OUT_LOCK:
-                self._governor.locked(governed)
-            raise send_refusal(refusal.get("errorCode"), refusal.get("messageSendResult") or "refused")
+    async def lacking(self) -> Mapping[Capability, str]:
+        """Return what the settings, a changed WhatsApp Web and the look-ups of this day keep back."""
+        lost = {} if self._connection is None else self._connection.lost
+        return capabilities_lacking(self._settings, lost, self._governor.no_look_up())
 
     async def sending_budget(self) -> SendingBudget:
         return self._governor.budget()
@@ -286,7 +215,11 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         """WhatsApp Web lists a person by number and by lid; the library tells the number of both where it is known."""
         raws: list[Json] = await self._ask("contacts")
         people = {serialized(raw["id"]): raw for raw in raws if raw.get("isUser") and not raw.get("isMe")}
-        return [Contact(id=id, name=raw.get("name") or raw.get("pushname") or "", phone=phone_of(id)) for id, raw in people.items() if id]
+        return [
+            Contact(id=id, name=raw.get("name") or raw.get("pushname") or "", phone=phone_of(id), is_saved=raw.get("isMyContact") is True)
+            for id, raw in people.items()
+            if id
+        ]
 
     async def history(self, chat_id: str, *, before: str | None, limit: int) -> Sequence[Message]:
         connection, wanted = await self._awake(), limit if before is None else limit + 50
@@ -306,7 +239,7 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
         if connection.me is None:
             raise Unreachable("WhatsApp Web is being started.", maybe_sent=False, hint="Try again in a minute.")
         me = connection.me
-        return [message_of(raw, me) for raw in reversed(raws[max(0, end - limit) : end]) if is_message(raw)]
+        return [message for raw in reversed(raws[max(0, end - limit) : end]) if (message := read(raw, me)) is not None]
 
     async def edit(self, chat_id: str, message_id: str, text: str, format: TextFormat) -> None:
         self.check_lengths(Draft(client_id=message_id, chat_id=chat_id, text=text))
@@ -480,7 +413,7 @@ class WhatsAppWebProvider(ConnectedProvider[Connection]):
             raise InvalidRequest("The phone number is not 7 to 15 digits.", hint="Give it with its country code, such as +15550199.")
         connection = self._connection
         if connection is None:
-            raise Unreachable("This WhatsApp instance is not running.", maybe_sent=False, hint="Call start_instance, then try again.")
+            raise Unreachable("This WhatsApp instance is not running.", maybe_sent=False, hint="Call login, then try again.")
         if connection.me is not None:
             raise Forbidden("This WhatsApp instance is logged in already.", hint="Log out first, then start it.")
         with bridge_errors():

@@ -13,6 +13,8 @@ class Timing:
     """Without any, it is dead."""
     loading: float = 120
     """Until a code or a login is there, and from the login until it is ready."""
+    fresh: float = 60
+    """A login that ends so soon after the page was ready may have been ended by WhatsApp itself."""
     answer: float = 30
     """For WhatsApp's answer to a send."""
     call: float = 60

@@ -14,9 +14,11 @@ import httpx
 import pytest
 
 from db import instances
+from mcp_messenger.agents.run import FIRST, STRANGER
 from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.operations.application import App
-from mcp_messenger.policy.judging import AGAIN_AFTER, Judge, ShownLately
+from mcp_messenger.policy.judging import Judge
+from mcp_messenger.policy.shown import AGAIN_AFTER, ShownLately
 from providers.events import MessageReceived
 from providers.models import Chat, ChatKind, Contact, Forwarded, Location, Media, MediaKind, Message, MessageKind, Poll, Quoted
 from providers.sandbox.phone import Phone
@@ -108,7 +110,9 @@ async def world(database_url: str, folder: Path, **config: Any) -> AsyncGenerato
         phone.write(made.vera, f"The door code is {SECRET}.", media=[Media(kind=MediaKind.IMAGE, ref=made.picture, name="vera.png")])
         phone.write(made.victor, "Good morning.")
         await until(partial(_count, app, 2))
-        async with serving(app) as url, httpx.AsyncClient(base_url=f"{url}/api/v1", trust_env=False) as owner:
+        token = app.config.admin_token
+        headers = {} if token is None else {"authorization": f"Bearer {token.get_secret_value()}"}
+        async with serving(app) as url, httpx.AsyncClient(base_url=f"{url}/api/v1", trust_env=False, headers=headers) as owner:
             sent = (await owner.post(f"/instances/{instance}/send", json={"to": made.victor, "message": "Good morning, Victor."})).json()
         made.to_victor = sent["message_id"]
         yield made
@@ -239,8 +243,12 @@ async def test_no_injection_steers_an_agent_with_the_key_of_an_instance(database
 async def test_an_agent_that_answers_for_an_instance_reaches_the_writer_alone(database_url: str, tmp_path: Path) -> None:
     async with agent_os() as agents, world(database_url, tmp_path, agno_url=agents.url) as at:
         await instances.update(at.app.database, UUID(at.instance), agno_enable=True, agent_id="helper")
-        chat = await at.plant(next(one for one in INJECTIONS if one.place == "text"))
+        chats = {await at.plant(injection): injection for injection in INJECTIONS[::3] if injection.place != "title"}
         await at.app.database.execute("UPDATE public.deliveries SET run_at = now() WHERE status = 'pending'")
-        await until(lambda: at.reached(chat))
+        await until(lambda: all(map(at.reached, chats)))
+        assert len(agents.runs) == len(chats)
+        for run in agents.runs:
+            assert run.message.splitlines()[:2] == [f"[{STRANGER}]", f"[{FIRST}]"], run.message
+        # Whom an agent answers is no matter of what it says: each run was shown one chat, and answers there.
+        assert {chat.id for chat in at.sandbox.world.chats() if at.reached(chat.id)} == {*chats, at.victor}
         assert at.reached(at.victor) == ["Good morning, Victor."]
-        assert at.reached(at.vera) == []

@@ -78,13 +78,21 @@ def main() -> None:
     unknown = set(arguments.names) - set(BENCHMARKS)
     if unknown:
         parser.error(f"There is no benchmark {', '.join(sorted(unknown))}. There are: {', '.join(BENCHMARKS)}.")
-    figures = list[Figure]()
+    figures, failed = list[Figure](), list[str]()
     with checkout(arguments.beside) if arguments.beside else contextlib.nullcontext() as other:
         for name in arguments.names or BENCHMARKS:
             print(f"{name} ...", file=sys.stderr, flush=True)
-            figures += beside(name, other) if other else run(name, HERE)
-    print(table(figures))
-    sys.exit(any(figure.verdict == "NOT MET" for figure in figures))
+            try:
+                found = beside(name, other) if other else run(name, HERE)
+            except subprocess.CalledProcessError:
+                # Its traceback is on stderr; the figures of the others are not lost for it.
+                failed.append(name)
+                continue
+            figures += found
+            print(table(found), flush=True)
+    if failed:
+        print(f"Failed: {', '.join(failed)}.", file=sys.stderr)
+    sys.exit(bool(failed) or any(figure.verdict == "NOT MET" for figure in figures))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-// The bare library: prints a line when the first QR code is there. Arguments: its folder, the browser, its arguments as JSON, the data folder.
+// The bare library, as its guide begins. Prints `qr CONTENT` with the first QR code, `ready` when an account is linked, and stays until it is
+// ended. Arguments: the folder of its modules, the browser, the browser's arguments as JSON, the data folder.
 
 const { createRequire } = require('node:module');
 
@@ -8,11 +9,15 @@ const { Client, LocalAuth } = createRequire(`${modules}/package.json`)('whatsapp
 const client = new Client({
     authStrategy: new LocalAuth({ dataPath: data }),
     webVersionCache: { type: 'none' },
-    puppeteer: { executablePath: chromium, headless: true, args: JSON.parse(args) },
+    // Killed by puppeteer, the browser would lose a login that it has not written yet.
+    puppeteer: { executablePath: chromium, headless: true, handleSIGTERM: false, handleSIGINT: false, args: JSON.parse(args) },
 });
-client.on('qr', async () => {
-    console.log('qr');
-    await client.destroy();
-    process.exit(0);
-});
+client.once('qr', (content) => console.log(`qr ${content}`));
+client.once('ready', () => console.log('ready'));
+for (const signal of ['SIGINT', 'SIGTERM']) {
+    process.on(signal, async () => {
+        await client.destroy();
+        process.exit(0);
+    });
+}
 client.initialize();

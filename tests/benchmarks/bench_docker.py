@@ -17,7 +17,7 @@ import docker.errors
 import psutil
 from pydantic import SecretStr
 
-from mcp_messenger.instances.runtimes.reconciler import answers
+from mcp_messenger.instances.runtimes.passes import answers
 from mcp_messenger.instances.runtimes.spec import INSTALLATION, labels_of, spec_for
 from mcp_messenger.operations.instances import ListInstances, list_instances
 from mcp_messenger.security.caller import ADMIN

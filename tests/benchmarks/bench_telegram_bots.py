@@ -22,7 +22,7 @@ from pydantic import SecretStr
 from providers import provider_class
 from providers.base import Provider, ProviderContext
 from providers.events import Event, MessageReceived, StateChanged
-from providers.models import InstanceState
+from providers.states import InstanceState
 
 ROOT = Path(__file__).parents[2]
 

@@ -48,7 +48,7 @@ class Waiters:
         self._instances = instances
 
     def chat(self, waiter: int) -> tuple[str, str]:
-        return self._instances[waiter % len(self._instances)], f"person {waiter}"
+        return self._instances[waiter % len(self._instances)], f"person-{waiter}"
 
     async def wait(self, waiter: int, seconds: float) -> float:
         """When the answer was there."""

@@ -16,15 +16,15 @@ OTHER = UUID(int=2)
 # Half of all messages hold "common" or "обычное", one of 200 "middling", one of 100,000 "rare"; half belong to the instance that is asked,
 # and none of these holds "foreign", which is in half of the others. "elsewhere" is in half of the instance's messages, but for those of chat8.
 # "former" is in the older half of them.
-FILL = f"""
+FILL = """
     INSERT INTO messages (instance_id, chat_id, platform_id, status, sender_id, sender_name, body, sent_at)
-    SELECT CASE WHEN n % 2 = 0 THEN '{INSTANCE}'::uuid ELSE '{OTHER}'::uuid END, 'chat' || (n / 2) % {CHATS}, 'm' || n, 'received', 'p', 'Person',
+    SELECT CASE WHEN n % 2 = 0 THEN '{instance}'::uuid ELSE '{other}'::uuid END, 'chat' || (n / 2) % {chats}, 'm' || n, 'received', 'p', 'Person',
         'order ' || n || ' about word' || n % 5000 || CASE WHEN n % 4 < 2 THEN ' common' ELSE ' обычное' END
-            || CASE WHEN n % 4 = 1 THEN ' foreign' ELSE '' END || CASE WHEN n % 4 = 0 AND n / 2 % {CHATS} <> 8 THEN ' elsewhere' ELSE '' END
-            || CASE WHEN n % 2 = 0 AND n < {MESSAGES} / 2 THEN ' former' ELSE '' END
+            || CASE WHEN n % 4 = 1 THEN ' foreign' ELSE '' END || CASE WHEN n % 4 = 0 AND n / 2 % {chats} <> 8 THEN ' elsewhere' ELSE '' END
+            || CASE WHEN n % 2 = 0 AND n < {messages} / 2 THEN ' former' ELSE '' END
             || CASE WHEN n % 200 = 0 THEN ' middling' ELSE '' END || CASE WHEN n % 100000 = 0 THEN ' rare' ELSE '' END,
-        now() - make_interval(secs => {MESSAGES} - n)
-    FROM generate_series(1, {MESSAGES}) AS n"""
+        now() - make_interval(secs => {messages} - n)
+    FROM generate_series(1, {messages}) AS n"""
 TITLES = """
     INSERT INTO chats (instance_id, id, kind, title, last_message_id, last_at)
     SELECT instance_id, chat_id, 'private', chat_id, max(id), max(sent_at) FROM messages GROUP BY instance_id, chat_id"""
@@ -43,9 +43,9 @@ ERAS = """
     FROM message_words w JOIN messages m ON m.id = w.message_id GROUP BY era, m.instance_id"""
 
 
-def fill(url: str) -> None:
+def fill(url: str, messages: int = MESSAGES) -> None:
     """Store the messages, with what the program would have stored for searches."""
-    execute(url, FILL, TITLES, INSTANCES)
+    execute(url, FILL.format(instance=INSTANCE, other=OTHER, chats=CHATS, messages=messages), TITLES, INSTANCES)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE TEMP TABLE templates (rest text, words text)")
         connection.execute("CREATE TEMP TABLE chat_marks (id text, mark text)")
@@ -53,7 +53,11 @@ def fill(url: str) -> None:
         with connection.cursor() as cursor:
             cursor.executemany("INSERT INTO templates VALUES (%s, %s)", [(rest, _template(rest)) for rest in rests])
             cursor.executemany("INSERT INTO chat_marks VALUES (%s, %s)", [(f"chat{at}", mark("chat", f"chat{at}")) for at in range(CHATS)])
+        # Words that come into an index one by one take many times as long.
+        connection.execute("DROP INDEX message_words_search")
+        connection.execute("SET maintenance_work_mem = '1GB'")
         connection.execute(WORDS.encode())
+        connection.execute("CREATE INDEX message_words_search ON message_words USING gin (words) WITH (fastupdate = off)")
         connection.execute(ERAS.encode())
         connection.execute("TRUNCATE search_pending")
         connection.execute("UPDATE search_progress SET next_id = 0, form = %s", [FORM])

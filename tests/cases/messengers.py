@@ -12,7 +12,7 @@ import anyio
 
 from mcp_messenger.operations.application import App
 from providers.base import WebhookRequest
-from providers.models import InstanceState
+from providers.states import InstanceState
 from tests.cases.place import Place
 from tests.standins.discord_api import DiscordStandIn
 from tests.standins.discord_api.server import address

@@ -18,11 +18,6 @@ from tests.waiting import until_blocking
 
 Json = dict[str, Any]
 
-ANSWERED_WITHIN = 40.0
-"""Seconds until the first answer, with the start of the program on a busy machine."""
-THE_REST_WITHIN = 5.0
-"""Seconds; what is not answered by then is not answered at once."""
-
 
 @dataclass
 class Server:
@@ -93,8 +88,8 @@ def test_stdio_lines(tmp_path: Path, cases_database_url: str, case: Json) -> Non
     with _started(tmp_path, cases_database_url) as server:
         server.write(step["lines"])
         with suppress(AssertionError):
-            until_blocking(lambda: server.answers or server.process.poll() is not None, ANSWERED_WITHIN)
-            until_blocking(lambda: _missing(server, expected["answers"]) == [], THE_REST_WITHIN)
+            # The first answers come while the rest of the program is still being loaded.
+            until_blocking(lambda: _missing(server, expected["answers"]) == [] or server.process.poll() is not None)
         assert _missing(server, expected["answers"]) == [], server.answers
     if "log" in expected:
         assert expected["log"] == "no traceback"

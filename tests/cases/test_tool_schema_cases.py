@@ -14,7 +14,7 @@ from mcp import Client
 from mcp.types import CallToolResult
 
 from mcp_messenger.app import build
-from mcp_messenger.config import from_environment
+from mcp_messenger.config.environment import from_environment
 from tests.cases.loading import cases
 from tests.cases.place import Place, placed
 from tests.mcp_clients import in_memory, over_http, text_of

@@ -39,9 +39,9 @@ def plan(url: str, statement: str, **params: Any) -> str:
 
 
 def test_a_search_reads_the_index_of_triples(full_url: str) -> None:
-    found = plan(full_url, chats.CONTACTS, instance_id=MINE, query="user77778", pattern="%user77778%", after=None, limit=21)
+    found = plan(full_url, chats.CONTACTS, instance_id=MINE, longest="user77778", patterns="%user77778%", digits=None, named="", after=None, limit=21)
     assert "Index Scan on contacts_search" in found
-    assert "Seq Scan" not in found
+    assert "Seq Scan on contacts" not in found
 
 
 def test_phones_are_joined_by_their_index(full_url: str) -> None:
@@ -69,7 +69,7 @@ async def test_a_search_finds_any_part_in_any_case(full_url: str, query: str, id
 
 async def added(database: Database, *contacts: tuple[str, str, str | None, str | None]) -> UUID:
     instance_id = uuid4()
-    await chats.upsert_contacts(database, instance_id, [(*contact, False) for contact in contacts])
+    await chats.upsert_contacts(database, instance_id, [(*contact, False, False) for contact in contacts])
     return instance_id
 
 

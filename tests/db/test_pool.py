@@ -1,5 +1,6 @@
+from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import anyio
 import psycopg
@@ -13,6 +14,8 @@ from db.database import Database
 from db.errors import Reason, StoreUnavailable, translated
 from db.pool import open_pool
 from tests.postgres import execute
+from tests.standins.carrying_pooler import carrying_pooler
+from tests.stored import opened
 from tests.system_postgres import PASSWORD, SystemPostgres, free_port
 
 pytestmark = pytest.mark.anyio
@@ -48,6 +51,14 @@ async def test_a_connection_that_the_server_ended_is_not_handed_out(database_url
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()",
         )
         assert await value(pool, "SELECT 1") == 1
+
+
+async def test_the_connection_that_was_used_last_is_used_again(database_url: str) -> None:
+    async with await open_pool(database_url, min_size=3, max_size=3) as pool:
+        async with pool.connection() as last_returned, pool.connection(), pool.connection():
+            pass
+        used = {await value(pool, "SELECT pg_backend_pid()") for _ in range(5)}
+        assert used == {last_returned.info.backend_pid}
 
 
 async def test_the_server_sees_who_is_connected(database_url: str) -> None:
@@ -135,6 +146,29 @@ async def test_statements_are_prepared_where_the_connection_ends_at_postgresql(d
             assert await cursor.fetchone() == (count,)
 
 
+async def test_statements_are_prepared_behind_a_pooler_that_carries_them(database_url: str) -> None:
+    """And go on being so after a rollback, for which the driver has all of them forgotten."""
+    parts = urlsplit(database_url)
+    async with carrying_pooler(f"{parse_qs(parts.query)['host'][0]}/.s.PGSQL.5432") as port:
+        url = f"postgresql://{parts.username}@127.0.0.1:{port}{parts.path}"
+        async with await open_pool(url, min_size=1, max_size=1) as pool, pool.connection() as connection:
+            for _ in range(2):
+                with suppress(ZeroDivisionError):
+                    async with connection.transaction():
+                        for _ in range(4):
+                            await connection.execute("SELECT %s::int", [1])
+                        cursor = await connection.execute("SELECT name FROM pg_prepared_statements WHERE statement = 'SELECT $1::int'")
+                        ((name,),) = await cursor.fetchall()
+                        assert name.startswith("PGBOUNCER_")
+                        raise ZeroDivisionError
+
+
+async def test_nothing_stays_in_the_sessions_of_a_pooler_that_does_not_carry_statements(pgbouncer: str) -> None:
+    async with await open_pool(pgbouncer, min_size=4, max_size=4) as pool, pool.connection() as connection:
+        cursor = await connection.execute("SELECT count(*) FROM pg_prepared_statements")
+        assert await cursor.fetchone() == (0,)
+
+
 async def test_a_statement_that_was_prepared_before_a_migration_works_after_it(database_url: str) -> None:
     execute(database_url, "CREATE TABLE changed (number integer); INSERT INTO changed VALUES (1)")
     async with await open_pool(database_url, min_size=3, max_size=3) as pool:
@@ -153,3 +187,16 @@ async def test_a_statement_that_was_prepared_before_a_migration_works_after_it(d
         execute(database_url, "ALTER TABLE changed ALTER COLUMN number TYPE text")
         assert await read() == [("1",)]
         await on_every_connection()
+
+
+async def test_a_role_that_may_not_write_what_a_send_writes_is_named(database_url: str) -> None:
+    execute(
+        database_url,
+        "DO $$ BEGIN CREATE ROLE only_reads NOLOGIN; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$",
+        "GRANT USAGE ON SCHEMA public TO only_reads",
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET role = only_reads', current_database()); END $$",
+    )
+    async with opened(database_url) as database:
+        with pytest.raises(StoreUnavailable) as caught:
+            await database.require_writes()
+    assert caught.value.reason is Reason.FORBIDDEN

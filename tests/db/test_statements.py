@@ -18,8 +18,10 @@ import db
 from db import (
     agents,
     batches,
+    besides,
     calls,
     changes,
+    chat_addresses,
     chats,
     deliveries,
     events,
@@ -27,9 +29,12 @@ from db import (
     inbound,
     instances,
     leases,
+    media_files,
     messages,
     outbox,
+    pairing,
     people,
+    policy,
     search,
     secrets,
     waiting,
@@ -56,7 +61,7 @@ MODULES = [importlib.import_module(f"db.{found.name}") for found in pkgutil.iter
 PREPARABLE = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 SQL = re.compile(r"\s*(SELECT|INSERT INTO|UPDATE \w+ SET|DELETE FROM|WITH \w+|LISTEN|UNLISTEN|SET LOCAL|ALTER|CREATE)\s")
 STATEMENTS = {name: value for module in MODULES for name, value in named_values(module) if isinstance(value, str) and SQL.match(value)}
-OF_ANY_TABLE = re.compile(r"ALTER TABLE \{\} |SELECT count\(\*\) FROM \{\}")
+OF_ANY_TABLE = re.compile(r"ALTER TABLE \{\} |SELECT count\(\*\) FROM \{\}|CREATE SCHEMA IF NOT EXISTS \{\}|CREATE VIEW \{\} ")
 """psycopg.sql puts the name in, for which there is no parameter."""
 STAR = re.compile(r"(SELECT|RETURNING)\s+\*|\b[a-z]\.\*")
 UNKNOWN_COLUMN = "of_a_later_version"
@@ -138,11 +143,28 @@ async def same_words(rows: Sequence[search.Unindexed]) -> Sequence[str]:
     return ["'\x01:hello'" for _ in rows]
 
 
+def test_what_statements_repeat_they_repeat_to_the_letter() -> None:
+    """A statement is whole, so that it can be read and pasted; what several of them must do alike may not drift apart."""
+    reported = [value for value in vars(changes).values() if isinstance(value, str) and "guard AS" in value]
+    assert len(reported) > 5
+    assert len({value[: value.index("\n    ),")] for value in reported}) == 1, "how a former owner is refused"
+    tails = {value[value.index("), due AS (") :] for value in [*reported, chat_addresses.MIGRATED]}
+    assert len(tails) == 1, "how an event gets its deliveries and its wake-up"
+    repeated = [
+        ("which chat an id means", chat_addresses.FIND, policy.SITUATION),
+        ("how a chat is known", pairing.KNOWN.partition("SELECT")[2], besides.BESIDES),
+        ("what is claimed of a file", media_files.CLAIM[media_files.CLAIM.index("LIMIT 1 FOR UPDATE") :], media_files.CLAIM_VOICE),
+    ]
+    for what, part, whole in repeated:
+        assert re.sub(r"\s+", " ", part).strip() in re.sub(r"\s+", " ", whole), what
+
+
 async def test_this_version_works_beside_a_column_of_a_later_one(newer_url: str, database: Database) -> None:
     owner, user = uuid4(), "ann"
     row = await instances.create(database, new_instance(user))
+    assert row is not None
     assert await instances.get(database, row.id) == row
-    assert await instances.listing(database, limit=10) == [row]
+    assert [one.id for one in await instances.listing(database, limit=10)] == [row.id]
     assert await instances.set_desired(database, row.id, "running") is not None
     assert await instances.update(database, row.id, api_webhook_schema={"enabled": True}) is not None
     epoch = (await leases.acquire(database, owner, ["process"]))[row.id]
@@ -166,7 +188,7 @@ async def test_this_version_works_beside_a_column_of_a_later_one(newer_url: str,
     chat = await chats.get(database, row.id, "ann")
     assert await chats.listing(database, row.id, limit=5) == [chat]
     await chats.upsert(database, row.id, [("bob", "private", "Bob", None, "+15550100")])
-    await chats.upsert_contacts(database, row.id, [("bob", "Bob", None, "+15550100", False)])
+    await chats.upsert_contacts(database, row.id, [("bob", "Bob", None, "+15550100", False, False)])
     assert [contact.id for contact in await chats.contacts(database, row.id, query="o", after=None, limit=5)] == ["bob"]
     assert await people.alike(database, user_id=user, limit=5) == [(row.id, "ann", row.id, "bob")]
     person = await people.propose(database, user_id=user, person_id=None, name="Ann", contacts=[(row.id, "ann"), (row.id, "bob")])
@@ -193,6 +215,6 @@ async def test_this_version_works_beside_a_column_of_a_later_one(newer_url: str,
 def new_instance(user_id: str) -> instances.NewInstance:
     return instances.NewInstance(
         id=uuid4(), user_id=user_id, provider="sandbox", type_instance=["api"], runtime="process", settings={}, agent_id=None, agno_enable=False,
-        stream=False, quiet_hours=None, api_webhook_schema=None, sealed={"token": b"fake"},
+        stream=False, quiet_hours=None, agent_routes=None, api_webhook_schema=None, sealed={"token": b"fake"},
         key=secrets.NewKey(uuid4(), "fake", uuid4().bytes, b"fake"),
     )  # fmt: skip

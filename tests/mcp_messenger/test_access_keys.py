@@ -57,13 +57,12 @@ def filled(path: str, instance_id: str) -> str:
 async def test_a_key_does_what_its_scopes_say_and_is_told_the_one_it_lacks(house: House) -> None:
     made = {scope: (await house.key(scope))["key"] for scope in Scope}
     rows = [row for row in OPERATIONS if Transport.REST in row.transports]
-    for scope, key in made.items():
-        for row in rows:
-            if row.scope is scope:
-                continue
-            refused = await house.ask(key, row.method, filled(row.path, house.instances[0]), {} if row.method in {"POST", "PUT", "PATCH"} else None)
-            assert (refused.status_code, refused.json()["code"]) == (403, "missing_scope"), (scope, row.name)
-            assert f"lacks the scope {row.scope.value!r};" in refused.json()["detail"]
+    all_but = {scope: (await house.key(*(other for other in Scope if other is not scope)))["key"] for scope in Scope}
+    for row in rows:
+        body = {} if row.method in {"POST", "PUT", "PATCH"} else None
+        refused = await house.ask(all_but[row.scope], row.method, filled(row.path, house.instances[0]), body)
+        assert (refused.status_code, refused.json()["code"]) == (403, "missing_scope"), row.name
+        assert f"lacks the scope {row.scope.value!r};" in refused.json()["detail"]
     own = f"/instances/{house.instances[0]}"
     assert (await house.ask(made[Scope.READ], "GET", f"{own}/chats")).status_code == 200
     assert (await house.ask(made[Scope.SEND], "POST", f"{own}/send", {"to": "ann", "message": "hello"})).json()["message_id"]
@@ -149,7 +148,8 @@ async def test_the_command_line_makes_lists_and_revokes_keys(house: House, capsy
 
     async def said(act: str, what: str | None = None, scopes: str = "read") -> str:
         given = {"url": house.url, "act": act, "what": what, "scopes": scopes, "instance": [house.instances[0][:8]], "days": 1.0, "user": None}
-        await keys(config, argparse.Namespace(**given))
+        given["policy"] = '{"outbound": {"links": "deny"}}'
+        await keys(config, argparse.Namespace(json=False, **given))
         return capsys.readouterr().out
 
     made = await said("create", "for the shop")
@@ -194,3 +194,35 @@ async def test_what_a_key_asked_for_is_its_own_and_ends_with_it(house: House) ->
     assert approved["status"] == "failed"
     sent = await house.app.database.value("SELECT count(*) FROM public.messages WHERE body = 'after the end'")
     assert sent == 0
+
+
+async def test_a_key_narrows_the_policy_of_its_instance_and_never_widens_it(house: House) -> None:
+    first, second, _ = house.instances
+    policy = f"/instances/{first}/policy"
+    narrow = (await house.key("read", "send", policy={"outbound": {"send_to": "list", "allow": ["ann"], "otherwise": "deny", "links": "ask"}}))["key"]
+    reader = (await house.key("read", "send", policy={"preset": "read only"}))["key"]
+    free = (await house.key("read", "send", policy={"preset": "no limits"}))["key"]
+
+    async def sent(key: str, to: str = "ann", message: str = "hello", instance: str = first) -> tuple[int, str]:
+        answer = await house.ask(key, "POST", f"/instances/{instance}/send", {"to": to, "message": message})
+        return answer.status_code, answer.json().get("code", "")
+
+    assert await sent(narrow) == (200, "")
+    assert await sent(narrow, "bob") == (403, "policy_denied")
+    assert await sent(narrow, message="see https://shop.example") == (403, "approval_required")
+    # Neither the owner's trust nor another instance widens a list of the key.
+    await house.ask(house.token, "PUT", policy, {"trust": ["bob"]})
+    assert await sent(narrow, "bob") == (403, "policy_denied")
+    assert await sent(narrow, "bob", instance=second) == (403, "policy_denied")
+    assert await sent(reader) == (403, "policy_denied")
+    assert await sent(free, "bob") == (200, "")
+    # What the instance forbids, no key allows.
+    await house.ask(house.token, "PUT", policy, {"preset": "read only"})
+    assert [await sent(key) for key in (free, narrow)] == [(403, "policy_denied")] * 2
+    shown = (await house.ask(narrow, "GET", policy)).json()
+    assert (shown["policy"]["read_only"], shown["of_key"]["outbound"]["allow"]) == (True, ["ann"])
+    for refused in ({"preset": "all"}, {"owner": {"chat_id": "ann"}}, {"outbound": {"send_too": "ann"}}, {"taint": "never"}):
+        answer = await house.ask(house.token, "POST", "/keys", {"name": "x", "scopes": ["send"], "policy": refused})
+        assert (answer.status_code, answer.json()["detail"].startswith("policy: ")) == (422, True), answer.text
+    stands_in = {"name": "x", "scopes": ["keys"], "policy": {"read_only": True}}
+    assert (await house.ask(house.token, "POST", "/keys", stands_in)).status_code == 403

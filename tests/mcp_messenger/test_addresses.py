@@ -3,10 +3,11 @@
 import random
 import secrets
 import socket
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import anyio
 import anyio.to_thread
@@ -16,8 +17,9 @@ from pydantic import SecretStr
 
 from mcp_messenger.app import running
 from mcp_messenger.config import Config
+from mcp_messenger.instances.addresses import REMEMBER
 from mcp_messenger.net.server import listening_socket
-from mcp_messenger.operations import instances, resources
+from mcp_messenger.operations import instance_answers, instances, removal, resources
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.keys import CreateToken, create_user_token, get_current_api_key
 from mcp_messenger.operations.operation import Input, OfInstance
@@ -54,7 +56,7 @@ def of(instance_id: str) -> OfInstance:
     return OfInstance(instance_id=instance_id)
 
 
-async def view(app: App, instance_id: str) -> instances.InstanceAnswer:
+async def view(app: App, instance_id: str) -> instance_answers.InstanceAnswer:
     return await instances.get_instance(app, ADMIN, of(instance_id))
 
 
@@ -172,11 +174,29 @@ async def test_a_deleted_instances_port_is_closed_and_free(database_url: str, tm
         answer = await view(app, second)
         assert (answer.status, answer.address, answer.instance.port) == ("ready", None, None)
         assert "is free" in str(answer.instance.address_trouble)
-        await instances.delete_instance(app, ADMIN, instances.DeleteInstance(instance_id=first))
+        await removal.delete_instance(app, ADMIN, removal.DeleteInstance(instance_id=first))
         assert await listened_for(app, second) == address
         async with http(address) as client:
             assert (await client.get("/health")).json()["instance_id"] == second
         assert (await view(app, second)).instance.address_trouble is None
+
+
+async def test_a_port_that_becomes_free_in_the_middle_of_a_look_is_not_taken_for_another_programs(database_url: str, tmp_path: Path) -> None:
+    ports = free_range(2)
+    async with running_app(database_url, tmp_path, ports=ports) as app:
+        made = {UUID(await ready_sandbox(app)) for _ in range(3)}
+
+        async def listen(port: int, state: Mapping[str, Any]) -> Callable[[], None]:
+            listener = listening_socket("127.0.0.1", port)
+            if port == ports[1] and (first := next((one for one, used in app.addresses.listening.items() if used == ports[0]), None)):
+                await removal.delete_instance(app, ADMIN, removal.DeleteInstance(instance_id=str(first)))
+                made.remove(first)
+            return listener.close
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(app.addresses.run, listen)
+            await until(lambda: len(made) == 2 and app.addresses.listening.keys() == made, within=REMEMBER / 2)
+            tasks.cancel_scope.cancel()
 
 
 async def until_trouble(app: App, instance_id: str) -> None:
@@ -304,7 +324,7 @@ async def test_who_listens_at_an_address_does_not_keep_the_server_from_stopping(
 
 
 def test_ports_are_a_range_or_none(tmp_path: Path) -> None:
-    from mcp_messenger.config import from_environment
+    from mcp_messenger.config.environment import from_environment
     from mcp_messenger.errors import InvalidInput
 
     def ports(value: str) -> range | None:

@@ -78,6 +78,8 @@ class Scene:
 async def scene(database_url: str, tmp_path: Path) -> AsyncIterator[Scene]:
     async with TelegramStandIn() as telegram, agent_os() as agents:
         bot = telegram.add_bot()
+        # Without the remarks on a stranger, which stand before the words.
+        agents.answer = lambda message: f"agent: {message.splitlines()[-1]}"
         yield Scene(database_url, tmp_path, bot, bot.person("Ann"), telegram, agents)
 
 

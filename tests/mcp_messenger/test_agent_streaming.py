@@ -1,18 +1,23 @@
 """Answers that are shown while they grow: one message, edited until the whole stands there."""
 
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import anyio
 import pytest
 
 from mcp_messenger.agents.answer import STANDS
-from mcp_messenger.agents.text import BROKEN_OFF, MARK, first_and_rest, has_sentence, rest_of, so_far
-from mcp_messenger.operations.instances import start_instance, stop_instance
+from mcp_messenger.agents.text import BROKEN_OFF, MARK, STOPPED, first_and_rest, has_sentence, rest_of, so_far
+from mcp_messenger.delivery.inbound import Source
+from mcp_messenger.operations.lifecycle import start_instance, stop_instance
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.security.caller import ADMIN
-from providers.models import TextFormat, TextUnit
+from providers.events import StopRequested
+from providers.limits import TextUnit
+from providers.models import TextFormat
 from tests.agent_desk import Desk, opened
 from tests.postgres import execute
 from tests.running import running_app, until_status
@@ -114,6 +119,23 @@ async def test_a_person_who_takes_over_ends_it(desk: Desk) -> None:
     await until(lambda: desk.reasons()[0] == ("done", "A person took over."))
     assert desk.stands() == [FIRST + MARK]
     assert one(desk.url, LEFT) == 0
+
+
+async def test_the_stop_button_ends_the_run_and_the_next_question_is_answered(desk: Desk) -> None:
+    pause(desk, AFTER_FIRST, AFTER_SECOND)
+    await desk.write("tell me a story")
+    await until(lambda: desk.stands() == [FIRST + MARK])
+    source = Source(UUID(desk.instance_id), None)
+    await desk.app.inbound.deliver(source, [StopRequested(chat_id="team", at=datetime.now(UTC))])
+    assert desk.reasons() == [("pending", None)]
+    await desk.app.inbound.deliver(source, [StopRequested(chat_id="ann", sender_id="ann", at=datetime.now(UTC))])
+    await until(lambda: desk.stands() == [f"{FIRST}{MARK}\n\n{STOPPED}"])
+    assert desk.reasons() == [("done", "A person stopped the answer.")]
+    assert desk.agents.cancelled == [desk.agents.runs[0].session_id]
+    assert rows(desk.url, "SELECT chat_id FROM events WHERE type = 'stop_requested' ORDER BY id") == [("team",), ("ann",)]
+    desk.agents.pauses.clear()
+    await desk.write("and a short one")
+    await until(lambda: desk.stands()[1:] == [STORY])
 
 
 async def test_a_half_answer_is_completed_by_the_next_run(desk: Desk) -> None:

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mcp_messenger.errors import IdempotencyConflict, NoSuchChat, NoSuchInstance, NoSuchMessage, NotReady, PayloadTooLarge, ReadOnly, quoted
-from providers.models import InstanceState
+from providers.states import InstanceState
 
 
 def test_what_is_missing_is_named_with_where_to_look() -> None:

@@ -6,19 +6,26 @@ import sys
 import zipfile
 from collections.abc import Generator
 from pathlib import Path
+from uuid import uuid4
 
 import anyio
 import psycopg
 import pytest
+from pydantic import SecretStr
 
 from db.backup import JUMP
+from db.database import Database
 from db.embedded import EmbeddedPostgres
 from db.errors import StoreUnavailable
 from db.migrate import migrate, packaged
 from mcp_messenger.backup.archive import verify
 from mcp_messenger.backup.restoring import restore
+from mcp_messenger.backup.schedule import BackupSchedule
 from mcp_messenger.backup.writing import write_backup
+from mcp_messenger.config import Config
+from mcp_messenger.config.backups import BackupPlan
 from mcp_messenger.errors import BackupFailed
+from mcp_messenger.observability.workers import Workers
 from mcp_messenger.operations.keys import CreateToken, create_user_token
 from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.security.caller import ADMIN
@@ -27,8 +34,8 @@ from tests.mcp_messenger.test_cli import ran
 from tests.postgres import execute, fresh_database
 from tests.program import ROOT, environment
 from tests.running import ready_sandbox, running_app
-from tests.stored import one, rows
-from tests.waiting import until_blocking
+from tests.stored import one, opened, rows
+from tests.waiting import until, until_blocking
 
 pytestmark = pytest.mark.anyio
 
@@ -214,6 +221,66 @@ def test_a_kill_leaves_no_half_file_under_the_name(tmp_path: Path, database_url:
     assert not file.exists()
     write_backup(file, database_url, tmp_path / "data")
     assert verify(file).rows["messages"] == 20000
+
+
+def scheduled(database: Database, url: str, data_dir: Path, folder: Path | None = None) -> BackupSchedule:
+    """The schedule of one more server."""
+    config = Config(data_dir=data_dir, database_url=SecretStr(url), backups=BackupPlan(3600, folder, keep=2))
+    return BackupSchedule(database, uuid4(), config, None, Workers())
+
+
+async def test_one_of_several_servers_makes_the_backup_that_is_due_and_the_newest_stay(tmp_path: Path, database_url: str) -> None:
+    stored(database_url)
+    folder = tmp_path / "backups"
+    folder.mkdir()
+    old = [folder / f"mcp-messenger-2026010{day}-000000.backup" for day in (1, 2, 3)]
+    others = [folder / "mcp-messenger-of-mine.backup", folder / "notes.txt"]
+    killed = folder / "mcp-messenger-20260104-000000.backup.0123abcd.partial"
+    for file in (*old, *others, killed):
+        file.write_text("x")
+    async with opened(database_url) as database:
+        servers = [scheduled(database, database_url, tmp_path) for _ in range(3)]
+        made: list[Path | None] = []
+
+        async def back_up(server: BackupSchedule) -> None:
+            made.append(await server.back_up())
+
+        async with anyio.create_task_group() as group:
+            for server in servers:
+                group.start_soon(back_up, server)
+        assert await servers[0].back_up() is None, "it is not due yet"
+    (path,) = [file for file in made if file is not None]
+    assert verify(path).rows["messages"] == 2
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert sorted(folder.iterdir()) == sorted([old[-1], *others, path])
+
+
+async def test_a_backup_that_fails_is_stored_for_all_servers_and_tried_again_later(tmp_path: Path, database_url: str) -> None:
+    stored(database_url)
+    blocked = tmp_path / "file"
+    blocked.write_text("no folder")
+    async with opened(database_url) as database:
+        server, other = (scheduled(database, database_url, tmp_path, folder=blocked) for _ in range(2))
+        assert await server.back_up() is None
+        assert "cannot be written" in one(database_url, "SELECT trouble FROM chores WHERE name = 'backup'")
+        blocked.unlink()
+        assert await server.back_up() is await other.back_up() is None, "not at once"
+        execute(database_url, "UPDATE chores SET failed_at = failed_at - interval '11 minutes'")
+        made = await other.back_up()
+        assert made is not None
+        assert rows(database_url, "SELECT trouble, failed_at FROM chores WHERE name = 'backup'") == [(None, None)]
+
+
+async def test_a_server_that_stops_gives_its_backup_up_at_once(tmp_path: Path, database_url: str) -> None:
+    execute(
+        database_url,
+        "INSERT INTO messages (instance_id, chat_id, body) SELECT gen_random_uuid(), 'x', repeat('x', 1000) FROM generate_series(1, 20000)",
+    )
+    async with opened(database_url) as database, anyio.create_task_group() as group:
+        group.start_soon(scheduled(database, database_url, tmp_path).back_up)
+        await until(lambda: any(path.stat().st_size > 0 for path in tmp_path.glob("backups/*.partial")))
+        group.cancel_scope.cancel()
+    assert list(tmp_path.glob("backups/*")) == []
 
 
 def test_the_embedded_store_is_backed_up_and_restored_by_path_alone(tmp_path: Path) -> None:

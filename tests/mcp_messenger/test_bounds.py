@@ -17,9 +17,9 @@ from mcp_messenger.api.mcp.subscriptions import ADDRESS_MAX, ADDRESSES_MAX
 from mcp_messenger.errors import NotReady, PayloadTooLarge
 from mcp_messenger.net.byte_room import ByteRoom
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.instances import start_instance, stop_instance
+from mcp_messenger.operations.lifecycle import start_instance, stop_instance
 from mcp_messenger.operations.operation import OfInstance
-from mcp_messenger.operations.sending import SendMedia, send_media
+from mcp_messenger.operations.uploading import SendMedia, send_media
 from mcp_messenger.security.caller import ADMIN
 from providers.errors import InvalidRequest
 from providers.kit.json import object_in

@@ -49,8 +49,8 @@ def test_help_of_a_command_shows_its_own_options_alone(capsys: pytest.CaptureFix
         with pytest.raises(SystemExit):
             parser().parse_args([name, "--help"])
         shown[name] = set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
-    assert shown["purge"] == {"--help", "--url"}
-    assert shown["restore"] == {"--help", "--data-dir", "--check", "--take-over", "--force"}
+    assert shown["purge"] == {"--help", "--json", "--url"}
+    assert shown["restore"] == {"--help", "--json", "--data-dir", "--check", "--take-over", "--without-containers", "--force"}
     assert [name for name, options in shown.items() if "--telegram-bot-token" in options] == []
     assert "--port" in shown["serve"]
     assert parser().parse_args(["ps", "--port", "3001"]).port == 3001

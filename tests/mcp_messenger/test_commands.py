@@ -74,14 +74,14 @@ def read_until(process: "subprocess.Popen[str]", words: str) -> str:
 
 def test_ps_lists_what_there_is(server: Program, api: httpx.Client, env: dict[str, str]) -> None:
     nothing = ran(env, "ps", "--url", server.url)
-    assert (nothing.returncode, "No instances yet" in nothing.stdout) == (0, True)
+    assert (nothing.returncode, "No accounts yet" in nothing.stdout) == (0, True)
     id = made(api, account_name="Mary Agent")
     until_state(api, id, "ready")
     done = ran(env, "ps", "--url", server.url)
     assert (done.returncode, done.stderr) == (0, "")
     head, row = done.stdout.splitlines()
-    assert head.split()[:5] == ["ID", "MESSENGER", "STATE", "RUNTIME", "ACCOUNT"]
-    assert row.split()[:6] == [id[:8], "sandbox", "ready", "process", "Mary", "Agent"]
+    assert head.split()[:6] == ["ID", "NAME", "MESSENGER", "STATE", "RUNTIME", "ACCOUNT"]
+    assert row.split()[:7] == [id[:8], "-", "sandbox", "ready", "process", "Mary", "Agent"]
 
 
 def test_logs_of_an_instance_by_the_beginning_of_its_id(server: Program, api: httpx.Client, env: dict[str, str]) -> None:

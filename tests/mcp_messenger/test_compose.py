@@ -4,6 +4,7 @@ Other than written are only addresses, ports and names of containers, how long t
 container here, and telegram talks to nobody.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -20,6 +21,7 @@ import pytest
 from tests.docker_engine import SOCKET, base_arguments
 from tests.program import ROOT
 from tests.system_postgres import free_port
+from tests.waiting import until_blocking
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -88,7 +90,6 @@ def compose(engine: Any, tmp_path_factory: pytest.TempPathFactory) -> Generator[
         "COMPOSE_PROJECT_NAME": PROJECT,
         "DOCKER_GID": str(SOCKET.stat().st_gid),
         "MCP_MESSENGER_DOCKER_IMAGE": IMAGE,
-        "MCP_MESSENGER_DOCKER_NETWORK": f"{PROJECT}-instances",
         "MANAGER_PORT": str(port),
         # One port for an instance's own address: the default range may be in use on this machine.
         "MCP_MESSENGER_PORTS": f"{(own := free_port())}-{own}",
@@ -165,11 +166,52 @@ def test_the_guides_migration_script_with_and_without_rollback(running: Compose)
 
 def test_who_comes_through_the_published_port_needs_no_token_and_a_neighbour_does(running: Compose) -> None:
     assert httpx.get(f"{running.url}/api/v1/instances", trust_env=False).status_code == 200
-    neighbour = ["docker", "run", "--rm", "--network", f"{PROJECT}-instances", "--entrypoint", "python3", IMAGE, "-c", NEIGHBOUR]
+    neighbour = ["docker", "run", "--rm", "--network", f"{PROJECT}_store", "--entrypoint", "python3", IMAGE, "-c", NEIGHBOUR]
     assert running.run(*neighbour).split() == ["401", "200"]
     assert "psql" in running.run("docker", "exec", f"{PROJECT}-instance-manager-1", "psql", "--version")
+    # As in production, where the shell that asks has no address, and the container has DATABASE_URL alone.
+    without = [option for name in ("PGHOST", "PGUSER", "PGPASSWORD", "PGDATABASE") for option in ("-e", f"{name}=")]
+    said = running.run("docker", "exec", *without, f"{PROJECT}-instance-manager-1", "psql", "-At", "-c", "SELECT current_user")
+    assert said.strip() == "messenger"
     assert running.run("docker", "exec", f"{PROJECT}-instance-manager-1", "id", "-u").strip() == "10001"
 
+
+def test_the_manager_has_no_engine_and_instances_reach_neither_one_another_nor_the_database(running: Compose, engine: Any) -> None:
+    manager = f"{PROJECT}-instance-manager-1"
+    mounted = {one["Destination"] for one in engine.inspect_container(manager)["Mounts"]}
+    assert mounted == {"/data", "/run/mcp-messenger"}
+    body = {"provider": "sandbox", "runtime": "docker", "credentials": {"access_code": "sandbox-fake-access-code", "page": False}}
+    with httpx.Client(base_url=running.url, trust_env=False, timeout=60) as client:
+        made = [client.post("/api/v1/instances", json=body).json()["instance_id"] for _ in range(2)]
+        for id in made:
+            until_blocking(lambda of=id: client.get(f"/api/v1/instances/{of}").json()["instance"]["status"] == "ready")
+        first, second = [engine.containers(filters={"label": f"mcp-messenger.instance={id}"})[0]["Id"] for id in made]
+        relays = [f"{_address(engine, container)}:8080" for container in (first, second)]
+        database = f"{_address(engine, f'{PROJECT}-postgres-1')}:5432"
+        # Each its own relay, so that an address which is not reached is not so for another reason.
+        assert running.run("docker", "exec", first, "python3", "-c", REACHED, *relays, database, "postgres:5432").split() == [relays[0]]
+        assert running.run("docker", "exec", second, "python3", "-c", REACHED, *relays, database, "postgres:5432").split() == [relays[1]]
+        assert running.run("docker", "exec", manager, "python3", "-c", REACHED, *relays, database).split() == [*relays, database]
+        for id in made:
+            client.delete(f"/api/v1/instances/{id}").raise_for_status()
+    assert engine.networks(filters={"label": f"mcp-messenger.instance={made[0]}"}) == []
+
+
+def _address(engine: Any, container: str) -> str:
+    (network,) = engine.inspect_container(container)["NetworkSettings"]["Networks"].values()
+    return network["IPAddress"]
+
+
+REACHED = """
+import socket, sys
+for address in sys.argv[1:]:
+    host, _, port = address.partition(":")
+    try:
+        socket.create_connection((host, int(port)), 2).close()
+        print(address)
+    except OSError:
+        pass
+"""
 
 NEIGHBOUR = """
 import http.client
@@ -204,3 +246,28 @@ def test_the_production_file_demands_what_must_not_be_left_out(compose: Compose,
     assert taken.returncode == 0, taken.stderr
     assert "TRUST_GATEWAY" not in taken.stdout
     assert "host_ip: 127.0.0.1" in taken.stdout
+
+
+def test_a_dollar_in_a_password_comes_through_from_the_production_file(compose: Compose, tmp_path: Path) -> None:
+    """Filled in between the quotes that are there, and read by compose and by a shell."""
+    shutil.copy(compose.folder / "docker-compose.instance-manager.production.yml", tmp_path / "compose.yml")
+    password, token = "fake-$ecret-pa$$word", "fake-$token-of-a-test"
+    filled = {
+        "DATABASE_URL": f"postgresql://u:{password}@db.example:6543/postgres?sslmode=require",
+        "DIRECT_DATABASE_URL": f"postgresql://u:{password}@db.example:5432/postgres?sslmode=require",
+        "MCP_MESSENGER_ADMIN_TOKEN": token,
+        "MCP_MESSENGER_SECRET_KEY": token,
+    }
+    text = (compose.folder / "env.production").read_text().replace("DOCKER_GID=", "DOCKER_GID=999")
+    for name, value in filled.items():
+        assert f"\n{name}=''\n" in text
+        text = text.replace(f"\n{name}=''\n", f"\n{name}='{value}'\n")
+    (tmp_path / ".env").write_text(text)
+    done = subprocess.run(["docker", "compose", "config", "--format", "json"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    service = json.loads(done.stdout)["services"]["instance-manager"]
+    # Compose writes a dollar twice, so that what it prints can be read again.
+    environment = {name: value.replace("$$", "$") for name, value in service["environment"].items()}
+    assert {name: environment[name] for name in filled} == filled
+    shell = subprocess.run(["sh", "-c", '. ./.env; printf %s "$DATABASE_URL"'], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert shell.stdout == filled["DATABASE_URL"]

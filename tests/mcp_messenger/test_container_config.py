@@ -9,12 +9,12 @@ from pydantic import SecretStr
 
 from mcp_messenger.api.authentication import authenticate
 from mcp_messenger.app import build
-from mcp_messenger.config import Config, from_environment
+from mcp_messenger.config import Config
 from mcp_messenger.config.containers import ContainerConfig
+from mcp_messenger.config.environment import from_environment
 from mcp_messenger.errors import InvalidInput, NotAuthenticated
 from mcp_messenger.instances.runtimes.containers import readable
 from mcp_messenger.net.gateways import gateways
-from mcp_messenger.security.caller import ADMIN
 
 PREFIX = "MCP_MESSENGER_"
 
@@ -80,7 +80,7 @@ async def test_who_comes_through_the_gateway_is_the_administrator_and_nobody_els
     routes.write_text(ROUTES)
     in_container = Config(data_dir=tmp_path, host="0.0.0.0", trust_gateway=True, routes=routes)
     trusting = build(in_container)
-    assert await authenticate(trusting, asked_by("172.18.0.1")) is ADMIN
+    assert (await authenticate(trusting, asked_by("172.18.0.1"))).is_admin
     for peer in ("172.18.0.2", "127.0.0.1", None):
         with pytest.raises(NotAuthenticated):
             await authenticate(trusting, asked_by(peer))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_messenger.config import from_environment
+from mcp_messenger.config.environment import from_environment
 from mcp_messenger.errors import InvalidInput
 
 

@@ -22,6 +22,7 @@ def test_the_demo_ends_with_the_reply(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     assert "tools: create_instance" in run.stdout
     assert "Ann: echo: Hello Ann, can you hear me?" in run.stdout
-    assert run.stdout.splitlines()[-1].startswith("Reply received")
+    received, next_step = run.stdout.splitlines()[-2:]
+    assert (received.startswith("Reply received"), next_step.startswith("Next: ")) == (True, True)
     assert run.stderr == ""
     assert not (tmp_path / "unused").exists()

@@ -12,8 +12,10 @@ from db import instances
 from mcp_messenger.config.containers import ContainerConfig
 from mcp_messenger.operations import diagnostics
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.instances import CreateInstance, DeleteInstance, create_instance, delete_instance, start_instance, stop_instance
+from mcp_messenger.operations.instances import CreateInstance, create_instance
+from mcp_messenger.operations.lifecycle import start_instance, stop_instance
 from mcp_messenger.operations.operation import OfInstance
+from mcp_messenger.operations.removal import DeleteInstance, delete_instance
 from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.security.caller import ADMIN, parse_instance_id
 from tests.docker_engine import CODE, EngineProxy, Site, contained, exec_in, site

@@ -13,20 +13,11 @@ import pytest
 
 from mcp_messenger.errors import NotAvailable
 from mcp_messenger.operations import diagnostics, resources
-from mcp_messenger.operations.instances import (
-    CreateInstance,
-    DeleteInstance,
-    ProcessInstance,
-    create_instance,
-    delete_instance,
-    get_instance,
-    process_instance,
-    restart_instance,
-    start_instance,
-    stop_instance,
-)
+from mcp_messenger.operations.instances import CreateInstance, create_instance, get_instance
 from mcp_messenger.operations.keys import get_current_api_key, rotate_api_key
+from mcp_messenger.operations.lifecycle import ProcessInstance, process_instance, restart_instance, start_instance, stop_instance
 from mcp_messenger.operations.operation import Input, OfInstance
+from mcp_messenger.operations.removal import DeleteInstance, delete_instance
 from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.operations.views import InstanceView
 from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
@@ -140,6 +131,15 @@ async def test_another_first_secret_key_makes_the_container_again_with_the_same_
         assert (await here.inspect(instance_id))["Id"] != first
         assert (await exec_in(here, instance_id, ["ls", "/data/of-the-login"]))[1] == 0
         assert (await send_message(here.app, ADMIN, send_to_ann(instance_id, "still there?"))).status in {"sent", "delivered", "read"}
+
+
+async def test_instances_on_published_ports_do_not_reach_one_another(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:
+    async with site(database_url, tmp_path, engine, image=image) as here:
+        made = [await contained(here) for _ in range(2)]
+        own, other = [next(iter((await here.inspect(id))["NetworkSettings"]["Networks"].values()))["IPAddress"] for id in made]
+        program = "import socket, sys; socket.create_connection((sys.argv[1], 8080), 2)"
+        assert (await exec_in(here, made[0], ["python3", "-c", program, own]))[1] == 0
+        assert (await exec_in(here, made[0], ["python3", "-c", program, other]))[1] == 1
 
 
 async def test_on_a_network_nothing_is_published(database_url: str, tmp_path: Path, engine: Any, image: str) -> None:

@@ -1,9 +1,9 @@
 """The doctor beside a server, without one, and with everything wrong that can be."""
 
+import asyncio
 import json
 import os
 import re
-import socket
 import sys
 from collections.abc import AsyncGenerator
 from dataclasses import replace
@@ -15,13 +15,20 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
+from db.diagnosis import Room
 from db.embedded import open_embedded
 from db.migrate import rollback
-from mcp_messenger.commands.checks.address import check_keys
+from mcp_messenger.checks.address import check_keys
+from mcp_messenger.checks.finding import Finding, Verdict
+from mcp_messenger.checks.room import check_room
 from mcp_messenger.commands.doctor import examined
-from mcp_messenger.commands.finding import Finding, Verdict
 from mcp_messenger.config import Config
+from mcp_messenger.config.backups import BackupPlan
+from mcp_messenger.config.environment import from_environment
+from mcp_messenger.errors import InvalidInput
 from mcp_messenger.operations.application import App
+from mcp_messenger.operations.keys import CreateToken, create_user_token
+from mcp_messenger.security.caller import ADMIN
 from tests.mcp_messenger.test_cli import ran
 from tests.program import environment, program
 from tests.running import ready_sandbox, running_app, serving
@@ -36,6 +43,11 @@ WELL = ("server", "port", "database", "migrations", "data folder", "secret key",
 WITH_WEBHOOK = """
     INSERT INTO message_instances (id, provider, api_webhook_schema)
     VALUES (%s, 'telegram', jsonb_build_object('enabled', %s::boolean, 'url', %s::text))"""
+
+
+SECOND_WEBHOOK = """
+    INSERT INTO webhooks (instance_id, number, config, since)
+    VALUES (%(id)s, 2, jsonb_build_object('enabled', true, 'url', %(url)s::text), 0)"""
 
 
 @pytest.fixture
@@ -67,10 +79,29 @@ async def test_beside_a_server_that_is_well(tmp_path: Path, database_url: str) -
         assert answer["ok"]
         assert {name: found[name]["verdict"] for name in WELL} == dict.fromkeys(WELL, "ok")
         assert "a server of ours" in found["port"]["detail"]
-        said = ran(env, "doctor", "--port", port)
-        assert said.returncode == 0
+        assert answer["examined_by"] == "server"
+        # The settings of a shell are not the server's; and a command finds the server of its data folder on whatever port that is.
+        shell = env | {"DATABASE_URL": f"postgresql://me@127.0.0.1:{free_port()}/nothing", "MCP_MESSENGER_BACKUP_EVERY": "1d"}
+        said = ran(shell, "doctor")
+        assert (said.returncode, said.stderr) == (0, "")
         assert "0 problems" in said.stdout
+        assert "The server itself, with its own settings." in said.stdout
+        assert f"127.0.0.1:{port}" in ran(shell, "doctor", "--json").stdout
         assert ADMIN_TOKEN not in done.stdout + said.stdout
+    gone = ran(env, "doctor", "--json")
+    assert json.loads(gone.stdout)["examined_by"] == "command"
+    assert not (tmp_path / "data" / "server.json").exists()
+
+
+async def test_a_server_that_may_not_be_asked_is_looked_at_from_here(app: App, config: Config) -> None:
+    token = await create_user_token(app, ADMIN, CreateToken(user_id="alice"))
+    reached = str(uuid4())
+    await app.database.execute("INSERT INTO message_instances (id, provider, user_id) VALUES (%(id)s, 'telegram', 'alice')", {"id": reached})
+    await app.database.execute(SECOND_WEBHOOK, {"id": reached, "url": "http://127.0.0.1:1/hook"})
+    async with serving(app) as url:
+        found = {one.check: one for one in await examined(replace(config, token=SecretStr(token.token)), url)}
+    assert (found["examined by"].verdict, "administrator" in (found["examined by"].hint or "")) == (Verdict.WARNING, True)
+    assert found[f"webhook 2 of telegram {reached[:8]}"].verdict is Verdict.PROBLEM
 
 
 async def test_docker_is_not_looked_at_where_it_is_turned_off(config: Config) -> None:
@@ -180,7 +211,7 @@ async def test_a_data_folder_that_is_a_file(config: Config, tmp_path: Path) -> N
 
 
 async def test_a_port_that_another_program_has(config: Config) -> None:
-    with socket.create_server(("127.0.0.1", config.port)):
+    async with await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", config.port):
         found = await the(config, "port")
     assert found.verdict is Verdict.PROBLEM
     assert f"({os.getpid()})" in found.detail or sys.platform != "linux"
@@ -199,7 +230,7 @@ async def test_an_engine_that_does_not_answer(
 async def test_webhooks_are_reached_without_an_event(config: Config, database_url: str) -> None:
     """Through the guard: what is private is refused unless it is allowed."""
     reached, away, off = (uuid4() for _ in range(3))
-    async with website({"/in?key=a-fake-key": Page(status=405)}) as site:
+    async with website({"/in?key=a-fake-key": Page(status=405), "/second": Page(status=404)}) as site:
         rows(database_url, WITH_WEBHOOK, reached, True, site.url("/in?key=a-fake-key"))
         rows(database_url, WITH_WEBHOOK, away, True, f"http://127.0.0.1:{free_port()}/hook?key=a-fake-key")
         rows(database_url, WITH_WEBHOOK, off, False, "http://127.0.0.1:1/")
@@ -207,10 +238,12 @@ async def test_webhooks_are_reached_without_an_event(config: Config, database_ur
         assert [one.verdict for one in refused] == [Verdict.PROBLEM] * 2
         assert all("MCP_MESSENGER_ALLOW_NETWORKS" in (one.hint or "") for one in refused)
         assert site.requests == []
+        rows(database_url, SECOND_WEBHOOK.replace("%(id)s", "%s").replace("%(url)s", "%s"), reached, site.url("/second"))
         allowed = replace(config, allowed_networks=(ip_network("127.0.0.0/8"),))
         found = {one.check: one for one in await examined(allowed, None) if one.check.startswith("webhook")}
-    assert [request.split()[0] for request in site.requests] == ["HEAD"]
-    assert (found[f"webhook of telegram {str(reached)[:8]}"].verdict, len(found)) == (Verdict.OK, 2)
+    assert [request.split()[0] for request in site.requests] == ["HEAD", "HEAD"]
+    assert (found[f"webhook of telegram {str(reached)[:8]}"].verdict, len(found)) == (Verdict.OK, 3)
+    assert "404" in found[f"webhook 2 of telegram {str(reached)[:8]}"].detail
     missing = found[f"webhook of telegram {str(away)[:8]}"]
     assert missing.verdict is Verdict.PROBLEM
     assert "a-fake-key" not in missing.detail
@@ -251,3 +284,45 @@ async def test_a_pooler_that_swallows_wake_ups(config: Config, pgbouncer: str, d
 async def test_tls_is_told(config: Config, system_postgres: SystemPostgres) -> None:
     found = await the(replace(config, database_url=SecretStr(system_postgres.url())), "database")
     assert (found.verdict, found.detail.endswith("over TLS.")) == (Verdict.OK, True)
+
+
+OF_TIMES = """
+    INSERT INTO messages (id, instance_id, chat_id, body, created_at)
+    SELECT n, gen_random_uuid(), 'x', repeat('x', 500), now() - interval '30 days' FROM generate_series(1, 1500) AS n
+    UNION ALL SELECT 1000000 + n, gen_random_uuid(), 'x', repeat('x', 500), now() FROM generate_series(1, 700) AS n"""
+
+
+async def test_how_much_room_a_message_takes_and_how_long_the_disk_lasts(config: Config, database_url: str) -> None:
+    rows(database_url, OF_TIMES)
+    found = await the(config, "room")
+    assert (found.verdict, "2200 messages take" in found.detail) == (Verdict.OK, True)
+    assert "700 came in the last 7 days" in found.detail, "numbers that were left out do not count"
+    assert "a year on the database's disk" in found.detail
+    embedded = replace(config, database_url=None)
+    (small,) = await check_room(embedded, Room(size=2 * 10**9, messages=10**6, week=7))
+    assert (small.verdict, "2.00 kB each" in small.detail) == (Verdict.OK, True)
+    (full,) = await check_room(embedded, Room(size=2 * 10**12, messages=10**6, week=10**6))
+    assert (full.verdict, "MCP_MESSENGER_RETENTION" in (full.hint or "")) == (Verdict.WARNING, True)
+    assert await check_room(config, None) == []
+
+
+async def test_backups_that_are_made_missing_or_overdue(config: Config, tmp_path: Path) -> None:
+    assert "MCP_MESSENGER_BACKUP_EVERY" in (await the(config, "backups")).detail
+    planned = replace(config, backups=from_environment({"MCP_MESSENGER_BACKUP_EVERY": "12h", "MCP_MESSENGER_BACKUP_KEEP": "3"}).backups)
+    assert planned.backups == BackupPlan(12 * 3600, None, 3)
+    assert (await the(planned, "backups")).verdict is Verdict.WARNING
+    file = tmp_path / "backups" / "mcp-messenger-20260101-000000.backup"
+    file.parent.mkdir()
+    file.write_text("x")
+    assert (await the(planned, "backups")).verdict is Verdict.OK
+    os.utime(file, (0, file.stat().st_mtime - 2 * 86400))
+    assert "48 h old" in (await the(planned, "backups")).detail
+
+
+@pytest.mark.parametrize(
+    ("environ", "words"),
+    [({"EVERY": "soon"}, "period"), ({"EVERY": "0d"}, "period"), ({"KEEP": "3"}, "no effect"), ({"EVERY": "1d", "KEEP": "0"}, "KEEP")],
+)
+def test_a_plan_of_backups_that_makes_no_sense_is_refused(environ: dict[str, str], words: str) -> None:
+    with pytest.raises(InvalidInput, match=words):
+        from_environment({f"MCP_MESSENGER_BACKUP_{name}": value for name, value in environ.items()})

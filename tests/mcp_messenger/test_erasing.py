@@ -52,6 +52,15 @@ async def test_a_person_is_erased_everywhere_and_stays_erased(tmp_path: Path, da
         bob = Contact(id="bob", name="Bob Stone")
         await deliver(message("3", "harmless words", TEAM, bob, reply_to="2"))
         await deliver(ReactionChanged(chat_id="team", message_id="3", sender_id=PERSON.id, emojis=("👍",), at=datetime.now(UTC)))
+        execute(
+            database_url,
+            f"INSERT INTO instance_errors (instance_id, code, message) VALUES ('{id}', 'x', 'Annabel Quince is away'), ('{id}', 'x', 'kept')",
+            f"INSERT INTO deliveries (event_id, instance_id, chat_id, target, last_error) "
+            f"SELECT id, '{id}', chat_id, 'webhook', 'pineapple' FROM events WHERE chat_id = 'team' AND message_id IN "
+            f"(SELECT id FROM messages WHERE platform_id = '2')",
+            'UPDATE messages SET raw = \'{"members": ["ann-77712", "Annabel Quince"]}\' WHERE platform_id = \'3\'',
+            "INSERT INTO search_pending (message_id) SELECT id FROM messages",
+        )
         execute(database_url, 'UPDATE messages SET content = content || \'{"quoted": {"text": "a pineapple"}}\' WHERE platform_id = \'3\'')
         file = tmp_path / "downloads" / str(id) / str(one(database_url, "SELECT id FROM messages WHERE platform_id = '1'")) / "0-pineapple.txt"
         file.parent.mkdir(parents=True)
@@ -64,12 +73,13 @@ async def test_a_person_is_erased_everywhere_and_stays_erased(tmp_path: Path, da
             after = dump(database_url, tmp_path)
             assert [line for line in after.splitlines() if any(secret in line for secret in SECRETS)] == []
             assert "harmless words" in after
+            assert rows(database_url, "SELECT message FROM instance_errors") == [("kept",)]
             assert not file.exists()
             # A catch-up and the platform's lists do not bring her back.
             await deliver(message("1", "the pineapple is ripe", HERS, PERSON, days_ago=1, backfill=True))
             await deliver(message("2", "a pineapple in the team", TEAM, PERSON, days_ago=1, backfill=True))
             await upsert(app.database, id, [(HERS.id, "private", "Annabel Quince", "annaquince", "+15557771234")])
-            await upsert_contacts(app.database, id, [(PERSON.id, "Annabel Quince", "annaquince", "+15557771234", False)])
+            await upsert_contacts(app.database, id, [(PERSON.id, "Annabel Quince", "annaquince", "+15557771234", False, False)])
             after = dump(database_url, tmp_path)
             assert [line for line in after.splitlines() if any(secret in line for secret in SECRETS)] == []
             # A new word of hers is a new beginning.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mcp_messenger.errors import InvalidInput, NotReady
-from mcp_messenger.operations import account_actions, groups, login, message_actions, sending
+from mcp_messenger.operations import account_actions, checking, groups, login, message_actions, sending, templates
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.chats import OfChat, get_chat
 from mcp_messenger.operations.instances import CreateInstance, create_instance
@@ -54,13 +54,13 @@ async def test_a_contact_card_and_a_template_are_kept_as_what_they_are(app: App)
     card = await sending.send_contact(app, ADMIN, sending.SendContact(instance_id=instance_id, to="ann", name="Bob", phone="+15550102"))
     kept = (await get_message(app, ADMIN, GetMessage(instance_id=instance_id, message_id=card.message_id))).message
     assert (kept.kind, kept.contact) == ("contact", {"id": "", "name": "Bob", "phone": "+15550102"})
-    (hello, *_) = (await sending.list_templates(app, ADMIN, OfInstance(instance_id=instance_id))).templates
-    use = sending.SendTemplate(instance_id=instance_id, to="ann", template=hello.name, language=hello.language, parameters=["Ann", "42"])
-    sent = await sending.send_template(app, ADMIN, use)
+    (hello, *_) = (await templates.list_templates(app, ADMIN, OfInstance(instance_id=instance_id))).templates
+    use = templates.SendTemplate(instance_id=instance_id, to="ann", template=hello.name, language=hello.language, parameters=["Ann", "42"])
+    sent = await templates.send_template(app, ADMIN, use)
     kept = (await get_message(app, ADMIN, GetMessage(instance_id=instance_id, message_id=sent.message_id))).message
     assert kept.template == {"name": "hello", "language": "en", "parameters": ["Ann", "42"]}
     with pytest.raises(NotFound, match="No template"):
-        await sending.send_template(app, ADMIN, use.model_copy(update={"template": "nonsense"}))
+        await templates.send_template(app, ADMIN, use.model_copy(update={"template": "nonsense"}))
 
 
 async def test_a_group_is_administered(app: App) -> None:
@@ -98,18 +98,18 @@ class SandboxWithWindow(SandboxProvider):
 
 async def test_a_closed_window_is_told_before_the_platform_refuses(app: App) -> None:
     instance_id = await ready_sandbox(app, persona="human")
-    check = sending.CheckSend(instance_id=instance_id, to="ann", message="hello")
-    assert (await sending.check_send(app, ADMIN, check)).ok
+    check = checking.CheckSend(instance_id=instance_id, to="ann", message="hello")
+    assert (await checking.check_send(app, ADMIN, check)).ok
     with registered(SandboxWithWindow):
         instance_id = await ready_sandbox(app, persona="human")
-    check = sending.CheckSend(instance_id=instance_id, to="ann", message="hello")
-    told = await sending.check_send(app, ADMIN, check)
+    check = checking.CheckSend(instance_id=instance_id, to="ann", message="hello")
+    told = await checking.check_send(app, ADMIN, check)
     assert (told.ok, told.refusal) == (False, "window_closed")
     assert "list_templates" in (told.instead or "")
     sent = await sending.send_message(app, ADMIN, sending.SendMessage(instance_id=instance_id, to="ann", message="anyway"))
     phone_of(app, instance_id).write("ann", "go on")
     await wait_for_reply(app, ADMIN, WaitForReply(instance_id=instance_id, message_id=sent.message_id, timeout=20))
-    assert (await sending.check_send(app, ADMIN, check)).ok
+    assert (await checking.check_send(app, ADMIN, check)).ok
 
 
 class PoorSandbox(SandboxProvider):
@@ -120,7 +120,7 @@ async def test_what_a_messenger_does_not_have_is_said(app: App) -> None:
     with registered(PoorSandbox):
         instance_id = await ready_sandbox(app)
         with pytest.raises(Unsupported, match="templates"):
-            await sending.send_template(app, ADMIN, sending.SendTemplate(instance_id=instance_id, to="ann", template="x", language="en"))
+            await templates.send_template(app, ADMIN, templates.SendTemplate(instance_id=instance_id, to="ann", template="x", language="en"))
         with pytest.raises(Unsupported, match="group_admin"):
             await groups.leave_group(app, ADMIN, groups.OfGroup(instance_id=instance_id, group_id="team"))
 

@@ -182,7 +182,7 @@ async def whatsapp(engine: Any) -> AsyncIterator[WhatsAppStandIn]:
 
 @pytest.fixture
 async def manager(engine: Any, whatsapp_image: str, whatsapp: WhatsAppStandIn, embedded: EmbeddedPostgres, tmp_path: Path) -> AsyncIterator[Program]:
-    args = json.dumps(["--no-sandbox", *whatsapp.chromium_args])
+    args = json.dumps(whatsapp.chromium_args)
     settings = {"MCP_MESSENGER_DOCKER": "1", "MCP_MESSENGER_DOCKER_IMAGE": whatsapp_image, "WA_CHROMIUM_ARGS": args}
     with fresh_database(embedded.url) as url:
         with program(["serve", "--port", "0"], environment(tmp_path / "manager", url, **settings)) as running:
@@ -258,6 +258,9 @@ async def group_and_more(guide: Guide, whatsapp: WhatsAppStandIn) -> None:
     (media,) = await each(guide, SEND_MEDIA)
     assert media.status == 200, media.text
     await whatsapp.until(lambda: whatsapp.posts[-1].type == "image")
+    picture = whatsapp.posts[-1]
+    assert (picture.text, whatsapp.files[picture.fields["directPath"]]) == ("Тестовое изображение", PNG)
+    assert {member.name for member in picture.place.members} == {"Agent", "Test"}
     (made,) = await each(guide, CREATE_GROUP)
     assert made.status == 201, made.text
     group_id = made.json["group"]["id"]
@@ -266,7 +269,9 @@ async def group_and_more(guide: Guide, whatsapp: WhatsAppStandIn) -> None:
     answers = await each(Guide({**guide.placeholders, "GROUP_ID@g.us": group_id}, guide.variables), GROUP)
     assert [answer.status for answer in answers] == [200] * 3, [answer.text for answer in answers]
     await whatsapp.until(lambda: whatsapp.posts[-1].text == "Привет, группа!")
-    assert {member.name for member in group.members} == {"Agent", "Test", "Other"}, "removed, and added again"
+    assert whatsapp.posts[-1].place is group
+    changes = [op for op, _ in whatsapp.calls if op in {"group_remove", "group_add"}]
+    assert (changes, {member.name for member in group.members}) == (["group_remove", "group_add"], {"Agent", "Test", "Other"})
     webhooks = await each(guide, WEBHOOK)
     assert [answer.status for answer in webhooks] == [200, 200], [answer.text for answer in webhooks]
     assert webhooks[1].json["url"] == "https://your-webhook-url.com/webhook"

@@ -4,6 +4,7 @@ import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, LiteralString
 from uuid import UUID, uuid4
 
@@ -12,12 +13,12 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from db import changes, leases, outbox
+from db import changes, leases, outbox, policy
 from db.advisory_locks import EVENT_LOG
 from db.database import Database
 from db.errors import StoreUnavailable
 from mcp_messenger.delivery.feed import Feed
-from mcp_messenger.delivery.inbound import Inbound, Source
+from mcp_messenger.delivery.inbound import EARLY_OF_ONE, Inbound, Source
 from mcp_messenger.errors import Conflict
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.workers import Workers
@@ -65,7 +66,7 @@ class Desk:
         instance_id = self.source.instance_id
         settled = await outbox.sent(self.database, instance_id, message_id, platform_id=platform_id, sent_at=NOON, content={})
         await self.inbound.settled(instance_id, platform_id)
-        return settled and settled.event_id
+        return settled and settled.event.id
 
     def message(self, platform_id: str) -> dict[str, Any]:
         return self._row("SELECT * FROM messages WHERE platform_id = %s", platform_id)
@@ -189,9 +190,31 @@ async def test_old_messages_are_no_news_and_do_not_move_a_chat_up(desk: Desk) ->
     assert (desk.chat("ann")["unread"], desk.chat("ann")["last_message_id"]) == (1, desk.message("new")["id"])
 
 
+async def test_a_message_that_a_history_brought_first_is_announced_when_it_is_delivered_as_new(desk: Desk) -> None:
+    """Somebody looks into the chat before the messenger delivers: what is new must wake who waits for it all the same, and once."""
+    execute(desk.url, """UPDATE message_instances SET api_webhook_schema = '{"enabled": true}'""")
+    await desk.deliver(received("old", minute=0, backfill=True), received("1", minute=1, backfill=True), received("gone", minute=2, backfill=True))
+    await desk.deliver(MessageDeleted(chat_id="ann", message_id="gone", at=NOON))
+    known = (desk.events(), desk.chat("ann")["unread"])
+    for _ in range(2):
+        await desk.deliver(received("1", minute=1), received("gone", minute=2))
+        await desk.deliver(received("old", backfill=True), received("1", minute=1, backfill=True))
+    assert (desk.events(), desk.chat("ann")["unread"]) == ([*known[0], "message"], known[1] + 1)
+    due = "SELECT platform_id FROM deliveries d JOIN events e ON e.id = event_id JOIN messages m ON m.id = message_id WHERE type = 'message'"
+    assert rows(desk.url, due) == [("1",)]
+    assert one(desk.url, "SELECT count(*) FROM messages") == 3
+
+
 async def test_receipts_never_go_back(desk: Desk) -> None:
     await desk.sent(await desk.send(), "1")
-    for status, expected in (("delivered", "delivered"), ("sent", "delivered"), ("read", "read"), ("delivered", "read"), ("failed", "read")):
+    for status, expected in (
+        ("delivered", "delivered"),
+        ("delivered", "delivered"),
+        ("sent", "delivered"),
+        ("read", "read"),
+        ("delivered", "read"),
+        ("failed", "read"),
+    ):
         await desk.deliver(receipt("1", status))
         assert desk.status("1") == expected
     assert desk.events() == ["message", "receipt", "receipt"]
@@ -203,6 +226,13 @@ async def test_a_failed_receipt_says_why_until_the_message_arrives_after_all(des
     assert (desk.status("1"), desk.message("1")["error"]) == ("failed", {"code": "rejected", "message": "No such number."})
     await desk.deliver(receipt("1", "delivered"))
     assert (desk.status("1"), desk.message("1")["error"]) == ("delivered", None)
+
+
+async def test_a_failure_that_the_platform_reports_later_keeps_its_kind_and_the_next_step(desk: Desk) -> None:
+    await desk.sent(await desk.send(), "1")
+    reported = {"code": "window_closed", "hint": "Wait until the person writes again."}
+    await desk.deliver(receipt("1", "failed", "More than 24 hours.").model_copy(update=reported))
+    assert desk.message("1")["error"] == {"message": "More than 24 hours.", **reported}
 
 
 @pytest.mark.parametrize("order", [("delivered", "read"), ("read", "delivered")])
@@ -223,6 +253,39 @@ async def test_votes_and_reactions_that_overtake_the_answer_to_the_send_are_book
     content = desk.message("1")["content"]
     assert content["votes"] == {"ann": {"name": "Ann", "options": ["coffee"]}}
     assert content["reactions"] == {"bob": ["👍"]}
+
+
+async def test_what_overtakes_its_message_is_booked_when_that_comes(desk: Desk) -> None:
+    later = NOON + timedelta(seconds=9)
+    await desk.deliver(
+        MessageEdited(chat_id="ann", message_id="1", text="newest", at=later),
+        MessageEdited(chat_id="ann", message_id="1", text="in between", at=NOON),
+        ReactionChanged(chat_id="ann", message_id="1", sender_id="bob", emojis=("👍",), at=NOON),
+        MessageDeleted(chat_id="ann", message_id="2", at=NOON),
+    )
+    await desk.deliver(received("1", "first"), received("2", "gone"))
+    message = desk.message("1")
+    assert (message["body"], message["edited_at"], message["content"]["reactions"]) == ("newest", later, {"bob": ["👍"]})
+    assert desk.message("2")["deleted_at"] == NOON
+
+
+async def test_an_older_edit_takes_back_no_newer_one(desk: Desk) -> None:
+    def edit(text: str, seconds: float) -> MessageEdited:
+        return MessageEdited(chat_id="ann", message_id="1", text=text, at=NOON + timedelta(seconds=seconds))
+
+    await desk.deliver(received("1", "helo"), edit("hello", 5.5), edit("hallo", 1))
+    assert desk.message("1")["body"] == "hello"
+    await desk.deliver(edit("hello!", 5))
+    assert desk.message("1")["body"] == "hello!"
+
+
+async def test_a_crowd_that_reacts_to_an_unknown_message_is_kept_within_bounds(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="providers.kit.left_out")
+    crowd = [ReactionChanged(chat_id="ann", message_id="1", sender_id=f"p{number}", emojis=("👍",), at=NOON) for number in range(EARLY_OF_ONE + 20)]
+    await desk.deliver(*crowd)
+    await desk.deliver(received("1", "known now"))
+    assert len(desk.message("1")["content"]["reactions"]) == EARLY_OF_ONE
+    assert any("reaction, its message is not stored yet" in line for line in caplog.messages)
 
 
 async def test_good_news_of_the_platform_is_an_event_and_no_error(desk: Desk) -> None:
@@ -341,6 +404,15 @@ async def test_a_move_of_a_chat_that_we_never_saw_is_remembered(desk: Desk) -> N
     await desk.deliver(MOVED)
     assert desk.chat("team")["migrated_to"] == "super"
     assert desk.events() == ["chat_migrated"]
+
+
+async def test_trust_in_an_id_that_was_given_up_ends_when_its_new_owner_writes_and_not_when_an_old_message_is_read_back(desk: Desk) -> None:
+    await desk.deliver(received("1", chat=TEAM), MOVED)
+    await policy.trust(desk.database, desk.source.instance_id, "team", by="owner")
+    await desk.deliver(received("old", chat=TEAM, minute=-5, backfill=True))
+    assert await policy.trusted(desk.database, desk.source.instance_id) == ["team"]
+    await desk.deliver(received("2", chat=TEAM, minute=1))
+    assert await policy.trusted(desk.database, desk.source.instance_id) == []
 
 
 async def test_a_row_that_cannot_be_stored_fails_only_its_own_delivery(desk: Desk) -> None:

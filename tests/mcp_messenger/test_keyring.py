@@ -18,10 +18,13 @@ from mcp_messenger.app import running
 from mcp_messenger.commands.reencrypt import reencrypt
 from mcp_messenger.config import Config
 from mcp_messenger.errors import NoSuchApproval, VaultError
-from mcp_messenger.operations import instances, keys
+from mcp_messenger.operations import instance_answers, instances, keys
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.approvals import by_page
-from mcp_messenger.operations.operation import OfInstance
+from mcp_messenger.operations.approvals import ListApprovals, list_approvals
+from mcp_messenger.operations.deciding import by_page
+from mcp_messenger.operations.operation import OfInstance, Transport
+from mcp_messenger.operations.table import BY_NAME
+from mcp_messenger.operations.validation import validated
 from mcp_messenger.security import credentials
 from mcp_messenger.security.caller import ADMIN, instance_of
 from mcp_messenger.security.vault import Vault
@@ -34,7 +37,7 @@ pytestmark = pytest.mark.anyio
 CODE = "sandbox-fake-code-of-a-test"
 
 
-async def new_instance(app: App) -> instances.CreatedInstance:
+async def new_instance(app: App) -> instance_answers.CreatedInstance:
     return await instances.create_instance(app, ADMIN, instances.CreateInstance(provider="sandbox", credentials={"access_code": CODE}))
 
 
@@ -94,6 +97,9 @@ async def test_everything_comes_under_the_new_key_beside_a_server_that_runs(data
     async with running_app(database_url, tmp_path) as app:
         made = await new_instance(app)
         token = (await keys.create_user_token(app, ADMIN, keys.CreateToken(user_id="ann"))).token
+        question = validated(BY_NAME["ask_owner"], {"instance_id": made.instance_id, "question": "Tea?"})
+        await BY_NAME["ask_owner"].carry_out(app, ADMIN, question, transport=Transport.REST)
+        assert (await app.judge.audit.verify()).is_signed
         former = app.vault()
         assert await reencrypt(config, new_key=True, drop_former=False) == 0
         after = await new_instance(app)
@@ -108,6 +114,10 @@ async def test_everything_comes_under_the_new_key_beside_a_server_that_runs(data
             assert found is not None
             assert str(found.instance_id) == one.instance_id
         assert await known(app, token) is not None
+        waiting = await list_approvals(app, ADMIN, ListApprovals())
+        assert [one.content for one in waiting.approvals] == ["Tea?"]
+        checked = await app.judge.audit.verify()
+        assert (checked.rows, checked.is_signed, list(checked.faults)) == (1, True, [])
     only = Vault.existing(tmp_path / "secret.key")
     assert len(only.key_ids) == 1
     stored = rows(database_url, "SELECT sealed FROM instance_secrets UNION ALL SELECT sealed FROM api_keys")

@@ -9,7 +9,7 @@ import pytest
 from db.events import EventRow
 from db.instances import InstanceRow
 from mcp_messenger.instances.memory import IDLE_SECONDS, Memory
-from mcp_messenger.operations import diagnostics, instances, sending
+from mcp_messenger.operations import diagnostics, lifecycle, removal, sending
 from mcp_messenger.operations.operation import Input, OfInstance
 from mcp_messenger.security.caller import ADMIN
 from tests.running import ready_sandbox, running_app
@@ -33,6 +33,7 @@ def row(status: str = "ready", provider: str = "sandbox") -> InstanceRow:
     return InstanceRow(
         id=uuid4(),
         user_id="local",
+        name="",
         provider=provider,
         type_instance=["api"],
         runtime="process",
@@ -43,6 +44,7 @@ def row(status: str = "ready", provider: str = "sandbox") -> InstanceRow:
         account=None,
         settings={},
         agent_id=None,
+        agent_routes=[],
         agno_enable=False,
         stream=False,
         quiet_hours=None,
@@ -104,11 +106,13 @@ async def test_the_application_s_memory_is_fed_by_the_log(database_url: str, tmp
         known = (await diagnostics.get_instance_memory(app, ADMIN, of)).data
         assert (known.status, known.provider, known.counters["receipt"]) == ("ready", "sandbox", 2)
         assert known.last_activity is not None
-        await instances.stop_instance(app, ADMIN, of)
+        app.memory.forget(UUID(instance_id))
+        assert (await diagnostics.get_instance_memory(app, ADMIN, of)).data.last_activity == known.last_activity
+        await lifecycle.stop_instance(app, ADMIN, of)
         await until(lambda: app.memory.entries()[UUID(instance_id)].status == "stopped")
         stats = (await diagnostics.get_memory_stats(app, ADMIN, diagnostics.Input())).stats
         assert (stats.total_instances, stats.by_status, stats.running_here) == (1, {"stopped": 1}, 0)
-        await instances.delete_instance(app, ADMIN, instances.DeleteInstance(instance_id=instance_id))
+        await removal.delete_instance(app, ADMIN, removal.DeleteInstance(instance_id=instance_id))
         assert app.memory.entries() == {}
 
 

@@ -9,7 +9,7 @@ import anyio
 import httpx
 import pytest
 
-from mcp_messenger.operations import sending
+from mcp_messenger.operations import checking, sending
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, create_instance
 from mcp_messenger.operations.messages import GetMessage, GetMessages, get_message, get_messages
@@ -117,7 +117,7 @@ async def test_a_closed_window_is_told_before_and_by_meta(desk: Desk) -> None:
     number = desk.graph.add_number()
     instance_id = await desk.make(number, **whatsapp(number))
     ann = number.person("Ann", wrote=False)
-    checked = await sending.check_send(desk.app, ADMIN, sending.CheckSend(instance_id=instance_id, to=ann, message="hello"))
+    checked = await checking.check_send(desk.app, ADMIN, checking.CheckSend(instance_id=instance_id, to=ann, message="hello"))
     assert checked.refusal == "window_closed"
     assert "list_templates" in (checked.instead or "")
     with pytest.raises(Exception, match="131047"):

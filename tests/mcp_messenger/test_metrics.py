@@ -2,6 +2,8 @@
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -9,16 +11,18 @@ import httpx
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
 from pydantic import SecretStr
 
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.instances import DeleteInstance, delete_instance
 from mcp_messenger.operations.keys import CreateToken, create_user_token
+from mcp_messenger.operations.removal import DeleteInstance, delete_instance
 from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
+from mcp_messenger.operations.warnings import PARTS
 from mcp_messenger.security.caller import ADMIN
 from providers.errors import Forbidden
-from providers.models import InstanceState
+from providers.states import InstanceState
 from tests.program import ROOT
 from tests.running import ready_sandbox, running_app, serving
 from tests.waiting import until
@@ -38,13 +42,16 @@ async def scraped(url: str, token: str = ADMIN_TOKEN) -> httpx.Response:
         return await client.get(f"{url}/metrics", headers={"Authorization": f"Bearer {token}"})
 
 
+async def samples(url: str) -> list[Sample]:
+    """All that is shown."""
+    return [sample for family in text_string_to_metric_families((await scraped(url)).text) for sample in family.samples]
+
+
 async def figures(url: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     """By name and labels, without the ids of instances."""
-    families = text_string_to_metric_families((await scraped(url)).text)
     return {
         (sample.name.removeprefix("mcp_messenger_"), frozenset((k, v) for k, v in sample.labels.items() if k != "instance_id")): sample.value
-        for family in families
-        for sample in family.samples
+        for sample in await samples(url)
     }
 
 
@@ -89,6 +96,7 @@ async def test_only_the_administrator_sees_them(app: App) -> None:
 
 
 MONITORING = ROOT / "examples" / "monitoring"
+PROMTOOL = shutil.which("promtool")
 
 
 def expressions() -> list[str]:
@@ -118,3 +126,23 @@ async def test_the_alerts_and_the_dashboard_use_figures_and_labels_that_there_ar
     states = {state.value for state in InstanceState}
     named = {state for expression in expressions() for found in re.findall(r"state=~?\"([^\"]+)\"", expression) for state in found.split("|")}
     assert named <= states
+
+
+@pytest.mark.skipif(PROMTOOL is None, reason="needs promtool, of the package prometheus")
+def test_prometheus_takes_the_rules_and_they_fire_when_they_should(tmp_path: Path) -> None:
+    assert PROMTOOL is not None
+    for command in (["check", "rules", "rules.yml"], ["check", "config", "--syntax-only", "prometheus.yml"]):
+        checked = subprocess.run([PROMTOOL, *command], cwd=MONITORING, capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+    tests = {"rule_files": [str(MONITORING / "rules.yml")], **yaml.safe_load((ROOT / "tests" / "monitoring_rules.yml").read_text())}
+    (tmp_path / "tests.yml").write_text(yaml.safe_dump(tests))
+    fired = subprocess.run([PROMTOOL, "test", "rules", str(tmp_path / "tests.yml")], capture_output=True, text=True, check=False)
+    assert fired.returncode == 0, fired.stdout + fired.stderr
+
+
+def test_the_alerts_that_an_operator_counts_on_are_there() -> None:
+    rules = {rule["alert"]: rule["expr"] for group in yaml.safe_load((MONITORING / "rules.yml").read_text())["groups"] for rule in group["rules"]}
+    needed = {"MessengerSilent", "MessengerSendsWait", "MessengerDeliveriesDie", "MessengerAgentsSilent", "MessengerDiskFull"}
+    assert needed <= rules.keys()
+    for part in re.findall(r'part="(\w+)"', str(rules)):
+        assert part in PARTS

@@ -13,13 +13,14 @@ import pytest
 from mcp_messenger.config.timing import Timing
 from mcp_messenger.delivery.pacing import Pacing
 from mcp_messenger.errors import IdempotencyConflict
-from mcp_messenger.operations import sending
+from mcp_messenger.operations import queueing, sending
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, create_instance
-from mcp_messenger.operations.sending import SendAnswer, SendMessage
+from mcp_messenger.operations.queueing import SendAnswer
+from mcp_messenger.operations.sending import SendMessage
 from mcp_messenger.security.caller import ADMIN
 from providers import errors
-from providers.models import Limits, Rate
+from providers.limits import Limits, Rate
 from providers.telegram.provider import TelegramProvider
 from tests.breaking import BreakingSandbox
 from tests.postgres import execute
@@ -138,7 +139,7 @@ async def test_what_fails_after_it_was_sent(database_url: str, tmp_path: Path) -
             assert (await send(app, instance_id, "failing")).status == "sent"
         await until(lambda: state(database_url, "failing") == ("failed", "rejected"))
         with pytest.raises(errors.Rejected, match="fails every message"):
-            sending.answer(await app.outbox.wait_settled(UUID(instance_id), 1, 5))
+            queueing.answer(await app.outbox.wait_settled(UUID(instance_id), 1, 5))
 
 
 async def test_one_key_one_message(database_url: str, tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from mcp_messenger.delivery.pacing import Pacing
-from providers.models import ChatKind, Limits, Rate
+from providers.limits import Limits, Rate
+from providers.models import ChatKind
 
 PRIVATE, GROUP = ChatKind.PRIVATE, ChatKind.GROUP
 

@@ -10,9 +10,9 @@ from db import chats
 from mcp_messenger.errors import InvalidInput, NoSuchInstance, NoSuchPerson, NotAllowed
 from mcp_messenger.operations import people
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.instances import DeleteInstance, delete_instance
 from mcp_messenger.operations.operation import Transport
 from mcp_messenger.operations.people import ContactOf, ListPeople, OfPerson, PersonView, ProposeLink, SuggestLinks, Unlink
+from mcp_messenger.operations.removal import DeleteInstance, delete_instance
 from mcp_messenger.operations.table import BY_NAME
 from mcp_messenger.security.caller import ADMIN, Caller
 from tests.running import ready_sandbox, running_app
@@ -28,7 +28,7 @@ async def app(database_url: str, tmp_path: Path) -> AsyncGenerator[App]:
 
 
 async def contact(app: App, instance_id: str, id: str, phone: str | None = None) -> ContactOf:
-    await chats.upsert_contacts(app.database, UUID(instance_id), [(id, id.title(), None, phone, False)])
+    await chats.upsert_contacts(app.database, UUID(instance_id), [(id, id.title(), None, phone, False, False)])
     return ContactOf(instance_id=instance_id, contact_id=id)
 
 

@@ -1,5 +1,6 @@
 """The whole application behind a pooler in transaction mode: no session of its own, so no wake-ups and nothing prepared."""
 
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from pydantic import SecretStr
 
 from db.errors import StoreUnavailable
 from mcp_messenger.app import running
+from mcp_messenger.commands.doctor import examined
 from mcp_messenger.config import Config
 from mcp_messenger.delivery.feed import POLL_WITH_WAKEUPS, POLL_WITHOUT_WAKEUPS
 from mcp_messenger.operations import message_actions, sending, waiting
@@ -27,7 +29,7 @@ async def converse(app: App, instance_id: str, within: float) -> None:
     with anyio.fail_after(within):
         sent = await sending.send_message(app, ADMIN, sending.SendMessage(instance_id=instance_id, to="ann", message="hello"))
         assert sent.status in {"sent", "delivered", "read"}
-        reply = WaitForReply(instance_id=instance_id, message_id=sent.message_id)
+        reply = WaitForReply(instance_id=instance_id, message_id=sent.message_id, settle=0)
         assert (await waiting.wait_for_reply(app, ADMIN, reply)).replies[0].text == "echo: hello"
 
 
@@ -73,3 +75,26 @@ async def test_without_the_direct_database_the_pooler_does(pgbouncer: str, tmp_p
     async with running_app(pgbouncer, tmp_path, direct_database_url=unreachable) as app:
         await converse(app, await ready_sandbox(app), 8)
     assert "DIRECT_DATABASE_URL does not answer" in caplog.text
+
+
+ONLY_IPV6 = "postgresql://nobody:fake-password@[fe80::1]:5432/nothing"
+"""An address of a link that is not named: there is no way to it from any machine, as from one without IPv6 to any such address."""
+
+
+async def test_a_direct_database_that_has_only_ipv6_is_named_with_the_way_out(
+    pgbouncer: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = Config(data_dir=tmp_path, database_url=SecretStr(pgbouncer), direct_database_url=SecretStr(ONLY_IPV6), port=free_port())
+    async with running(config) as app:
+        await app.database.started()
+        await until(lambda: "only an IPv6 address" in caplog.text)
+    assert "session pooler" in caplog.text
+    said = " ".join(f"{one.detail} {one.hint}" for one in await examined(config, None))
+    assert "DIRECT_DATABASE_URL has only an IPv6 address" in said
+    assert "Session pooler, port 5432" in said
+    alone = replace(config, database_url=SecretStr(ONLY_IPV6), direct_database_url=None)
+    async with running(alone) as app:
+        with pytest.raises(StoreUnavailable, match="DATABASE_URL has only an IPv6 address") as caught:
+            await app.database.started()
+    assert "session pooler" in (caught.value.hint or "")
+    assert "fake-password" not in caplog.text + said

@@ -11,7 +11,7 @@ import mcp_messenger.errors
 from mcp_messenger.api.problem import STATUS, problem, problem_response
 from mcp_messenger.errors import NoSuchInstance, NotAuthenticated, NotReady
 from providers.errors import MessengerError, RateLimited, Unreachable
-from providers.models import InstanceState
+from providers.states import InstanceState
 
 
 def kinds(root: type[MessengerError] = MessengerError) -> Iterator[type[MessengerError]]:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from mcp_messenger.config import from_environment
+from mcp_messenger.config.environment import from_environment
 from mcp_messenger.config.quiet_hours import Quiet, parse_quiet
 from mcp_messenger.errors import InvalidInput
 from mcp_messenger.operations.instances import CreateInstance, UpdateInstance, create_instance, update_instance

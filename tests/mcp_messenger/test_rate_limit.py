@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from mcp_messenger.config import from_environment
+from mcp_messenger.config.environment import from_environment
 from mcp_messenger.config.rate_limit import RateLimit, parse_rate_limit
 from mcp_messenger.errors import InvalidInput
 

@@ -20,9 +20,10 @@ from mcp_messenger.relay.port import METHODS, RemotePort, deserialize_error, ser
 from mcp_messenger.security.caller import ADMIN
 from providers import errors
 from providers.base import Provider
-from providers.models import InstanceState, Media, MediaKind
+from providers.models import Media, MediaKind
 from providers.sandbox.phone import Phone
 from providers.sandbox.provider import SandboxProvider
+from providers.states import InstanceState
 from tests.breaking import BreakingSandbox
 from tests.postgres import execute
 from tests.running import ready_sandbox, running_app
@@ -61,7 +62,7 @@ async def test_what_needs_the_connection_works_from_a_process_without_it(databas
         assert world.post(ours.platform_id).message.text == "hello again"
         await message_actions.set_typing(other, ADMIN, message_actions.SetTyping(instance_id=instance_id, chat_id="ann"))
         assert world.is_typing("ann")
-        await message_actions.delete_message(other, ADMIN, messages.OfMessage(**of_message))
+        await message_actions.delete_message(other, ADMIN, message_actions.ChangeMessage(**of_message))
         with pytest.raises(errors.NotFound):
             world.post(ours.platform_id)
         assert (await messages.get_message(other, ADMIN, messages.GetMessage(**of_message))).message.deleted

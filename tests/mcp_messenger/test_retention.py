@@ -12,7 +12,9 @@ from db.database import Database
 from db.retention import BATCH
 from mcp_messenger.config.retention import DEFAULTS, Retained, parse_retention
 from mcp_messenger.observability.workers import Workers
+from mcp_messenger.policy.audit import Audit
 from mcp_messenger.retention.trimming import Trimming
+from mcp_messenger.security.vault import Vault
 from tests.postgres import execute
 from tests.running import ready_sandbox, running_app, serving
 from tests.stored import new_instance, one, opened, rows
@@ -32,12 +34,14 @@ FILL = """
     SELECT %(id)s, n, now() - n * interval '1 day', now(), 'used' FROM generate_series(%(days)s, 1, -1) AS n;
     INSERT INTO reveals (instance_id, what, caller, at)
     SELECT %(id)s, 'x', 'y', now() - n * interval '1 day' FROM generate_series(%(days)s, 1, -1) AS n;
+    INSERT INTO instance_logs (instance_id, line, at)
+    SELECT %(id)s, 'x', now() - n * interval '1 day' FROM generate_series(%(days)s, 1, -1) AS n;
     INSERT INTO calls (id, instance_id, method, args, created_at) VALUES (gen_random_uuid(), %(id)s, 'x', '[]', now() - interval '2 days')"""
 COUNT = """
     SELECT (SELECT count(*) FROM messages WHERE instance_id = %(id)s), (SELECT count(*) FROM events WHERE instance_id = %(id)s),
         (SELECT count(*) FROM deliveries WHERE instance_id = %(id)s), (SELECT count(*) FROM status_history WHERE instance_id = %(id)s),
         (SELECT count(*) FROM qr_codes WHERE instance_id = %(id)s), (SELECT count(*) FROM reveals WHERE instance_id = %(id)s),
-        (SELECT count(*) FROM calls WHERE instance_id = %(id)s)"""
+        (SELECT count(*) FROM calls WHERE instance_id = %(id)s), (SELECT count(*) FROM instance_logs WHERE instance_id = %(id)s)"""
 
 
 @pytest.fixture
@@ -47,7 +51,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 def trimming(database: Database, folder: Path, **limits: Retained) -> Trimming:
-    return Trimming(database, uuid4(), {**DEFAULTS, **limits}, folder, Workers())
+    audit = Audit(database, lambda: Vault([bytes(range(32))]))
+    return Trimming(database, uuid4(), {**DEFAULTS, **limits}, folder, Workers(), audit.retire)
 
 
 async def filled(database: Database, days: int = 400) -> UUID:
@@ -71,8 +76,8 @@ async def test_messages_stay_and_the_rest_is_trimmed_by_its_rules(database: Data
     first = trimming(database, tmp_path)
     removed = await first.trim()
     assert removed["events"] == 400 - 90 + 1 > BATCH
-    assert await counted(database, usual) == (400, 89, 29, 364, 6, 364, 0)
-    assert await counted(database, careful) == (30, 400, 29, 364, 6, 5, 0)
+    assert await counted(database, usual) == (400, 89, 29, 364, 6, 364, 0, 29)
+    assert await counted(database, careful) == (30, 400, 29, 364, 6, 5, 0, 29)
     # Another server finds it done.
     assert await trimming(database, tmp_path).trim() == {}
     assert await first.trim(every=0) == {}
@@ -85,6 +90,8 @@ async def test_what_is_in_use_stays(database: Database, database_url: str, tmp_p
         database_url,
         f"UPDATE deliveries SET status = 'pending', done_at = NULL WHERE event_id = {oldest}",
         "UPDATE messages SET status = 'queued' WHERE body = '100'",
+        f"INSERT INTO webhooks (instance_id, number, config, since) VALUES ('{id}', 2, '{{\"enabled\": true}}', 0)",
+        f"UPDATE webhook_progress SET event_id = {oldest + 97}",
     )
     (tmp_path / "downloads" / str(id) / "100000").mkdir(parents=True)
     (tmp_path / "downloads" / str(uuid4()) / "5").mkdir(parents=True)
@@ -92,7 +99,7 @@ async def test_what_is_in_use_stays(database: Database, database_url: str, tmp_p
     (tmp_path / "downloads" / str(id) / str(kept_message)).mkdir()
     await trimming(database, tmp_path, events=Retained(1), messages=Retained(2 * 86400 - 60)).trim()
     # The newest is where readers begin.
-    assert [row[0] for row in rows(database_url, "SELECT id FROM events ORDER BY id")] == [oldest, oldest + 99]
+    assert [row[0] for row in rows(database_url, "SELECT id FROM events ORDER BY id")] == [oldest, oldest + 98, oldest + 99]
     assert [row[0] for row in rows(database_url, "SELECT body FROM messages ORDER BY id")] == ["100", "1"]
     assert {path.name for path in (tmp_path / "downloads").glob("*/*")} == {str(kept_message), "5"}
 

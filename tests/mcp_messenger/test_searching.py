@@ -12,8 +12,11 @@ from db.json import jsonb
 from db.search import Span
 from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.errors import InvalidInput
+from mcp_messenger.operations.account_actions import BlockContact, block_contact, list_blocked
 from mcp_messenger.operations.addresses import recipient
 from mcp_messenger.operations.application import App
+from mcp_messenger.operations.operation import OfInstance
+from mcp_messenger.operations.platform_search import PlatformHit, SearchPlatform, search_platform
 from mcp_messenger.operations.searching import Hits, SearchMessages, search_messages
 from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.search.find import Effort, find
@@ -137,3 +140,19 @@ async def test_a_send_can_wait_for_the_answer(app: App) -> None:
     sent = await send_message(app, ADMIN, SendMessage(instance_id=instance_id, to="ann", message="Can you hear me?", wait=20))
     assert sent.replies
     assert sent.shown()["untrusted"] is True
+
+
+async def test_the_messengers_own_search_finds_what_is_there_and_the_block_list_is_the_messengers(app: App) -> None:
+    instance_id = await ready_sandbox(app, persona="human")
+    await send_message(app, ADMIN, SendMessage(instance_id=instance_id, to="ann", message="the heron flies"))
+    asked = SearchPlatform(instance_id=instance_id, query="heron", chat_id="ann")
+
+    async def found() -> list[PlatformHit]:
+        return (await search_platform(app, ADMIN, asked)).messages
+
+    await until(found)
+    (hit,) = await found()
+    assert (hit.chat_id, hit.chat, hit.own, hit.text) == ("ann", "Ann Lee", True, "the heron flies")
+    assert (await search_platform(app, ADMIN, asked.model_copy(update={"chat_id": "team"}))).messages == []
+    await block_contact(app, ADMIN, BlockContact(instance_id=instance_id, contact_id="ann"))
+    assert (await list_blocked(app, ADMIN, OfInstance(instance_id=instance_id))).contacts == ["ann"]

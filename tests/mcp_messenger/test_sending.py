@@ -8,10 +8,12 @@ import pytest
 
 from mcp_messenger.errors import IdempotencyConflict, NotAllowed, NotReady
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.instances import DeleteInstance, delete_instance, stop_instance
+from mcp_messenger.operations.lifecycle import stop_instance
 from mcp_messenger.operations.messages import Downloaded, DownloadMedia, download_media
 from mcp_messenger.operations.operation import OfInstance
-from mcp_messenger.operations.sending import SendMedia, SendMessage, send_media, send_message
+from mcp_messenger.operations.removal import DeleteInstance, delete_instance
+from mcp_messenger.operations.sending import SendMessage, send_message
+from mcp_messenger.operations.uploading import SendMedia, send_media
 from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
 from mcp_messenger.security.caller import ADMIN, Caller
 from providers.errors import Forbidden

@@ -14,7 +14,8 @@ from mcp_messenger.instances.states import States
 from mcp_messenger.security import login_codes
 from mcp_messenger.security.vault import Vault
 from providers.events import Need, QrCode, StateChanged
-from providers.models import Account, InstanceState
+from providers.models import Account
+from providers.states import InstanceState
 from tests.postgres import execute
 from tests.stored import NOON, held_instance, one, opened, rows
 
@@ -67,11 +68,12 @@ async def test_a_state_that_is_told_again_is_no_news(desk: Desk, database_url: s
     assert one(database_url, "SELECT count(*) FROM events") == 2
     assert one(database_url, "SELECT count(*) FROM status_history") == 1
     await desk.tell(InstanceState.DEGRADED, reason="No route.")
-    await desk.tell(InstanceState.DEGRADED, reason="No answer.")
+    for _ in range(3):
+        await desk.tell(InstanceState.DEGRADED, reason="No answer.")
     await desk.tell(InstanceState.READY)
     history = rows(database_url, "SELECT status, reason FROM status_history ORDER BY id")
     assert history == [("ready", None), ("degraded", "No route."), ("degraded", "No answer."), ("ready", None)]
-    assert rows(database_url, "SELECT message, count FROM instance_errors ORDER BY at") == [("No route.", 1), ("No answer.", 1)]
+    assert rows(database_url, "SELECT message, count FROM instance_errors ORDER BY at") == [("No route.", 1), ("No answer.", 3)]
 
 
 async def test_only_the_current_code_is_kept(desk: Desk, database: Database, database_url: str, vault: Vault) -> None:

@@ -15,10 +15,11 @@ from mcp_messenger.app import POOL_MAX
 from mcp_messenger.config.timing import Timing
 from mcp_messenger.delivery.owned_instance import OwnedInstance
 from mcp_messenger.errors import NoSuchInstance
-from mcp_messenger.operations import instances, sending
+from mcp_messenger.operations import instances, lifecycle, removal, sending
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.instances import CreateInstance, DeleteInstance, UpdateInstance
+from mcp_messenger.operations.instances import CreateInstance, UpdateInstance
 from mcp_messenger.operations.operation import OfInstance
+from mcp_messenger.operations.removal import DeleteInstance
 from mcp_messenger.security.caller import ADMIN
 from providers import REGISTRY
 from tests.breaking import BreakingSandbox
@@ -78,15 +79,15 @@ async def test_a_process_that_does_not_run_it_can_stop_start_restart_and_delete_
         instance_id = await ready_sandbox(owner)
         async with running_app(database_url, tmp_path) as other:
             with anyio.fail_after(5):
-                assert (await instances.stop_instance(other, ADMIN, of(instance_id))).status == "stopped"
+                assert (await lifecycle.stop_instance(other, ADMIN, of(instance_id))).status == "stopped"
                 await until(lambda: held_by(owner) | held_by(other) == set())
-                await instances.start_instance(other, ADMIN, of(instance_id))
+                await lifecycle.start_instance(other, ADMIN, of(instance_id))
                 await until_status(owner, instance_id, "ready")
-                await instances.restart_instance(other, ADMIN, of(instance_id))
+                await lifecycle.restart_instance(other, ADMIN, of(instance_id))
                 await until_status(owner, instance_id, "ready")
             assert len(held_by(owner) | held_by(other)) == 1
             with anyio.fail_after(5):
-                await instances.delete_instance(other, ADMIN, DeleteInstance(instance_id=instance_id, purge=True))
+                await removal.delete_instance(other, ADMIN, DeleteInstance(instance_id=instance_id, purge=True))
                 await until(lambda: held_by(owner) | held_by(other) == set())
             with pytest.raises(NoSuchInstance):
                 await instances.get_instance(owner, ADMIN, of(instance_id))
@@ -97,12 +98,12 @@ async def test_a_process_that_does_not_run_it_can_stop_start_restart_and_delete_
 async def test_the_history_says_each_state_once(database_url: str, tmp_path: Path) -> None:
     async with running_app(database_url, tmp_path) as app:
         instance_id = await ready_sandbox(app)
-        await instances.stop_instance(app, ADMIN, of(instance_id))
-        await instances.stop_instance(app, ADMIN, of(instance_id))
-        await instances.start_instance(app, ADMIN, of(instance_id))
+        await lifecycle.stop_instance(app, ADMIN, of(instance_id))
+        await lifecycle.stop_instance(app, ADMIN, of(instance_id))
+        await lifecycle.start_instance(app, ADMIN, of(instance_id))
         await until_status(app, instance_id, "ready")
-        await instances.start_instance(app, ADMIN, of(instance_id))
-        await instances.restart_instance(app, ADMIN, of(instance_id))
+        await lifecycle.start_instance(app, ADMIN, of(instance_id))
+        await lifecycle.restart_instance(app, ADMIN, of(instance_id))
         await until_status(app, instance_id, "ready")
         await until(lambda: one(database_url, "SELECT count(*) FROM status_history") >= 12)
     again = ["stopped", "processing", "starting", "ready"]
@@ -115,9 +116,9 @@ async def test_a_stop_that_is_taken_back_at_once_leaves_the_instance_running(dat
         instance_id = await ready_sandbox(app)
         for _ in range(3):
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(instances.stop_instance, app, ADMIN, of(instance_id))
+                tasks.start_soon(lifecycle.stop_instance, app, ADMIN, of(instance_id))
                 await until(lambda: one(database_url, "SELECT desired FROM message_instances") == "stopped")
-                await instances.start_instance(app, ADMIN, of(instance_id))
+                await lifecycle.start_instance(app, ADMIN, of(instance_id))
             await until_status(app, instance_id, "ready")
             await until(lambda: held_by(app) == {instance_id})
             sent = await sending.send_message(app, ADMIN, sending.SendMessage(instance_id=instance_id, to="ann", message="hello"))
@@ -127,7 +128,7 @@ async def test_a_stop_that_is_taken_back_at_once_leaves_the_instance_running(dat
 async def test_what_ran_runs_again_when_the_server_comes_back(database_url: str, tmp_path: Path) -> None:
     async with running_app(database_url, tmp_path) as app:
         running, stopped = await ready_sandbox(app), await ready_sandbox(app)
-        await instances.stop_instance(app, ADMIN, of(stopped))
+        await lifecycle.stop_instance(app, ADMIN, of(stopped))
         assert rows(database_url, "SELECT desired, status FROM message_instances ORDER BY desired") == [("running", "ready"), ("stopped", "stopped")]
         states = one(database_url, "SELECT count(*) FROM status_history")
     async with running_app(database_url, tmp_path) as app:
@@ -168,7 +169,7 @@ async def test_what_cannot_be_built_says_so_and_is_left_alone_until_it_is_change
     async with running_app(database_url, tmp_path) as app:
         well, wrong, no_code = [await ready_sandbox(app) for _ in range(3)]
         for instance_id in (wrong, no_code):
-            await instances.stop_instance(app, ADMIN, of(instance_id))
+            await lifecycle.stop_instance(app, ADMIN, of(instance_id))
         monkeypatch.setitem(REGISTRY, "slack", "providers.no_such_module:Nothing")
         execute(
             database_url,
@@ -196,7 +197,7 @@ async def test_chats_that_cannot_be_listed_keep_no_instance_from_running(databas
             instance_id = await ready_sandbox(app)
             sent = await sending.send_message(app, ADMIN, sending.SendMessage(instance_id=instance_id, to="ann", message="hello"))
             assert sent.status in {"sent", "delivered", "read"}
-            await instances.restart_instance(app, ADMIN, of(instance_id))
+            await lifecycle.restart_instance(app, ADMIN, of(instance_id))
             await until_status(app, instance_id, "ready")
             assert rows(database_url, "SELECT 1 FROM chats WHERE id = 'team'") == []
 
@@ -205,14 +206,14 @@ async def test_chats_that_cannot_be_listed_keep_no_instance_from_running(databas
 async def test_a_provider_that_breaks_takes_nobody_with_it(broken: str, database_url: str, tmp_path: Path, breaking: type[BreakingSandbox]) -> None:
     async with running_app(database_url, tmp_path) as app:
         well, ill = await ready_sandbox(app), await ready_sandbox(app)
-        await instances.stop_instance(app, ADMIN, of(ill))
+        await lifecycle.stop_instance(app, ADMIN, of(ill))
         with breaking.broken(broken):
-            await instances.start_instance(app, ADMIN, of(ill))
+            await lifecycle.start_instance(app, ADMIN, of(ill))
             assert "broke down" in await reason(app, ill)
             await until(lambda: held_by(app) == {well})
         sent = await sending.send_message(app, ADMIN, sending.SendMessage(instance_id=well, to="ann", message="hello"))
         assert sent.status in {"sent", "delivered", "read"}
-        await instances.start_instance(app, ADMIN, of(ill))
+        await lifecycle.start_instance(app, ADMIN, of(ill))
         await until_status(app, ill, "ready")
 
 
@@ -227,13 +228,13 @@ async def test_what_is_being_sent_ends_before_the_instance_stops(database_url: s
                 tasks.start_soon(sending.send_message, app, ADMIN, sending.SendMessage(instance_id=instance_id, to=chat_id, message=text))
                 await until(lambda text=text: rows(database_url, "SELECT 1 FROM messages WHERE body = %s", text))
             await hold.arrived.wait()
-            tasks.start_soon(instances.stop_instance, app, ADMIN, of(instance_id))
+            tasks.start_soon(lifecycle.stop_instance, app, ADMIN, of(instance_id))
             await until(lambda: owned(app, instance_id).stopping)
             hold.let_go.set()
             await until_status(app, instance_id, "stopped")
             assert rows(database_url, "SELECT body, status FROM messages ORDER BY id") == [("first", "sent"), ("second", "queued")]
             tasks.cancel_scope.cancel()
-        await instances.start_instance(app, ADMIN, of(instance_id))
+        await lifecycle.start_instance(app, ADMIN, of(instance_id))
         await until(lambda: one(database_url, "SELECT status FROM messages WHERE body = 'second'") == "sent")
         assert [call.params["text"] for call in bot.sent] == ["first", "second"]
 

@@ -81,6 +81,7 @@ async def besieged(database_url: str, served_url: str, folder: Path, *, seed: in
             executioner.thaw()
             cluster.dooming = False
             await flowing.until_quiet()
+            await until_audited(cluster, EACH_WAY)
         counted = flowing.count()
         # What a call took that was cut short by the stop has to end by itself.
         await until(lambda: one(database_url, "SELECT count(*) FROM leases WHERE expires_at > now()") == 0)
@@ -88,6 +89,13 @@ async def besieged(database_url: str, served_url: str, folder: Path, *, seed: in
         assert cluster.complaints() == []
         assert cluster.deaths.total() > 0
         return {**counted, "frozen": executioner.freezes, **cluster.deaths}
+
+
+async def until_audited(cluster: Managers, sends: int) -> None:
+    """The audit log of all who lived and died is one chain without a fault, with a row for each send."""
+    async with httpx.AsyncClient(base_url=cluster.members[0].url, trust_env=False, timeout=PATIENCE) as client:
+        found = (await client.get("/api/v1/audit/verify")).raise_for_status().json()
+    assert (found["ok"], found["faults"], found["rows"] >= sends) == (True, [], True), found
 
 
 @pytest.mark.parametrize("way", ["direct", "through a pooler"])

@@ -15,12 +15,14 @@ import uvicorn
 from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
 
+from mcp_messenger.agents.agent import Question
 from mcp_messenger.agents.agno import AgentOs
 from mcp_messenger.api.mcp.server import selected
 from mcp_messenger.app import stored
-from mcp_messenger.commands.checks.folder import check_folder
-from mcp_messenger.commands.finding import Verdict
-from mcp_messenger.config import LEAST_TOKEN, Config, from_environment
+from mcp_messenger.checks.finding import Verdict
+from mcp_messenger.checks.folder import check_folder
+from mcp_messenger.config import LEAST_TOKEN, Config
+from mcp_messenger.config.environment import from_environment
 from mcp_messenger.errors import AgentFailed, InvalidInput, NotAllowed
 from mcp_messenger.net.network_policy import NetworkPolicy
 from mcp_messenger.net.server import run_server
@@ -111,7 +113,7 @@ async def test_an_agents_id_leads_to_no_other_path(app: App) -> None:
             wanted(agent_id)
     for agent_id in ("..", ". ."):
         with pytest.raises(AgentFailed, match="no agent"):
-            await AgentOs("http://127.0.0.1:9").run(agent_id, message="hello", session="s")
+            await AgentOs("http://127.0.0.1:9").run(Question(agent_id=agent_id, session="s", key="k", text="hello"), print)
 
 
 async def test_figures_are_not_kept_by_caches(app: App) -> None:

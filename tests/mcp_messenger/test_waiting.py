@@ -12,33 +12,34 @@ import anyio
 import httpx
 import pytest
 
-from db import events
+from db import events, inbound
 from db.database import Database, Params, Row
 from db.errors import StoreUnavailable
 from db.events import EventRow
 from db.pool import open_pool
-from mcp_messenger.delivery.feed import POLL_WITH_WAKEUPS, POLL_WITHOUT_WAKEUPS
-from mcp_messenger.delivery.inbound import Source
-from mcp_messenger.errors import CursorAhead
+from mcp_messenger.delivery.feed import POLL_WITH_WAKEUPS, POLL_WITHOUT_WAKEUPS, Listener
+from mcp_messenger.delivery.inbound import Source, message_row
+from mcp_messenger.errors import CursorAhead, InvalidInput
 from mcp_messenger.operations import sending, waiting
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.instances import stop_instance
+from mcp_messenger.operations.lifecycle import stop_instance
 from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.operations.waiting import NewMessages, Replies, WaitForMessages, WaitForReply
 from mcp_messenger.operations.webhooks import ReplayEvents, SetWebhook, replay_events, set_webhook
 from mcp_messenger.security.caller import ADMIN
-from providers.events import ChatMigrated, Event, ReactionChanged
-from providers.models import Chat, ChatKind
+from providers.events import ChatMigrated, Event, MessageEdited, PollVoted, ReactionChanged
+from providers.models import Chat, ChatKind, Contact
 from tests.postgres import execute
 from tests.refusals import END_OTHERS
 from tests.running import ready_sandbox, running_app, serving
-from tests.stored import one, received
+from tests.stored import one, opened, received, rows
 from tests.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.anyio
 
 ANN = Chat(id="ann", kind=ChatKind.PRIVATE, title="Ann")
 BOB = Chat(id="bob", kind=ChatKind.PRIVATE, title="Bob")
+CARL = Chat(id="carl", kind=ChatKind.PRIVATE, title="Carl")
 
 
 class Line:
@@ -234,7 +235,11 @@ async def test_the_feed_goes_on_after_an_outage_and_misses_nothing(database_url:
 
 async def test_who_waits_in_a_chat_is_not_woken_by_another(database_url: str, tmp_path: Path) -> None:
     async with line_of(database_url, tmp_path) as line:
-        feed, instance_id = line.app.feed, UUID(line.instance_id)
+        feed, instance_id, seen = line.app.feed, UUID(line.instance_id), Seen()
+        feed.listeners.append(seen)
+        await line.deliver(received("0", "so far", chat=CARL))
+        # That the instance is ready is of every chat: it has to be passed on before.
+        await until(lambda: {number for (number,) in rows(database_url, "SELECT max(id) FROM events")} <= set(seen.numbers))
         async with feed.waiter(instance_id, "ann") as here, feed.waiter(instance_id, "bob") as there, feed.waiter(instance_id) as anywhere:
             await line.deliver(received("1", "hello", chat=ANN))
             with anyio.fail_after(PATIENCE):
@@ -247,11 +252,55 @@ async def test_who_waits_in_a_chat_is_not_woken_by_another(database_url: str, tm
                 await there.wait()
 
 
+class Seen(Listener):
+    """Remembers the numbers of events as the feed passes them on."""
+
+    def __init__(self) -> None:
+        self.numbers: list[int] = []
+
+    def instance_changed(self, instance_id: UUID, rows: list[EventRow]) -> None:
+        self.numbers += [row.id for row in rows]
+
+
+async def test_what_another_process_writes_in_between_is_passed_on_in_its_place(database_url: str, tmp_path: Path) -> None:
+    """Own events need not be read; those between them must be, and what they make due must be delivered."""
+    async with line_of(database_url, tmp_path) as line:
+        seen, source = Seen(), Source(UUID(line.instance_id), None)
+        line.app.feed.listeners.append(seen)
+        async with opened(database_url) as elsewhere:
+            for number in range(3):
+                await line.deliver(received(f"{number} a", "ours"), received(f"{number} b", "ours too"))
+                await inbound.append_messages(elsewhere, [{**message_row(source, received(f"{number} c", "another's")), "position": 0}])
+                await line.deliver(received(f"{number} d", "ours again"))
+        numbers = [number for (number,) in rows(database_url, "SELECT id FROM events WHERE type = 'message' ORDER BY id")]
+        await until(lambda: len(set(numbers) & set(seen.numbers)) == 12)
+        assert [number for number in seen.numbers if number in numbers] == numbers
+
+
+async def test_a_send_is_answered_by_its_own_outcome_alone(database_url: str, tmp_path: Path) -> None:
+    """Many at once in one chat: each caller gets the message that it sent."""
+    async with line_of(database_url, tmp_path) as line:
+        answers: dict[int, str] = {}
+
+        async def send(number: int) -> None:
+            args = sending.SendMessage(instance_id=line.instance_id, to="ann", message=f"number {number}")
+            answer = await sending.send_message(line.app, ADMIN, args)
+            assert answer.status in {"sent", "delivered", "read"}
+            answers[number] = answer.message_id
+
+        with anyio.fail_after(PATIENCE):
+            async with anyio.create_task_group() as tasks:
+                for number in range(20):
+                    tasks.start_soon(send, number)
+        stored = dict(rows(database_url, "SELECT id::text, body FROM messages WHERE outgoing"))
+        assert {number: stored[id] for number, id in answers.items()} == {number: f"number {number}" for number in range(20)}
+
+
 def reaction(message_id: str, *emojis: str, by: str = "ann") -> ReactionChanged:
     return ReactionChanged(chat_id="ann", message_id=message_id, sender_id=by, emojis=emojis, at=datetime.now(UTC))
 
 
-async def test_a_reaction_answers_a_message(database_url: str, tmp_path: Path) -> None:
+async def test_a_reaction_answers_a_message_where_that_is_asked_for(database_url: str, tmp_path: Path) -> None:
     async with line_of(database_url, tmp_path) as line:
         message_id = await line.send()
         platform_id = one(database_url, "SELECT platform_id FROM messages WHERE id = %s", int(message_id))
@@ -259,18 +308,20 @@ async def test_a_reaction_answers_a_message(database_url: str, tmp_path: Path) -
         answers: list[Replies | NewMessages] = []
 
         async def reply() -> None:
-            answers.append(await line.reply(message_id, timeout=30))
+            answers.append(await line.reply(message_id, timeout=30, reactions=True, settle=0))
 
         async def wait() -> None:
             answers.append(await line.wait(cursor=cursor, timeout=30))
 
-        with anyio.fail_after(10):
+        with anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(reply)
                 tasks.start_soon(wait)
                 await until(lambda: sum(map(len, line.app.feed._waiting.values())) >= 2)
                 await line.deliver(reaction(platform_id, "\N{THUMBS UP SIGN}"))
         assert [bool(answer.reactions) for answer in answers] == [True, True]
+        unasked = await line.reply(message_id, timeout=0.1)
+        assert (unasked.replies, unasked.reactions) == ([], {"ann": ["\N{THUMBS UP SIGN}"]})
 
 
 async def test_only_what_others_think_of_our_words_wakes(database_url: str, tmp_path: Path) -> None:
@@ -287,6 +338,53 @@ async def test_only_what_others_think_of_our_words_wakes(database_url: str, tmp_
         assert (await line.reply(message_id, timeout=0)).reactions == {"ann": ["\N{THUMBS DOWN SIGN}"]}
 
 
+async def test_in_a_group_only_what_answers_the_message_counts(database_url: str, tmp_path: Path) -> None:
+    async with line_of(database_url, tmp_path) as line:
+        team = Chat(id="team", kind=ChatKind.GROUP, title="Team")
+        sent = await sending.send_message(line.app, ADMIN, sending.SendMessage(instance_id=line.instance_id, to="team", message="who has the keys?"))
+        platform_id = one(database_url, "SELECT platform_id FROM messages WHERE id = %s", int(sent.message_id))
+        ann, bob = (Contact(id=name, name=name.title()) for name in ("ann", "bob"))
+        later: dict[str, Any] = {"chat": team, "minute": 10 * 366 * 24 * 60}
+        await line.deliver(*(received(f"c{number}", f"chatter {number}", by=bob, **later) for number in range(12)))
+        none = await line.reply(sent.message_id, timeout=0)
+        assert (none.replies, [one.text for one in none.others][:2], len(none.others)) == ([], ["chatter 0", "chatter 1"], 10)
+        await line.deliver(
+            received("q", "I do", by=ann, reply_to=platform_id, **later),
+            received("m", "@you ask Carol", by=bob, mentions_me=True, **later),
+        )
+        answered = await line.reply(sent.message_id, timeout=0)
+        assert ([reply.text for reply in answered.replies], answered.others) == (["I do", "@you ask Carol"], [])
+        from_bob = await line.reply(sent.message_id, timeout=0, sender="bob", limit=3)
+        assert [reply.text for reply in from_bob.replies] == ["I do", "chatter 0", "chatter 1"]
+
+
+async def test_one_wait_hears_all_accounts_and_edits_and_votes_where_they_are_wanted(database_url: str, tmp_path: Path) -> None:
+    async with line_of(database_url, tmp_path) as line:
+        other = Line(line.app, await ready_sandbox(line.app, persona="human"))
+
+        async def wait(**arguments: Any) -> NewMessages:
+            return await waiting.wait_for_messages(line.app, ADMIN, WaitForMessages(timeout=0, **arguments))
+
+        await line.deliver(received("1", "hello"))
+        await other.deliver(received("1", "servus"))
+        heard = await wait(cursor="0")
+        assert [(one.instance_id, one.text) for one in heard.messages] == [(line.instance_id, "hello"), (other.instance_id, "servus")]
+        poll = sending.SendPoll(instance_id=line.instance_id, to="ann", question="Tea?", options=["yes", "no"])
+        asked = await sending.send_poll(line.app, ADMIN, poll)
+        platform_id = one(database_url, "SELECT platform_id FROM messages WHERE id = %s", int(asked.message_id))
+        await line.deliver(
+            MessageEdited(chat_id="ann", message_id="1", text="hello again", at=datetime.now(UTC)),
+            PollVoted(chat_id="ann", message_id=platform_id, sender_id="ann", options=("yes",), at=datetime.now(UTC)),
+        )
+        unasked = await wait(cursor=heard.cursor)
+        assert [unasked.messages, unasked.edited, unasked.votes] == [[], [], []]
+        woken = await wait(cursor=heard.cursor, also=["edits", "votes"])
+        assert [(one.instance_id, one.text, one.edited) for one in woken.edited] == [(line.instance_id, "hello again", True)]
+        assert [(one.instance_id, one.message_id, one.options) for one in woken.votes] == [(line.instance_id, asked.message_id, ["yes"])]
+        with pytest.raises(InvalidInput, match="whose chat"):
+            await wait(chat_id="ann")
+
+
 async def test_a_cursor_that_a_restored_database_never_had_is_refused_wherever_one_is_taken(database_url: str, tmp_path: Path) -> None:
     """A restore sets the log back: who went on with the old cursor would miss what comes until the numbers are reached again."""
     async with line_of(database_url, tmp_path) as line:
@@ -296,7 +394,11 @@ async def test_a_cursor_that_a_restored_database_never_had_is_refused_wherever_o
         await set_webhook(
             line.app, ADMIN, SetWebhook.model_validate({"instance_id": line.instance_id, "url": "https://hooks.example.com/", "enabled": True})
         )
-        async with serving(line.app) as url, httpx.AsyncClient(base_url=url, trust_env=False) as client, anyio.create_task_group() as tasks:
+        async with (
+            serving(line.app) as url,
+            httpx.AsyncClient(base_url=url, trust_env=False, timeout=PATIENCE) as client,
+            anyio.create_task_group() as tasks,
+        ):
             told: list[str] = []
 
             async def listen() -> None:
@@ -329,6 +431,26 @@ async def test_a_cursor_that_a_restored_database_never_had_is_refused_wherever_o
 
 
 HERSELF, BY_NUMBER, BY_ALIAS = (Chat(id=id, kind=ChatKind.PRIVATE) for id in ("ann", "15550100", "15550199"))
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_a_chat_that_gets_another_id_while_it_is_waited_for_is_waited_for_on(database_url: str, tmp_path: Path, is_known: bool) -> None:
+    async with line_of(database_url, tmp_path) as line:
+        if is_known:
+            await line.deliver(received("0", "before", chat=BY_NUMBER))
+        cursor = (await line.wait(timeout=0)).cursor
+        answers: list[NewMessages] = []
+
+        async def wait() -> None:
+            answers.append(await line.wait(chat_id=BY_NUMBER.id, cursor=cursor, timeout=30))
+
+        with anyio.fail_after(PATIENCE):
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait)
+                watched = (UUID(line.instance_id), BY_NUMBER.id if is_known else None)
+                await until(lambda: line.app.feed._waiting.get(watched))
+                await line.deliver(received("1", "by her own id", chat=HERSELF.model_copy(update={"aliases": (BY_NUMBER.id,)})))
+        assert [texts(answer) for answer in answers] == [["by her own id"]]
 
 
 async def test_what_came_under_another_id_of_a_chat_is_waited_for_as_well(database_url: str, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ HOSTS = "localhost 127.0.0.1 0.0.0.0 10.0.0.1 169.254.169.254 192.168.0.1 [::1] 
 
 def endpoint(url: str) -> Endpoint:
     config = WebhookConfig.model_validate({"enabled": True, "url": url})
-    return Endpoint(UUID(int=1), "sandbox", config, (SECRET,), {}, str(config.url))
+    return Endpoint(UUID(int=1), 0, "sandbox", config, (SECRET,), {}, str(config.url))
 
 
 @pytest.mark.parametrize("host", HOSTS.split())

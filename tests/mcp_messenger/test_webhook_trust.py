@@ -13,6 +13,8 @@ from pydantic import SecretStr
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.keys import CreateToken, create_user_token
 from mcp_messenger.security.caller import ADMIN
+from tests.mcp_clients import in_memory
+from tests.mcp_clients import refused as refused_tool
 from tests.receiver import Receiver, receiver
 from tests.running import ready_sandbox, running_app, serving
 
@@ -35,6 +37,10 @@ class Desk:
     async def set(self, token: str, **config: Any) -> httpx.Response:
         return await self.ask(token, "PUT", "/webhook", **{"enabled": True, **config})
 
+    async def key_with(self, *scopes: str) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self.owner}"}
+        return (await self._client.post("/api/v1/keys", headers=headers, json={"name": "of a test", "scopes": scopes})).json()
+
     async def test(self) -> None:
         (await self.ask(self.owner, "POST", "/webhook/test")).raise_for_status()
 
@@ -46,7 +52,7 @@ class Desk:
 @pytest.fixture
 async def desk(database_url: str, tmp_path: Path) -> AsyncIterator[Desk]:
     token = SecretStr(ADMIN_TOKEN)
-    async with running_app(database_url, tmp_path, allowed_networks=LOOPBACK, admin_token=token) as app, serving(app) as url:
+    async with running_app(database_url, tmp_path, allowed_networks=LOOPBACK, admin_token=token, toolsets=("all",)) as app, serving(app) as url:
         owner = (await create_user_token(app, ADMIN, CreateToken(user_id="local"))).token
         instance_id = await ready_sandbox(app)
         async with httpx.AsyncClient(base_url=url, trust_env=False) as client:
@@ -88,8 +94,26 @@ async def test_a_key_of_the_instance_neither_moves_a_webhook_nor_sets_its_secret
     for change in ({"url": second.url}, {"url": first.url, "secret": "s" * 20}, {"url": first.url, "headers": {"X-Own": "mine"}}):
         refused = await desk.set(desk.key, **change)
         assert refused.json()["code"] == "forbidden", change
+    another = await desk.ask(desk.key, "POST", "/webhooks", url=second.url)
+    assert another.json()["code"] == "forbidden", "another webhook would have all that the first one has"
+    assert (await desk.ask(desk.owner, "POST", "/webhooks", url=first.url)).json()["webhook_id"] == "2"
+    assert (await desk.ask(desk.key, "PUT", "/webhooks/2", enabled=True, url=second.url)).json()["code"] == "forbidden"
+    assert (await desk.ask(desk.key, "PUT", "/webhooks/2", enabled=True, url=first.url, events=["notice"])).json()["events"] == ["notice"]
     assert (await desk.ask(desk.key, "PATCH", "", api_webhook_schema={"enabled": True, "url": second.url})).json()["code"] == "forbidden"
+    manager = (await desk.key_with("read", "manage"))["key"]
+    assert (await desk.set(manager, url=second.url)).json()["code"] == "forbidden"
+    moved = {"api_webhook_schema": {"enabled": True, "url": second.url}, "credentials": {"auto_scan": False}}
+    assert (await desk.ask(manager, "PATCH", "", **moved)).json()["code"] == "forbidden"
+    async with in_memory(desk.app) as agent:
+        said = await refused_tool(agent, "update_instance", instance_id=desk.instance_id, **moved)
+    assert said.startswith("forbidden: An agent cannot move the webhook")
+    # Nor in two steps.
+    for number in ("1", "2"):
+        assert (await desk.ask(desk.key, "DELETE", f"/webhooks/{number}")).json()["code"] == "forbidden"
     assert await desk.stored() == before
+    assert (await desk.ask(desk.key, "PUT", "/webhook", enabled=False)).is_success
+    assert (await desk.set(desk.key, url=second.url)).json()["code"] == "forbidden"
+    assert (await desk.ask(manager, "PATCH", "", api_webhook_schema={"enabled": True, "url": first.url})).is_success
     changed = await desk.set(desk.key, url=first.url, events=["message"])
     assert changed.json()["events"] == ["message"]
 

@@ -14,12 +14,12 @@ from pydantic import SecretStr
 from standardwebhooks import WebhookVerificationError
 
 from db import deliveries
+from mcp_messenger.config.timing import Timing
 from mcp_messenger.delivery.inbound import Source
-from mcp_messenger.delivery.webhooks import ATTEMPTS, BREAKER, delay_after
-from mcp_messenger.errors import Conflict, NoSuchDelivery
-from mcp_messenger.operations import instances, webhooks
+from mcp_messenger.delivery.webhooks import ATTEMPTS, BREAKER, RUN, delay_after
+from mcp_messenger.errors import Conflict, FetchRefused, NoSuchDelivery
+from mcp_messenger.operations import instances, lifecycle, removal, webhooks
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.security.caller import ADMIN
 from providers.events import Event, MessageDeleted, MessageEdited, ReactionChanged
 from providers.models import Chat, ChatKind
@@ -74,8 +74,8 @@ class Desk:
         await until(lambda: self.statuses() == list(expected))
 
     @property
-    def of_instance(self) -> OfInstance:
-        return OfInstance(instance_id=self.instance_id)
+    def of_instance(self) -> webhooks.OfWebhookOrFirst:
+        return webhooks.OfWebhookOrFirst(instance_id=self.instance_id)
 
 
 @pytest.fixture
@@ -200,7 +200,7 @@ async def test_the_states_are_posted_with_the_qr_code_only_for_who_asks_for_it_b
     assert "reason" not in state
     shy = Desk(desk.app, desk.url, made.instance_id, desk.receiver)
     await shy.set(events=["state"])
-    await instances.restart_instance(desk.app, ADMIN, shy.of_instance)
+    await lifecycle.restart_instance(desk.app, ADMIN, shy.of_instance)
     await until(lambda: any(posted.payload["data"]["state"].get("qr") for posted in desk.receiver.posted[1:]))
     assert all("content" not in (posted.payload["data"]["state"].get("qr") or {}) for posted in desk.receiver.posted[1:])
 
@@ -242,7 +242,7 @@ async def test_what_is_refused_for_good_is_dead_at_once_and_holds_nothing_up(des
     await desk.until_statuses("dead", "done")
     assert desk.receiver.texts == ["first", "second"]
     assert one(desk.url, "SELECT last_error FROM deliveries WHERE status = 'dead'") == f"answered {status}"
-    assert one(desk.url, "SELECT code FROM instance_errors") == "webhook_dead"
+    await until(lambda: rows(desk.url, "SELECT code FROM instance_errors") == [("webhook_dead",)])
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -273,6 +273,48 @@ async def test_a_slow_receiver_holds_up_its_own_chat_alone(desk: Desk) -> None:
     gate.set()
     await desk.until_statuses("done", "done", "done", "done")
     assert desk.receiver.texts[3:] == ["ann 2"]
+
+
+async def test_the_deliveries_of_a_chat_are_claimed_together_and_posted_in_their_order(desk: Desk) -> None:
+    gate = anyio.Event()
+    desk.receiver.answers.append(Answer(until=gate))
+    await desk.set()
+    await desk.deliver(*(received(f"m{number}", str(number)) for number in range(RUN + 1)))
+    await desk.until_posted(1)
+    assert [row[0] for row in rows(desk.url, "SELECT attempts FROM deliveries ORDER BY id")] == [1] * RUN + [0]
+    assert desk.receiver.texts == ["0"]
+    gate.set()
+    await desk.until_statuses(*["done"] * (RUN + 1))
+    assert desk.receiver.texts == [str(number) for number in range(RUN + 1)]
+
+
+async def test_what_follows_a_failure_in_a_chat_is_given_back_untried(desk: Desk) -> None:
+    desk.receiver.answers.extend([Answer(), Answer(500)])
+    await desk.set()
+    await desk.deliver(received("m1", "one"), received("m2", "two"), received("m3", "three"))
+    settled = [("done", 1), ("pending", 1), ("pending", 0)]
+    await until(lambda: rows(desk.url, "SELECT status, attempts FROM deliveries WHERE lease_until IS NULL ORDER BY id") == settled)
+    assert desk.receiver.texts == ["one", "two"]
+    desk.hasten()
+    await desk.until_statuses("done", "done", "done")
+    assert desk.receiver.texts == ["one", "two", "two", "three"]
+
+
+async def test_a_delivery_that_is_not_due_keeps_those_behind_it_from_being_claimed(desk: Desk) -> None:
+    await desk.set()
+    execute(desk.url, f"INSERT INTO delivery_endpoints VALUES ('{desk.instance_id}', 'webhook', 0, 0, now() + interval '1 hour')")
+    await desk.deliver(received("m1", "one"), received("m2", "two"), received("m3", "three"))
+    execute(
+        desk.url,
+        "UPDATE deliveries SET run_at = now() + interval '1 hour' WHERE id = (SELECT id FROM deliveries ORDER BY id OFFSET 1 LIMIT 1)",
+        "DELETE FROM delivery_endpoints",
+    )
+    desk.app.webhooks.wake()
+    await desk.until_statuses("done", "pending", "pending")
+    assert rows(desk.url, "SELECT attempts FROM deliveries ORDER BY id") == [(1,), (0,), (0,)]
+    desk.hasten()
+    await desk.until_statuses("done", "done", "done")
+    assert desk.receiver.texts == ["one", "two", "three"]
 
 
 async def test_a_later_event_of_a_chat_waits_for_the_retry_of_the_earlier_one(desk: Desk) -> None:
@@ -337,18 +379,25 @@ async def test_an_endpoint_that_fails_again_and_again_is_left_alone_and_tried_wi
     assert rows(desk.url, "SELECT 1 FROM delivery_endpoints") == []
 
 
-async def test_private_addresses_are_not_reached(database_url: str, tmp_path: Path) -> None:
-    async with receiver() as other, running_app(database_url, tmp_path) as app:
-        instance_id = str(uuid4())
-        execute(database_url, STOPPED.format(instance_id))
-        desk = Desk(app, database_url, instance_id, other)
-        await desk.set()
-        await desk.deliver(received("m1"))
-        await desk.until_statuses("dead")
-        assert "private" in one(database_url, "SELECT last_error FROM deliveries")
-        tested = await webhooks.test_webhook(app, ADMIN, desk.of_instance)
-        assert (tested.delivered, tested.status) == (False, None)
-        assert other.posted == []
+async def test_private_addresses_are_refused_when_they_are_set_and_never_reached(database_url: str, tmp_path: Path) -> None:
+    instance_id = str(uuid4())
+    async with receiver() as other:
+        async with running_app(database_url, tmp_path, allowed_networks=LOOPBACK) as app:
+            execute(database_url, STOPPED.format(instance_id))
+            await Desk(app, database_url, instance_id, other).set()
+        # The network is closed now, and the setting is of before.
+        async with running_app(database_url, tmp_path) as app:
+            desk = Desk(app, database_url, instance_id, other)
+            await desk.deliver(received("m1"))
+            await desk.until_statuses("dead")
+            assert "private" in one(database_url, "SELECT last_error FROM deliveries")
+            tested = await webhooks.test_webhook(app, ADMIN, desk.of_instance)
+            assert (tested.delivered, tested.status) == (False, None)
+            assert other.posted == []
+            with pytest.raises(FetchRefused, match="private or reserved address") as refused:
+                await desk.set()
+            assert "MCP_MESSENGER_ALLOW_NETWORKS" in (refused.value.hint or "")
+            await desk.set(enabled=False)
 
 
 async def test_what_waits_for_a_webhook_that_is_switched_off_ends(desk: Desk) -> None:
@@ -368,7 +417,7 @@ async def test_an_instance_that_is_deleted_takes_its_deliveries_along(desk: Desk
     await desk.set()
     await desk.deliver(received("m1"))
     await until(lambda: rows(desk.url, "SELECT 1 FROM delivery_endpoints"))
-    await instances.delete_instance(desk.app, ADMIN, instances.DeleteInstance(instance_id=desk.instance_id))
+    await removal.delete_instance(desk.app, ADMIN, removal.DeleteInstance(instance_id=desk.instance_id))
     assert desk.statuses() == []
     # A post that failed in that very moment may have been noted after it.
     await deliveries.tidy(desk.app.database, wait=86400, done=86400, dead=86400)
@@ -489,18 +538,18 @@ async def test_what_is_under_way_when_the_server_stops_is_given_back(database_ur
         async with running_app(database_url, tmp_path, allowed_networks=LOOPBACK) as app:
             desk = Desk(app, database_url, instance_id, other)
             await desk.set()
-            await desk.deliver(received("m1"))
+            await desk.deliver(received("m1"), received("m2"))
             await desk.until_posted(1)
-        assert rows(database_url, "SELECT status, attempts, lease_until FROM deliveries") == [("pending", 0, None)]
+        assert rows(database_url, "SELECT status, attempts, lease_until FROM deliveries") == [("pending", 0, None)] * 2
         async with running_app(database_url, tmp_path, allowed_networks=LOOPBACK):
-            await until(lambda: one(database_url, "SELECT status FROM deliveries") == "done")
+            await until(lambda: rows(database_url, "SELECT status FROM deliveries") == [("done",)] * 2)
     assert other.posted[0].id == other.posted[1].id
 
 
 async def test_without_wakeups_it_looks_for_itself(pgbouncer: str, database_url: str, tmp_path: Path) -> None:
     async with (
         receiver() as other,
-        running_app(pgbouncer, tmp_path / "a", allowed_networks=LOOPBACK, secret_key=KEY) as app,
+        running_app(pgbouncer, tmp_path / "a", allowed_networks=LOOPBACK, secret_key=KEY, timing=Timing(idle=0.2)) as app,
     ):
         instance_id = str(uuid4())
         execute(database_url, STOPPED.format(instance_id))

@@ -12,10 +12,12 @@ import pytest
 from pydantic import TypeAdapter
 
 from providers.base import Provider, Settings
+from providers.capabilities import Capability
 from providers.events import Event, MessageReceived, StateChanged
-from providers.models import Capability, Contact, Draft, InstanceState, Location, MediaKind, Poll, Upload
+from providers.models import Contact, Draft, Location, MediaKind, Poll, Upload
+from providers.states import InstanceState
+from tests.waiting import PATIENCE
 
-PATIENCE = 15
 E = TypeVar("E", bound=Event)
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==")
@@ -50,12 +52,18 @@ class Harness(ABC):
     """A private chat that exists, or that writing to it opens."""
     person_id: str
     """Who writes in it."""
+    companion: ClassVar[str] = "no-such-person"
+    """Somebody else, whom a new group may be made with."""
     unknown_chat_id: str = "no-such-chat"
     reports: ClassVar[frozenset[type[Event]]] = frozenset()
     """Which acts of the other side the platform reports: MessageEdited, MessageDeleted, ReactionChanged, ReceiptChanged."""
 
     lacking: frozenset[Capability] = frozenset()
     """What this account cannot use of the provider's capabilities."""
+    joins_by_link: ClassVar[bool] = False
+    """Whether nobody can be added to a group: people join by its link."""
+    is_saved: ClassVar[bool] = False
+    """Whether the account has the other side in its address book."""
     reaches_out: ClassVar[bool] = True
     """Whether the provider itself opens connections to the platform."""
 
@@ -69,6 +77,10 @@ class Harness(ABC):
     @abstractmethod
     async def write(self, text: str, *, reply_to: str | None = None, upload: Upload | None = None) -> str:
         """The other side writes in `chat_id`, whether or not a provider is running. Returns the message's id."""
+
+    async def write_misshapen(self, text: str) -> str:
+        """The other side writes, and one part of the message beside its text has a form that the platform never gave it. Returns its id."""
+        raise NotImplementedError
 
     async def edit(self, message_id: str, text: str) -> None:
         """The other side edits its message."""
@@ -102,9 +114,39 @@ class Harness(ABC):
         """The platform takes the next message of ours and refuses the one after it."""
         raise NotImplementedError
 
+    async def bring_nothing(self) -> None:
+        """The platform tells of something that is news to nobody here."""
+        raise NotImplementedError
+
+    async def bring_strange(self) -> None:
+        """The platform brings things of a form that it has never had, and that nobody can read."""
+        raise NotImplementedError
+
     async def previewed(self) -> str | None:
         """What the other side sees of a growing answer in `chat_id`; None where there is none."""
         raise NotImplementedError
+
+    @property
+    def archivable(self) -> str:
+        """A chat that may be archived."""
+        return self.chat_id
+
+    async def is_archived(self) -> bool:
+        """Whether that chat is in the archive."""
+        raise NotImplementedError
+
+    async def join(self, group_id: str) -> None:
+        """The other side joins a group by its link."""
+        raise NotImplementedError
+
+    async def ask_to_join(self, group_id: str) -> None:
+        """The other side asks to be let into a group."""
+        raise NotImplementedError
+
+    @property
+    def asker_id(self) -> str:
+        """The id under which the other side asks to be let in."""
+        return self.person_id
 
     async def has_control(self) -> bool:
         """Whether the account's application is the one that answers in `chat_id`."""

@@ -26,11 +26,20 @@ class MessagingHarness(Harness):
             return self._account.sends_file(self.chat_id, self._account.store(upload.content, upload.name, upload.mime), text=text)
         return self._account.writes(self.chat_id, text, reply_to=reply_to)
 
+    async def write_misshapen(self, text: str) -> str:
+        return self._account.says(self.chat_id, text=text, attachments=[{"type": "location", "payload": {"coordinates": {"north": 1}}}])
+
+    async def bring_strange(self) -> None:
+        self._account.queue(self._account.delivery([{}, {"sender": 5, "message": {}}, {"sender": {"id": self.chat_id}, "timestamp": "soon"}]))
+
     async def edit(self, message_id: str, text: str) -> None:
         self._account.event(self.chat_id, message_edit={"mid": message_id, "text": text, "num_edit": 1})
 
     async def react(self, message_id: str, emoji: str | None) -> None:
         self._account.reacts(self.chat_id, message_id, emoji)
+
+    async def bring_nothing(self) -> None:
+        self._account.event(self.chat_id, read={"watermark": 1})
 
     async def refuse_second_send(self) -> None:
         self._account.hold_next("messages").let_go.set()

@@ -13,7 +13,8 @@ from pydantic import SecretStr
 from providers.base import Provider, ProviderContext, Settings, WebhookReply, WebhookRequest
 from providers.meta.connection import Timing
 from providers.meta.provider import MetaProvider
-from providers.models import Draft, InstanceState
+from providers.models import Draft
+from providers.states import InstanceState
 from tests.providers.harness import Inbox
 from tests.standins.graph_api import GraphStandIn
 from tests.standins.graph_api.account import Account

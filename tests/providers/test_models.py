@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
+from providers.errors import Forbidden, InvalidRequest, LoggedOut, NotFound, RateLimited, Rejected, WindowClosed
 from providers.events import (
     ChatChanged,
     ChatMigrated,
@@ -21,24 +22,9 @@ from providers.events import (
     ReceiptStatus,
     StateChanged,
 )
-from providers.models import (
-    Account,
-    Chat,
-    ChatKind,
-    Contact,
-    Draft,
-    InstanceState,
-    Limits,
-    Location,
-    Media,
-    MediaKind,
-    Message,
-    MessageKind,
-    Poll,
-    TextFormat,
-    TextUnit,
-    Upload,
-)
+from providers.limits import Limits, TextUnit
+from providers.models import Account, Chat, ChatKind, Contact, Draft, Location, Media, MediaKind, Message, MessageKind, Poll, TextFormat, Upload
+from providers.states import InstanceState
 from providers.text import clean, clean_line
 
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
@@ -135,3 +121,9 @@ def test_lengths_are_counted_as_the_platforms_do(text: str) -> None:
 def test_limits_come_back_from_json() -> None:
     limits = Limits(max_text=1000, text_unit=TextUnit.BYTES)
     assert Limits.model_validate_json(limits.model_dump_json()) == limits
+
+
+def test_a_refusal_in_words_that_are_new_still_names_a_next_step() -> None:
+    refusals = [kind("HOLOGRAM_FORBIDDEN") for kind in (Rejected, NotFound, Forbidden, InvalidRequest, WindowClosed, LoggedOut)]
+    assert all(error.hint for error in [*refusals, RateLimited(5)])
+    assert NotFound("no such page", hint="Look at the other page.").hint == "Look at the other page."

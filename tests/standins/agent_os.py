@@ -43,6 +43,9 @@ class AgentOsStandIn:
     gate: anyio.Event | None = None
     pauses: dict[int, anyio.Event] = field(default_factory=dict[int, anyio.Event])
     runs: list[Run] = field(default_factory=list[Run])
+    cancelled: list[str] = field(default_factory=list[str])
+    """Sessions whose run was cancelled."""
+    _sessions: dict[str, str] = field(default_factory=dict[str, str])
     url: str = ""
     _owners: dict[str, str | None] = field(default_factory=dict[str, str | None])
 
@@ -81,11 +84,23 @@ class AgentOsStandIn:
             files[file.filename or ""] = await file.read()
         assert form.get("stream") == "true"
         self.runs.append(Run(agent, message, session, user, files))
-        return StreamingResponse(self._events(message), media_type="text/event-stream")
+        run = str(uuid4())
+        self._sessions[run] = session
+        return StreamingResponse(self._events(run, message), media_type="text/event-stream")
 
-    async def _events(self, message: str) -> AsyncIterator[str]:
+    async def cancel(self, request: Request) -> Response:
+        refused = self._stranger(request)
+        if refused is not None:
+            return refused
+        run, session = request.path_params["run"], request.query_params.get("session_id")
+        if session is None or self._sessions.get(run) != session or request.path_params["agent"] not in self.agents:
+            return JSONResponse({"detail": "Run not found"}, 404)
+        self.cancelled.append(session)
+        return JSONResponse({})
+
+    async def _events(self, run: str, message: str) -> AsyncIterator[str]:
         said = self.answer(message)
-        yield _event("RunStarted")
+        yield _event("RunStarted", run_id=run)
         yield _event("ModelRequestStarted")
         if self.gate is not None:
             await self.gate.wait()
@@ -107,6 +122,11 @@ def _event(name: str, **fields: object) -> str:
 @asynccontextmanager
 async def agent_os(**how: object) -> AsyncGenerator[AgentOsStandIn]:
     stand_in = AgentOsStandIn(**how)  # pyright: ignore[reportArgumentType]
-    app = Starlette(routes=[Route("/agents/{agent}/runs", stand_in.run, methods=["POST"])])
+    app = Starlette(
+        routes=[
+            Route("/agents/{agent}/runs", stand_in.run, methods=["POST"]),
+            Route("/agents/{agent}/runs/{run}/cancel", stand_in.cancel, methods=["POST"]),
+        ]
+    )
     async with serving_asgi(app) as stand_in.url:
         yield stand_in

@@ -1,4 +1,4 @@
-"""A real AgentOS with a model that repeats, word by word, and takes its time over a long text.
+"""A real AgentOS with a model that repeats, word by word, and of a long text says only as many words as `POST /words/N` has allowed.
 
 Runs in an environment of its own: `python agno_server.py PORT`, with AGNO's packages there. It needs agno, fastapi, uvicorn,
 python-multipart, sqlalchemy[asyncio], aiosqlite and greenlet.
@@ -21,7 +21,8 @@ from agno.models.response import ModelResponse
 from agno.os import AgentOS
 
 AT_ONCE = 10
-"""Words."""
+"""Words that need no leave."""
+ALLOWED = asyncio.Semaphore(0)
 
 
 class Parrot(Model):
@@ -41,8 +42,9 @@ class Parrot(Model):
     async def ainvoke_stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[ModelResponse]:
         words = re.findall(r"\S+\s*", str(self._said(args, kwargs).content))
         for word in words:
+            if len(words) > AT_ONCE:
+                await ALLOWED.acquire()
             yield ModelResponse(role="assistant", content=word)
-            await asyncio.sleep(0.15 if len(words) > AT_ONCE else 0)
 
     def _parse_provider_response(self, response: Any, **kwargs: Any) -> ModelResponse:
         return response
@@ -54,4 +56,11 @@ class Parrot(Model):
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         agent = Agent(id="helper", name="helper", model=Parrot(id="parrot"), db=AsyncSqliteDb(db_file=str(Path(folder) / "agno.db")), telemetry=False)
-        uvicorn.run(AgentOS(agents=[agent], telemetry=False).get_app(), host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")
+        app = AgentOS(agents=[agent], telemetry=False).get_app()
+
+        @app.post("/words/{count}")
+        async def allow(count: int) -> None:
+            for _ in range(count):
+                ALLOWED.release()
+
+        uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[1]), log_level="warning")

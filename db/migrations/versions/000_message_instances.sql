@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 -- The first schema: one table of instances for all messengers, and the messages.
 
 CREATE TABLE IF NOT EXISTS public.schema_migrations (
@@ -57,3 +59,4 @@ CREATE UNIQUE INDEX IF NOT EXISTS messages_platform ON public.messages (instance
 CREATE INDEX IF NOT EXISTS messages_of_chat ON public.messages (instance_id, chat_id, sent_at DESC, id DESC);
 
 INSERT INTO public.schema_migrations (version) VALUES ('000_message_instances') ON CONFLICT DO NOTHING;
+COMMIT;

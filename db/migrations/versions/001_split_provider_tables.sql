@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 -- One table for each messenger. message_instances stays as their parent: what counts or writes it goes on working, and an
 -- instance of a messenger that has no table yet is kept in other_instances. The columns are taken as they are, so that this
 -- file also works again after its rollback on a database that has later migrations.
@@ -31,3 +33,4 @@ END
 $$;
 
 INSERT INTO public.schema_migrations (version) VALUES ('001_split_provider_tables') ON CONFLICT DO NOTHING;
+COMMIT;

@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 -- One table of instances again, with every row and every column of the split ones.
 
 DO $$
@@ -16,3 +18,4 @@ END
 $$;
 
 DELETE FROM public.schema_migrations WHERE version = '001_split_provider_tables';
+COMMIT;

@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 -- Everything the product keeps around instances and messages.
 
 ALTER TABLE public.messages
@@ -155,3 +157,4 @@ CREATE TABLE IF NOT EXISTS public.instance_errors (
 );
 
 INSERT INTO public.schema_migrations (version) VALUES ('002_product') ON CONFLICT DO NOTHING;
+COMMIT;

@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 -- Only the instances and the messages stay.
 
 DROP TABLE IF EXISTS public.instance_errors, public.reveals, public.instance_secrets, public.user_tokens, public.api_keys,
@@ -12,3 +14,4 @@ ALTER TABLE public.messages
 DROP INDEX IF EXISTS public.messages_of_instance;
 
 DELETE FROM public.schema_migrations WHERE version = '002_product';
+COMMIT;

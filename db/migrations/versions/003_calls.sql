@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 -- What a process asks of an instance that another one holds. The row goes when the answer has been read.
 
 CREATE TABLE IF NOT EXISTS public.calls (
@@ -13,3 +15,4 @@ CREATE TABLE IF NOT EXISTS public.calls (
 );
 
 INSERT INTO public.schema_migrations (version) VALUES ('003_calls') ON CONFLICT DO NOTHING;
+COMMIT;

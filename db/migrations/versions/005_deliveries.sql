@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 -- Deliveries at work: which are due is found by endpoint and kept in order by chat; an endpoint that fails is left alone for a while.
 
 DROP INDEX IF EXISTS public.deliveries_due;
@@ -38,3 +40,4 @@ CREATE TABLE IF NOT EXISTS public.agent_chats (
 );
 
 INSERT INTO public.schema_migrations (version) VALUES ('005_deliveries') ON CONFLICT DO NOTHING;
+COMMIT;

@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 -- One person over several messengers. A link is proposed first and counts when it was confirmed.
 
 CREATE TABLE IF NOT EXISTS public.people (
@@ -20,3 +22,4 @@ CREATE TABLE IF NOT EXISTS public.identities (
 CREATE UNIQUE INDEX IF NOT EXISTS identities_confirmed ON public.identities (instance_id, contact_id) WHERE confirmed_at IS NOT NULL;
 
 INSERT INTO public.schema_migrations (version) VALUES ('006_people') ON CONFLICT DO NOTHING;
+COMMIT;

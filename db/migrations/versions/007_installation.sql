@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 -- Which installation this is: what it makes elsewhere, such as containers, carries its id.
 
 CREATE TABLE IF NOT EXISTS public.installation (
@@ -6,3 +8,4 @@ CREATE TABLE IF NOT EXISTS public.installation (
 );
 
 INSERT INTO public.schema_migrations (version) VALUES ('007_installation') ON CONFLICT DO NOTHING;
+COMMIT;

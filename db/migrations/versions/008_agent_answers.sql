@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 -- Answers that are shown while they grow, and the hours in which an instance's agent is silent.
 
 ALTER TABLE public.deliveries
@@ -19,3 +21,4 @@ END
 $$;
 
 INSERT INTO public.schema_migrations (version) VALUES ('008_agent_answers') ON CONFLICT DO NOTHING;
+COMMIT;

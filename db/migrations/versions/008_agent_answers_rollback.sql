@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 DO $$
 DECLARE
     had_view boolean := to_regclass('public.all_instances') IS NOT NULL;
@@ -13,3 +15,4 @@ $$;
 ALTER TABLE IF EXISTS public.deliveries DROP COLUMN IF EXISTS shown, DROP COLUMN IF EXISTS answer;
 
 DELETE FROM public.schema_migrations WHERE version = '008_agent_answers';
+COMMIT;

@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 -- The TCP port on which a server listens for an instance's own address.
 
 CREATE TABLE IF NOT EXISTS public.instance_addresses (
@@ -8,3 +10,4 @@ CREATE TABLE IF NOT EXISTS public.instance_addresses (
 );
 
 INSERT INTO public.schema_migrations (version) VALUES ('009_instance_addresses') ON CONFLICT DO NOTHING;
+COMMIT;

@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 -- Contacts are found by any part of a name, user name, phone or id, and by one phone number on several messengers. The index holds the
 -- triples of letters of a contact, each behind the beginning of its instance's id, so that a search reads nothing of other instances.
 -- It needs no extension: the embedded PostgreSQL has no pg_trgm.
@@ -31,3 +33,4 @@ CREATE INDEX IF NOT EXISTS contacts_phone ON public.contacts (phone, instance_id
 CREATE INDEX IF NOT EXISTS identities_of_contact ON public.identities (instance_id, contact_id);
 
 INSERT INTO public.schema_migrations (version) VALUES ('010_contact_search') ON CONFLICT DO NOTHING;
+COMMIT;

@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 -- Some platforms let anybody who knows a public key query the schema `public` as the role `anon` or `authenticated`, and grant these
 -- roles every new table by default. What is kept here is for our own roles: everything is taken from these two and from PUBLIC, and row
 -- security refuses them even where a table was granted to them again. The owner of a table is not held up by row security; another role
@@ -61,3 +63,4 @@ END
 $$;
 
 INSERT INTO public.schema_migrations (version) VALUES ('011_row_security') ON CONFLICT DO NOTHING;
+COMMIT;

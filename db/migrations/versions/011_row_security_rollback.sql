@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 -- What was granted to others is not granted again: nobody has to lose it twice.
 DO $$
 DECLARE
@@ -19,3 +21,4 @@ $$;
 DROP FUNCTION IF EXISTS public.mcp_messenger_close(regclass);
 
 DELETE FROM public.schema_migrations WHERE version = '011_row_security';
+COMMIT;

@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 -- Further ids under which a platform speaks of a chat, chats that take no messages, and ids that changed hands.
 
 -- `thread_id`: the alias is a thread of the chat. An alias of a person whose id hides the number is one of the chat with that number.
@@ -27,3 +29,4 @@ CREATE TABLE IF NOT EXISTS public.chat_successions (
 );
 
 INSERT INTO public.schema_migrations (version) VALUES ('012_chat_addresses') ON CONFLICT DO NOTHING;
+COMMIT;

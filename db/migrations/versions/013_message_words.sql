@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 -- Searches have an index of words that the program computes, for PostgreSQL's own parser knows neither scripts without spaces nor parts of
 -- addresses. The words of a message are a row of their own, so that a message is not written again for them. Each begins with the number of
 -- an era: a few thousand messages of one instance. A search looks from the newest era back, and meets nothing of other instances.
@@ -85,3 +87,4 @@ CREATE TRIGGER search_deleted AFTER DELETE ON public.messages FOR EACH ROW EXECU
 INSERT INTO public.search_progress (next_id, form) SELECT coalesce(max(id), 0), CASE WHEN max(id) IS NULL THEN 1 ELSE 0 END FROM public.messages
     ON CONFLICT DO NOTHING;
 INSERT INTO public.schema_migrations (version) VALUES ('013_message_words') ON CONFLICT DO NOTHING;
+COMMIT;

@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 DROP TRIGGER IF EXISTS search_added ON public.messages;
 DROP TRIGGER IF EXISTS search_changed ON public.messages;
 DROP TRIGGER IF EXISTS search_deleted ON public.messages;
@@ -5,3 +7,4 @@ DROP FUNCTION IF EXISTS public.mcp_messenger_search_added(), public.mcp_messenge
 DROP TABLE IF EXISTS public.message_words, public.search_eras, public.search_pending, public.search_progress;
 
 DELETE FROM public.schema_migrations WHERE version = '013_message_words';
+COMMIT;

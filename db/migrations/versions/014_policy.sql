@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 -- What agents may do: the policy of each instance, the chats that its owner has approved for good, the chats whose words each agent was
 -- shown, and the calls that wait for a person.
 
@@ -60,3 +62,4 @@ CREATE INDEX IF NOT EXISTS approvals_to_do ON public.approvals (status, claimed_
 CREATE UNIQUE INDEX IF NOT EXISTS approvals_once ON public.approvals (asker, operation, binding) WHERE status = 'pending';
 
 INSERT INTO public.schema_migrations (version) VALUES ('014_policy') ON CONFLICT DO NOTHING;
+COMMIT;

@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 -- How long what is kept stays, what was removed, what was erased, and the work that one of several servers does for all.
 
 SELECT set_config('lock_timeout', '800ms', true);
@@ -45,3 +47,4 @@ ALTER TABLE public.deliveries SET (autovacuum_vacuum_scale_factor = 0.02, autova
 ALTER TABLE public.outbox SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 
 INSERT INTO public.schema_migrations (version) VALUES ('015_retention') ON CONFLICT DO NOTHING;
+COMMIT;

@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 SELECT set_config('lock_timeout', '800ms', true);
 ALTER TABLE public.outbox RESET (autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold);
 ALTER TABLE public.deliveries RESET (autovacuum_vacuum_scale_factor, autovacuum_analyze_scale_factor);
@@ -8,3 +10,4 @@ DROP TABLE IF EXISTS public.event_horizons;
 DROP TABLE IF EXISTS public.instance_retention;
 DROP TABLE IF EXISTS public.chores;
 DELETE FROM public.schema_migrations WHERE version = '015_retention';
+COMMIT;

@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 -- Instances that were removed while their messages stayed: whose they were, so that their owner can have the rest removed later.
 CREATE TABLE IF NOT EXISTS public.removed_instances (
     id uuid PRIMARY KEY,
@@ -7,3 +9,4 @@ CREATE TABLE IF NOT EXISTS public.removed_instances (
 );
 
 INSERT INTO public.schema_migrations (version) VALUES ('016_removed_instances') ON CONFLICT DO NOTHING;
+COMMIT;

@@ -1,3 +1,5 @@
+\set ON_ERROR_STOP on
+BEGIN;
 -- Keys that may do only some things, at some instances, for some time. They are apart from user_tokens, because a former version of the
 -- program would take each row there for everything its user may do.
 
@@ -18,3 +20,4 @@ CREATE TABLE IF NOT EXISTS public.access_keys (
 CREATE INDEX IF NOT EXISTS access_keys_of_user ON public.access_keys (user_id, created_at DESC, id);
 
 INSERT INTO public.schema_migrations (version) VALUES ('017_access_keys') ON CONFLICT DO NOTHING;
+COMMIT;

@@ -96,11 +96,11 @@ def manager_of(server: MessengerServer) -> SessionManager:
 class McpEndpoints:
     """Both endpoints, and what must run while they are served."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, server: type[MessengerServer] = MessengerServer) -> None:
         self._app = app
-        self._all, self._changes = whole_server(app, caller_of)
+        self.server, self._changes = whole_server(app, caller_of, server)
         self._one = MessengerServer(app, caller_of, instance_id=lambda context: request_of(context).path_params["instance_id"])
-        self._managers = manager_of(self._all), manager_of(self._one)
+        self._managers = manager_of(self.server), manager_of(self._one)
         self.all, self.one = (
             Gate(app, StreamableHTTPASGIApp(manager), admit)
             for manager, admit in zip(self._managers, (self._admit, self._admit_to_instance), strict=True)

@@ -1,6 +1,7 @@
 """Resources, the completion of their ids, and prompts: what a client can show or attach without a tool call."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from mcp.server import ServerRequestContext
@@ -10,9 +11,11 @@ from mcp.server.mcpserver.resources.templates import ResourceSecurity
 from mcp.types import CompleteRequestParams, CompleteResult, Completion
 
 from mcp_messenger.api.mcp.server import Authenticate, MessengerServer, error_text
-from mcp_messenger.errors import InvalidInput, NoSuchChat, NoSuchInstance, quoted
-from mcp_messenger.operations import chats, instances, login
+from mcp_messenger.errors import InvalidInput, NoSuchChat, NoSuchInstance, NoSuchMessage, quoted
+from mcp_messenger.operations import chats, instance_answers, instances, login
 from mcp_messenger.operations.application import App
+from mcp_messenger.operations.media import FileOfMessage, get_file
+from mcp_messenger.operations.messages import GetMedia
 from mcp_messenger.operations.operation import Output, Transport
 from mcp_messenger.operations.table import BY_NAME
 from mcp_messenger.operations.validation import validated
@@ -20,7 +23,7 @@ from mcp_messenger.security.caller import Caller
 from providers.errors import MessengerError
 
 ROOT = "messenger://instances"
-JSON = "application/json"
+JSON, PLAIN = "application/json", "text/plain"
 OPAQUE = ResourceSecurity(exempt_params={"chat"})
 """Chat ids are the platforms' own; ours look into a table with them, never into a path."""
 COMPLETIONS = 50
@@ -42,14 +45,33 @@ class Reader:
         except MessengerError as error:
             raise ResourceError(error_text(error)) from error
 
+    async def file(self, context: Context, **arguments: str) -> bytes:
+        """Return a file as it is; whose it is is noted, as of what get_media shows."""
+        row = replace(BY_NAME["get_media"], input=GetMedia, output=FileOfMessage, run=get_file)
+        try:
+            caller = await self._authenticate(context)
+            output: Any = await row.carry_out(self._app, caller, validated(row, arguments), transport=Transport.MCP)
+        except (NoSuchInstance, NoSuchMessage, InvalidInput) as error:
+            raise ResourceNotFoundError(error_text(error)) from error
+        except MessengerError as error:
+            raise ResourceError(error_text(error)) from error
+        return output.content
+
     async def text(self, context: Context, operation: str, **arguments: str) -> str:
         output: Output = await self.answer(context, operation, **arguments)
         return json.dumps(output.shown(), ensure_ascii=False)
+
+    async def lines(self, context: Context, operation: str, **arguments: str) -> str:
+        """Return what others wrote as its tool answers it: in lines and a fence, unless answers are JSON."""
+        output: Output = await self.answer(context, operation, **arguments)
+        lines = output.transcript() if self._app.config.answers == "lines" else None
+        return json.dumps(output.shown(), ensure_ascii=False) if lines is None else lines
 
 
 def add_resources(server: MessengerServer, app: App, authenticate: Authenticate) -> None:
     """`messenger://instances` and what is under it."""
     read = Reader(app, authenticate)
+    of_others = PLAIN if app.config.answers == "lines" else JSON
 
     @server.resource(ROOT + "{?limit}", name="instances", mime_type=JSON, description="Instances with their status.")
     async def instance_list(ctx: Context, limit: str = "50") -> str:
@@ -74,22 +96,31 @@ def add_resources(server: MessengerServer, app: App, authenticate: Authenticate)
 
     @server.resource(ROOT + "/{id}/capabilities", name="capabilities", mime_type=JSON, description="What the messenger can do.")
     async def capabilities(id: str, ctx: Context) -> str:
-        answer: instances.InstanceAnswer = await read.answer(ctx, "get_instance", instance_id=id)
+        answer: instance_answers.InstanceAnswer = await read.answer(ctx, "get_instance", instance_id=id)
         return json.dumps({"capabilities": answer.capabilities, "limits": answer.limits and answer.limits.model_dump(exclude_none=True)})
 
     @server.resource(ROOT + "/{id}/budget", name="budget", mime_type=JSON, description="New chats that may still be opened, and the pace of sends.")
     async def budget(id: str, ctx: Context) -> str:
         return await read.text(ctx, "get_sending_budget", instance_id=id)
 
-    @server.resource(ROOT + "/{id}/chats", name="chats", mime_type=JSON, description="Chats, newest activity first.")
+    @server.resource(ROOT + "/{id}/chats", name="chats", mime_type=of_others, description="Chats, newest activity first.")
     async def chat_list(id: str, ctx: Context) -> str:
-        return await read.text(ctx, "list_chats", instance_id=id)
+        return await read.lines(ctx, "list_chats", instance_id=id)
 
     @server.resource(
-        ROOT + "/{id}/chats/{chat}/messages", name="messages", mime_type=JSON, description="Messages of a chat, newest first.", security=OPAQUE
+        ROOT + "/{id}/chats/{chat}/messages", name="messages", mime_type=of_others, description="Messages of a chat, newest first.", security=OPAQUE
     )
     async def message_list(id: str, chat: str, ctx: Context) -> str:
-        return await read.text(ctx, "get_messages", instance_id=id, chat_id=chat)
+        return await read.lines(ctx, "get_messages", instance_id=id, chat_id=chat)
+
+
+def add_media(server: MessengerServer, app: App, authenticate: Authenticate) -> None:
+    """Files of messages, as they are."""
+    read = Reader(app, authenticate)
+
+    @server.resource(ROOT + "/{id}/messages/{message}/media/{index}", name="media", description="A message's file as it is.")
+    async def media(id: str, message: str, index: str, ctx: Context) -> bytes:
+        return await read.file(ctx, instance_id=id, message_id=message, index=index)
 
 
 def add_completion(server: MessengerServer, app: App, authenticate: Authenticate) -> None:
@@ -136,7 +167,7 @@ def add_prompts(server: MessengerServer) -> None:
     def draft_reply(instance_id: str, chat_id: str, intent: str = "answer what was asked") -> str:
         return (
             f"Read the last messages of chat {quoted(chat_id)} of instance {quoted(instance_id)} with get_messages. Draft a reply in the "
-            f"language and tone of the chat that does this: {intent}. Check it with check_send, show it to me, and send it only after I agree, "
+            f"language and tone of the chat that does this: {intent}. Show it to me, and send it only after I agree, "
             "with an idempotency_key."
         )
 

@@ -8,6 +8,8 @@ from pydantic_core.core_schema import DictSchema, ListSchema
 from mcp_messenger.operations.operation import Operation
 
 Schema = dict[str, Any]
+LIMITS = frozenset({"maxLength", "minLength", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minItems", "maxItems"})
+"""What the server refuses with words of its own, and a model rarely comes near."""
 
 
 def input_schema(operation: Operation, *, without_instance: bool = False) -> Schema:
@@ -58,9 +60,12 @@ def _lean(spec: Schema, definitions: Schema, inside: frozenset[str] = frozenset(
         spec = {**spec, **choices[0]}
         del spec["anyOf"]
         return _lean(spec, definitions, inside)
-    says_nothing: set[str] = {"default"} if spec.get("default", "") in (None, "", False) else set()
-    dropped = {"title", "additionalProperties", "maxLength", "minLength"} | says_nothing
+    says_nothing: set[str] = {"default"} if spec.get("default", "") in (None, "", False, []) else set()
+    dropped = LIMITS | {"title", "additionalProperties"} | says_nothing
     lean = {key: value for key, value in spec.items() if key not in dropped}
+    if spec.get("additionalProperties") is True:
+        # Pydantic AI closes an object that does not say that it takes any key; google-genai reads no `true` there.
+        lean["additionalProperties"] = {}
     if "items" in lean:
         lean["items"] = _lean(lean["items"], definitions, inside)
     if "properties" in lean:

@@ -2,17 +2,18 @@
 
 import asyncio
 import codecs
+import gc
 import json
 import os
 import signal
 import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import contextmanager, suppress
-from typing import Any, BinaryIO, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from contextlib import AbstractAsyncContextManager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 import anyio
-from anyio import from_thread
+from anyio import from_thread, to_thread
 from anyio.lowlevel import EventLoopToken, current_token
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from mcp.server.stdio import stdio_server
@@ -20,22 +21,94 @@ from mcp.shared.message import SessionMessage
 from mcp.types import INVALID_PARAMS, INVALID_REQUEST, PARSE_ERROR, ErrorData, JSONRPCError, jsonrpc_message_adapter
 from pydantic import ValidationError
 
-from mcp_messenger.api.mcp.full_server import whole_server
-from mcp_messenger.operations.application import App
+from mcp_messenger.api.mcp.early import EarlyServer
+from mcp_messenger.config import Config
 from mcp_messenger.operations.plain import fault
-from mcp_messenger.security.caller import ADMIN, Caller
 from providers.kit.json_size import oversize
 
+if TYPE_CHECKING:
+    from mcp_messenger.api.mcp.pushing import Pushing
+    from mcp_messenger.api.mcp.server import Authenticate, MessengerServer
+    from mcp_messenger.api.mcp.subscriptions import Changes
+    from mcp_messenger.operations.application import App
+    from mcp_messenger.security.caller import Caller
 
-async def _local_user(context: Any) -> Caller:
+
+class Opened(Protocol):
+    """Opens the application; leaving it, the application ends."""
+
+    def __call__(self, config: Config) -> AbstractAsyncContextManager["App"]: ...
+
+
+async def serve_stdio(config: Config, load: Callable[[], Opened], *, load_after: float, channel: Sequence[str] | None = None) -> None:
+    """Serve until the client closes its end, or a signal asks for the end.
+
+    `load` imports the application: for the first request that needs it, or after `load_after` seconds. `channel`: push what comes in for these
+    instances, or for all where none is named. Raises InvalidInput for a toolset that does not exist.
+    """
+    early, ended = EarlyServer(config), anyio.Event()
+    pushing = None if channel is None else _pushing(channel)
+    async with anyio.create_task_group() as background:
+        background.start_soon(_run_application, config, load, load_after, early, ended, pushing)
+        try:
+            await _serve_client(early, pushing)
+        finally:
+            ended.set()
+            # Nobody waits for it any more.
+            early.wanted.set()
+
+
+def _pushing(names: Sequence[str]) -> "Pushing":
+    from mcp_messenger.api.mcp.pushing import Pushing
+
+    return Pushing(names)
+
+
+async def _run_application(
+    config: Config, load: Callable[[], Opened], load_after: float, early: EarlyServer, ended: anyio.Event, pushing: "Pushing | None"
+) -> None:
+    with anyio.move_on_after(load_after):
+        await early.wanted.wait()
+    if ended.is_set():
+        return
+    # In a thread: what can be answered without it is answered meanwhile.
+    opened, whole_server = await to_thread.run_sync(_loaded, load)
+    if ended.is_set():
+        return
+    from mcp_messenger.api.pages.on_demand import pages_on_demand
+
+    async with opened(config) as app, pages_on_demand(app), anyio.create_task_group() as tasks:
+        server, changes = whole_server(app, _local_user)
+        tasks.start_soon(changes.run)
+        early.complete(server.low)
+        if pushing is not None:
+            tasks.start_soon(pushing.run, app, tasks)
+        await ended.wait()
+        tasks.cancel_scope.cancel()
+
+
+def _loaded(load: Callable[[], Opened]) -> "tuple[Opened, Callable[[App, Authenticate], tuple[MessengerServer, Changes]]]":
+    """Import the application without looking for garbage meanwhile, since what is imported stays."""
+    gc.disable()
+    try:
+        from mcp_messenger.api.mcp.full_server import whole_server
+
+        opened = load()
+        gc.freeze()
+    finally:
+        gc.enable()
+    return opened, whole_server
+
+
+async def _local_user(context: Any) -> "Caller":
+    from mcp_messenger.security.caller import ADMIN
+
     return ADMIN
 
 
-async def serve_stdio(app: App) -> None:
-    """Until the client closes its end, or a signal asks for the end."""
-    server, changes = whole_server(app, _local_user)
+async def _serve_client(early: EarlyServer, pushing: "Pushing | None") -> None:
+    server = early.low
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(changes.run)
         with _ended_by_signals(tasks.cancel_scope):
             send, received = anyio.create_memory_object_stream[SessionMessage | Exception]()
             # The SDK drops a line that it cannot read, and its client would wait for the answer for ever: we read the lines.
@@ -45,7 +118,8 @@ async def serve_stdio(app: App) -> None:
                 received,
             ):
                 tasks.start_soon(_read_messages, lines, send, sent.send)
-                await server.low.run(received, sent, server.low.create_initialization_options())
+                options = server.create_initialization_options() if pushing is None else pushing.options(server, sent.send)
+                await server.run(received, sent, options)
         tasks.cancel_scope.cancel()
 
 

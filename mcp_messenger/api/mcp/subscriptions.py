@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -21,14 +22,16 @@ from mcp.types import (
     UnsubscribeRequestParams,
 )
 
-from db import instances
+from db import instances, messages
 from db.errors import StoreUnavailable
 from db.events import EventRow
 from mcp_messenger.api.mcp.resources import ROOT
 from mcp_messenger.api.mcp.server import Authenticate, MessengerServer, error_text
+from mcp_messenger.config.quotas import Quota
 from mcp_messenger.delivery.feed import Listener
-from mcp_messenger.errors import MissingScope
+from mcp_messenger.errors import MissingScope, QuotaExceeded
 from mcp_messenger.operations.application import App
+from mcp_messenger.policy.waking import WORDS, Incoming, held_back
 from mcp_messenger.security.caller import Caller, Scope, instance_of
 from providers.errors import MessengerError
 
@@ -43,6 +46,15 @@ ADDRESSES_MAX, ALL_ADDRESSES_MAX = 200, 20_000
 Context = ServerRequestContext[Any, Any]
 
 
+@dataclass(frozen=True)
+class Change:
+    """A resource that changed, by these events."""
+
+    instance_id: UUID
+    address: str
+    rows: tuple[EventRow, ...]
+
+
 class Changes(Listener):
     """Says which resources changed: in the newer era on the streams of `subscriptions/listen`, in the older one address by address."""
 
@@ -53,7 +65,7 @@ class Changes(Listener):
         self._handlers: set[ListenHandler] = set()
         self._subscribers: defaultdict[str, dict[Connection, Caller]] = defaultdict(dict)
         self._subscribed: dict[Connection, set[str]] = {}
-        self._send, self._receive = anyio.create_memory_object_stream[tuple[UUID, str]](BUFFER)
+        self._send, self._receive = anyio.create_memory_object_stream[Change](BUFFER)
 
     def serve(self, server: MessengerServer) -> None:
         """Let the server's clients subscribe, in the way of either era."""
@@ -62,22 +74,47 @@ class Changes(Listener):
         server.low.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, self._unsubscribe)
 
     def instance_changed(self, instance_id: UUID, rows: list[EventRow]) -> None:
-        for address in dict.fromkeys(address for row in rows for address in addresses(row)):
+        changed: defaultdict[str, list[EventRow]] = defaultdict(list)
+        for row in rows:
+            for address in addresses(row):
+                changed[address].append(row)
+        for address, of_address in changed.items():
             try:
-                self._send.send_nowait((instance_id, address))
+                self._send.send_nowait(Change(instance_id, address, tuple(of_address)))
             except anyio.WouldBlock:
                 # A notification is a hint; a client that missed one reads the same state at its next look.
                 return
 
     async def run(self) -> None:
-        async for instance_id, address in self._receive:
-            sees = await self._who_sees(instance_id) if address == ROOT else _everyone
+        async for change in self._receive:
+            address = change.address
+            if (not self._streams and address not in self._subscribers) or await self._is_silent(change):
+                continue
+            sees = await self._who_sees(change.instance_id) if address == ROOT else _everyone
             for stream, caller in list(self._streams.items()):
                 if sees(caller):
                     await stream.publish(ResourceUpdated(uri=address))
             for connection, caller in list(self._subscribers.get(address, {}).items()):
                 if sees(caller):
                     await self._push(connection, address)
+
+    async def _is_silent(self, change: "Change") -> bool:
+        """Return whether all that is new are others' words that the policy lets wake no agent."""
+        if not change.rows or any(row.type not in WORDS for row in change.rows):
+            return False
+        database = self._app.database
+        try:
+            if not await held_back(database, [Incoming(row.instance_id, row.chat_id or "") for row in change.rows]):
+                return False
+            found = {one.id: one for one in await messages.by_ids(database, [row.message_id or 0 for row in change.rows])}
+            words = [
+                Incoming(one.instance_id, one.chat_id, bool(one.content.get("mentions_me")))
+                for row in change.rows
+                if (one := found.get(row.message_id or 0)) is not None and (row.type == "reaction" or not one.outgoing)
+            ]
+            return bool(words) and len(await held_back(database, words)) == len(set(words))
+        except StoreUnavailable:
+            return True
 
     async def _push(self, connection: Connection, address: str) -> None:
         with anyio.move_on_after(self._app.config.timing.push) as patience:
@@ -101,13 +138,22 @@ class Changes(Listener):
             raise MCPError(code=INTERNAL_ERROR, message="Too many clients listen already. End another stream first.")
         stream = InMemorySubscriptionBus()
         handler = ListenHandler(stream)
+        count = max(1, len(params.notifications.resource_subscriptions or ()))
+        await self._take(caller, count)
         self._streams[stream] = caller
         self._handlers.add(handler)
         try:
             return await handler(context, params)
         finally:
+            self._app.quotas.give(caller, Quota.SUBSCRIPTIONS, count)
             del self._streams[stream]
             self._handlers.discard(handler)
+
+    async def _take(self, caller: Caller, count: int) -> None:
+        try:
+            await self._app.quotas.take(caller, Quota.SUBSCRIPTIONS, count)
+        except QuotaExceeded as error:
+            raise MCPError(code=INVALID_PARAMS, message=error_text(error)) from error
 
     def end(self) -> None:
         """End the clients' streams, so that they can listen elsewhere."""
@@ -124,6 +170,11 @@ class Changes(Listener):
             connection.exit_stack.callback(self._forget_all, connection)
         if len(self._subscribed[connection]) >= ADDRESSES_MAX or sum(map(len, self._subscribed.values())) >= ALL_ADDRESSES_MAX:
             raise _too_many()
+        await self._take(caller, 1)
+        if connection in self._subscribers.get(params.uri, ()):
+            # Another of the client's calls was first.
+            self._app.quotas.give(caller, Quota.SUBSCRIPTIONS)
+            return EmptyResult()
         self._subscribers[params.uri][connection] = caller
         self._subscribed[connection].add(params.uri)
         return EmptyResult()
@@ -139,7 +190,9 @@ class Changes(Listener):
 
     def _forget(self, address: str, connection: Connection) -> None:
         of_address = self._subscribers.get(address, {})
-        of_address.pop(connection, None)
+        caller = of_address.pop(connection, None)
+        if caller is not None:
+            self._app.quotas.give(caller, Quota.SUBSCRIPTIONS)
         self._subscribed.get(connection, set[str]()).discard(address)
         if not of_address:
             self._subscribers.pop(address, None)

@@ -2,16 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from mcp_messenger.api.rest.qr_page import PAGE, SVG, drawing, login_page
+from mcp_messenger.api.rest.login_page import PAGE, SVG, drawing, login_page
 from mcp_messenger.api.rest.routes import PICTURE, Answer, Routes
+from mcp_messenger.config.toolsets import Toolset
 from mcp_messenger.errors import InvalidInput
-from mcp_messenger.operations import instances, sending
+from mcp_messenger.operations import instance_answers, instances, queueing, removal, sending
 from mcp_messenger.operations.application import App
-from mcp_messenger.operations.operation import REST_ONLY, Effect, Input, InstanceId, Nothing, OfInstance, Operation, Output, PlatformId, Toolset
+from mcp_messenger.operations.operation import REST_ONLY, Effect, Input, InstanceId, Nothing, OfInstance, Operation, Output, PlatformId
 from mcp_messenger.operations.table import BY_NAME, I
 from mcp_messenger.operations.validation import validated
 from mcp_messenger.policy.touch import Touch
@@ -47,6 +48,7 @@ OF_INSTANCE = (
     Alias("list_chats", f"{I}/telegram/chats"),
     Alias("get_messages", f"{I}/telegram/messages/{{chat_id}}"),
     Alias("search_messages", f"{I}/search"),
+    Alias("wait_for_messages", f"{I}/wait"),
     Alias("get_recent_messages", f"{I}/telegram/recent-messages"),
     Alias("get_webhook", f"{I}/telegram/webhook"),
     Alias("set_webhook", f"{I}/telegram/webhook"),
@@ -55,33 +57,38 @@ OF_INSTANCE = (
     Alias("get_instance_health", f"{I}/telegram/polling/status"),
 )
 
-SHOWN: dict[str, Callable[[Routes, Operation], Answer]] = {SVG: drawing, PAGE: login_page}
+SHOWN: dict[str, Callable[[Operation], Answer]] = {SVG: drawing, PAGE: login_page}
 """How an alias answers that is neither JSON nor the row's own picture."""
 
 OF_MANAGER = (Alias("list_instances", "/multi-provider/instances"),)
+
+
+IdempotencyKey = Annotated[str | None, Field(min_length=1, max_length=128, description="same key, same send: never sent twice")]
 
 
 class TelegramSend(OfInstance):
     chatId: PlatformId  # noqa: N815 - Telegram's spelling
     message: str = Field(min_length=1, max_length=100_000)
     parseMode: str | None = Field(default=None, pattern="^(Markdown|MarkdownV2|HTML)$")  # noqa: N815
+    idempotency_key: IdempotencyKey = None
 
 
 def _telegram_text(args: TelegramSend) -> dict[str, Any]:
     """The text goes out as it is; Telegram reads the markup."""
     format = {"HTML": TextFormat.HTML, None: TextFormat.PLAIN}.get(args.parseMode, TextFormat.MARKDOWN)
     extra = {"parse_mode": args.parseMode} if args.parseMode else {}
-    return {"to": args.chatId, "message": args.message, "format": format, "extra": extra}
+    return {"to": args.chatId, "message": args.message, "format": format, "extra": extra, "idempotency_key": args.idempotency_key}
 
 
 class TelegramSendMedia(OfInstance):
     chatId: PlatformId  # noqa: N815
     source: str = Field(min_length=1, max_length=90_000_000)
     caption: str = Field(default="", max_length=100_000)
+    idempotency_key: IdempotencyKey = None
 
 
 def _telegram_file(args: TelegramSendMedia) -> dict[str, Any]:
-    return {"to": args.chatId, "source": args.source, "caption": args.caption}
+    return {"to": args.chatId, "source": args.source, "caption": args.caption, "idempotency_key": args.idempotency_key}
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,7 @@ class MultiProviderCreate(Input):
     user_id: str = Field(default="local", min_length=1, max_length=128)
 
 
-class MultiProviderCreated(instances.CreatedInstance):
+class MultiProviderCreated(instance_answers.CreatedInstance):
     provider: str
     instanceId: str  # noqa: N815 - as those programs read it
 
@@ -161,13 +168,14 @@ class MultiProviderSend(Input):
     instance_id: InstanceId
     to: PlatformId
     message: str = Field(min_length=1, max_length=100_000)
+    idempotency_key: IdempotencyKey = None
 
 
-async def multi_provider_send(app: App, caller: Caller, args: MultiProviderSend) -> sending.SendAnswer:
+async def multi_provider_send(app: App, caller: Caller, args: MultiProviderSend) -> queueing.SendAnswer:
     row = await instance_of(app.database, caller, args.instance_id)
     if row.provider != args.provider:
         raise InvalidInput(f"provider: this instance is of {row.provider}.", hint=f"Use .../instances/{row.provider}/{row.id}/send-message.")
-    send = {"instance_id": args.instance_id, "to": args.to, "message": args.message}
+    send = {"instance_id": args.instance_id, "to": args.to, "message": args.message, "idempotency_key": args.idempotency_key}
     return await sending.send_message(app, caller, sending.SendMessage.model_validate(send))
 
 
@@ -175,11 +183,11 @@ async def multi_provider_send(app: App, caller: Caller, args: MultiProviderSend)
 SPELLED_OF_MANAGER = (
     Operation("multi_provider_create", "POST", "/multi-provider/instances", MultiProviderCreate, MultiProviderCreated, multi_provider_create,
               "Make an instance.", Toolset.INSTANCES, Effect.WRITE, transports=REST_ONLY, status=201, touches=Touch.LOGIN),
-    Operation("multi_provider_delete", "DELETE", "/multi-provider/instances/{instance_id}", instances.DeleteInstance, Nothing,
-              instances.delete_instance, "Remove an instance; messages stay unless purge.", Toolset.INSTANCES, Effect.DESTROY,
+    Operation("multi_provider_delete", "DELETE", "/multi-provider/instances/{instance_id}", removal.DeleteInstance, Nothing,
+              removal.delete_instance, "Remove an instance; messages stay unless purge.", Toolset.INSTANCES, Effect.DESTROY,
               transports=REST_ONLY, status=204, touches=Touch.DELETE),
     Operation("multi_provider_send", "POST", "/multi-provider/instances/{provider}/{instance_id}/send-message", MultiProviderSend,
-              sending.SendAnswer, multi_provider_send, "Send a text.", Toolset.SENDING, Effect.WRITE, transports=REST_ONLY,
+              queueing.SendAnswer, multi_provider_send, "Send a text.", Toolset.SENDING, Effect.WRITE, transports=REST_ONLY,
               touches=Touch.SEND),
 )
 # fmt: on
@@ -189,7 +197,7 @@ def add_aliases(routes: Routes) -> None:
     """Make routes of all other paths and spellings."""
     for alias in (*OF_INSTANCE, *OF_MANAGER):
         row = BY_NAME[alias.operation]
-        answer = SHOWN[alias.media](routes, row) if alias.media in SHOWN else None
+        answer = SHOWN[alias.media](row) if alias.media in SHOWN else None
         media = (alias.media,) if alias.media else ()
         routes.add(row, alias.path, name=alias.name, answer=answer, as_picture=alias.media == PICTURE, media=media)
     for row in (*SPELLED_OF_INSTANCE, *SPELLED_OF_MANAGER):

@@ -1,7 +1,7 @@
 """GET /metrics, in Prometheus' text format, for the administrator. Counters are of this process, gauges of the store."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import accumulate
 from uuid import UUID
 
@@ -14,23 +14,25 @@ from starlette.responses import Response
 
 from db.errors import StoreUnavailable
 from db.gauges import Gauge, gauges
-from mcp_messenger.api.rest.routes import CallerOf
+from mcp_messenger.api.rest.routes import caller_of
 from mcp_messenger.observability.metrics import BUCKETS, Histogram, Metrics
 from mcp_messenger.observability.workers import Workers
 from mcp_messenger.operations.application import App
+from mcp_messenger.operations.warnings import PARTS, troubles
 
 PREFIX = "mcp_messenger_"
 GONE = "gone"
 """The provider of an instance that is no more."""
 
 
-def add_metrics(router: APIRouter, app: App, caller_of: CallerOf) -> None:
+def add_metrics(router: APIRouter, app: App) -> None:
     # Not in the document: it has its own format, and Prometheus needs no description.
     @router.get("/metrics", include_in_schema=False)
     async def metrics(request: Request) -> Response:
         (await caller_of(request)).require_admin()
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(Figures(app.metrics, app.workers, await _standing(app), owned=len(app.supervisor.owned)))
+        wrong = await troubles(app)
+        registry.register(Figures(app.metrics, app.workers, await _standing(app), wrong.keys(), owned=len(app.supervisor.owned)))
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
@@ -43,17 +45,22 @@ async def _standing(app: App) -> Sequence[Gauge] | None:
 
 
 class Figures(Collector):
-    def __init__(self, metrics: Metrics, workers: Workers, standing: Sequence[Gauge] | None, *, owned: int) -> None:
+    def __init__(self, metrics: Metrics, workers: Workers, standing: Sequence[Gauge] | None, wrong: Collection[str], *, owned: int) -> None:
         self._metrics = metrics
         self._workers = workers
         self._standing = standing or ()
         self._is_up = standing is not None
+        self._wrong = wrong
         self._owned = owned
         self._providers = {one.id: one.provider for one in self._standing}
 
     def collect(self) -> Iterator[Metric]:
         yield _single("store_up", "Whether the store answers.", float(self._is_up))
         yield _single("instances_held", "Instances that this process runs.", self._owned)
+        warnings = GaugeMetricFamily(PREFIX + "warning", "1 for a part that /health says something is wrong with.", labels=("part",))
+        for part in PARTS:
+            warnings.add_metric([part], float(part in self._wrong))
+        yield warnings
         yield from self._counted()
         yield from self._stands()
 
@@ -72,6 +79,10 @@ class Figures(Collector):
         for (instance_id, target, outcome), histogram in self._metrics.deliveries.items():
             late.add_metric([*self._of(instance_id), target, outcome], _buckets(histogram), histogram.total)
         yield late
+        files = CounterMetricFamily(PREFIX + "files", "Files of messages that came in, by what became of them.", labels=(*OF, "outcome"))
+        for (instance_id, outcome), count in self._metrics.files.items():
+            files.add_metric([*self._of(instance_id), outcome], count)
+        yield files
         failures = CounterMetricFamily(PREFIX + "worker_failures", "Errors of background work, which is tried again.", labels=("worker", "kind"))
         for labels, count in self._workers.failures.items():
             failures.add_metric(labels, count)
@@ -82,6 +93,7 @@ class Figures(Collector):
         yield failing
 
     def _stands(self) -> Iterator[Metric]:
+        info = GaugeMetricFamily(PREFIX + "instance_info", "1, with the name that its owner gave it.", labels=(*OF, "name"))
         states = GaugeMetricFamily(PREFIX + "instance_state", "1 for the state in which an instance is.", labels=(*OF, "state"))
         leases = GaugeMetricFamily(PREFIX + "instance_leased", "Whether some process runs the instance.", labels=OF)
         depth = GaugeMetricFamily(PREFIX + "queue_depth", "Sends that wait.", labels=OF)
@@ -91,6 +103,7 @@ class Figures(Collector):
         waited = GaugeMetricFamily(PREFIX + "deliveries_age_seconds", "How long the oldest delivery has been due.", labels=OF)
         for one in self._standing:
             of = self._of(one.id)
+            info.add_metric([*of, one.name], 1)
             states.add_metric([*of, one.status], 1)
             leases.add_metric(of, one.leased)
             depth.add_metric(of, one.queued)
@@ -99,7 +112,7 @@ class Figures(Collector):
             for family, counts in ((waiting, one.pending), (dead, one.dead)):
                 for target, count in counts.items():
                     family.add_metric([*of, target], count)
-        yield from (states, leases, depth, age, waiting, dead, waited)
+        yield from (info, states, leases, depth, age, waiting, dead, waited)
 
     def _of(self, instance_id: UUID) -> list[str]:
         return [self._providers.get(instance_id, GONE), str(instance_id)]

@@ -13,6 +13,7 @@ from pydantic import BaseModel, create_model
 from pydantic.fields import FieldInfo
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
+from starlette.routing import Match, Route
 
 from mcp_messenger.api.authentication import authenticate
 from mcp_messenger.api.instance_address import ADDRESS_HINT, address_of, path_asked
@@ -50,10 +51,18 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-OWN_ROUTES = frozenset({"get_logs"})
-"""Rows whose answer over HTTP is not one JSON object: see streams.py."""
+OWN_ROUTES = frozenset({"get_logs", "export_instance", "export_chat", "export_contact", "export_person", "export_user", "import_data"})
+"""Rows whose body or answer over HTTP is not one JSON object: see streams.py and transfers.py."""
 
 PICTURE = "image/png"
+IDEMPOTENCY_KEY = "idempotency_key"
+IDEMPOTENCY_HEADER: dict[str, Any] = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "the same as idempotency_key in the body: same key, same send",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 128},
+}
 Answer = Callable[[Request, Caller, Any], Awaitable[Response]]
 Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -63,8 +72,6 @@ class Routes:
     """Makes routes of rows."""
 
     router: APIRouter
-    app: App
-    caller_of: CallerOf
 
     def add_all(self) -> None:
         """Make the routes of the table, but for those whose answer is not one JSON object."""
@@ -85,7 +92,7 @@ class Routes:
         """`path` and `name` where they are not the row's own; `answer` where the output as JSON is not the answer; `as_picture` where
         nobody needs to ask for the picture; `media` are the types of the answer, where it is not JSON alone.
         """
-        path, answer = path or row.path, answer or _answer_of(self.app, row, as_picture=as_picture)
+        path, answer = path or row.path, answer or _answer_of(row, as_picture=as_picture)
         types = media or (("application/json", PICTURE) if row.output.pictures is not Output.pictures else ())
         content: dict[str, Any] = {type: {} for type in types if type != "application/json"}
         has_model = row.status != HTTPStatus.NO_CONTENT and (not types or "application/json" in types)
@@ -96,23 +103,15 @@ class Routes:
             name=name or row.name,
             operation_id=name or row.name,
             summary=row.summary,
+            description=f"A key needs the scope `{row.scope}`.",
             tags=[row.toolset],
             status_code=row.status,
             response_model=row.output if has_model else None,
             response_class=JSONResponse if has_model else Response,
             responses={**PROBLEMS, **({row.status: {"content": content}} if content else {})},
-            route_class_override=_admitting(self._admit(row), None if row.method in WITH_BODY else self._without_body(row, path, answer)),
+            openapi_extra={"parameters": [IDEMPOTENCY_HEADER]} if IDEMPOTENCY_KEY in row.input.model_fields else None,
+            route_class_override=_admitting(_admit(row), None if row.method in WITH_BODY else self._without_body(row, path, answer)),
         )
-
-    def _admit(self, row: Operation) -> CallerOf:
-        async def admit(request: Request) -> Caller:
-            if self.app.config.read_only and row.effect is not Effect.READ:
-                raise ReadOnly
-            caller = await admitted(self.app, request.scope, lambda: self.caller_of(request))
-            caller.require_scope(row.scope)
-            return caller
-
-        return admit
 
     def _without_body(self, row: Operation, path: str, answer: Answer) -> Handle:
         """For what is all in the path and the query: FastAPI would read it twice as slowly, and its endpoint is for the document alone then."""
@@ -150,21 +149,46 @@ class Routes:
 
 
 def _idempotency_key(request: Request, row: Operation, body: BaseModel | None) -> dict[str, str]:
-    """Return the key that the header of that name gives, for an operation that takes one. Raises InvalidInput where the body says another."""
-    header = request.headers.get("idempotency-key")
-    if header is None or "idempotency_key" not in row.input.model_fields:
+    """Return the key that the header of that name gives, for an operation that takes one.
+
+    Raises InvalidInput for an empty header, and where another one or the body says another key.
+    """
+    headers = set(request.headers.getlist("idempotency-key"))
+    if not headers or IDEMPOTENCY_KEY not in row.input.model_fields:
         return {}
-    named: str | None = getattr(body, "idempotency_key", None)
-    if named not in (None, header):
+    if "" in headers:
+        raise InvalidInput("The header Idempotency-Key is empty.", hint="Give a key, or leave the header out.")
+    named: str | None = getattr(body, IDEMPOTENCY_KEY, None)
+    if len(headers) > 1 or not headers >= {named or min(headers)}:
         raise InvalidInput("The header Idempotency-Key and idempotency_key in the body are two different keys.", hint="Give one of them.")
-    return {"idempotency_key": header}
+    return {IDEMPOTENCY_KEY: min(headers)}
 
 
-def caller_of_request(app: App) -> CallerOf:
-    async def caller_of(request: Request) -> Caller:
-        return await authenticate(app, request.scope)
+def answers_for(api: FastAPI, app: App) -> None:
+    """Have the routes of `api` carry calls out with `app`. The routes themselves belong to no application."""
+    api.state.messengers = app
 
-    return caller_of
+
+def app_of(request: Request) -> App:
+    """Return the application that carries a request out."""
+    return request.app.state.messengers
+
+
+async def caller_of(request: Request) -> Caller:
+    """Return who calls. Raises Unauthenticated and whatever else keeps a caller out."""
+    return await authenticate(app_of(request), request.scope)
+
+
+def _admit(row: Operation) -> CallerOf:
+    async def admit(request: Request) -> Caller:
+        app = app_of(request)
+        if app.config.read_only and row.effect is not Effect.READ:
+            raise ReadOnly
+        caller = await admitted(app, request.scope, lambda: caller_of(request))
+        await row.require_scope(app, caller)
+        return caller
+
+    return admit
 
 
 def _admitting(admit: CallerOf, handle: Handle | None) -> type[APIRoute]:
@@ -183,9 +207,9 @@ def _admitting(admit: CallerOf, handle: Handle | None) -> type[APIRoute]:
     return Admitting
 
 
-def _answer_of(app: App, row: Operation, *, as_picture: bool) -> Answer:
+def _answer_of(row: Operation, *, as_picture: bool) -> Answer:
     async def answer(request: Request, caller: Caller, args: Any) -> Response:
-        output: Output = await row.carry_out(app, caller, args, transport=Transport.REST)
+        output: Output = await row.carry_out(app_of(request), caller, args, transport=Transport.REST)
         return respond(output, row.status, picture=as_picture or PICTURE in accepted(request))
 
     return answer
@@ -233,17 +257,7 @@ def respond(output: Output, status: int = 200, *, picture: bool = False) -> Resp
 
 
 def add_problems(api: FastAPI) -> None:
-    """Every error as a problem: ours, FastAPI's and Starlette's, and what nobody foresaw; and all of them described."""
-    without_problems = api.openapi
-
-    def openapi() -> dict[str, Any]:
-        document = without_problems()
-        document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
-        document["components"]["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
-        document["security"] = [{"bearer": []}, {}]
-        return document
-
-    api.openapi = openapi
+    """Answer every error as a problem: ours, FastAPI's and Starlette's, and those that nobody foresaw."""
 
     @api.exception_handler(MessengerError)
     async def ours(request: Request, error: Exception) -> Response:
@@ -264,12 +278,20 @@ def add_problems(api: FastAPI) -> None:
         refused = kind(f"{request.method} {quoted(path_asked(request.scope))}: {error.detail}.", hint=hint)
         answer = _problem(refused, status=error.status_code)
         answer.headers.update(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            answer.headers["allow"] = ", ".join(_methods(api, request))
         return answer
 
     @api.exception_handler(Exception)
     async def unforeseen(request: Request, error: Exception) -> Response:
         """The server logs it after that."""
         return _problem(InternalError())
+
+
+def _methods(api: FastAPI, request: Request) -> list[str]:
+    """Return the methods of all routes of a path: each route knows only its own."""
+    found = (route for route in api.router.routes if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE)
+    return sorted({method for route in found for method in route.methods or ()})
 
 
 def _misfit(request: Request, error: RequestValidationError) -> InvalidInput:

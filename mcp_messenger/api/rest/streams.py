@@ -3,7 +3,7 @@
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -15,10 +15,11 @@ from pydantic import Field
 from sse_starlette import EventSourceResponse
 from starlette.responses import PlainTextResponse
 
-from db import outbox
+from db import instance_logs, outbox
 from db.errors import StoreUnavailable
 from mcp_messenger.api.problem import problem
-from mcp_messenger.api.rest.routes import CallerOf, Routes, accepted, respond
+from mcp_messenger.api.rest.routes import Routes, accepted, app_of, caller_of, respond
+from mcp_messenger.config.quotas import Quota
 from mcp_messenger.errors import NotAvailable, NotReady
 from mcp_messenger.net.mime import mime_of, safe_name
 from mcp_messenger.operations import diagnostics, events, messages
@@ -29,20 +30,23 @@ from mcp_messenger.operations.resources import Health
 from mcp_messenger.operations.table import BY_NAME, I
 from mcp_messenger.operations.validation import validated
 from mcp_messenger.operations.waiting import kept_cursor, require_not_ahead
-from mcp_messenger.operations.warnings import warnings
-from mcp_messenger.policy.judging import Words, note_shown
+from mcp_messenger.operations.warnings import local_warnings, warnings
+from mcp_messenger.policy.shown import Words, note_shown
 from mcp_messenger.security.caller import Caller, instance_of, parse_instance_id
 from mcp_messenger.version import __version__
 from providers.base import WebhookRequest
 from providers.errors import MessengerError
-from providers.models import InstanceState
+from providers.states import InstanceState
 
 FOLLOW_EVERY = 0.5
 LOG_LINES_MAX = 5000
+LATE_LINES = 200
 HEALTH_WITHIN = 5.0
 FAILING_SECONDS = 1.0
 """A statement that was cancelled once is no reason to take this process out of service."""
 STREAM = "text/event-stream"
+Sent = bytes | dict[str, Any]
+"""Of a stream: events as they are sent, or one that is still to be encoded."""
 WEBHOOK_METHODS = ["GET", "POST"]
 
 
@@ -58,7 +62,7 @@ class StreamEvents(Input):
 LOGS = replace(BY_NAME["get_logs"], input=ReadLogs)
 MEDIA = replace(
     BY_NAME["download_media"],
-    name="get_media",
+    name="get_media_file",
     method="GET",
     path=f"{I}/messages/{{message_id}}/media",
     input=messages.GetMedia,
@@ -78,9 +82,10 @@ def add_logs(routes: Routes) -> None:
     """Make the route of get_logs: lines as text, as JSON for who asks for it, or as a stream."""
 
     async def answer(request: Request, caller: Caller, args: ReadLogs) -> Response:
-        found = await diagnostics.get_logs(routes.app, caller, args)
+        app = app_of(request)
+        found = await diagnostics.get_logs(app, caller, args)
         if args.follow:
-            return _streamed(_log_events(routes.app, request, routes.caller_of, args))
+            return _streamed(_waiting(app, caller, _log_events(app, request, args)))
         if "application/json" in accepted(request):
             return respond(found)
         return PlainTextResponse("".join(f"{line}\n" for line in found.lines))
@@ -88,10 +93,10 @@ def add_logs(routes: Routes) -> None:
     routes.add(LOGS, answer=answer, media=("text/plain", "application/json", STREAM))
 
 
-async def _log_events(app: App, request: Request, caller_of: CallerOf, args: ReadLogs) -> AsyncIterator[dict[str, Any]]:
+async def _log_events(app: App, request: Request, args: ReadLogs) -> AsyncIterator[Sent]:
     row = await instance_of(app.database, await caller_of(request), args.instance_id)
     async with app.supervisor.following(row) as theirs:
-        seen = app.logbook.tail(str(row.id), LOG_LINES_MAX)
+        seen = {number for number, _ in await instance_logs.newest(app.database, row.id, LOG_LINES_MAX)}
         lines = (await diagnostics.get_logs(app, await caller_of(request), args)).lines
         shown = set(lines)
         while True:
@@ -100,9 +105,12 @@ async def _log_events(app: App, request: Request, caller_of: CallerOf, args: Rea
             await anyio.sleep(FOLLOW_EVERY)
             # Deleted meanwhile, or a key that was revoked: nothing more.
             await instance_of(app.database, await caller_of(request), args.instance_id)
-            now = app.logbook.tail(str(row.id), LOG_LINES_MAX)
-            lines = now[_overlap(seen, now) :] + [line for line in _taken(theirs) if line not in shown]
-            seen = now
+            await app.logbook.write(app.database)
+            # Another server's lines may be stored a little after those with later numbers.
+            horizon = max(seen, default=0) - LATE_LINES
+            stored = await instance_logs.after(app.database, row.id, horizon, LOG_LINES_MAX)
+            lines = [line for line in [*(line for number, line in stored if number not in seen), *_taken(theirs)] if line not in shown]
+            seen = {number for number, _ in stored} | {number for number in seen if number > horizon}
             # What came while the past was read is in both; later lines may well be alike.
             shown.clear()
 
@@ -113,18 +121,14 @@ def _taken(lines: deque[str]) -> list[str]:
     return taken
 
 
-def _overlap(seen: Sequence[str], lines: Sequence[str]) -> int:
-    """How many of the lines were seen: the ring buffer has moved on by some."""
-    return next((size for size in range(len(lines), 0, -1) if seen[-size:] == lines[:size]), 0)
-
-
 def add_media(routes: Routes) -> None:
     """Make the route of a message's file as it is: to be kept, never to be shown as a page of this server."""
 
     async def answer(request: Request, caller: Caller, args: messages.GetMedia) -> Response:
-        _, message, download = await messages.fetched_media(routes.app, caller, args)
+        app = app_of(request)
+        _, message, download = await messages.fetched_media(app, caller, args)
         if caller.is_agent:
-            await note_shown(routes.app.judge, str(caller), [Words(message.chat_id)], args.instance_id)
+            await note_shown(app.database, app.judge.shown, str(caller), [Words(message.chat_id)], args.instance_id)
         mime = mime_of(download.content, download.mime, download.name)
         name = safe_name(download.name, mime)
         headers = {"content-disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}", "content-security-policy": "sandbox"}
@@ -133,32 +137,45 @@ def add_media(routes: Routes) -> None:
     routes.add(MEDIA, answer=answer, media=("application/octet-stream",))
 
 
-def add_events(routes: Routes, app: App) -> None:
+def add_events(routes: Routes) -> None:
+    """Make the route of the event log as a stream."""
+
     async def answer(request: Request, caller: Caller, args: StreamEvents) -> Response:
-        wanted = validated(BY_NAME["get_events"], {"after": request.headers.get("last-event-id") or args.after, "instance_id": args.instance_id})
-        assert isinstance(wanted, GetEvents)
-        cursor = await kept_cursor(app, wanted.after, await events.visible(app, caller, wanted.instance_id))
-        await require_not_ahead(app, cursor)
-        return _streamed(_events(app, request, routes.caller_of, caller, wanted))
+        app = app_of(request)
+        wanted = await begun(app, caller, request.headers.get("last-event-id") or args.after, args.instance_id)
+        return _streamed(_waiting(app, caller, _events(app, request, caller, wanted)))
 
     routes.add(EVENTS, answer=answer, media=(STREAM,))
 
 
-async def _events(app: App, request: Request, caller_of: CallerOf, caller: Caller, args: GetEvents) -> AsyncIterator[dict[str, Any]]:
-    async for view in events.follow(app, caller, args):
+async def begun(app: App, caller: Caller, after: str, instance_id: str | None) -> GetEvents:
+    """Return which events a stream has, before it is opened. Raises InvalidInput, NoSuchInstance, CursorExpired and CursorAhead."""
+    wanted = validated(BY_NAME["get_events"], {"after": after, "instance_id": instance_id})
+    assert isinstance(wanted, GetEvents)
+    cursor = await kept_cursor(app, wanted.after, await events.visible(app, caller, wanted.instance_id))
+    await require_not_ahead(app, cursor)
+    return wanted
+
+
+async def _events(app: App, request: Request, caller: Caller, args: GetEvents) -> AsyncIterator[Sent]:
+    async for found in events.follow(app, caller, args):
         # A key that was revoked meanwhile gets nothing more.
         await caller_of(request)
-        if view is None:
-            yield {"comment": "alive"}
-        else:
-            yield {"id": view.id, "event": view.type, "data": json.dumps(view.shown(), ensure_ascii=False)}
+        yield b"".join(one.sse for one in found) or {"comment": "alive"}
 
 
-def _streamed(events: AsyncIterator[dict[str, Any]]) -> EventSourceResponse:
+async def _waiting(app: App, caller: Caller, events: AsyncIterator[Sent]) -> AsyncIterator[Sent]:
+    """Give the events while the caller may hold one more wait. Raises QuotaExceeded."""
+    async with app.quotas.holding(caller, Quota.WAITS):
+        async for event in events:
+            yield event
+
+
+def _streamed(events: AsyncIterator[Sent]) -> EventSourceResponse:
     return EventSourceResponse(_until_refused(events), headers={"cache-control": "no-store"})
 
 
-async def _until_refused(events: AsyncIterator[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+async def _until_refused(events: AsyncIterator[Sent]) -> AsyncIterator[Sent]:
     """Report an error that comes too late for a status as the last event of the stream; the next connection gets it as a status."""
     try:
         async for event in events:
@@ -184,22 +201,26 @@ def add_health(router: APIRouter, app: App) -> None:
 async def current_health(app: App) -> Health:
     """Return how this process is: unhealthy without the store, while that refuses writes, and while some of its work fails at every try."""
     checks: dict[str, Any] = {"docker": _docker_check(app)}
+    if app.swarm is not None:
+        checks["swarm"] = "ok" if app.swarm.away is None else "unavailable"
+    # Warnings stop nothing yet, so a load balancer goes on sending calls here.
+    looked_at = await local_warnings(app)
     if (trouble := app.vault.trouble) is not None:
         checks["secrets"] = trouble
     try:
         with anyio.fail_after(HEALTH_WITHIN):
             depth, age = await outbox.depth(app.database)
-            looked_at = await warnings(app)
+            await app.database.require_writes()
+            looked_at |= await warnings(app)
         failing = [one for one in app.workers.failing(seconds=FAILING_SECONDS) if one.vital]
         refused = next((one.detail for one in failing if one.is_store), None)
         checks |= {"database": refused or "ok", "queue": {"depth": depth, "oldest_seconds": round(age, 1)}}
         checks |= {"failing": {one.name: one.detail for one in failing}} if failing else {}
-        # They stop nothing yet, so a load balancer goes on sending calls here.
-        checks |= {"warnings": looked_at} if looked_at else {}
         status = "unhealthy" if failing or app.vault.is_lost else "healthy"
     except (StoreUnavailable, TimeoutError) as error:
         checks |= {"database": str(error) or f"does not answer within {HEALTH_WITHIN:g} s", "queue": "unknown"}
         status = "unhealthy"
+    checks |= {"warnings": looked_at} if looked_at else {}
     return Health(
         status=status,
         timestamp=datetime.now(UTC),

@@ -1,17 +1,20 @@
-"""The provider of an instance in a container: a RemoteProvider, and a reconciler of the container."""
+"""The provider of an instance in a container: a RemoteProvider, and a reconciler of what it runs in."""
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 from pydantic import SecretStr
 
-from mcp_messenger.instances.remote_provider import RemoteProvider
-from mcp_messenger.instances.runtimes.reconciler import ContainerReconciler
+from mcp_messenger.instances.remote_provider import RemoteProvider, Timing
+from mcp_messenger.instances.runtimes.passes import Reconciler
 from providers.base import Deliver, Provider, ProviderContext, Settings
 from providers.events import Event, StateChanged
 
+R = TypeVar("R", bound=Reconciler)
 
-class ContainedProvider(RemoteProvider):
+
+class ContainedProvider(RemoteProvider, Generic[R]):
     """Shows the container's trouble as its state while there is any, and else the instance's own state."""
 
     def __init__(
@@ -20,12 +23,13 @@ class ContainedProvider(RemoteProvider):
         settings: Settings,
         context: ProviderContext,
         *,
-        reconciler_of: Callable[["ContainedProvider"], ContainerReconciler],
-        on_stop: Callable[["ContainedProvider"], None],
+        reconciler_of: Callable[["ContainedProvider[R]"], R],
+        on_stop: Callable[["ContainedProvider[R]"], None],
         key: SecretStr,
+        timing: Timing | None = None,
     ) -> None:
         self.reconciler = reconciler_of(self)
-        super().__init__(cls, settings, context, endpoint=self.reconciler.address, key=key)
+        super().__init__(cls, settings, context, endpoint=self.reconciler.address, key=key, timing=timing)
         self._on_stop = on_stop
         self._reconciling: asyncio.Task[None] | None = None
         self._to: Deliver | None = None

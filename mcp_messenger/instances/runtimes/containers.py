@@ -68,7 +68,7 @@ async def find(engine: Engine, installation: UUID, instance_id: UUID) -> Found |
     except NoSuchThing:
         return None
     labels: Mapping[str, str] = found["Config"]["Labels"] or {}
-    _check_owner(labels, installation, f"container {name}")
+    check_owner(labels, installation, f"container {name}")
     # The ports as they are now: the engine chooses another one at each start.
     published: Mapping[str, Sequence[Mapping[str, str]] | None] = found["NetworkSettings"]["Ports"] or {}
     bindings = published.get(f"{PORT}/tcp") or ()
@@ -89,7 +89,8 @@ def _time(text: str) -> datetime:
     return datetime.fromisoformat(f"{head}.{tail[:6].ljust(6, '0')}+00:00")
 
 
-def _check_owner(labels: Mapping[str, str], installation: UUID, what: str) -> None:
+def check_owner(labels: Mapping[str, str], installation: UUID, what: str) -> None:
+    """Raise Conflict for what has not the label of this installation."""
     if labels.get(INSTALLATION) != str(installation):
         raise Conflict(f"The {what} is not one of this installation's; it is left alone.", hint="Rename or remove it, if nobody needs it.")
 
@@ -102,7 +103,7 @@ async def ensure_volume(engine: Engine, installation: UUID, instance_id: UUID) -
     except NoSuchThing:
         await engine.call(lambda api: api.create_volume(name, labels=labels_of(installation, instance_id)))
         return True
-    _check_owner(found["Labels"] or {}, installation, f"volume {name}")
+    check_owner(found["Labels"] or {}, installation, f"volume {name}")
     return False
 
 

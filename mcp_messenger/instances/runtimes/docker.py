@@ -1,11 +1,10 @@
 """Instances in one container each, run by a Docker engine."""
 
-import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -17,16 +16,18 @@ from db import installation, leases
 from db.database import Database
 from db.instances import InstanceRow
 from mcp_messenger.config import Config
+from mcp_messenger.config.containers import OWN
 from mcp_messenger.config.modes import mode_of
 from mcp_messenger.errors import EngineAway, EngineRefused
-from mcp_messenger.instances.runtimes import containers
+from mcp_messenger.instances.runtimes import containers, networks
 from mcp_messenger.instances.runtimes.contained import ContainedProvider
 from mcp_messenger.instances.runtimes.containers import Listed
 from mcp_messenger.instances.runtimes.engine import Engine
 from mcp_messenger.instances.runtimes.images import Images
+from mcp_messenger.instances.runtimes.log_stream import followed
 from mcp_messenger.instances.runtimes.reconciler import ContainerReconciler, Site
 from mcp_messenger.instances.runtimes.runtime import Runtime
-from mcp_messenger.instances.runtimes.spec import INSTALLATION, INSTANCE, Spec, name_of, spec_for
+from mcp_messenger.instances.runtimes.spec import INSTALLATION, INSTANCE, Spec, name_of, own_network, spec_for
 from mcp_messenger.instances.runtimes.statistics import Statistics
 from mcp_messenger.observability.workers import Workers
 from mcp_messenger.security.vault import Vault
@@ -39,8 +40,6 @@ LOOK_EVERY = 30.0
 SETTLE = 0.05
 """Seconds: events come in bursts."""
 RETRY_EVERY = 2.0
-FOLLOW_AGAIN = 0.5
-FOLLOWED_LINES = 5000
 MOVES = frozenset({"create", "start", "die", "oom", "destroy", "rename", "pause", "unpause"})
 """Events that change a container's state; the others come from health checks, by the thousand."""
 
@@ -57,7 +56,7 @@ class DockerRuntime(Runtime):
         self._images = Images(self.engine, config.containers, self._wake_all, workers)
         self._site: Site | None = None
         self._away: str | None = "Docker has not answered yet."
-        self._providers: dict[UUID, ContainedProvider] = {}
+        self._providers: dict[UUID, ContainedProvider[ContainerReconciler]] = {}
         self._discarded: set[UUID] = set()
         """Whose login was thrown away on purpose."""
         self.containers: Mapping[UUID, Listed] = {}
@@ -165,7 +164,8 @@ class DockerRuntime(Runtime):
         """Collect what belongs to instances that are gone, and stop what is not to run any more."""
         self.containers = await containers.listing(self.engine, installation)
         volumes = await containers.volumes(self.engine, installation)
-        fates = await leases.fates(self._database, list(self.containers.keys() | volumes.keys()))
+        own = await networks.of_instances(self.engine, installation)
+        fates = await leases.fates(self._database, list(self.containers.keys() | volumes.keys() | own.keys()))
         for instance_id, one in self.containers.items():
             fate = fates.get(instance_id)
             if fate is None:
@@ -175,13 +175,16 @@ class DockerRuntime(Runtime):
                 await containers.stop(self.engine, one.name)
         for instance_id, name in volumes.items():
             if instance_id not in fates:
-                await self._remove_volume(name)
+                await self._remove("volume", containers.remove_volume, name)
+        for instance_id, name in own.items():
+            if instance_id not in fates:
+                await self._remove("network", networks.remove, name)
 
-    async def _remove_volume(self, name: str) -> None:
+    async def _remove(self, kind: str, remove: Callable[[Engine, str], Awaitable[None]], name: str) -> None:
         try:
-            await containers.remove_volume(self.engine, name)
+            await remove(self.engine, name)
         except EngineRefused as error:
-            log.warning("volume of an instance that is gone stays for now: %s", error.detail)
+            log.warning("%s of an instance that is gone stays for now: %s", kind, error.detail)
 
     def _here(self) -> Site:
         """Raises EngineAway."""
@@ -218,7 +221,7 @@ class DockerRuntime(Runtime):
         self._providers[row.id] = made
         return made
 
-    def _forget(self, provider: ContainedProvider) -> None:
+    def _forget(self, provider: ContainedProvider[ContainerReconciler]) -> None:
         id = UUID(provider.context.instance_id)
         if self._providers.get(id) is provider:
             del self._providers[id]
@@ -232,44 +235,16 @@ class DockerRuntime(Runtime):
         name = name_of(site.installation, instance_id)
         await containers.remove(self.engine, name)
         await containers.remove_volume(self.engine, name)
+        if self._config.containers.network == OWN:
+            await networks.remove(self.engine, own_network(site.installation, instance_id))
         self._discarded.add(instance_id)
 
     async def log_lines(self, instance_id: UUID, tail: int) -> list[str]:
         return await containers.log_lines(self.engine, name_of(self._here().installation, instance_id), tail)
 
-    @asynccontextmanager
-    async def following(self, instance_id: UUID) -> AsyncGenerator[deque[str]]:
-        lines: deque[str] = deque(maxlen=FOLLOWED_LINES)
-        reading = asyncio.create_task(self._read_on(name_of(self._here().installation, instance_id), lines))
-        try:
-            yield lines
-        finally:
-            reading.cancel()
-            await asyncio.wait([reading])
-
-    async def _read_on(self, name: str, lines: deque[str]) -> None:
-        """Until cancelled, also when it is stopped and started, or replaced."""
-        since = time.time()
-        while True:
-            with suppress(EngineAway, EngineRefused):
-                async with self.engine.stream(partial(_log_stream, name, since)) as chunks:
-                    async for line in _lines(chunks):
-                        lines.append(line)
-            since = time.time()
-            await anyio.sleep(FOLLOW_AGAIN)
-
-
-def _log_stream(name: str, since: float, api: Any) -> Iterable[bytes]:
-    return api.logs(name, stream=True, follow=True, since=since)
-
-
-async def _lines(chunks: MemoryObjectReceiveStream[bytes]) -> AsyncGenerator[str]:
-    """Whole lines; the engine sends what was written at once."""
-    rest = b""
-    async for chunk in chunks:
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            yield containers.readable(line)
+    def following(self, instance_id: UUID) -> AbstractAsyncContextManager[deque[str]]:
+        name = name_of(self._here().installation, instance_id)
+        return followed(self.engine, lambda since, api: api.logs(name, stream=True, follow=True, since=since))
 
 
 def _id_of(text: str) -> UUID:

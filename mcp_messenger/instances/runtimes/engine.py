@@ -35,15 +35,23 @@ class Engine:
         self._client: Any = None
         self._opening = threading.Lock()
         self._limiter = anyio.CapacityLimiter(CALLS_AT_ONCE)
+        self.making = anyio.Lock()
+        """Held while something is made that several instances need."""
 
     async def call(self, work: Callable[[Any], T]) -> T:
         """`work` gets the SDK's low-level client, in a thread. It is not cut short by a cancellation: what it made would be forgotten."""
 
-        def run() -> T:
-            with _translated():
-                return work(self._api())
+        return await anyio.to_thread.run_sync(self.call_here, work, limiter=self._limiter)
 
-        return await anyio.to_thread.run_sync(run, limiter=self._limiter)
+    def call_here(self, work: Callable[[Any], T]) -> T:
+        """As `call`, in a thread of the caller's, which it blocks."""
+        with _translated():
+            return work(self._api())
+
+    def stream_here(self, begin: Callable[[Any], Iterable[T]]) -> Generator[T]:
+        """As `stream`, in a thread of the caller's."""
+        with _translated():
+            yield from begin(self._api())
 
     @asynccontextmanager
     async def stream(self, begin: Callable[[Any], Iterable[T]]) -> AsyncGenerator[MemoryObjectReceiveStream[T]]:

@@ -10,7 +10,7 @@ from mcp_messenger.config.containers import ContainerConfig
 from mcp_messenger.errors import EngineAway, EngineRefused, NoSuchThing, NotReady
 from mcp_messenger.instances.runtimes.engine import Engine
 from mcp_messenger.observability.workers import Workers
-from providers.models import InstanceState
+from providers.states import InstanceState
 from providers.text import clean_line
 
 log = logging.getLogger(__name__)

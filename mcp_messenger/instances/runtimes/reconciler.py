@@ -1,55 +1,30 @@
 """Makes one instance's container what is wanted: existing, of the newest specification, running."""
 
-import asyncio
 import logging
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 from uuid import UUID
 
-import anyio
-
-from mcp_messenger.config.containers import ContainerConfig
-from mcp_messenger.errors import Conflict, EngineAway, EngineRefused
-from mcp_messenger.instances.runtimes import containers
+from mcp_messenger.config.containers import OWN, ContainerConfig
+from mcp_messenger.errors import EngineRefused
+from mcp_messenger.instances.runtimes import containers, networks
 from mcp_messenger.instances.runtimes.containers import Found
 from mcp_messenger.instances.runtimes.engine import Engine
-from mcp_messenger.instances.runtimes.images import Images, Preparing
+from mcp_messenger.instances.runtimes.images import Images
+from mcp_messenger.instances.runtimes.passes import STARTS, STARTS_WITHIN, CrashLoop, Reconciler, Restarting
 from mcp_messenger.instances.runtimes.spec import PORT, RESTARTS, Spec
-from providers.errors import Unreachable
 from providers.events import StateChanged
-from providers.models import InstanceState
+from providers.states import InstanceState
 
 log = logging.getLogger(__name__)
 
-PASS_EVERY = 30.0
-PASS_AGAIN = 2.0
-"""Seconds, while something changes."""
-TRY_AGAIN = 5.0
-"""Seconds, after a refusal."""
 STEADY = 60.0
 """Seconds that a container must have run for its end to be no crash loop."""
-STARTS = 5
-"""In STARTS_WITHIN seconds, after it had ended by itself: then it is left alone."""
-STARTS_WITHIN = 300.0
-ANSWER_WITHIN = 20.0
-"""Seconds, until something is said of it."""
-ANSWER_PAUSE = 0.03
 KILLED = 137
 """The exit code of SIGKILL."""
 GOING = frozenset({"removing", "dead"})
 """The engine's words for a container that is being removed."""
-
-
-class CrashLoop(EngineRefused):
-    """The container ends again and again."""
-
-
-class Restarting(Preparing):
-    """The engine is about to start it again."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +37,8 @@ class Site:
     installation: UUID
 
 
-class ContainerReconciler:
-    """Makes reconcile passes. `trouble` is the state to show instead of the provider's own; `on_trouble` is awaited whenever it changes."""
+class ContainerReconciler(Reconciler):
+    """Makes passes over one instance's container."""
 
     def __init__(
         self,
@@ -76,25 +51,16 @@ class ContainerReconciler:
         had_login: bool,
     ) -> None:
         """`stage` is of the Dockerfile. With `had_login` a missing volume means that a login was lost."""
+        super().__init__(instance_id, on_trouble)
         self._site = site
-        self._instance_id = instance_id
         self._stage = stage
         self._spec_of = spec_of
-        self._on_trouble = on_trouble
         self._had_login = had_login
-        self.trouble: StateChanged | None = StateChanged(state=InstanceState.PROCESSING)
-        self._scope = anyio.CancelScope()
-        self._changed = anyio.Event()
-        self._url: str | None = None
         self._container: str | None = None
-        self._news: list[str] = []
-        self._is_told = False
+        self._has_joined = False
+        """Whether this process is on the instance's own network."""
         self._is_oom = False
         self._is_end_known = False
-        self._starts: deque[float] = deque(maxlen=STARTS)
-
-    def wake(self) -> None:
-        self._changed.set()
 
     def happened(self, action: str, container: str, attributes: Mapping[str, str]) -> None:
         """Take an event of the engine's. An event of a container that was replaced is no news."""
@@ -108,74 +74,6 @@ class ContainerReconciler:
             self._is_end_known = True
         self.wake()
 
-    async def address(self) -> str:
-        """Return the relay's address. Raises Unreachable(maybe_sent=False) while the container is not up."""
-        if self._url is None:
-            raise Unreachable("The instance's container is not up.", maybe_sent=False, hint="get_instance says what is the matter with it.")
-        return self._url
-
-    def close(self) -> None:
-        """End `run`, after the engine's present call: a container must not be started after it was stopped."""
-        self._scope.cancel()
-
-    async def run(self) -> None:
-        """Until closed."""
-        with self._scope:
-            await self._passes()
-
-    async def _passes(self) -> None:
-        while True:
-            self._changed = anyio.Event()
-            try:
-                pause = await self._pass()
-            except Exception:
-                # Such as a store that is away, to which the state is written: the next pass may succeed.
-                log.exception("reconcile pass failed", extra=self._extra)
-                pause = PASS_AGAIN
-            with anyio.move_on_after(pause):
-                await self._changed.wait()
-
-    async def _pass(self) -> float:
-        """Make one pass and report the container's trouble; return the seconds until the next pass."""
-        if not self._is_told:
-            await self._show(self.trouble)
-        try:
-            await self._say_news()
-            await self._reconcile()
-        except Preparing as error:
-            await self._tell(InstanceState.PROCESSING, error.detail)
-            return PASS_AGAIN
-        except EngineAway as error:
-            # A running container goes on without the engine.
-            if self._url is None or self.trouble is not None:
-                await self._tell(InstanceState.PROCESSING, error.detail)
-            return TRY_AGAIN
-        except CrashLoop as error:
-            await self._tell(InstanceState.ERROR, error.detail)
-            return PASS_EVERY
-        except (EngineRefused, Conflict) as error:
-            await self._tell(InstanceState.ERROR, f"{error.detail} {error.hint or ''}".strip())
-            return TRY_AGAIN
-        if self.trouble is not None:
-            await self._show(None)
-        return PASS_EVERY
-
-    async def _say_news(self) -> None:
-        news, self._news = self._news, []
-        for line in news:
-            self._down()
-            await self._tell(InstanceState.DEGRADED, line)
-
-    async def _tell(self, state: InstanceState, reason: str) -> None:
-        trouble = StateChanged(state=state, reason=reason)
-        if trouble != self.trouble:
-            await self._show(trouble)
-
-    async def _show(self, trouble: StateChanged | None) -> None:
-        self.trouble, self._is_told = trouble, False
-        await self._on_trouble(trouble)
-        self._is_told = True
-
     async def _reconcile(self) -> None:
         site = self._site
         spec = self._spec_of(await site.images.id(self._stage))
@@ -188,6 +86,9 @@ class ContainerReconciler:
             self._down()
             found = await self._set_going(found, spec)
         self._container, self._is_end_known = found.listed.id, False
+        if self._site.config.network == OWN and not self._has_joined:
+            await networks.join(site.engine, spec.network)
+            self._has_joined = True
         url = self._url_of(found)
         if url != self._url:
             self._down()
@@ -216,6 +117,8 @@ class ContainerReconciler:
         if await containers.ensure_volume(site.engine, site.installation, self._instance_id) and self._had_login:
             await self._tell(InstanceState.DEGRADED, "The volume with the login was gone. A new one was made: the account has to be logged in again.")
         self._had_login = True
+        await networks.ensure(site.engine, spec, site.config.subnets)
+        self._has_joined = False
         await containers.create(site.engine, spec)
         try:
             await containers.start(site.engine, spec.name)
@@ -237,6 +140,9 @@ class ContainerReconciler:
         try:
             await containers.start(site.engine, spec.name)
         except EngineRefused as error:
+            if "network" in error.detail and "not found" in error.detail:
+                await self._remove(spec)
+                raise Restarting("The container's network was removed; both are made again.") from error
             if "marked for removal" in error.detail:
                 raise Restarting("The container is being removed; another follows.") from error
             raise
@@ -266,39 +172,3 @@ class ContainerReconciler:
         if found.listed.port is None:
             raise Restarting("The container is up, and the engine has not published its port yet.")
         return f"http://127.0.0.1:{found.listed.port}"
-
-    async def _rise(self, url: str) -> None:
-        """Wait until the relay answers. Raises Restarting if something happens to the container, or it takes too long."""
-        if not self._starts:
-            self._starts.append(time.monotonic())
-        began, pause = time.monotonic(), ANSWER_PAUSE
-        while not await answers(url):
-            if self._news or time.monotonic() - began > ANSWER_WITHIN:
-                raise Restarting("The container is up, and nothing answers in it yet.")
-            await anyio.sleep(pause)
-            pause = min(pause * 1.1, 1.0)
-        self._url = url
-
-    def _down(self) -> None:
-        self._url = None
-
-    @property
-    def _extra(self) -> dict[str, str]:
-        return {"instance_id": str(self._instance_id)}
-
-
-async def answers(url: str) -> bool:
-    """Return whether an HTTP server is there."""
-    address = urlsplit(url)
-    try:
-        with anyio.fail_after(2):
-            reader, writer = await asyncio.open_connection(address.hostname, address.port)
-            try:
-                writer.write(b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n")
-                return (await reader.readline()).startswith(b"HTTP/")
-            finally:
-                writer.close()
-                with suppress(OSError):
-                    await writer.wait_closed()
-    except (OSError, TimeoutError):
-        return False

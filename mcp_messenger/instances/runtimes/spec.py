@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from mcp_messenger.config.containers import ContainerConfig
+from mcp_messenger.config.containers import OWN, ContainerConfig
 
 INSTALLATION = "mcp-messenger.installation"
 INSTANCE = "mcp-messenger.instance"
@@ -30,6 +30,22 @@ def name_of(installation: UUID, instance_id: UUID) -> str:
     return f"mcp-messenger-{installation.hex[:8]}-{instance_id}"
 
 
+def network_of(setting: str | None, installation: UUID, instance_id: UUID) -> str:
+    """Return the network of an instance. `setting` None: one for all, on which containers do not reach one another."""
+    if setting is None:
+        return f"mcp-messenger-{installation.hex[:8]}"
+    return own_network(installation, instance_id) if setting == OWN else setting
+
+
+def own_network(installation: UUID, instance_id: UUID) -> str:
+    """Return the name of an instance's own network.
+
+    The engine gives a container its gateway, with its published ports, on the network that comes first by name: this one comes last, so
+    the server's ports stay where they are when it joins.
+    """
+    return f"zz-{name_of(installation, instance_id)}"
+
+
 def labels_of(installation: UUID, instance_id: UUID) -> dict[str, str]:
     return {INSTALLATION: str(installation), INSTANCE: str(instance_id)}
 
@@ -41,7 +57,9 @@ class Spec:
     image_id: str
     command: Sequence[str]
     environment: dict[str, str]
-    network: str | None
+    network: str
+    is_published: bool
+    """The relay, on 127.0.0.1, on a port that the engine chooses at each start; else it is reached by name on the network."""
     memory: int
     cpus: float
     pids: int
@@ -55,11 +73,8 @@ class Spec:
         return hashlib.sha256(json.dumps(asdict(self), default=str, sort_keys=True).encode()).hexdigest()[:16]
 
     def arguments(self, api: Any) -> dict[str, Any]:
-        """Return the arguments of the SDK's create_container.
-
-        Without a network the relay is published on 127.0.0.1, on a port that the engine chooses at each start. It is for the manager alone.
-        """
-        bindings = {} if self.network is not None else {PORT: ("127.0.0.1",)}
+        """Return the arguments of the SDK's create_container."""
+        bindings = {PORT: ("127.0.0.1",)} if self.is_published else {}
         host = api.create_host_config(
             binds={self.name: {"bind": DATA, "mode": "rw"}},
             port_bindings=bindings,
@@ -113,7 +128,8 @@ def spec_for(
         image_id=image_id,
         command=["--mode", mode, "--host", "0.0.0.0", "--api-port", str(PORT)],  # noqa: S104 - within the container
         environment={**passed_on, **environment},
-        network=config.network,
+        network=network_of(config.network, installation, instance_id),
+        is_published=config.network is None,
         memory=config.memory,
         cpus=config.cpus,
         pids=config.pids,

@@ -3,6 +3,7 @@
 from providers.errors import NotFound
 from providers.kit.json import Json, part, parts
 from providers.meta.client import GraphClient, segment
+from providers.meta.words import words_for
 from providers.models import Download, Media, MediaKind, Upload
 
 _KINDS = {
@@ -32,6 +33,8 @@ _WORDS = {
     "ephemeral": "A picture or video that disappears once it was seen; the platform shows it in its own app alone.",
     "unsupported_type": "Content that the platform does not support in its interface; its own app shows it.",
 }
+MENTIONED = "Mentioned this account in a story."
+UNSUPPORTED = "A message that the platform does not support in its interface; its own app shows it."
 HIDDEN = frozenset({"ephemeral", "unsupported_type"})
 _SHOWN = ("text", "title", "subtitle", "url")
 
@@ -39,9 +42,9 @@ _SHOWN = ("text", "title", "subtitle", "url")
 def media_of(message_id: str, attachments: list[Json]) -> tuple[Media, ...]:
     """Return the files among the attachments of a delivery; each once, since a sticker may come in its former and its present form together."""
     found = (
-        Media(kind=_kind(one), ref=f"{message_id}#{position}#{one['payload']['url']}", name=one["payload"].get("title"))
+        Media(kind=_kind(one), ref=f"{message_id}#{position}#{url}", name=one["payload"].get("title"))
         for position, one in enumerate(attachments)
-        if one.get("type") in _KINDS and part(one, "payload").get("url")
+        if one.get("type") in _KINDS and (url := _url(one))
     )
     # The address follows the position in the ref.
     return tuple({media.ref.split("#", 2)[2]: media for media in found}.values())
@@ -53,17 +56,25 @@ def story_of(message_id: str, message: Json) -> tuple[Media, ...]:
     return (Media(kind=MediaKind.IMAGE, ref=f"{message_id}#0#{url}", name="story"),) if url else ()
 
 
+def _url(attachment: Json) -> str:
+    """Return the address of a file; a shared story has it under a name of its own."""
+    payload = part(attachment, "payload")
+    return str(payload.get("url") or payload.get("story_media_url") or "")
+
+
 def _kind(attachment: Json) -> MediaKind:
     return MediaKind.STICKER if attachment["payload"].get("sticker_id") else _KINDS[attachment["type"]]
 
 
 def words_beside(attachments: list[Json]) -> tuple[str, str]:
     """Return the kind and the words of what is shared and is no file: links, posts, products, cards."""
-    shared = [one for one in attachments if one.get("type") not in _KINDS and one.get("type") != "location"]
+    shared = [
+        one for one in attachments if one.get("type") not in _KINDS and not (one.get("type") == "location" and part(one, "payload", "coordinates"))
+    ]
     # A post or a reel without an address that leads to a file.
-    shared += [one for one in attachments if one.get("type") in _KINDS and not part(one, "payload").get("url")]
+    shared += [one for one in attachments if one.get("type") in _KINDS and not _url(one)]
     kind = next((_NAMES.get(str(one.get("type")), str(one.get("type"))) for one in shared), "")
-    return kind, "\n".join(filter(None, (_words(one) for one in shared)))
+    return kind, "\n".join(dict.fromkeys(words for one in shared if (words := _words(one))))
 
 
 def _words(attachment: Json) -> str:
@@ -77,7 +88,8 @@ def _words(attachment: Json) -> str:
     if not payload.get("url") and attachment.get("url"):
         lines[0] = f"{lines[0]} {attachment['url']}".lstrip()
     said = "\n".join(filter(None, lines))
-    return said or f"An attachment of the type {kind}."
+    details = words_for(payload)
+    return said or (f"An attachment of the type {kind}: {details}" if details else f"An attachment of the type {kind}.")
 
 
 def _elements(payload: Json) -> list[Json]:

@@ -3,18 +3,24 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from providers.errors import NotFound
+from providers.errors import InvalidRequest, NotFound
 from providers.kit.bounded import bounded_raw
 from providers.kit.json import Json, part, parts
 from providers.meta.client import GraphClient, segment
-from providers.meta.messaging.attachments import kept_kind
-from providers.models import Chat, ChatKind, Media, Message, MessageKind
+from providers.meta.messaging.attachments import MENTIONED, UNSUPPORTED, kept_kind
+from providers.meta.words import quoted_of
+from providers.models import Chat, ChatKind, Media, MediaKind, Message, MessageKind
 
 _CHATS_PAGE = 50
 _CHATS_MAX = 500
 _MESSAGES_PAGE = 50
 _PAGES_MAX = 20
+_UNSHOWN = "A message whose content Meta does not give out afterwards; its own app shows it."
+_SHOWN = ("name", "description", "link")
 _FIELDS = "id,created_time,from,to,message,attachments,reply_to"
+_SHARES = "shares{id,link,name,description}"
+# Each platform has fields that are refused on the other (https://developers.facebook.com/docs/graph-api/reference/message).
+_MORE = {"messenger": f",{_SHARES},sticker", "instagram": f",{_SHARES},story,is_unsupported"}
 
 
 class Conversations:
@@ -25,6 +31,7 @@ class Conversations:
         self._account = account
         self._platform = platform
         self._ids = ids
+        self._more = _MORE[platform]
 
     async def list_chats(self) -> Sequence[Chat]:
         chats: list[Chat] = []
@@ -53,7 +60,7 @@ class Conversations:
         is_past = before is None
         after: dict[str, str | int] = {}
         for _ in range(_PAGES_MAX):
-            page = await self._graph.get(f"{segment(conversation)}/messages", fields=_FIELDS, limit=_MESSAGES_PAGE, **after)
+            page = await self._page(conversation, after)
             for payload in page["data"]:
                 if is_past:
                     found.append(self._message(chat_id, payload))
@@ -64,6 +71,17 @@ class Conversations:
         if not is_past:
             raise NotFound(f"The message '{before}' is not in what Meta still shows of this chat.", hint="get_messages has what was recorded.")
         return found[:limit]
+
+    async def _page(self, conversation: str, after: dict[str, str | int]) -> Json:
+        """Return a page of messages; with less in it where a version of the API does not know all fields."""
+        path = f"{segment(conversation)}/messages"
+        try:
+            return await self._graph.get(path, fields=f"{_FIELDS}{self._more}", limit=_MESSAGES_PAGE, **after)
+        except InvalidRequest:
+            if not self._more:
+                raise
+            self._more = ""
+            return await self._graph.get(path, fields=_FIELDS, limit=_MESSAGES_PAGE, **after)
 
     async def _conversation(self, chat_id: str) -> str:
         found = await self._graph.get(f"{self._account}/conversations", platform=self._platform, user_id=chat_id)
@@ -79,7 +97,9 @@ class Conversations:
             Media(kind=kept_kind(one), ref=f"{payload['id']}#{position}#", mime=one.get("mime_type"), name=one.get("name"))
             for position, one in enumerate(files)
         )
-        text = payload.get("message") or ""
+        media = media or _seen(payload)
+        shared = "\n".join(" ".join(str(one[name]) for name in _SHOWN if one.get(name)) for one in parts(payload, "shares", "data"))
+        text = payload.get("message") or shared or _said(payload)
         return Message(
             id=payload["id"],
             chat_id=chat_id,
@@ -87,12 +107,27 @@ class Conversations:
             outgoing=sender_id in self._ids,
             sender_id=sender_id,
             sender_name=sender.get("name") or sender.get("username") or "",
-            kind=MessageKind.MEDIA if media else MessageKind.TEXT if text else MessageKind.UNKNOWN,
-            text=text,
+            kind=MessageKind.MEDIA if media else MessageKind.TEXT if text and not payload.get("is_unsupported") else MessageKind.UNKNOWN,
+            text=text or ("" if media else _UNSHOWN),
             reply_to=part(payload, "reply_to").get("mid"),
+            quoted=quoted_of(("link", shared if text != shared else "")),
             media=media,
             raw=bounded_raw(payload),
         )
+
+
+def _seen(payload: Json) -> tuple[Media, ...]:
+    """Return a sticker, or the story that mentions this account or that is answered."""
+    story = part(payload, "story", "mention").get("link") or part(payload, "story", "reply_to").get("link")
+    found = ((MediaKind.STICKER, payload.get("sticker"), None), (MediaKind.IMAGE, story, "story"))
+    return tuple(Media(kind=kind, ref=f"{payload['id']}#0#{url}", name=name) for kind, url, name in found if url)
+
+
+def _said(payload: Json) -> str:
+    """Return words for what a message does instead of saying something; none where it is a file."""
+    if part(payload, "story", "mention"):
+        return MENTIONED
+    return UNSUPPORTED if payload.get("is_unsupported") else ""
 
 
 def _next(page: Json) -> dict[str, str | int]:

@@ -1,6 +1,5 @@
 """Deliveries of the Messenger Platform into events."""
 
-import logging
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -8,20 +7,21 @@ from typing import Any
 from providers.events import Event, MessageDeleted, MessageEdited, MessageReceived, NoticeReceived, ReactionChanged, ReceiptChanged, ReceiptStatus
 from providers.kit.bounded import bounded_raw
 from providers.kit.json import Json, part, parts
+from providers.kit.left_out import LeftOut
 from providers.kit.parts import is_part
-from providers.meta.messaging.attachments import HIDDEN, media_of, story_of, words_beside
+from providers.kit.unread import NOT_OF_ITS_FORM, words_despite
+from providers.meta.messaging.attachments import HIDDEN, MENTIONED, UNSUPPORTED, media_of, story_of, words_beside
 from providers.meta.messaging.sent import SentLog
 from providers.meta.nonce import nonce_in
 from providers.meta.webhook import readable
 from providers.meta.words import quoted_of, without_secrets, words_for
 from providers.models import Chat, ChatKind, Contact, Location, Message, MessageKind
 
-logger = logging.getLogger(__name__)
-
 # A time in seconds has so few digits; Meta mostly counts milliseconds.
 _SECONDS_BELOW = 10**11
 
-_ENVELOPE = frozenset({"sender", "recipient", "timestamp"})
+_ENVELOPE = frozenset({"sender", "recipient", "timestamp", "hop_context"})
+_ENFORCED = frozenset({"policy_enforcement", "policy-enforcement"})
 # The fields of what people write under posts of the account, or about it.
 _ON_POSTS = frozenset({"comments", "live_comments", "mentions", "mention", "feed"})
 _NOTICES = {
@@ -46,9 +46,11 @@ class WebhookTranslator:
         self.ids = ids
         self._instance = instance_id
         self._sent = sent
+        self._left_out = LeftOut("Meta")
         self._translations: dict[str, Callable[[Json], list[Event]]] = {
             "message": self._message,
             "postback": self._postback,
+            "order": self._order,
             "reaction": self._reaction,
             "message_edit": self._edit,
             "delivery": self._delivery,
@@ -58,7 +60,7 @@ class WebhookTranslator:
     def events_of(self, entry: Json) -> list[Event]:
         """Return what an entry says; nothing where it is about another account of the same app."""
         if str(entry["id"]) not in self.ids:
-            logger.info("A delivery about another account was left out.")
+            self._left_out.note("delivery", "it is about another account of the app")
             return []
         return self._listed(entry)
 
@@ -80,13 +82,16 @@ class WebhookTranslator:
         """Return a comment or a mention as a notice in the chat of its post; of other fields, what they say as a notice of the account."""
         field, value = str(change["field"]), part(change, "value")
         author = part(value, "from")
+        if not value:
+            self._left_out.note(field, "it holds nothing")
+            return []
         if field not in _ON_POSTS:
-            return [NoticeReceived(code=field, text=f"{field.replace('_', ' ').capitalize()}: {words_for(value)}", at=at)] if value else []
-        if not value or str(author.get("id")) in self.ids:
-            logger.info("A change of the field %s by the account itself was left out.", field)
+            return [NoticeReceived(code=field, text=f"{field.replace('_', ' ').capitalize()}: {words_for(value)}", at=at, is_error=False)]
+        if str(author.get("id")) in self.ids:
+            self._left_out.note(field, "the account itself did it")
             return []
         if value.get("item") in {"like", "reaction"}:
-            logger.info("A like of a post was left out.")
+            self._left_out.note(f"{field}: {value['item']}", "likes of a post are no message")
             return []
         post = str(value.get("post_id") or part(value, "media").get("id") or value.get("media_id") or field)
         number = str(value.get("comment_id") or value.get("id") or f"{field}:{post}:{at.timestamp():.0f}")
@@ -94,7 +99,7 @@ class WebhookTranslator:
         what = " ".join(filter(None, (str(value.get("verb", "")), str(value.get("item") or field.rstrip("s")))))
         text = value.get("text") or value.get("message") or words_for({name: one for name, one in value.items() if name != "from"})
         message = Message(
-            id=f"{number}:{value.get('verb', field)}",
+            id=f"{number}:{value.get('verb', field)}" + (f":{at.timestamp():.0f}" if value.get("verb") == "edited" else ""),
             chat_id=f"post:{post}",
             at=_time(value["created_time"]) if value.get("created_time") else at,
             sender_id=str(author["id"]) if author else None,
@@ -108,16 +113,19 @@ class WebhookTranslator:
     def _said(self, item: Json) -> list[Event]:
         if "sender" not in item:
             return [self._noticed(item)]
-        translate = next((translate for name, translate in self._translations.items() if name in item), self._other)
-        return translate(item)
+        name = next((name for name in self._translations if name in item), None)
+        events = self._other(item) if name is None else self._translations[name](item)
+        if not events:
+            self._left_out.note(str(name), "it says nothing that is new to anybody")
+        return events
 
     def _noticed(self, item: Json) -> NoticeReceived:
         """Return what is about the account itself, such as a warning for breaking a policy."""
-        what = next(name for name in item if name not in _ENVELOPE)
-        words = words_for(item[what])
+        what = next((name for name in item if name not in _ENVELOPE), "event")
+        words = words_for(item.get(what))
         is_good = part(item, what).get("action") == "unblock"
         text = f"{what.replace('_', ' ').capitalize()}: {words}"
-        return NoticeReceived(code=what, text=text, at=_time(item["timestamp"]), is_error=not is_good)
+        return NoticeReceived(code=what, text=text, at=_time(item["timestamp"]), is_error=what in _ENFORCED and not is_good)
 
     def _chat(self, item: Json) -> Chat:
         """With the other side, whoever of the two wrote."""
@@ -150,6 +158,14 @@ class WebhookTranslator:
         return [received]
 
     def _content(self, item: Json, said: Json) -> Json:
+        """Return fields of Message; of a message that is not of Meta's form, what can be said of it."""
+        try:
+            return self._read_content(item, said)
+        except NOT_OF_ITS_FORM:
+            kinds = ", ".join(str(one.get("type")) for one in parts(said, "attachments"))
+            return {"text": words_despite(said.get("text"), kinds), "kind": MessageKind.TEXT if said.get("text") else MessageKind.UNKNOWN}
+
+    def _read_content(self, item: Json, said: Json) -> Json:
         attachments = parts(said, "attachments")
         media = media_of(said["mid"], attachments) or story_of(said["mid"], said)
         place = _place(attachments)
@@ -158,7 +174,7 @@ class WebhookTranslator:
         if chosen is not None and reply_to is None:
             reply_to = self._sent.asked(str(item["sender"]["id"]), chosen)
         kind, beside = words_beside(attachments)
-        text = said.get("text") or _own_words(said, attachments) or beside
+        text = said.get("text") or _own_words(said, attachments) or beside or ("A pressed button." if chosen is not None else "")
         product = words_for(part(said, "referral", "product"))
         return {
             "text": text or ("" if media or place else "A message without content."),
@@ -177,6 +193,13 @@ class WebhookTranslator:
         number = press.get("mid") or f"postback:{item['sender']['id']}:{item['timestamp']}"
         return [self._received(item, id=number, text=press.get("title") or "A pressed button.", chosen=press.get("payload"), quoted=quoted)]
 
+    def _order(self, item: Json) -> list[Event]:
+        """Return a cart that a person sent to the Page (`send_cart`): a message without an id."""
+        order = item["order"]
+        words = [f"Order: {', '.join(map(_ordered, parts(order, 'products')))}.", str(order.get("note") or "")]
+        number = f"order:{item['sender']['id']}:{item['timestamp']}"
+        return [self._received(item, id=number, kind=MessageKind.UNKNOWN, text="\n".join(filter(None, words)))]
+
     def _reaction(self, item: Json) -> list[Event]:
         reaction = item["reaction"]
         emoji = reaction.get("emoji") or _EMOJIS.get(reaction.get("reaction", ""), "⭐")
@@ -191,7 +214,10 @@ class WebhookTranslator:
         ]
 
     def _edit(self, item: Json) -> list[Event]:
+        """Return the edit; one without words takes none away, for what it changed is not said."""
         edit = item["message_edit"]
+        if not edit.get("text"):
+            return self._other(item)
         return [MessageEdited(chat_id=self._chat(item).id, message_id=edit["mid"], text=edit["text"], at=_time(item["timestamp"]))]
 
     def _delivery(self, item: Json) -> list[Event]:
@@ -226,6 +252,11 @@ def _in_standby(event: Event) -> Event:
     return event.model_copy(update={"message": event.message.model_copy(update={"standby": True})})
 
 
+def _ordered(product: Json) -> str:
+    price = f" at {product['unit_price']} {product.get('currency', '')}".rstrip() if "unit_price" in product else ""
+    return f"{product.get('quantity', 1)} × {product.get('name') or product.get('retailer_id') or product.get('id')}{price}"
+
+
 def _referred(referral: Json) -> tuple[str, str]:
     """Return the ad, link or post that a person came from, and what Meta says of it."""
     ad = part(referral, "ads_context_data")
@@ -246,9 +277,9 @@ def _kind(said: Json, text: str, *, media: bool, place: bool) -> MessageKind:
 def _own_words(said: Json, attachments: list[Json]) -> str:
     """Return words for what a message does instead of saying something; nothing where it is a file, a place or something shared."""
     if any(one.get("type") == "story_mention" for one in attachments):
-        return "Mentioned this account in a story."
+        return MENTIONED
     if said.get("is_unsupported"):
-        return "A message that the platform does not support in its interface; its own app shows it."
+        return UNSUPPORTED
     return ""
 
 

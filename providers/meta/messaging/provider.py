@@ -6,6 +6,7 @@ from typing import ClassVar
 from pydantic import SecretStr
 
 from providers.base import ProviderContext
+from providers.capabilities import Capability
 from providers.errors import InvalidRequest
 from providers.events import Event, MessageReceived, ReceiptChanged, ReceiptStatus
 from providers.kit.bounded import BoundedMap
@@ -19,7 +20,7 @@ from providers.meta.messaging.profiles import Names
 from providers.meta.messaging.sent import SentLog
 from providers.meta.provider import MetaProvider
 from providers.meta.settings import MetaSettings
-from providers.models import Capability, Chat, ControlAction, Download, Draft, Media, Message, SentMessage
+from providers.models import Chat, ControlAction, Download, Draft, Media, Message, SentMessage
 
 _UPLOADS_REMEMBERED = 200
 

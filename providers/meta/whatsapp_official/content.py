@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from providers.kit.json import Json, object_in, part, parts
+from providers.kit.unread import NOT_OF_ITS_FORM
 from providers.meta.errors import words_of
 from providers.meta.words import quoted_of, words_for
 from providers.models import Contact, Forwarded, Location, Media, MediaKind, MessageKind
@@ -17,12 +18,15 @@ _MEDIA = {
 }
 
 
+_OF_ADDRESS = ("street", "zip", "city", "state", "country")
+
+
 def content_of(message: Json) -> Json:
     """Return fields of Message. A type that is not known, or not of the known form, is UNKNOWN with what can be said of it."""
     read = _READERS.get(message["type"], _unknown)
     try:
         content = read(message)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+    except NOT_OF_ITS_FORM:
         content = _unknown(message)
     return {**content, "forwarded": _forwarded(message), "quoted": quoted_of(*_beside(message))}
 
@@ -40,11 +44,13 @@ def _beside(message: Json) -> list[tuple[str, str]]:
     choice = str(part(message, "interactive", "list_reply").get("description", ""))
     product, referral = part(message, "context", "referred_product"), part(message, "referral")
     shown = [str(referral[name]) for name in ("headline", "body", "source_url") if referral.get(name)]
+    shown += [f"Greeted with: {greeting}"] if (greeting := part(referral, "welcome_message").get("text")) else []
     return [("choice", choice), ("product", words_for(product)), (str(referral.get("source_type") or "ad"), "\n".join(shown))]
 
 
 def _text(message: Json) -> Json:
-    return {"text": message["text"]["body"]}
+    body = message["text"]["body"]
+    return {"text": body} if body.strip() else _unknown(message)
 
 
 def _media(message: Json) -> Json:
@@ -63,6 +69,7 @@ def _location(message: Json) -> Json:
     name = ", ".join(place[part] for part in ("name", "address") if place.get(part))
     return {
         "kind": MessageKind.LOCATION,
+        "text": place.get("url") or "",
         "location": Location(latitude=float(place["latitude"]), longitude=float(place["longitude"]), name=name or None),
     }
 
@@ -76,6 +83,8 @@ def _card_words(card: Json) -> str:
     """Return name, company, and every number and address of a card."""
     company = part(card, "org").get("company", "")
     found = [one.get(name, "") for kind, name in (("phones", "phone"), ("emails", "email"), ("urls", "url")) for one in parts(card, kind)]
+    found += [" ".join(str(one[name]) for name in _OF_ADDRESS if one.get(name)) for one in parts(card, "addresses")]
+    found += [f"born {card['birthday']}"] if card.get("birthday") else []
     name = card["name"]["formatted_name"] + (f" ({company})" if company else "")
     return f"{name} {', '.join(filter(None, found))}".strip()
 
@@ -95,7 +104,7 @@ def _interactive(message: Json) -> Json:
         return _form(picked)
     if answer["type"] == "call_permission_reply":
         return {"kind": MessageKind.UNKNOWN, "text": _call_permission(picked)}
-    return {"kind": MessageKind.UNKNOWN, "text": picked.get("body") or f"An answer of the type {answer['type']}: {words_for(picked)}"}
+    return {"kind": MessageKind.UNKNOWN, "text": picked.get("body") or _named(f"An answer of the type {answer['type']}", picked)}
 
 
 def _form(picked: Json) -> Json:
@@ -130,13 +139,18 @@ def _order(message: Json) -> Json:
 
 
 def _item(item: Json) -> str:
-    price = f" at {item['item_price']:g} {item.get('currency', '')}".rstrip() if "item_price" in item else ""
+    price = f" at {_price(item['item_price'])} {item.get('currency', '')}".rstrip() if "item_price" in item else ""
     return f"{item['quantity']} × {item['product_retailer_id']}{price}"
+
+
+def _price(amount: object) -> str:
+    """Return a price as Meta wrote it, with every digit; a whole one without a fraction."""
+    return f"{amount:.0f}" if isinstance(amount, float) and amount.is_integer() else str(amount)
 
 
 def _system(message: Json) -> Json:
     system = message["system"]
-    return {"kind": MessageKind.SYSTEM, "text": system.get("body") or f"A notice of the type {system.get('type', 'system')}: {words_for(system)}"}
+    return {"kind": MessageKind.SYSTEM, "text": system.get("body") or _named(f"A notice of the type {system.get('type', 'system')}", system)}
 
 
 def _welcome(message: Json) -> Json:
@@ -148,7 +162,14 @@ def _unknown(message: Json) -> Json:
     said = [words_of(error) for error in parts(message, "errors")]
     if kind := part(message, "unsupported").get("type"):
         said.append(f"The message is of the type {kind}.")
-    return {"kind": MessageKind.UNKNOWN, "text": "; ".join(said) or f"A message of the type {message['type']}."}
+    name = str(message["type"])
+    return {"kind": MessageKind.UNKNOWN, "text": "; ".join(said) or _named(f"A message of the type {name}", message.get(name))}
+
+
+def _named(what: str, content: object) -> str:
+    """Return what there is, with all words in it."""
+    words = words_for(content)
+    return f"{what}: {words}" if words else f"{what}."
 
 
 _READERS: dict[str, Callable[[Json], Json]] = {

@@ -1,6 +1,5 @@
 """Deliveries of the Cloud API into events."""
 
-import logging
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -19,15 +18,15 @@ from providers.events import (
 )
 from providers.kit.bounded import BoundedSet, bounded_raw
 from providers.kit.json import Json, part, parts
-from providers.meta.errors import words_of
+from providers.kit.left_out import LeftOut
+from providers.kit.unread import if_readable
+from providers.meta.errors import later_error, words_of
 from providers.meta.nonce import nonce_in
 from providers.meta.webhook import readable
 from providers.meta.whatsapp_official.content import content_of
 from providers.meta.whatsapp_official.ids import aliases_of, is_group, person_of, phone_of
 from providers.meta.words import without_secrets, words_for
 from providers.models import Chat, ChatKind, Contact, Message, MessageKind
-
-logger = logging.getLogger(__name__)
 
 _RECEIPTS = {
     "sent": ReceiptStatus.SENT,
@@ -39,7 +38,12 @@ _RECEIPTS = {
 
 # What Meta's notices call good: approved, allowed again, of good quality, a higher limit, a business that was added or verified.
 _GOOD = frozenset({"APPROVED", "REINSTATED", "REINSTATE", "UNARCHIVED", "UNFLAGGED", "GREEN", "UPGRADE", "THROUGHPUT_UPGRADE", "ONBOARDING",
-                   "PARTNER_ADDED", "PARTNER_APP_INSTALLED", "ACCOUNT_RECONNECTED", "MM_LITE_TERMS_SIGNED", "AD_ACCOUNT_LINKED"})  # fmt: skip
+                   "PARTNER_ADDED", "PARTNER_APP_INSTALLED", "ACCOUNT_RECONNECTED", "MM_LITE_TERMS_SIGNED", "AD_ACCOUNT_LINKED",
+                   "INFORMATIONAL"})  # fmt: skip
+# Notices without a verdict in which nothing is wrong: limits of a new account, a template that was edited.
+_NEWS = frozenset({"business_capability_update", "message_template_components_update"})
+_ENVELOPE = frozenset({"messaging_product", "metadata", "contacts"})
+_NOTHING: tuple[object, ...] = (None, "", [], {})
 _LISTS = frozenset({"messages", "message_echoes", "statuses", "groups", "calls", "user_preferences", "errors", "history"})
 # The fields of a notice about a group that say which one, or that have words already.
 _OF_EVERY_GROUP = frozenset({"timestamp", "group_id", "type", "request_id", "subject", "errors"})
@@ -60,6 +64,7 @@ class WebhookTranslator:
         self._answered = answered
         self._account = account
         self._joined: BoundedSet[tuple[str, str]] = BoundedSet()
+        self._left_out = LeftOut("Meta")
         self.display: str | None = None
         """The number itself in digits, once Meta has named it."""
 
@@ -70,6 +75,7 @@ class WebhookTranslator:
         """
         value, field = change["value"], str(change.get("field", ""))
         if part(value, "metadata").get("phone_number_id", self._number) != self._number:
+            self._left_out.note(field, "it is about another number of the business")
             return []
         if "metadata" not in value and not value.keys() & _LISTS:
             return self._about_the_account(value, field, account, at)
@@ -78,8 +84,12 @@ class WebhookTranslator:
             events = _of_the_past(events)
         if field == "standby":
             events = [_in_standby(event) for event in events]
+        if not events and (news := {name: one for name, one in value.items() if name not in _ENVELOPE and one not in _NOTHING}):
+            # A field that is new, or lists that are: nobody's message, but not to be lost either.
+            text = f"{field.replace('_', ' ').capitalize()}: {words_for(news)}"
+            events += [NoticeReceived(code=field or "unknown_field", text=text, at=at, is_error=False)]
         if not events:
-            logger.info("Nothing to tell of a delivery of the field %s.", field)
+            self._left_out.note(field, "it holds nothing")
         return events
 
     def tested(self, change: Json) -> list[Event]:
@@ -107,6 +117,9 @@ class WebhookTranslator:
         person = person_of(phone, scoped)
         chat = Chat(id=person, aliases=aliases_of(person, scoped), kind=ChatKind.PRIVATE, username=part(thread, "context").get("username"))
         is_ours = str(message.get("from")) not in {phone, scoped}
+        if message["type"] in _CHANGES:
+            self._left_out.note(f"history: {message['type']}", "the history has the message as it became")
+            return []
         read = _message(message, chat, Contact(id=self._number if is_ours else person)).model_copy(update={"outgoing": is_ours})
         return [MessageReceived(message=read, chat=chat, backfill=True)]
 
@@ -114,12 +127,14 @@ class WebhookTranslator:
         """Return a notice of what Meta did with the account, a template or a number, unless it is another account or number."""
         shown = phone_of(str(value.get("display_phone_number", "")))
         if (self._account and account != self._account) or (shown and self.display and shown != self.display):
-            logger.info("A notice about another account or number was left out.")
+            self._left_out.note(field, "it is about another account or number")
             return []
         text = f"{field.replace('_', ' ').capitalize()}: {words_for(value)}"
         ban = part(value, "ban_info").get("waba_ban_state")
-        verdict = str(ban or value.get("event") or value.get("decision") or value.get("new_quality_score") or "").upper()
-        return [NoticeReceived(code=str(value.get("event") or field), text=text, at=at, is_error=verdict not in _GOOD)]
+        severity = part(value, "alert_info").get("alert_severity") or value.get("alert_severity")
+        verdict = str(ban or value.get("event") or value.get("decision") or value.get("new_quality_score") or severity or "").upper()
+        is_error = verdict not in _GOOD and field not in _NEWS
+        return [NoticeReceived(code=str(value.get("event") or field), text=text, at=at, is_error=is_error)]
 
     def _said(self, message: Json, contact: Json) -> list[Event]:
         if self.display is not None and message.get("from") == self.display and "to" in message:
@@ -134,9 +149,15 @@ class WebhookTranslator:
         return [MessageReceived(message=_message(message, chat, sender), chat=chat, sender=sender), *_moved(message, sender)]
 
     def _echoed(self, echo: Json) -> list[Event]:
-        """Written by the business itself in its app."""
-        person = person_of(echo.get("to"), echo.get("to_user_id"))
-        chat = Chat(id=person, aliases=aliases_of(person, echo.get("to_user_id")), kind=ChatKind.PRIVATE)
+        """Written, changed or taken back by the business itself in its app."""
+        to, scoped = echo.get("to"), echo.get("to_user_id")
+        if group := echo.get("group_id") or (to if is_group(str(to)) else None):
+            chat = Chat(id=group, kind=ChatKind.GROUP)
+        else:
+            person = person_of(to, scoped)
+            chat = Chat(id=person, aliases=aliases_of(person, scoped), kind=ChatKind.PRIVATE)
+        if change := _CHANGES.get(echo["type"]):
+            return change(echo, chat, Contact(id=self._number))
         message = _message(echo, chat, Contact(id=self._number)).model_copy(update={"outgoing": True})
         return [MessageReceived(message=message, chat=chat)]
 
@@ -144,13 +165,24 @@ class WebhookTranslator:
         phone, scoped = status.get("recipient_id"), status.get("recipient_user_id")
         if status.get("type") == "call":
             return self._called_status(status)
+        if status.get("type") == "payment":
+            return _paid(status)
         kind = _RECEIPTS.get(status["status"])
         if kind is None:
-            return []
+            text = f"Meta reports the status “{status['status']}” of a message, which is not known here: {words_for(status)}"
+            return [NoticeReceived(code="unknown_status", text=text, at=_time(status), is_error=False)]
         chat_id = person_of(phone, scoped)
         at = _time(status)
-        detail = "; ".join(f"{words_of(error)} (code {error.get('code')})" for error in parts(status, "errors")) or None
-        receipt = ReceiptChanged(chat_id=chat_id, message_id=status["id"], status=kind, at=at, detail=detail)
+        errors = [later_error(error) for error in parts(status, "errors")]
+        receipt = ReceiptChanged(
+            chat_id=chat_id,
+            message_id=status["id"],
+            status=kind,
+            at=at,
+            detail="; ".join(error.detail for error in errors) or None,
+            code=errors[0].code if errors else None,
+            hint=next((error.hint for error in errors if error.hint), None),
+        )
         nonce = nonce_in(status.get("biz_opaque_callback_data"), self._instance)
         if nonce is None or status["id"] in self._answered:
             return [*self._joining(phone, scoped), receipt]
@@ -183,6 +215,14 @@ class WebhookTranslator:
         id = f"preference:{phone or scoped}:{wish['timestamp']}:{wish['category']}:{value}"
         detail = str(wish.get("detail") or "").rstrip(".")
         return _noticed(contacts, phone, scoped, id, f"{detail}. ({category}: {value})" if detail else f"{category.capitalize()}: {value}.", wish)
+
+
+def _paid(status: Json) -> list[Event]:
+    """Return a notice of what became of the payment for a bill of ours. The message with the bill has receipts besides."""
+    state, about = str(status["status"]), words_for(status.get("payment"))
+    person = status.get("recipient_id") or status.get("from")
+    id = f"{status['id']}:payment:{state}:{status['timestamp']}"
+    return _noticed([], person, status.get("recipient_user_id"), id, f"Payment {state}: {about}." if about else f"Payment {state}.", status)
 
 
 def notice_of(error: Json, at: datetime) -> NoticeReceived:
@@ -294,7 +334,7 @@ def _message(message: Json, chat: Chat, sender: Contact) -> Message:
     return Message(
         id=message["id"],
         chat_id=chat.id,
-        at=_time(message),
+        at=if_readable(lambda: _time(message), datetime.now(UTC)),
         sender_id=sender.id,
         sender_name=sender.name,
         reply_to=part(message, "context").get("id"),

@@ -7,7 +7,8 @@ from providers.kit.extra import check_extra
 from providers.kit.json import Json, part
 from providers.meta.client import GraphClient, id_in
 from providers.meta.whatsapp_official.ids import recipient_of
-from providers.models import Choice, Contact, Draft, Location, MediaKind, TemplateButton, TemplateUse
+from providers.models import Choice, Contact, Draft, Location, MediaKind
+from providers.templates import TemplateButton, TemplateUse
 
 # Our own words in `extra`; everything else in there is Meta's.
 _BUTTON = "button"

@@ -4,25 +4,32 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from providers.base import ProviderContext, Settings
-from providers.errors import InvalidRequest, NotFound
+from providers.capabilities import Capability
+from providers.errors import InvalidRequest, MessengerError, NotFound
 from providers.events import Event
+from providers.groups import Group, GroupChange, JoinRequest, ParticipantResult
 from providers.kit.bounded import BoundedSet
 from providers.kit.json import Json, parts
 from providers.kit.parts import parts_of, send_parts
+from providers.limits import Limits, Rate
 from providers.meta.client import id_in, segment
 from providers.meta.connection import Timing
 from providers.meta.nonce import marked
 from providers.meta.provider import MetaProvider
 from providers.meta.webhook import readable
+from providers.meta.whatsapp_official.groups import Groups, block, list_blocked
 from providers.meta.whatsapp_official.ids import is_group, phone_of, recipient_of
 from providers.meta.whatsapp_official.inbound import WebhookTranslator
 from providers.meta.whatsapp_official.outbound import PREVIEW, check_content, message_of
 from providers.meta.whatsapp_official.settings import WhatsAppOfficialSettings
 from providers.meta.whatsapp_official.templates import TEMPLATE_FIELDS, template_of
-from providers.models import Account, Capability, ControlAction, Download, Draft, Limits, Media, Rate, SentMessage, Template
+from providers.models import Account, ControlAction, Download, Draft, Media, SentMessage
+from providers.templates import Template
 
 _MB = 1024 * 1024
 _TEMPLATES_PAGE = 100
+_NO_GROUPS = "(code 131215)"
+_OF_GROUPS = (Capability.GROUPS, Capability.GROUP_ADMIN, Capability.GROUP_MESSAGES, Capability.JOIN_REQUESTS)
 _BUSINESS_AGENT = "ai_agent"
 """As Meta names its own agent among those who may answer."""
 
@@ -49,6 +56,12 @@ class WhatsAppOfficialProvider(MetaProvider):
             Capability.RECEIPTS,
             Capability.WEBHOOK,
             Capability.THREAD_CONTROL,
+            Capability.BLOCK,
+            Capability.BLOCK_LIST,
+            Capability.GROUPS,
+            Capability.GROUP_ADMIN,
+            Capability.GROUP_MESSAGES,
+            Capability.JOIN_REQUESTS,
         }
     )
     limits = Limits(
@@ -68,6 +81,10 @@ class WhatsAppOfficialProvider(MetaProvider):
         super().__init__(self._settings, context, token=self._settings.access_token, app_secret=self._settings.app_secret, timing=timing)
         self._answered: BoundedSet[str] = BoundedSet()
         self._translator = WebhookTranslator(self._settings.phone_number_id, context.instance_id, self._answered, self._settings.business_account_id)
+
+        self._no_groups: str | None = None
+        """Meta's words, once it has refused groups to the number."""
+        self._groups = Groups(self._settings.phone_number_id, self._timing.answer_seconds)
 
     @classmethod
     def address(cls, to: str) -> str:
@@ -108,6 +125,8 @@ class WhatsAppOfficialProvider(MetaProvider):
         known = dict(await super().lacking())
         if self._settings.business_account_id is None:
             known[Capability.TEMPLATES] = "Templates are listed from the business account: set business_account_id. They are sent without it, too."
+        if self._no_groups is not None:
+            known |= dict.fromkeys(_OF_GROUPS, f"Meta gives groups to some numbers alone, and answered: {self._no_groups}")
         return known
 
     async def list_templates(self) -> Sequence[Template]:
@@ -160,6 +179,65 @@ class WhatsAppOfficialProvider(MetaProvider):
         with self._watched():
             await self._graph.post(f"{self._settings.phone_number_id}/thread_control", body)
 
+    async def block(self, contact_id: str, blocked: bool) -> None:
+        """Meta lets a business block who has written within the last 24 hours."""
+        with self._watched():
+            await block(self._graph, self._settings.phone_number_id, contact_id, blocked=blocked)
+
+    async def list_blocked(self) -> Sequence[str]:
+        with self._watched():
+            return await list_blocked(self._graph, self._settings.phone_number_id)
+
+    async def list_groups(self) -> Sequence[Group]:
+        with self._watched():
+            return await self._groups.listed(self._graph)
+
+    async def create_group(self, title: str, participants: Sequence[str]) -> GroupChange:
+        """The group is empty, and has a link by which people join: nobody can be added."""
+        try:
+            with self._watched():
+                return await self._groups.create(self._graph, title, participants)
+        except MessengerError as refusal:
+            if _NO_GROUPS in refusal.detail:
+                self._no_groups = refusal.detail
+            raise
+
+    async def add_participants(self, group_id: str, participants: Sequence[str]) -> GroupChange:
+        with self._watched():
+            return await self._groups.add(self._graph, group_id, participants)
+
+    async def remove_participants(self, group_id: str, participants: Sequence[str]) -> GroupChange:
+        with self._watched():
+            return await self._groups.remove(self._graph, group_id, participants)
+
+    async def set_admin(self, group_id: str, participants: Sequence[str], admin: bool) -> GroupChange:
+        raise InvalidRequest("A business group of WhatsApp has one administrator: the business.", hint="Nobody else can be made one.")
+
+    async def update_group(self, group_id: str, title: str | None, description: str | None) -> Group:
+        with self._watched():
+            return await self._groups.update(self._graph, group_id, title, description)
+
+    async def invite_link(self, group_id: str) -> str:
+        with self._watched():
+            return await self._groups.link(self._graph, group_id, new=False)
+
+    async def reset_invite_link(self, group_id: str) -> str:
+        with self._watched():
+            return await self._groups.link(self._graph, group_id, new=True)
+
+    async def leave_group(self, group_id: str) -> None:
+        """Without the business there is no group: it is deleted for everybody."""
+        with self._watched():
+            await self._graph.delete(segment(group_id))
+
+    async def list_join_requests(self, group_id: str) -> Sequence[JoinRequest]:
+        with self._watched():
+            return [request for _, request in await self._groups.asking(self._graph, group_id)]
+
+    async def answer_join_requests(self, group_id: str, people: Sequence[str], admit: bool) -> Sequence[ParticipantResult]:
+        with self._watched():
+            return await self._groups.answer(self._graph, group_id, people, admit=admit)
+
     async def _mark(self, message_id: str, **more: Json) -> None:
         with self._watched():
             await self._graph.post(self._messages, {"messaging_product": "whatsapp", "status": "read", "message_id": message_id, **more})
@@ -173,6 +251,9 @@ class WhatsAppOfficialProvider(MetaProvider):
 
     def _events_of(self, entry: Json) -> list[Event]:
         at = datetime.fromtimestamp(entry["time"], UTC) if isinstance(entry.get("time"), int) else datetime.now(UTC)
+        for change in parts(entry, "changes"):
+            for group in parts(change, "value", "groups"):
+                self._groups.told(group)
         return readable(entry["changes"], lambda change: self._translator.events_of(change, str(entry.get("id")), at))
 
     def _tested(self, entry: Json) -> list[Event]:

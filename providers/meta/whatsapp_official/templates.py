@@ -1,7 +1,7 @@
 """Templates of a business account."""
 
 from providers.kit.json import Json, parts
-from providers.models import Template
+from providers.templates import Template
 
 TEMPLATE_FIELDS = "name,language,status,category,components"
 

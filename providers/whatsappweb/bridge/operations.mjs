@@ -1,7 +1,8 @@
 // What the parent can ask for. Ids come in as WhatsApp writes them and models go out as the page has them: all meaning is the parent's.
 
 import {
-    allChats, answerTo, forwardTo, newestMessages, pendingRequests, personBehind, sendsBegun, setBlocked, withMentions,
+    addPeople, allChats, answerTo, forwardTo, makeGroup, newestMessages, ownStories, pendingRequests, personBehind, sendsBegun, setBlocked,
+    withMentions,
 } from './page.mjs';
 
 // WhatsApp offers a day, a week and 30 days.
@@ -159,8 +160,11 @@ export function operations(library, session) {
             if (picture) allowed(await client.setProfilePicture(file(picture)), 'change its picture');
         },
         story: async ({ text }) => {
-            const sent = await client.sendMessage('status@broadcast', text, { linkPreview: false, sendSeen: false });
-            return sent.id._serialized;
+            const known = new Set(await page().evaluate(ownStories));
+            await client.sendMessage('status@broadcast', text, { linkPreview: false, sendSeen: false });
+            const shown = (await page().evaluate(ownStories)).filter((id) => !known.has(id));
+            if (shown.length) return shown[shown.length - 1];
+            throw Object.assign(new Error('WhatsApp Web does not show the story that it posted.'), { begun: true });
         },
         reject_call: ({ id, from }) => page().evaluate((peer, call) => window.WWebJS.rejectCall(peer, call), from, id),
         mark_read: async ({ chat_id: id }) => client.sendSeen(await inUse(id)),
@@ -189,14 +193,14 @@ export function operations(library, session) {
         groups: async () => (await client.getChats()).filter((one) => one.isGroup).map(groupModel),
         group: async ({ group_id: id }) => groupModel(await group(id)),
         group_create: async ({ title, participants }) => {
-            const made = await client.createGroup(title, participants, { autoSendInviteV4: false });
-            if (typeof made === 'string') throw new Refused('failed', made);
-            return { id: made.gid._serialized, participants: made.participants };
+            const made = await page().evaluate(makeGroup, title, participants);
+            if (!made.id) throw new Refused('no_such_chat', 'Nobody of these is on WhatsApp. No group was made.');
+            return { id: made.id, participants: made.outcomes };
         },
         group_add: async ({ group_id: id, participants }) => {
-            const results = await (await group(id)).addParticipants(participants, { autoSendInviteV4: false });
-            if (typeof results === 'string') throw new Refused('not_allowed', results);
-            return results;
+            const outcomes = await page().evaluate(addPeople, (await group(id)).id._serialized, participants);
+            if (!outcomes) throw new Refused('not_allowed', 'Only administrators may add people to this group.');
+            return outcomes;
         },
         group_remove: async ({ group_id: id, participants }) => (await group(id)).removeParticipants(participants),
         group_admin: async ({ group_id: id, participants, admin }) => {

@@ -11,6 +11,11 @@ export function watchPasskeys() {
     };
 }
 
+/** Before any script of the page: events of the library that nobody reads. Each would have it ask WhatsApp for the whole chat. */
+export function leaveOut() {
+    for (const name of ['onChatUnreadCountEvent', 'onArchiveChatEvent', 'onRemoveChatEvent']) window[name] = () => {};
+}
+
 /** Tells of every state of the socket, from before the login on; the library tells of them only after it. */
 export function watchSocket() {
     if (window.bridgeWatches || typeof window.require !== 'function') return;
@@ -88,6 +93,73 @@ export async function setBlocked(contactId, blocked) {
     await (blocked ? blockContact({ contact: resolved }) : unblockContact(resolved));
 }
 
+/**
+ * Makes a group. The library does this too, and fails after the group was made where WhatsApp hides somebody's number. The outcome is
+ * WhatsApp's code for each person, by both ids. `id` is null where nobody of these is on WhatsApp: then there is no group.
+ */
+export async function makeGroup(title, ids) {
+    const { createWid } = window.require('WAWebWidFactory');
+    const { getCurrentLid, getPhoneNumber } = window.require('WAWebApiContact');
+    const { Chat } = window.require('WAWebCollections');
+    const groups = () => Chat.getModelsArray().filter((chat) => chat.groupMetadata);
+    const outcomes = {};
+    const people = [];
+    for (const id of ids) {
+        const wid = createWid(id);
+        if ((await window.require('WAWebQueryExistsJob').queryWidExists(wid))?.wid) people.push({ phoneNumber: wid });
+        else outcomes[id] = 404;
+    }
+    if (!people.length) return { id: null, outcomes };
+    const known = new Set(groups().map((chat) => chat.id._serialized));
+    const options = {
+        addressingModeOverride: 'lid', memberAddMode: false, membershipApprovalMode: false, announce: false, restrict: false,
+        ephemeralDuration: 0, parentGroupId: undefined, title,
+    };
+    let made;
+    try {
+        made = await window.require('WAWebGroupCreateJob').createGroup(options, people);
+    } catch (error) {
+        // Its answer may have been lost, not the group, of which the page hears by itself.
+        let found;
+        for (let look = 0; look < 20 && !found; look += 1) {
+            await new Promise((resolve) => setTimeout(resolve, look && 100));
+            found = groups().find((chat) => !known.has(chat.id._serialized) && chat.formattedTitle === title);
+        }
+        if (!found) throw error;
+        return { id: found.id._serialized, outcomes };
+    }
+    for (const { wid, error } of made.participants) {
+        const other = wid.server === 'lid' ? getPhoneNumber(wid) : getCurrentLid(wid);
+        for (const id of [wid, other]) if (id) outcomes[id._serialized] = Number(error || 200);
+    }
+    return { id: made.wid._serialized, outcomes };
+}
+
+/** Adds people to a group, one by one: WhatsApp's code for each; null where this account may not. The library fails for hidden numbers. */
+export async function addPeople(groupId, ids) {
+    const { createWid } = window.require('WAWebWidFactory');
+    const { Chat } = window.require('WAWebCollections');
+    const group = createWid(groupId);
+    await window.require('WAWebGroupQueryJob').queryAndUpdateGroupMetadataById({ id: groupId });
+    const chat = Chat.get(group) ?? (await Chat.find(group));
+    if (!chat.iAmAdmin()) return null;
+    const outcomes = {};
+    for (const id of ids) {
+        if (Object.keys(outcomes).length) await new Promise((resolve) => setTimeout(resolve, 250 + Math.random() * 250));
+        const wid = createWid(id);
+        const exists = (await window.require('WAWebQueryExistsJob').queryWidExists(wid))?.wid;
+        outcomes[id] = exists ? (await window.WWebJS.getAddParticipantsRpcResult(group, wid)).code : 404;
+    }
+    return outcomes;
+}
+
+/** The ids of this account's stories that the page has. The library answers with an id of its own making. */
+export function ownStories() {
+    const { Msg } = window.require('WAWebCollections');
+    const isOwn = ({ id }) => id.fromMe && String(id.remote) === 'status@broadcast';
+    return Msg.getModelsArray().filter(isOwn).map(({ id }) => id._serialized);
+}
+
 /** Who asks to be let into a group, by their own ids. */
 export async function pendingRequests(groupId) {
     const group = window.require('WAWebWidFactory').createWid(groupId);
@@ -143,6 +215,13 @@ export async function newestMessages(chatId, limit, phoneMs) {
         }
     } catch (error) {
         failed = words(error);
+    }
+    // The library listens for the key of what came while it looked, and of nothing older.
+    for (const msg of messages.filter(({ type, isNewMsg, bridgeWaits }) => type === 'ciphertext' && !isNewMsg && !bridgeWaits)) {
+        msg.bridgeWaits = true;
+        msg.once('change:type', (now) => {
+            if (now.type !== 'revoked') window.onAddMessageEvent(window.WWebJS.getMessageModel(now));
+        });
     }
     messages.sort((one, other) => one.t - other.t);
     const models = messages.slice(-limit).flatMap((msg) => {

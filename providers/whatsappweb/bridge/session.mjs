@@ -3,8 +3,9 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { lacking, NEEDS } from './needs.mjs';
-import { pulse, refreshQr, watchPasskeys, watchSends, watchSocket } from './page.mjs';
+import { loadWhole } from './loading.mjs';
+import { lacking, lost, NEEDS } from './needs.mjs';
+import { leaveOut, pulse, refreshQr, watchPasskeys, watchSends, watchSocket } from './page.mjs';
 import { unlock, wipe } from './profile.mjs';
 import { keepVersion, webVersion } from './versions.mjs';
 
@@ -18,13 +19,21 @@ const CHROMIUM_ARGS = [
     '--disable-dev-shm-usage',
     '--disable-extensions',
     '--disable-breakpad',
-    // Processes and caches for what never comes (a next site, sound, casting): 20 MB of each container.
-    '--disable-features=SpareRendererForSitePerProcess,AudioServiceOutOfProcess,MediaRouter,OptimizationHints,Translate',
+    // Processes and threads for what never comes: a next site, sound, casting, suggestions under an address bar, WebGL. A quarter of what
+    // the browser took.
+    '--disable-features=AudioServiceOutOfProcess,MediaRouter,OptimizationHints,SpareRendererForSitePerProcess,Translate',
+    '--disable-features=WebUIOmniboxAimPopup,WebUIOmniboxPopup',
     '--enable-features=NetworkServiceInProcess2',
+    '--disable-software-rasterizer',
+    '--in-process-gpu',
+    '--num-raster-threads=1',
     '--js-flags=--optimize-for-size',
 ];
 
 const CLOSING_MS = 5_000;
+// After the page is ready until memory is given back, and between two times.
+const SETTLED_MS = 15_000;
+const RELIEVE_MS = 600_000;
 
 // Everything else that whatsapp-web.js tells is about parts of WhatsApp that nobody asked for.
 const RAW = (model) => model?._data ?? model;
@@ -41,6 +50,8 @@ const EVENTS = {
     group_join: (notification) => ({ notification }),
     group_leave: (notification) => ({ notification }),
     group_admin_changed: (notification) => ({ notification }),
+    group_membership_request: (notification) => ({ notification }),
+    message_ciphertext_failed: (message) => ({ message: RAW(message) }),
     vote_update: ({ voter, selectedOptions, interractedAtTs, parentMsgKey }) => ({
         vote: { voter, options: selectedOptions.map(({ name }) => name), at: interractedAtTs, poll: parentMsgKey },
     }),
@@ -64,6 +75,7 @@ export class Session {
         this.wasSynced = false;
         this.ready = false;
         this.missing = [];
+        this.relieveAt = 0;
         /** The client_id of the send that is under way. */
         this.sending = null;
         this.client = new library.Client({
@@ -133,14 +145,15 @@ export class Session {
             return;
         }
         this.ready = true;
+        this.relieveAt = Date.now() + SETTLED_MS;
         const version = await this.client.getWWebVersion().catch(() => 'of an unknown version');
         keepVersion(this.config.data, version, this.client.currentIndexHtml);
-        const missing = (this.missing = await this.lacking());
+        this.missing = await this.lacking();
         const { wid, pushname, platform } = this.client.info;
         const lid = await this.client.pupPage
             .evaluate(() => window.require('WAWebUserPrefsMeUser').getMaybeMeLidUser()?._serialized ?? null)
             .catch(() => null);
-        this.channel.emit('ready', { version, missing, me: { id: wid._serialized, lid, name: pushname, platform } });
+        this.channel.emit('ready', { version, ...this.selfTest(), me: { id: wid._serialized, lid, name: pushname, platform } });
     }
 
     /** What the bridge uses and the page does not have. */
@@ -148,8 +161,12 @@ export class Session {
         try {
             return await this.client.pupPage.evaluate(lacking, NEEDS);
         } catch (error) {
-            return [`an answer to the self-test (${words(error)})`];
+            return [{ name: `an answer to the self-test (${words(error)})`, for: '' }];
         }
+    }
+
+    selfTest() {
+        return { missing: this.missing.map(({ name }) => name), lost: lost(this.missing) };
     }
 
     /** A module may be loaded later than the page is ready. */
@@ -158,11 +175,12 @@ export class Session {
         const missing = await this.lacking();
         if (missing.length === this.missing.length) return;
         this.missing = missing;
-        this.channel.emit('modules', { missing });
+        this.channel.emit('modules', this.selfTest());
     }
 
     async pageOpened(page) {
         // The library does not look at these: a renderer that is gone leaves its calls waiting for ever.
+        loadWhole(page);
         page.on('error', () => this.leave('page_crashed'));
         page.on('close', () => this.leave('page_closed'));
         this.client.pupBrowser.on('disconnected', () => this.leave('browser_gone'));
@@ -170,11 +188,26 @@ export class Session {
         await page.exposeFunction('bridgeSending', (id) => this.channel.emit('sending', { client_id: this.sending, message_id: id }));
         await page.exposeFunction('bridgeState', (state) => this.stateChanged(state));
         await page.evaluateOnNewDocument(watchPasskeys);
+        await page.evaluateOnNewDocument(leaveOut);
     }
 
     stateChanged(state) {
         this.channel.emit('state', { state });
         if (state === 'UNPAIRED_IDLE') this.client.pupPage.evaluate(refreshQr).catch((error) => this.leave(`no new qr: ${words(error)}`));
+    }
+
+    /** Has Chromium give back memory that the loading of the page took, and what caches have gathered since. */
+    async relieve() {
+        if (!this.ready || Date.now() < this.relieveAt) return;
+        this.relieveAt = Date.now() + RELIEVE_MS;
+        try {
+            const devtools = await this.client.pupPage.createCDPSession();
+            await devtools.send('Memory.simulatePressureNotification', { level: 'critical' });
+            await devtools.detach();
+        } catch (error) {
+            // Another browser may not know the command, and keeps its memory.
+            console.error(`no memory was given back: ${words(error)}`);
+        }
     }
 
     /** Takes the pulse of the page until one is missing. */
@@ -183,6 +216,7 @@ export class Session {
             try {
                 await within(this.client.pupPage.evaluate(watchSocket), this.config.pulseLimitMs);
                 const now = await within(this.client.pupPage.evaluate(pulse), this.config.pulseLimitMs);
+                await within(this.relieve(), this.config.pulseLimitMs);
                 await this.catchUp(now.synced);
                 this.channel.emit('pulse', now);
                 await within(this.lookAgain(), this.config.pulseLimitMs);

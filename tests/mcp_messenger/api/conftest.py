@@ -53,7 +53,7 @@ def connect(app: App, url: str, way: str, tmp_path: Path, database_url: str) -> 
             (tmp_path / "stdio").mkdir(mode=0o700)
             app.vault()
             shutil.copy2(app.config.data_dir / "secret.key", tmp_path / "stdio")
-            return functools.partial(over_stdio, stdio_server(tmp_path / "stdio", database_url), log=tmp_path / "log")
+            return functools.partial(over_stdio, stdio_server(tmp_path / "stdio", database_url, "--toolsets", "default,extras"), log=tmp_path / "log")
 
 
 @pytest.fixture(params=ERAS)

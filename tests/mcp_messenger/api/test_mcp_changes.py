@@ -140,9 +140,9 @@ async def test_a_client_that_stops_reading_keeps_nobody_waiting(app: App) -> Non
             await received.receive()
         async with Client(server, mode="legacy", message_handler=heard.take) as eager:
             await subscribe(eager, *watched(instance))
-            for _ in range(3):
+            for number in range(3):
                 heard.addresses.clear()
-                await call(eager, "send_message", instance_id=instance, to="ann", message="Hello.")
+                await call(eager, "send_message", instance_id=instance, to="ann", message=f"Hello {number}.")
                 await heard.of(*watched(instance))
         tasks.cancel_scope.cancel()
 

@@ -63,6 +63,28 @@ async def test_nobody_comes_in_without_a_token(secured: App, token: str | None) 
                 assert answer.json()["code"] == "unauthenticated"
 
 
+SAMPLES = {"phone": "+15550100", "at": "in 2h", "options": ["yes", "no"], "language": "en", "name": "Mum", "invite_link": "https://x.example/y"}
+"""Values of arguments that a schema does not lead to."""
+
+
+def sample(schema: dict[str, Any]) -> Any:
+    """Return what a schema takes, with its required parts."""
+    if "enum" in schema:
+        return schema["enum"][0]
+    match schema.get("type"):
+        case "object":
+            parts = schema.get("properties", {})
+            return {name: SAMPLES.get(name) or sample(parts[name]) for name in schema.get("required", ())}
+        case "array":
+            return [sample(schema["items"])]
+        case "integer" | "number":
+            return 1
+        case "boolean":
+            return True
+        case _:
+            return "text"
+
+
 async def test_a_user_sees_what_is_theirs_in_every_tool_and_resource(secured: App, era: str) -> None:
     ann, bob = await tenant(secured, "ann"), await tenant(secured, "bob")
     async with serving(secured) as url:
@@ -71,8 +93,7 @@ async def test_a_user_sees_what_is_theirs_in_every_tool_and_resource(secured: Ap
             assert (await call(client, "get_auth_status", instance_id=ann.instance))["state"] == "ready"
             for tool in (await client.list_tools()).tools:
                 if "instance_id" in tool.input_schema["properties"]:
-                    needed = dict.fromkeys(tool.input_schema.get("required", ()), "1")
-                    needed |= {"emoji": "x"} if tool.name == "react" else {}
+                    needed = sample(tool.input_schema) | ({"emoji": "x"} if tool.name == "react" else {})
                     text = await refused(client, tool.name, **{**needed, "instance_id": bob.instance})
                     assert text.startswith("instance_not_found: "), (tool.name, text)
             for below in ("", "/status", "/qr", "/capabilities", "/chats", "/chats/ann/messages"):

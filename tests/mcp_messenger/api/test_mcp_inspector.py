@@ -2,8 +2,6 @@
 
 import json
 import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,15 +10,13 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
-from db.filelock import exclusive
+from tests.npm import installed
 from tests.program import ROOT, environment
 from tests.running import ready_sandbox, running_app, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(420)]
 
 PACKAGE = "@modelcontextprotocol/inspector@2.12.0"
-FOLDER = ROOT / "tests" / ".npm"
-INSTALL_WITHIN = 300.0
 CALL_WITHIN = 60.0
 ROOT_RESOURCE = "messenger://instances"
 
@@ -28,22 +24,8 @@ ROOT_RESOURCE = "messenger://instances"
 @pytest.fixture(scope="session")
 def inspector() -> Path:
     """The command, installed once for all runs."""
-    npm = shutil.which("npm")
-    if npm is None:
-        pytest.skip("the Inspector is installed with npm, which is not here")
-    command = FOLDER / "node_modules" / ".bin" / ("mcp-inspector.cmd" if sys.platform == "win32" else "mcp-inspector")
-    installed = FOLDER / "installed"
-    if installed.exists():
-        return command
-    FOLDER.mkdir(exist_ok=True)
-    with exclusive(FOLDER / "install.lock", INSTALL_WITHIN):
-        if not installed.exists():
-            install = [npm, "install", "--prefix", str(FOLDER), "--no-audit", "--no-fund", "--ignore-scripts", PACKAGE]
-            result = subprocess.run(install, capture_output=True, text=True, timeout=INSTALL_WITHIN, check=False)
-            if result.returncode:
-                pytest.skip(f"the Inspector cannot be installed: {result.stderr[-200:]}")
-            installed.touch()
-    return command
+    folder = installed("inspector", PACKAGE)
+    return folder / "node_modules" / ".bin" / ("mcp-inspector.cmd" if sys.platform == "win32" else "mcp-inspector")
 
 
 async def inspect(inspector: Path, *arguments: str, home: Path) -> Any:

@@ -41,6 +41,7 @@ async def test_what_can_be_read_is_listed(app: App, era: str) -> None:
         f"{own}/status",
         *(f"{own}/{name}" for name in ("qr", "login", "capabilities", "budget", "chats")),
         MESSAGES,
+        f"{own}/messages/{{message}}/media/{{index}}",
     }
 
 
@@ -128,7 +129,7 @@ async def test_prompts_name_the_tools_they_need(app: App, era: str) -> None:
         tools = {tool.name for tool in (await client.list_tools()).tools}
         for name, arguments, mentioned in (
             ("triage_inbox", {"instance_id": "i-1"}, {"list_chats", "get_messages"}),
-            ("draft_reply", {"instance_id": "i-1", "chat_id": "ann", "intent": "say no"}, {"get_messages", "check_send"}),
+            ("draft_reply", {"instance_id": "i-1", "chat_id": "ann", "intent": "say no"}, {"get_messages"}),
             ("hand_over", {"instance_id": "i-1", "chat_id": "ann", "person": "Bob"}, set[str]()),
         ):
             (message,) = (await client.get_prompt(name, arguments)).messages

@@ -53,8 +53,11 @@ def tokens(text: str) -> int:
 
 
 def test_the_tools_fit_into_the_budget() -> None:
-    assert len(DEFAULT) <= 25
-    assert tokens(json.dumps([wire(row.name) for row in DEFAULT], ensure_ascii=False, separators=(",", ":"))) <= 5000
+    shown = [wire(row.name) for row in DEFAULT]
+    assert len(shown) <= 26
+    assert tokens(json.dumps(shown, ensure_ascii=False, separators=(",", ":"))) <= 4420
+    of_model = [{name: one[name] for name in ("name", "description", "inputSchema")} for one in shown]
+    assert sum(tokens(json.dumps(one, ensure_ascii=False, separators=(",", ":"))) for one in of_model) <= 2460
 
 
 def page_of_chats() -> Output:

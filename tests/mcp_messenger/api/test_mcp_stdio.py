@@ -68,7 +68,7 @@ class Wire:
         return instance
 
     def state(self, instance: str) -> str:
-        return self.call("get_auth_status", instance_id=instance)["structuredContent"]["state"]
+        return self.call("login", instance_id=instance)["structuredContent"]["state"]
 
     def close(self) -> None:
         """Close the client's end, and take what is still said."""

@@ -10,8 +10,12 @@ from mcp.types import INVALID_PARAMS
 
 from mcp_messenger.api.mcp.server import MessengerServer
 from mcp_messenger.operations.application import App
+from mcp_messenger.operations.sending import SendMessage, send_message
+from mcp_messenger.security.caller import ADMIN
 from tests.mcp_clients import call, in_memory, refused, text_of
+from tests.postgres import execute
 from tests.running import ready_sandbox, until_status
+from tests.stored import rows
 
 pytestmark = pytest.mark.anyio
 
@@ -32,6 +36,50 @@ async def test_the_way_of_a_message(app: App, era: str) -> None:
         assert [(chat["id"], chat["unread"]) for chat in chats["chats"]] == [("ann", 1)]
 
 
+async def test_the_same_words_within_two_minutes_are_the_earlier_message(app: App, era: str, database_url: str) -> None:
+    """A model that lost the answer to a call makes it again; what it says twice on purpose, it says is on purpose."""
+    instance = await ready_sandbox(app)
+    said = {"instance_id": instance, "to": "ann", "message": "See you at nine."}
+    async with in_memory(app, era) as client:
+        first = await call(client, "send_message", **said)
+        again = await call(client, "send_message", **said)
+        assert again["message_id"] == first["message_id"]
+        assert "Nothing was sent now" in again["detail"]
+        assert "repeat: true" in again["detail"]
+        elsewhere = await call(client, "send_message", **{**said, "to": "bob"})
+        other = await call(client, "send_message", **{**said, "message": "See you at ten."})
+        on_purpose = await call(client, "send_message", **said, repeat=True)
+        keyed = await call(client, "send_message", **said, idempotency_key="once")
+    numbers = [message["message_id"] for message in (first, elsewhere, other, on_purpose, keyed)]
+    assert [str(id) for (id,) in rows(database_url, "SELECT id FROM messages WHERE outgoing ORDER BY id")] == numbers
+    over_rest = await send_message(app, ADMIN, SendMessage.model_validate(said))
+    assert over_rest.message_id not in numbers, "a program means what it says"
+
+
+async def test_what_is_known_of_the_earlier_message_is_said_with_it(app: App, era: str, database_url: str) -> None:
+    instance = await ready_sandbox(app)
+    said = {"instance_id": instance, "to": "ann", "message": "See you at nine."}
+    async with in_memory(app, era) as client:
+        first = await call(client, "send_message", **said)
+        error = json.dumps({"code": "unknown", "message": "Nobody knows whether it went out."})
+        execute(database_url, f"UPDATE messages SET status = 'unknown', error = '{error}' WHERE id = {first['message_id']}")
+        again = await call(client, "send_message", **said)
+    assert (again["message_id"], again["status"]) == (first["message_id"], "unknown")
+    assert "Nobody knows whether it went out. Nothing was sent now" in again["detail"]
+
+
+async def test_words_that_failed_or_were_deleted_or_are_older_may_be_said_again(app: App, era: str, database_url: str) -> None:
+    instance = await ready_sandbox(app)
+    said = {"instance_id": instance, "to": "ann", "message": "See you at nine."}
+    async with in_memory(app, era) as client:
+        for change in ("status = 'failed'", "deleted_at = now()", "created_at = created_at - interval '121 seconds'"):
+            first = await call(client, "send_message", **said, repeat=True)
+            execute(database_url, f"UPDATE messages SET {change} WHERE id = {first['message_id']}")
+            again = await call(client, "send_message", **said)
+            assert again["message_id"] != first["message_id"], change
+            execute(database_url, f"UPDATE messages SET status = 'failed' WHERE id = {again['message_id']}")
+
+
 async def test_the_text_of_an_answer_is_its_structure(app: App, era: str) -> None:
     async with in_memory(app, era) as client:
         answer = await client.call_tool("list_instances", {})
@@ -43,7 +91,7 @@ async def test_unknown_arguments_are_refused_with_those_there_are(app: App, era:
     async with in_memory(app, era) as client:
         text = await refused(client, "send_message", instance_id="x", to="ann", message="x", priority="high")
     assert "priority" in text
-    assert "send_message takes: instance_id, to, reply_to, idempotency_key, message, format, split, wait." in text
+    assert "send_message takes: instance_id, to, reply_to, idempotency_key, send_at, message, format, split, wait." in text
 
 
 async def test_a_tool_that_does_not_exist_is_no_tool_call(app: App, era: str) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from mcp_messenger.api.mcp.server import selected
 from mcp_messenger.config import Config
+from mcp_messenger.config.toolsets import DEFAULT_TOOLSETS, Toolset
 from mcp_messenger.errors import InvalidInput
-from mcp_messenger.operations.operation import DEFAULT_TOOLSETS, Effect, Toolset, Transport
+from mcp_messenger.operations.operation import Effect, Transport
 from mcp_messenger.operations.table import OPERATIONS
 from tests.mcp_clients import call, in_memory, refused
 from tests.program import ROOT, environment
@@ -50,7 +51,8 @@ def test_read_only_wins_over_every_toolset() -> None:
     writing = {row.name for row in OPERATIONS if row.effect is not Effect.READ}
     assert writing
     assert names("all", read_only=True) == names("all") - writing
-    assert {"list_chats", "get_messages", "wait_for_messages", "check_send"} <= names("default", read_only=True)
+    assert {"list_chats", "get_messages", "wait_for_messages", "get_media"} <= names("default", read_only=True)
+    assert {"check_send", "get_qr"} <= names("extras", read_only=True)
 
 
 async def test_read_only_wins_over_both_faces(database_url: str, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.keys import get_current_api_key
 from mcp_messenger.operations.operation import OfInstance
-from mcp_messenger.operations.sending import SendMedia, send_media
+from mcp_messenger.operations.uploading import SendMedia, send_media
 from mcp_messenger.security.caller import ADMIN
 from tests.running import listened_for, ready_sandbox, serving_addresses
 

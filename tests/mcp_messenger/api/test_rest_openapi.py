@@ -10,13 +10,17 @@ from typing import Any
 import httpx
 import pytest
 from inline_snapshot import external_file
+from jsonschema import Draft202012Validator
 
 from mcp_messenger.api.http import HttpApi
 from mcp_messenger.api.rest.aliases import OF_INSTANCE, OF_MANAGER, SPELLED_OF_INSTANCE, SPELLED_OF_MANAGER
+from mcp_messenger.api.rest.docs import of_instance
+from mcp_messenger.api.rest.document import VALUES
 from mcp_messenger.app import build
 from mcp_messenger.config import Config
 from mcp_messenger.operations.operation import Transport
 from mcp_messenger.operations.table import OPERATIONS
+from mcp_messenger.operations.validation import validated
 
 SNAPSHOT = Path(__file__).parent.parent / "snapshots" / "openapi.json"
 
@@ -47,7 +51,7 @@ def test_every_call_has_an_id_of_its_own(calls: list[dict[str, Any]]) -> None:
     assert len(ids) == len(set(ids))
     rows = {row.name for row in OPERATIONS if Transport.REST in row.transports}
     others = {row.name for row in (*SPELLED_OF_INSTANCE, *SPELLED_OF_MANAGER)} | {alias.name for alias in (*OF_INSTANCE, *OF_MANAGER)}
-    assert set(ids) == rows | others | {"stream_events", "get_media", "health"}
+    assert set(ids) == rows | others | {"stream_events", "get_media_file", "health"}
 
 
 def test_every_call_says_what_it_does_and_how_it_fails(calls: list[dict[str, Any]]) -> None:
@@ -72,6 +76,43 @@ async def test_the_page_of_the_documentation(url: str, document: dict[str, Any])
     assert [path for path in document["paths"] if f"<code>{path}</code>" not in page.text] == []
 
 
+def test_every_example_fits_its_schema(document: dict[str, Any], calls: list[dict[str, Any]]) -> None:
+    def check(schema: dict[str, Any], value: Any) -> None:
+        Draft202012Validator({**schema, "components": document["components"]}).validate(value)
+
+    for call in calls:
+        for parameter in call.get("parameters", ()):
+            assert "example" in parameter or not parameter["required"], call["operationId"]
+            if "example" in parameter:
+                check(parameter["schema"], parameter["example"])
+        bodies = [media for kind, media in call.get("requestBody", {}).get("content", {}).items() if kind == "application/json"]
+        answers = [answer.get("content", {}).get("application/json") for status, answer in call["responses"].items() if status.isdecimal()]
+        for media in [*bodies, *(one for one in answers if one is not None)]:
+            check(media["schema"], media["example"])
+
+
+def test_the_examples_of_bodies_are_taken(document: dict[str, Any], calls: list[dict[str, Any]]) -> None:
+    bodies = {
+        call["operationId"]: media["example"]
+        for call in calls
+        for media in call.get("requestBody", {}).get("content", {}).values()
+        if "example" in media
+    }
+    for row in (*OPERATIONS, *SPELLED_OF_INSTANCE, *SPELLED_OF_MANAGER):
+        if row.name in bodies:
+            in_path = {name: VALUES[name] for name in row.input.model_fields if f"{{{name}}}" in row.path}
+            validated(row, {**in_path, **bodies[row.name]})
+
+
+def test_it_says_where_the_server_is_and_what_opens_it(tmp_path: Path) -> None:
+    config = Config(data_dir=tmp_path, public_url="https://bots.example.org", port=3456)
+    document = HttpApi(build(config)).api.openapi()
+    assert [server["url"] for server in document["servers"]] == ["https://bots.example.org"]
+    assert of_instance(document)["servers"] == [{"url": "/"}]
+    assert document["components"]["securitySchemes"]["bearer"]["scheme"] == "bearer"
+    assert document["paths"]["/health"]["get"]["security"] == []
+
+
 @pytest.mark.anyio
 async def test_no_script_of_others_runs_on_it(url: str) -> None:
     """It would be of the same origin as the API, and could call it as the administrator."""
@@ -79,8 +120,11 @@ async def test_no_script_of_others_runs_on_it(url: str) -> None:
         page = await client.get("/docs")
         assert (await client.get("/redoc")).status_code == 404
     policy = page.headers.get_list("content-security-policy")[0]
-    style = re.search(r"<style>(.*?)</style>", page.text, re.DOTALL)
-    assert style is not None
     assert policy.startswith("default-src 'none'; style-src 'sha256-")
-    assert base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode() in policy
-    assert not re.search(r"<script|<link|src=|\bon\w+=", page.text)
+    assert "unsafe" not in policy
+    for kind in ("style", "script"):
+        ours = re.search(rf"<{kind}>(.*?)</{kind}>", page.text, re.DOTALL)
+        assert ours is not None
+        assert f"{kind}-src 'sha256-{base64.b64encode(hashlib.sha256(ours[1].encode()).digest()).decode()}'" in policy
+    assert len(re.findall("<script", page.text)) == 1
+    assert not re.search(r"<link|src=|\bon\w+=", page.text)

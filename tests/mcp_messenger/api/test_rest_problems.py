@@ -118,7 +118,8 @@ async def test_paths_and_methods_that_are_not_there(client: httpx.AsyncClient) -
     problem(await client.get("/nothing"), 404, "route_not_found")
     refused = await client.put("/api/v1/instances")
     problem(refused, 405, "method_not_allowed")
-    assert refused.headers["allow"]
+    assert refused.headers["allow"] == "GET, POST"
+    assert (await client.request("OPTIONS", "/api/v1/instances/some")).headers["allow"] == "DELETE, GET, PATCH"
 
 
 @pytest.mark.parametrize(

@@ -115,12 +115,12 @@ async def test_rotation_ends_the_old_key_at_once(owner: Owner) -> None:
 
 async def test_a_webhooks_secret_is_taken_and_never_shown(owner: Owner) -> None:
     secret = "RECOGNISABLE-FAKE-WEBHOOK-SECRET"
-    put = await owner.ask("/webhook", "PUT", json={"enabled": True, "url": "http://127.0.0.1:9/hook", "secret": secret})
+    put = await owner.ask("/webhook", "PUT", json={"enabled": True, "url": "https://hooks.example/hook", "secret": secret})
     assert put.status_code == 200
     for path in ("/webhook", "", "/credentials", "/memory"):
         assert secret not in (await owner.ask(path)).text
     assert "webhook_secret_out" in [one["field"] for one in (await owner.ask("/credentials")).json()["credentials"]]
-    short = await owner.ask("/webhook", "PUT", json={"enabled": True, "url": "http://127.0.0.1:9/hook", "secret": "short-fake"})
+    short = await owner.ask("/webhook", "PUT", json={"enabled": True, "url": "https://hooks.example/hook", "secret": "short-fake"})
     assert short.status_code == 422
     assert "short-fake" not in short.text
 

@@ -4,7 +4,7 @@ import io
 import json
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -140,6 +140,33 @@ async def test_a_stream_of_one_instance_holds_no_others(app: App, client: httpx.
         while "here" not in (await events.next()).data:
             pass
     assert {event.json["instance_id"] for event in events.seen} == {one}
+
+
+async def test_who_follows_at_the_same_time_sees_the_same_events_and_only_their_own(app: App, client: httpx.AsyncClient) -> None:
+    instances = [await ready_sandbox(app), await ready_sandbox(app)]
+    keys = [(await client.get(f"/instances/{one}/current-api-key")).json()["api_key"] for one in instances]
+    newest = (await all_ids(client))[-1]
+    path = f"/events/stream?after={newest}"
+    async with AsyncExitStack() as opened:
+        of_all = [await opened.enter_async_context(stream(client, path)) for _ in range(3)]
+        of_keys = [await opened.enter_async_context(stream(client, path, Authorization=f"Bearer {key}")) for key in keys]
+        for number in range(3):
+            for instance_id in instances:
+                await send(app, instance_id, f"number {number}")
+        wanted = [event for event in (await client.get(f"/events?limit=500&after={newest}")).json()["events"] if event["type"] == "message"]
+        own = [event["id"] for event in wanted if event["message"].get("own")]
+        for events in of_all:
+            while set(own) - {event.id for event in events.seen}:
+                await events.next()
+        for instance_id, events in zip(instances, of_keys, strict=True):
+            theirs = {event["id"] for event in wanted if event["instance_id"] == instance_id} & set(own)
+            assert len(theirs) == 3
+            while theirs - {event.id for event in events.seen}:
+                await events.next()
+            assert {event.json["instance_id"] for event in events.seen} == {instance_id}
+    told = [[event.id for event in events.seen] for events in of_all]
+    shortest = min(map(len, told))
+    assert told[0][:shortest] == told[1][:shortest] == told[2][:shortest] == sorted(told[0][:shortest], key=int)
 
 
 async def test_a_revoked_key_sees_nothing_more(app: App, client: httpx.AsyncClient) -> None:

@@ -13,9 +13,10 @@ from pydantic import SecretStr
 from mcp_messenger.instances.remote_provider import RemoteProvider
 from providers import provider_class
 from providers.base import Provider
-from providers.models import InstanceState, Upload
+from providers.models import Upload
 from providers.sandbox.settings import SandboxSettings
 from providers.sandbox.world import World
+from providers.states import InstanceState
 from tests.mcp_messenger.relay.process import RelayProcess, running_relay
 from tests.providers.contract import METHODS, ProviderContract
 from tests.providers.harness import Harness

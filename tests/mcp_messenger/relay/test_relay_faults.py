@@ -12,9 +12,11 @@ import pytest
 from pydantic import SecretStr
 
 from mcp_messenger.instances.remote_provider import RemoteProvider
+from mcp_messenger.relay.serve import LET_GO
 from providers.errors import Unreachable
 from providers.events import MessageReceived, StateChanged
-from providers.models import Draft, InstanceState, SentMessage
+from providers.models import Draft, SentMessage
+from providers.states import InstanceState
 from providers.telegram.settings import TelegramSettings
 from tests.mcp_messenger.relay.process import RelayProcess, running_relay
 from tests.program import ROOT
@@ -256,3 +258,20 @@ async def test_a_manager_whose_store_is_away_gets_everything_once_it_is_back(acc
         assert delivered(inbox) == [str(number) for number in range(5)]
         assert len(inbox.refused) >= 3
         await remote.stop()
+
+
+async def test_where_another_node_may_take_the_account_a_relay_without_a_manager_lets_go_of_it(account: Account, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text('{"MCP_MESSENGER_FENCE": "1"}')
+    async with running_relay("telegram", tmp_path, MCP_MESSENGER_SECRET_FILE=str(secret)) as relay:
+        remote = await account.ready(relay, Inbox())
+        # As a manager that is cut off: it asks for nothing any more.
+        await remote.detach()
+        assert await relay.ended() == LET_GO
+        assert "the account is let go of" in relay.log()
+        account.bot.user_writes(account.ann, "is somebody there?")
+        await relay.start()
+        inbox = Inbox()
+        again = await account.ready(relay, inbox)
+        await inbox.message("is somebody there?")
+        await again.stop()

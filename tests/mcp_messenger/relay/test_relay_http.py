@@ -17,8 +17,9 @@ from pydantic import SecretStr
 from mcp_messenger.relay import protocol
 from providers.errors import Unreachable
 from providers.events import MessageReceived, StateChanged
-from providers.models import Draft, InstanceState
+from providers.models import Draft
 from providers.sandbox.people import MAYBE_SENT
+from providers.states import InstanceState
 from providers.telegram.settings import TelegramSettings
 from tests.mcp_messenger.relay.process import KEY, RelayProcess, running_relay
 from tests.program import ROOT, environment

@@ -10,17 +10,20 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from mcp_messenger.instances.remote_provider import RemoteProvider, Timing
+from mcp_messenger.relay import protocol
 from providers.base import ProviderContext
+from providers.capabilities import Capability
 from providers.errors import InvalidRequest, MessengerError, Unreachable, Unsupported
 from providers.events import StateChanged
-from providers.models import Capability, Draft, InstanceState, SentMessage, TextFormat
+from providers.models import Draft, SentMessage, TextFormat
 from providers.sandbox.provider import SandboxProvider
 from providers.sandbox.settings import SandboxSettings
+from providers.states import InstanceState
 from providers.telegram.provider import TelegramProvider
 from providers.telegram.settings import TelegramSettings
 from tests.mcp_messenger.relay.process import KEY, running_relay
 from tests.providers.harness import Inbox
-from tests.waiting import until
+from tests.waiting import until, until_answer
 
 pytestmark = pytest.mark.anyio
 
@@ -173,6 +176,23 @@ async def test_it_follows_the_relay_to_another_port(tls: ssl.SSLContext, tmp_pat
         await inbox.state(InstanceState.READY)
         assert (await provider.send(DRAFT)).chat_id == "ann"
         await provider.stop()
+
+
+async def test_it_is_usable_at_once_where_something_came_in_while_no_manager_was_there(tls: ssl.SSLContext, tmp_path: Path) -> None:
+    async with running_relay("sandbox", tmp_path) as relay, relay.http() as client:
+        former, inbox = relay.remote(SETTINGS, tls), Inbox()
+        await former.start(inbox.deliver)
+        await inbox.state(InstanceState.READY)
+        await former.detach()
+        await former.send(DRAFT)
+        await until_answer(lambda: client.get(protocol.EVENTS), lambda answer: "echo: hello" in answer.text)
+        context = ProviderContext(relay.instance_id, tls, relay.folder / "nothing-here")
+        patient = Timing(wait=protocol.LONGEST_WAIT)
+        provider = RemoteProvider(SandboxProvider, SETTINGS, context, endpoint=relay.endpoint, key=SecretStr(KEY), timing=patient)
+        await provider.start(inbox.deliver)
+        await inbox.message("echo: hello")
+        await until(lambda: provider.state.state is InstanceState.READY, within=10)
+        await provider.detach()
 
 
 async def test_it_gets_back_to_a_relay_whose_volume_is_new(tls: ssl.SSLContext, tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from mcp_messenger.relay import send_ledger
 from mcp_messenger.relay.spool import Bounds, Spool
 from mcp_messenger.relay.spool_file import SpoolFile, SpoolUnavailable
 from providers.events import Event, MessageReceived, QrCode, StateChanged
-from providers.models import Account, Chat, ChatKind, InstanceState, Message
+from providers.models import Account, Chat, ChatKind, Message
+from providers.states import InstanceState
 
 pytestmark = pytest.mark.anyio
 

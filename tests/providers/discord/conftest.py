@@ -13,7 +13,7 @@ from providers.discord.client import WrongCalls
 from providers.discord.connection import Timing
 from providers.discord.provider import DiscordProvider
 from providers.discord.settings import DiscordSettings
-from providers.models import InstanceState
+from providers.states import InstanceState
 from tests.providers.harness import Inbox
 from tests.standins.discord_api import DiscordStandIn, StandInBot
 

@@ -14,12 +14,14 @@ from providers.discord.connection import Timing
 from providers.discord.gateway import INTENTS, MESSAGE_CONTENT
 from providers.discord.receiver import Catching
 from providers.errors import LoggedOut
-from providers.events import Event, MessageReceived, Need, NoticeReceived, StateChanged
-from providers.models import Draft, InstanceState
+from providers.events import ChatClosed, Event, MessageReceived, Need, NoticeReceived, StateChanged
+from providers.models import Draft
+from providers.states import InstanceState
 from tests.providers.discord.conftest import QUICK, Station
-from tests.providers.harness import PATIENCE, Inbox
+from tests.providers.harness import Inbox
 from tests.standins.discord_api import DiscordStandIn
 from tests.standins.discord_api.gateway import Connection
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -308,6 +310,19 @@ async def test_what_cannot_be_read_back_does_not_keep_back_the_rest(station: Sta
     write(station, "public")
     await station.inbox.message("public")
     assert texts(station.inbox) == ["public"]
+    assert await station.inbox.wait(StateChanged, lambda state: "Not read back after an absence, in 1 channels" in (state.reason or ""))
+
+
+async def test_what_the_bot_is_taken_out_of_is_closed_until_it_is_back(station: Station) -> None:
+    await station.ready()
+    (session,) = station.bot.sessions.values()
+    shed = station.world.channel(station.works, "shed")
+    session.dispatch("CHANNEL_DELETE", station.world.channels.pop(shed))
+    assert (await station.inbox.wait(ChatClosed, lambda closed: closed.chat_id == shed)).reason
+    session.dispatch("GUILD_DELETE", {"id": station.works})
+    assert (await station.inbox.wait(ChatClosed, lambda closed: closed.chat_id == station.general)).reason
+    station.world.invite(station.bot, station.works)
+    await station.inbox.wait(ChatClosed, lambda closed: (closed.chat_id, closed.reason) == (station.general, None))
 
 
 async def test_old_messages_are_history_and_no_news(station: Station) -> None:

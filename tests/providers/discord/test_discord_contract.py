@@ -37,6 +37,17 @@ class DiscordHarness(Harness):
         message = self._world.write(self.chat_id, self.person_id, text, reply_to=replied, file=file)
         return f"{self.chat_id}:{message['id']}"
 
+    async def write_misshapen(self, text: str) -> str:
+        unlike = {"attachments": [{"id": "1"}], "embeds": ["a page"], "poll": {"answers": [5]}, "mentions": [5]}
+        return f"{self.chat_id}:{self._world.post(self.chat_id, self.person_id, content=text, **unlike)['id']}"
+
+    async def bring_strange(self) -> None:
+        (session,) = self._station.bot.sessions.values()
+        strange: list[Any] = [None, [1], {}, {"id": "x", "channel_id": [], "guild_id": self._station.works, "author": 5, "type": {}}]
+        for kind in ("MESSAGE_CREATE", "MESSAGE_UPDATE", "GUILD_CREATE", "THREAD_LIST_SYNC", "INTERACTION_CREATE", "MESSAGE_REACTION_ADD"):
+            for data in strange:
+                session.dispatch(kind, data)
+
     async def edit(self, message_id: str, text: str) -> None:
         self._world.rewrite(*message_id.split(":"), content=text)
 
@@ -51,6 +62,9 @@ class DiscordHarness(Harness):
         for held, people in self._world.reactions[channel, message].items():
             if self.person_id in people:
                 self._world.unreact(channel, message, self.person_id, held)
+
+    async def bring_nothing(self) -> None:
+        self._world.tell("CHANNEL_PINS_UPDATE", {"channel_id": self.chat_id, "guild_id": self._station.works}, 0, self.chat_id)
 
     async def refuse_second_send(self) -> None:
         self._station.discord.faults.hold_next("create_message").let_go.set()

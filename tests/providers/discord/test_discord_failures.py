@@ -7,7 +7,8 @@ from providers.discord.client import WrongCalls
 from providers.discord.connection import Timing
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, NotFound, RateLimited, Unreachable
 from providers.events import StateChanged
-from providers.models import Draft, InstanceState, Media, MediaKind, TextFormat
+from providers.models import Draft, Media, MediaKind, TextFormat
+from providers.states import InstanceState
 from tests.providers.discord.conftest import QUICK, Station
 from tests.providers.harness import PICTURE
 from tests.standins.discord_api import DiscordStandIn

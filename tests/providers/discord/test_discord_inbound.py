@@ -6,7 +6,8 @@ import pytest
 
 from providers.errors import NotFound
 from providers.events import ChatChanged, MessageDeleted, MessageEdited, MessageReceived, PollVoted, ReactionChanged
-from providers.models import ChatKind, Draft, InstanceState, Media, MediaKind, MessageKind, Poll, TextFormat
+from providers.models import ChatKind, Draft, Media, MediaKind, MessageKind, Poll, TextFormat
+from providers.states import InstanceState
 from tests.providers.discord.conftest import Station
 from tests.standins.discord_api.world import StoredFile
 
@@ -33,6 +34,17 @@ async def test_a_message_of_a_server_names_channel_and_person(station: Station) 
 async def test_a_nickname_of_the_server_is_the_name(station: Station) -> None:
     await station.ready()
     assert (await received(station, member={"nick": "Captain"})).message.sender_name == "Captain"
+
+
+async def test_an_answer_brings_the_beginning_of_what_it_answers(station: Station) -> None:
+    question = station.world.write(station.general, station.ann, "Which **colour** has the fence? " + "x" * 2000)
+    await station.ready()
+    event = await received(station, "green", reply_to=question["id"])
+    assert event.message.reply_to == f"{station.general}:{question['id']}"
+    assert event.message.quoted is not None
+    assert event.message.quoted.name == "Ann"
+    assert event.message.quoted.text.startswith("Which **colour** has the fence?")
+    assert len(event.message.quoted.text) < 1100
 
 
 async def test_a_private_chat_is_called_after_its_person(station: Station) -> None:
@@ -305,6 +317,16 @@ async def test_a_file_of_no_message_is_not_found(station: Station, ref: str) -> 
         await station.make().download(Media(kind=MediaKind.IMAGE, ref=ref))
 
 
+async def test_an_event_of_which_nothing_is_made_is_counted_and_logged_with_the_reason(station: Station, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="providers.kit.left_out")
+    await station.ready()
+    for kind in ("CHANNEL_PINS_UPDATE", "SOMETHING_NEW", "SOMETHING_NEW"):
+        station.world.tell(kind, {"channel_id": station.general}, 0, station.general)
+    await received(station, "and a message")
+    assert "Left out of what Discord brings: CHANNEL_PINS_UPDATE, nothing here is made of it (1 so far)." in caplog.messages
+    assert "Left out of what Discord brings: SOMETHING_NEW, nothing here is made of it (2 so far)." in caplog.messages
+
+
 async def test_events_before_ready_do_not_hurt(station: Station) -> None:
     hold = station.discord.faults.hold_next("get_bot_gateway")
     await station.start()
@@ -447,6 +469,19 @@ async def test_votes_of_a_person_are_told_together(station: Station) -> None:
     assert (both.message_id, both.sender_id, both.sender_name) == (f"{station.general}:{message}", station.ann, "Ann")
     station.world.vote(station.general, message, station.ann, 1, taken_back=True)
     await station.inbox.wait(PollVoted, lambda event: event.options == ("milk",))
+
+
+async def test_what_comes_from_a_channel_that_discord_does_not_show_is_in_a_chat_by_its_number(station: Station) -> None:
+    """A private thread, or a channel whose rights were changed meanwhile: the message came whole."""
+    await station.ready()
+    hidden = {**station.world.write(station.general, station.ann, "known"), "id": "1300000000000000001", "channel_id": "700", "content": "still read"}
+    (session,) = station.bot.sessions.values()
+    session.dispatch("MESSAGE_CREATE", {**hidden, "guild_id": station.works})
+    event = await station.inbox.message("still read")
+    assert (event.chat.id, event.message.sender_id, event.message.id) == ("700", station.ann, "700:1300000000000000001")
+    vote = {"channel_id": "700", "message_id": "5", "user_id": station.ann, "answer_id": 2, "guild_id": station.works}
+    session.dispatch("MESSAGE_POLL_VOTE_ADD", vote)
+    assert (await station.inbox.wait(PollVoted)).options == ("option 2",)
 
 
 async def test_a_pin_names_the_message_and_the_end_of_a_poll_its_result(station: Station) -> None:

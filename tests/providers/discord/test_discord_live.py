@@ -11,7 +11,8 @@ from providers.base import ProviderContext
 from providers.discord.provider import DiscordProvider
 from providers.discord.settings import DiscordSettings
 from providers.events import MessageReceived, StateChanged
-from providers.models import Draft, InstanceState, TextFormat
+from providers.models import Draft, TextFormat
+from providers.states import InstanceState
 from tests.providers.harness import PICTURE, Inbox
 
 TOKEN = os.environ.get("DISCORD_BOT_TOKEN", "")

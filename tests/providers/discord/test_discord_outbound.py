@@ -1,11 +1,13 @@
 """What we send, as it arrives at Discord."""
 
+from base64 import b64decode
 from typing import Any
 
 import pytest
 
+from providers.capabilities import Capability
 from providers.errors import Forbidden, InvalidRequest, NotFound, RateLimited, Unreachable
-from providers.events import MessageEdited, MessageReceived, ReactionChanged
+from providers.events import MessageEdited, MessageReceived, ReactionChanged, StateChanged
 from providers.models import Choice, Draft, MediaKind, Poll, TextFormat, Upload
 from tests.providers.discord.conftest import Station
 from tests.providers.harness import PICTURE, PNG
@@ -363,6 +365,66 @@ async def test_extra_goes_to_discord_as_it_is(station: Station) -> None:
     call = await sent(station, "", extra={"embeds": [embed]})
     assert call.body["embeds"] == [embed]
     assert call.message is not None
+
+
+@pytest.mark.parametrize("embeds", ["x", ["x"], [{}] * 11, [{"title": "a" * 3000, "fields": [{"name": "b", "value": "c" * 3000}]}]])
+async def test_embeds_that_discord_would_refuse_are_refused_without_asking(station: Station, embeds: object) -> None:
+    with pytest.raises(InvalidRequest, match=r"extra\.embeds is a list of at most 10 embeds, with 6000 characters"):
+        station.make().check(draft(station, extra={"embeds": embeds}))
+
+
+def recording(*packets: bytes, samples: int = 96_000) -> bytes:
+    """An Ogg Opus of two seconds, without checksums: a page for each head, and one with the sound."""
+
+    def page(position: int, *parts: bytes) -> bytes:
+        sizes = b"".join(b"\xff" * (len(part) // 255) + bytes([len(part) % 255]) for part in parts)
+        return b"OggS\0\0" + position.to_bytes(8, "little") + bytes(12) + bytes([len(sizes)]) + sizes + b"".join(parts)
+
+    head = b"OpusHead\x01\x01" + (312).to_bytes(2, "little") + bytes(7)
+    return page(0, head) + page(0, b"OpusTags" + bytes(8)) + page(samples + 312, *packets)
+
+
+async def test_a_recording_goes_out_as_a_voice_message_and_alone(station: Station) -> None:
+    voice = Upload(kind=MediaKind.VOICE, content=recording(b"a" * 10, b"b" * 300, b"c" * 150), mime="audio/ogg", name="voice.ogg")
+    call = await sent(station, "", upload=voice)
+    assert call.body["flags"] & 1 << 13
+    (attachment,) = call.body["attachments"]
+    assert (attachment["duration_secs"], list(b64decode(attachment["waveform"]))) == (2.0, [8, 255, 127])
+    with pytest.raises(InvalidRequest, match="nothing beside a voice message"):
+        station.make().check(draft(station, "listen!", upload=voice))
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF....WAVE", recording(b"x")[:60], recording(b"x").replace(b"OpusHead", b"\x01vorbis.")])
+async def test_a_recording_of_another_form_goes_out_as_a_file(station: Station, content: bytes) -> None:
+    call = await sent(station, "listen", upload=Upload(kind=MediaKind.VOICE, content=content or b"x", mime="audio/ogg", name="voice.ogg"))
+    assert call.body["attachments"] == [{"id": "0", "filename": "voice.ogg"}]
+
+
+async def test_a_search_waits_until_discord_has_prepared_the_server_and_finds_no_private_chats(station: Station) -> None:
+    station.world.write(station.general, station.ann, "the fence is green")
+    station.world.unindexed.add(station.works)
+    provider = await station.ready()
+    with pytest.raises(RateLimited, match="prepares") as caught:
+        await provider.search("fence", chat_id=None, limit=30)
+    assert caught.value.retry_after == 2
+    (found,) = await provider.search("fence", chat_id=None, limit=30)
+    assert (found.message.text, found.chat.title) == ("the fence is green", "#general (Works)")
+    with pytest.raises(InvalidRequest, match="not private chats"):
+        await provider.search("fence", chat_id=f"user:{station.ann}", limit=30)
+
+
+async def test_what_no_role_of_the_bot_allows_is_named(station: Station) -> None:
+    everyone = {"id": station.works, "name": "@everyone", "permissions": str(1 << 10 | 1 << 11 | 1 << 16)}
+    station.world.guilds[station.works]["roles"] = [everyone]
+    station.bot.application["flags"] = 0
+    provider = await station.start()
+    await station.inbox.wait(StateChanged, lambda state: "Message Content" in (state.reason or ""))
+    await provider.list_chats()
+    lacking = await provider.lacking()
+    assert lacking.keys() > {Capability.REACT, Capability.MEDIA, Capability.PIN, Capability.THREADS, Capability.POLL}
+    assert Capability.HISTORY not in lacking
+    assert "Attach Files" in lacking[Capability.MEDIA]
+    assert "Message Content intent" in lacking[Capability.GROUP_MESSAGES]
 
 
 @pytest.mark.parametrize("name", ["content", "nonce", "enforce_nonce", "message_reference", "attachments", "poll"])

@@ -17,17 +17,6 @@ def own_settings(page: MessagingAccount) -> dict[str, Any]:
     return {"page_id": page.id, "page_access_token": SecretStr(page.token)}
 
 
-@pytest.fixture(scope="session")
-def tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
-
-
-@pytest.fixture
-async def graph() -> AsyncIterator[GraphStandIn]:
-    async with GraphStandIn() as graph:
-        yield graph
-
-
 @pytest.fixture
 async def station(graph: GraphStandIn, tls: ssl.SSLContext, tmp_path: Path) -> AsyncIterator[Station[MessagingAccount]]:
     async with station_of(FacebookMessengerProvider, graph, graph.add_page(), own_settings, tls, tmp_path) as station:

@@ -9,7 +9,8 @@ from pydantic import SecretStr
 
 from providers.base import ProviderContext
 from providers.meta.facebook_messenger import FacebookMessengerProvider, FacebookMessengerSettings
-from providers.models import Draft, InstanceState
+from providers.models import Draft
+from providers.states import InstanceState
 from tests.providers.harness import Inbox
 
 TOKEN = os.environ.get("FACEBOOK_PAGE_ACCESS_TOKEN", "")

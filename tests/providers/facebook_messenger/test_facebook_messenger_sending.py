@@ -7,11 +7,12 @@ from pydantic import SecretStr
 
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, NotFound, RateLimited, Unreachable, WindowClosed
 from providers.events import Need
-from providers.models import Choice, InstanceState, Media, MediaKind, Upload
+from providers.models import Choice, Media, MediaKind, MessageKind, Upload
+from providers.states import InstanceState
 from tests.providers.harness import PICTURE, PNG
 from tests.providers.meta_station import Station
 from tests.standins.graph_api import MessagingAccount
-from tests.standins.graph_api.refusal import Refusal
+from tests.standins.graph_api.refusal import Refusal, bad_parameter
 
 pytestmark = pytest.mark.anyio
 
@@ -217,10 +218,30 @@ async def test_history_tells_who_wrote_and_keeps_files(station: Pages) -> None:
     ann = page.person()
     page.writes(ann, "hello")
     page.sends_file(ann, page.store(PNG, "dot.png", "image/png"))
+    page.says(ann)
     await provider.send(station.draft(ann, "nice"))
-    ours, picture, theirs = await provider.history(ann, before=None, limit=10)
+    ours, unshown, picture, theirs = await provider.history(ann, before=None, limit=10)
+    assert "does not give out" in unshown.text
     assert (ours.outgoing, picture.outgoing, theirs.text) == (True, False, "hello")
     assert (await provider.download(picture.media[0])).content == PNG
+
+
+async def test_history_shows_stickers_and_what_was_shared(station: Pages) -> None:
+    provider, page = await station.ready(), station.account
+    ann = page.person()
+    page.says(ann, attachments=[{"type": "sticker", "payload": {"url": "https://cdn.example/thumb", "sticker_id": 7}}])
+    page.says(ann, attachments=[{"type": "fallback", "payload": {"url": "https://a.example/fence", "title": "A fence"}}])
+    shared, sticker = await provider.history(ann, before=None, limit=2)
+    assert (shared.text, shared.kind) == ("A fence https://a.example/fence", MessageKind.TEXT)
+    assert [(media.kind, media.ref.endswith("https://cdn.example/thumb")) for media in sticker.media] == [(MediaKind.STICKER, True)]
+
+
+async def test_history_is_read_where_the_version_of_the_api_does_not_know_all_fields(station: Pages) -> None:
+    provider, page = await station.ready(), station.account
+    ann = page.person()
+    page.writes(ann, "hello")
+    page.fail_next("messages", bad_parameter("Tried accessing nonexisting field (sticker) on node type (Message)"))
+    assert [message.text for message in await provider.history(ann, before=None, limit=2)] == ["hello"]
 
 
 async def test_history_does_not_begin_anew_behind_a_message_that_is_not_there(station: Pages) -> None:

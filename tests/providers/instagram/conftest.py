@@ -18,17 +18,6 @@ def own_settings(account: MessagingAccount) -> dict[str, Any]:
     return {"ig_user_id": account.id, "access_token": SecretStr(account.token), **page}
 
 
-@pytest.fixture(scope="session")
-def tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
-
-
-@pytest.fixture
-async def graph() -> AsyncIterator[GraphStandIn]:
-    async with GraphStandIn() as graph:
-        yield graph
-
-
 @pytest.fixture
 async def by_login(graph: GraphStandIn, tls: ssl.SSLContext, tmp_path: Path) -> AsyncIterator[Station[MessagingAccount]]:
     async with station_of(InstagramProvider, graph, graph.add_instagram(), own_settings, tls, tmp_path) as station:

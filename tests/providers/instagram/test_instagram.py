@@ -8,7 +8,8 @@ from pydantic import SecretStr
 from providers.errors import InvalidRequest, NotFound, WindowClosed
 from providers.events import MessageDeleted, MessageReceived, Need, ReceiptChanged, ReceiptStatus, StateChanged
 from providers.meta.instagram import InstagramSettings
-from providers.models import InstanceState, MediaKind, MessageKind
+from providers.models import MediaKind, MessageKind
+from providers.states import InstanceState
 from tests.providers.harness import PICTURE
 from tests.providers.meta_station import Station, pretty
 from tests.standins.graph_api import MessagingAccount
@@ -51,6 +52,16 @@ async def test_a_token_of_another_account_is_told_so(by_login: Accounts) -> None
     state = await by_login.inbox.state(InstanceState.ERROR)
     assert "@luckyshrub" in (state.reason or "")
     assert "instagram_business_manage_messages" in (state.reason or "")
+
+
+async def test_history_shows_mentions_in_stories_and_names_what_is_not_supported(by_login: Accounts) -> None:
+    provider, account = await by_login.ready(), by_login.account
+    ann = account.person()
+    account.says(ann, attachments=[{"type": "story_mention", "payload": {"url": STORY["url"]}}])
+    account.says(ann, is_unsupported=True)
+    hidden, mention = await provider.history(ann, before=None, limit=2)
+    assert (hidden.kind, "does not support" in hidden.text) == (MessageKind.UNKNOWN, True)
+    assert (mention.text, [media.kind for media in mention.media]) == ("Mentioned this account in a story.", [MediaKind.IMAGE])
 
 
 async def test_says_who_it_is_by_either_way(by_login: Accounts, by_page: Accounts) -> None:

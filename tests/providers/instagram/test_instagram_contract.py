@@ -2,8 +2,9 @@
 
 import pytest
 
+from providers.capabilities import Capability
 from providers.errors import InvalidRequest
-from providers.models import Capability, ControlAction
+from providers.models import ControlAction
 from tests.providers.contract import ProviderContract
 from tests.providers.harness import Harness, Running
 from tests.providers.meta_messaging import MessagingHarness

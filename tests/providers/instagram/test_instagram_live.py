@@ -9,7 +9,8 @@ from pydantic import SecretStr
 
 from providers.base import ProviderContext
 from providers.meta.instagram import InstagramProvider, InstagramSettings
-from providers.models import Draft, InstanceState
+from providers.models import Draft
+from providers.states import InstanceState
 from tests.providers.harness import Inbox
 
 TOKEN = os.environ.get("INSTAGRAM_ACCESS_TOKEN", "")

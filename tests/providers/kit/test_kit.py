@@ -19,7 +19,9 @@ from providers.kit.extra import check_extra
 from providers.kit.json import object_in
 from providers.kit.parts import check_parts, is_part, part_nonce, parts_of, send_parts, texts_of
 from providers.kit.state_file import StateFile
-from providers.models import Choice, Draft, InstanceState, Limits, SentMessage
+from providers.limits import Limits
+from providers.models import Choice, Draft, SentMessage
+from providers.states import InstanceState
 from tests.providers.harness import PICTURE, Inbox
 
 pytestmark = pytest.mark.anyio
@@ -83,6 +85,10 @@ async def test_a_state_is_reported_once_and_again_where_it_was_not_taken() -> No
     await reporter.report()
     await reporter.report(StateChanged(state=InstanceState.READY))
     assert inbox.states() == [InstanceState.STARTING, InstanceState.READY]
+    for _ in range(3):
+        await reporter.report(StateChanged(state=InstanceState.DEGRADED, reason="No answer."))
+        await reporter.report()
+    assert inbox.states()[2:] == [InstanceState.DEGRADED] * 3
 
 
 def test_pauses_grow_to_the_last_one_and_begin_again_after_success() -> None:

@@ -12,7 +12,8 @@ import pytest
 
 from providers.discord import outbound as discord
 from providers.discord.provider import DiscordProvider
-from providers.models import Draft, TextUnit
+from providers.limits import TextUnit
+from providers.models import Draft
 from providers.slack import outbound as slack
 from providers.slack.provider import SlackProvider
 from providers.telegram import outbound as telegram

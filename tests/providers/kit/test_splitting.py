@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.kit.splitting import split
-from providers.models import TextUnit
+from providers.limits import TextUnit
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,9 @@ import pytest
 
 from providers.base import ProviderContext
 from providers.events import StateChanged
-from providers.models import InstanceState
 from providers.sandbox.provider import SandboxProvider
 from providers.sandbox.settings import SandboxSettings
+from providers.states import InstanceState
 from tests.providers.harness import Inbox
 
 

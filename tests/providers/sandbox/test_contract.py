@@ -8,12 +8,13 @@ from pydantic import SecretStr
 
 from providers.base import Provider, ProviderContext
 from providers.events import MessageDeleted, MessageEdited, ReactionChanged, ReceiptChanged
-from providers.models import InstanceState, Media, Upload
+from providers.models import Media, Upload
 from providers.sandbox.people import OWN_ID
 from providers.sandbox.phone import Phone
 from providers.sandbox.provider import SandboxProvider
 from providers.sandbox.settings import SandboxSettings
 from providers.sandbox.world import World
+from providers.states import InstanceState
 from tests.providers.contract import ProviderContract
 from tests.providers.harness import Harness, Seen
 
@@ -21,6 +22,8 @@ from tests.providers.harness import Harness, Seen
 class SandboxHarness(Harness):
     chat_id = "ann"
     person_id = "ann"
+    companion = "bob"
+    is_saved = True
     reaches_out = False
     reports = frozenset({MessageEdited, MessageDeleted, ReactionChanged, ReceiptChanged})
 
@@ -85,6 +88,13 @@ class SandboxHarness(Harness):
                 pinned=world.fact(f"pinned:{message_id}") is not None,
                 forwarded=message.forwarded is not None,
             )
+
+    async def is_archived(self) -> bool:
+        with self._world() as world:
+            return world.fact(f"archived:{self.chat_id}") is not None
+
+    async def ask_to_join(self, group_id: str) -> None:
+        """Everybody of the sandbox who is not in a group asks to join it."""
 
     async def choices(self, message_id: str) -> dict[str, str]:
         with self._world() as world:

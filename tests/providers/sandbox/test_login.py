@@ -8,9 +8,10 @@ from pydantic import SecretStr, ValidationError
 
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, Unreachable
 from providers.events import Need, StateChanged
-from providers.models import Draft, InstanceState
+from providers.models import Draft
 from providers.sandbox.provider import SandboxProvider
 from providers.sandbox.settings import SandboxSettings
+from providers.states import InstanceState
 from tests.providers.sandbox.conftest import Sandbox
 
 pytestmark = pytest.mark.anyio

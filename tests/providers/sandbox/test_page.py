@@ -1,28 +1,16 @@
 """The chat page in a real browser."""
 
-import os
-import shutil
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Dialog, Page, async_playwright, expect
+from playwright.async_api import Dialog, Page, expect
 
 from providers.events import MessageDeleted, MessageEdited, MessageReceived, ReactionChanged, ReceiptChanged, ReceiptStatus
-from providers.models import Draft, InstanceState, Poll
+from providers.models import Draft, Poll
+from providers.states import InstanceState
+from tests.browser import CHROMIUM, faultless_page
 from tests.providers.harness import PICTURE
 from tests.providers.sandbox.conftest import Sandbox
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
-FLAGS = [
-    "--headless",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-AS_ROOT = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium or Chrome on the PATH")]
 WITH_PAGE = {"page": True, "auto_scan": False}
@@ -30,17 +18,8 @@ WITH_PAGE = {"page": True, "auto_scan": False}
 
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
-    """Any error in the page, and any violation of its content security policy, fails the test."""
-    errors: list[str] = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS + AS_ROOT)
-        page = await browser.new_page()
-        page.set_default_timeout(15_000)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.on("console", lambda message: errors.append(message.text) if "Content Security Policy" in message.text else None)
+    async with faultless_page() as page:
         yield page
-        await browser.close()
-    assert errors == []
 
 
 async def link(sandbox: Sandbox, page: Page) -> None:

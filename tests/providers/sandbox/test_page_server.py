@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from providers.events import MessageReceived
-from providers.models import Draft, InstanceState, MediaKind, Upload
+from providers.models import Draft, MediaKind, Upload
 from providers.sandbox.provider import SandboxProvider
 from providers.sandbox.settings import SandboxSettings
+from providers.states import InstanceState
 from tests.providers.harness import PICTURE, Inbox
 from tests.providers.sandbox.conftest import Sandbox
 

@@ -3,7 +3,8 @@
 import pytest
 
 from providers.events import MessageReceived, ReceiptChanged, ReceiptStatus
-from providers.models import Draft, InstanceState, Location, Poll
+from providers.models import Draft, Location, Poll
+from providers.states import InstanceState
 from tests.providers.harness import PICTURE, Inbox
 from tests.providers.sandbox.conftest import Sandbox
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from providers.events import MessageReceived, StateChanged
-from providers.models import Draft, InstanceState
+from providers.models import Draft
 from providers.sandbox.phone import Phone
+from providers.states import InstanceState
 from tests.providers.sandbox.conftest import Sandbox
 
 pytestmark = pytest.mark.anyio

@@ -9,10 +9,10 @@ import pytest
 from pydantic import SecretStr
 
 from providers.base import ProviderContext
-from providers.models import InstanceState
 from providers.slack.connection import Timing
 from providers.slack.provider import SlackProvider
 from providers.slack.settings import SlackSettings
+from providers.states import InstanceState
 from tests.providers.harness import Inbox
 from tests.standins.slack_api import SlackStandIn
 

@@ -40,6 +40,16 @@ def rich(*elements: dict[str, Any]) -> dict[str, Any]:
         ({"text": "", "blocks": [{"type": "quite_new", "parts": 1}]}, "A message with a block of the type quite_new."),
         ({"text": "", "subtype": "quite_new"}, "A message of the type quite_new."),
         ({"text": "", "files": [{"id": "F1", "mode": "tombstone"}]}, "A file that Slack does not show any more."),
+        ({"text": "see", "files": [{"id": "F1", "mode": "hidden_by_limit"}]}, "see\nA file that Slack does not show any more."),
+        (
+            {"text": "", "files": [{"id": "F1", "mode": "external", "title": "Plan <1>", "url_private": "https://d.example/1?a=1&b=2"}]},
+            "<https://d.example/1?a=1&amp;b=2|Plan &lt;1&gt;>",
+        ),
+        (
+            {"text": "see <https://d.example/1>", "files": [{"id": "F1", "mode": "external", "title": "Plan", "url_private": "https://d.example/1"}]},
+            "see <https://d.example/1>",
+        ),
+        ({"text": "", "files": [{"id": "F1", "mode": "external", "name": "Plan"}]}, "File: Plan"),
         ({"text": "", "subtype": "huddle_thread", "room": {"created_by": "U1", "has_ended": True}}, "The huddle ended."),
     ],
 )

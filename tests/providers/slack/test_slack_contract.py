@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from providers.base import Provider
 from providers.events import MessageDeleted, MessageEdited, ReactionChanged
@@ -24,9 +25,18 @@ class SlackHarness(Harness):
         self._slack = station.slack
         self.settings = station.settings()
         self.chat_id, self.person_id = station.dm, station.ann
+        self._slack.owner = station.ann
+        self._shed = self._slack.channel("shed", station.ann)
 
     def create(self) -> Provider:
-        return self._station.make()
+        return self._station.make(user_token=SecretStr(self._slack.user_token))
+
+    @property
+    def archivable(self) -> str:
+        return self._shed
+
+    async def is_archived(self) -> bool:
+        return self._slack.channels[self._shed].is_archived
 
     def _held(self, message_id: str) -> dict[str, Any] | None:
         channel, ts = message_id.split(":")
@@ -41,6 +51,16 @@ class SlackHarness(Harness):
             message = self._slack.user_writes(self.chat_id, entities(text), by=self.person_id, thread_ts=thread)
         return f"{self.chat_id}:{message['ts']}"
 
+    async def write_misshapen(self, text: str) -> str:
+        attachment = {"is_share": True, "text": "shared", "ts": "yesterday", "files": [{"mode": "hosted"}]}
+        unlike: dict[str, Any] = {"attachments": [attachment], "metadata": "none", "blocks": [{"type": "rich_text", "elements": 1}]}
+        message = self._slack.user_writes(self.chat_id, text, by=self.person_id, **unlike)
+        return f"{self.chat_id}:{message['ts']}"
+
+    async def bring_strange(self) -> None:
+        for event in ({}, {"type": "message", "channel": 5}, {"type": "message", "channel": self.chat_id, "ts": "1e999"}, {"type": ["message"]}):
+            self._slack.emit(event)
+
     async def edit(self, message_id: str, text: str) -> None:
         channel, ts = message_id.split(":")
         self._slack.user_edits(channel, ts, entities(text))
@@ -52,6 +72,10 @@ class SlackHarness(Harness):
     async def react(self, message_id: str, emoji: str | None) -> None:
         channel, ts = message_id.split(":")
         self._slack.reacts(channel, ts, name_of(emoji or "👍"), by=self.person_id, takes_back=emoji is None)
+
+    async def bring_nothing(self) -> None:
+        message = self._slack.user_writes(self.chat_id, "see https://a.example", by=self.person_id)
+        self._slack.link_unfurls(self.chat_id, message["ts"])
 
     async def refuse_second_send(self) -> None:
         self._slack.hold_next("chat.postMessage").let_go.set()
@@ -88,6 +112,7 @@ class SlackHarness(Harness):
             reaction=emoji_of(ours[0]) if ours else None,
             file=self._slack.files[files[0]["id"]].content if files else None,
             pinned=channel in message.get("pinned_to", ()),
+            read=self._slack.read_marks.get((self.person_id, channel), "") >= message["ts"],
         )
 
 

@@ -1,10 +1,21 @@
 """What Slack tells, as events."""
 
+import logging
 from typing import Any
 
 import pytest
 
-from providers.events import ChatChanged, ChatClosed, Event, MessageDeleted, MessageEdited, MessageReceived, ReactionChanged
+from providers.events import (
+    ChatChanged,
+    ChatClosed,
+    ChatMigrated,
+    Event,
+    MessageDeleted,
+    MessageEdited,
+    MessageReceived,
+    ReactionChanged,
+    StopRequested,
+)
 from providers.models import ChatKind, Media, MediaKind, MessageKind, TextFormat
 from tests.providers.slack.conftest import Station
 from tests.standins.slack_api.workspace import BOT, BOT_ID
@@ -45,12 +56,64 @@ async def test_direct_messages_are_named_for_the_person(station: Station) -> Non
     assert (event.chat.kind, event.chat.title) == (ChatKind.PRIVATE, "Ann")
 
 
+async def test_an_answer_that_is_shown_in_the_channel_too_quotes_what_it_answers(station: Station) -> None:
+    await station.ready()
+    root = {"user": station.ann, "text": f"Which <@{station.ann}>?", "ts": "1700000000.000100"}
+    event = await said(station, user=station.ann, text="this one", subtype="thread_broadcast", thread_ts=root["ts"], root=root)
+    assert event.message.reply_to == f"{station.dm}:{root['ts']}"
+    assert event.message.quoted is not None
+    assert (event.message.quoted.text, event.message.quoted.name) == ("Which @Ann?", "Ann")
+
+
+async def test_what_happens_to_a_channel_and_to_the_apps_session_is_told(station: Station) -> None:
+    await station.ready()
+    team = station.slack.channel("team", station.ann)
+    (moved,) = await told(station, type="channel_id_changed", old_channel_id="C0OLD", new_channel_id=team)
+    assert isinstance(moved, ChatMigrated)
+    assert (moved.old_id, moved.chat.id, moved.chat.title) == ("C0OLD", team, "team")
+    for kind in ("channel_deleted", "group_deleted"):
+        (gone,) = await told(station, type=kind, channel=team)
+        assert isinstance(gone, ChatClosed)
+        assert (gone.chat_id, bool(gone.reason)) == (team, True)
+    assert await told(station, type="member_left_channel", user=station.ann, channel=team) == []
+    (left,) = await told(station, type="member_left_channel", user=BOT, channel=team)
+    assert isinstance(left, ChatClosed)
+    (stopped,) = await told(station, type="agent_session_stopped", channel=station.dm, thread_ts="1700000000.000100", user=station.ann)
+    assert isinstance(stopped, StopRequested)
+    assert (stopped.chat_id, stopped.thread_id, stopped.sender_id) == (station.dm, f"{station.dm}:1700000000.000100", station.ann)
+    thread = {"user_id": station.ann, "channel_id": station.dm, "thread_ts": "1700000000.000200", "context": {"channel_id": team}}
+    (opened,) = await told(station, type="assistant_thread_started", assistant_thread=thread)
+    assert isinstance(opened, MessageReceived)
+    assert (opened.message.kind, opened.message.sender_id) == (MessageKind.SYSTEM, station.ann)
+    assert opened.message.text == "Opened the assistant beside #team, and has not written yet."
+
+
+async def test_what_nothing_is_made_of_is_counted_and_logged_with_the_reason(station: Station, caplog: pytest.LogCaptureFixture) -> None:
+    await station.ready()
+    caplog.set_level(logging.INFO)
+    for _ in range(3):
+        assert await told(station, type="reaction_added", item={"type": "file", "file": "F1"}, user=station.ann, reaction="+1") == []
+    logged = [record.getMessage() for record in caplog.records if "reaction_added on a file" in record.getMessage()]
+    assert [line.rpartition("(")[2] for line in logged] == ["1 so far).", "2 so far)."]
+    assert "it is about no message" in logged[0]
+
+
 async def test_people_and_channels_are_asked_for_once(station: Station) -> None:
     await station.ready()
     for number in range(3):
         await said(station, user=station.ann, text=f"number {number}")
     assert len(station.slack.calls_of("users.info")) == 1
     assert len(station.slack.calls_of("conversations.info")) == 1
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+async def test_slackbot_is_a_bot_though_slack_does_not_say_so(station: Station, is_known: bool) -> None:
+    await station.ready()
+    if is_known:
+        station.slack.person("Slackbot", "USLACKBOT")
+    event = await said(station, user="USLACKBOT", text="Reminder: water the plants")
+    assert event.sender is not None
+    assert event.sender.is_bot
 
 
 async def test_a_new_name_is_learned(station: Station) -> None:
@@ -149,7 +212,7 @@ async def test_files_that_are_gone_or_elsewhere_are_no_media(station: Station) -
     await station.ready()
     files = [{"id": "F1", "mode": "tombstone"}, {"id": "F2", "mode": "external", "permalink": "https://drive.example/x"}]
     event = await said(station, user=station.ann, subtype="file_share", text="see", files=files)
-    assert (event.message.media, event.message.text) == ((), "see\nhttps://drive.example/x")
+    assert (event.message.media, event.message.text) == ((), "see\nA file that Slack does not show any more.\nhttps://drive.example/x")
 
 
 async def test_a_preview_or_a_first_answer_is_no_edit(station: Station) -> None:

@@ -10,9 +10,10 @@ import pytest
 from pydantic import SecretStr
 
 from providers.base import ProviderContext
-from providers.models import Draft, InstanceState, TextFormat
+from providers.models import Draft, TextFormat
 from providers.slack.provider import SlackProvider
 from providers.slack.settings import SlackSettings
+from providers.states import InstanceState
 from tests.providers.harness import PICTURE, PNG, Inbox
 
 TOKEN, CHANNEL, APP_TOKEN = (os.environ.get(name) for name in ("SLACK_BOT_TOKEN", "SLACK_CHANNEL", "SLACK_APP_TOKEN"))

@@ -4,8 +4,9 @@ import json
 
 import pytest
 
+from providers.capabilities import Capability
 from providers.errors import Forbidden, InvalidRequest, NotFound
-from providers.models import Capability, Choice, Draft, MediaKind, TextFormat, Upload
+from providers.models import Choice, Draft, MediaKind, TextFormat, Upload
 from tests.providers.harness import PICTURE, PNG
 from tests.providers.slack.conftest import Station
 from tests.standins.slack_api.workspace import BOT
@@ -200,9 +201,57 @@ async def test_the_sign_that_the_app_is_thinking_ends_with_its_answer(station: S
     assert station.slack.statuses == {}
 
 
+async def test_an_answer_grows_in_a_thread_and_is_closed_before_it_is_edited_after_a_restart(station: Station) -> None:
+    team = station.slack.channel("team", station.ann)
+    provider = await station.ready()
+    asked = station.slack.user_writes(team, "a story", by=station.ann)
+    await station.inbox.message("a story")
+    answer = Draft(client_id="1", chat_id=team, text="Once <!here>", reply_to=f"{team}:{asked['ts']}", growing=True)
+    sent = await provider.send(answer)
+    message = station.slack.channels[team].messages[-1]
+    assert (message["text"], message["streaming_state"]) == ("Once <\u200b!here>", "in_progress")
+    await provider.grow(team, sent.id, "Once <!here> upon", TextFormat.PLAIN, is_whole=False)
+    assert message["text"] == "Once <\u200b!here> upon"
+    await provider.grow(team, sent.id, "Once <!here> upon a time", TextFormat.MARKDOWN, is_whole=True)
+    assert (message["text"], "streaming_state" in message) == ("Once <\u200b!here> upon a time", False)
+    second = await provider.send(answer.model_copy(update={"client_id": "2"}))
+    other = station.make()
+    await other.grow(team, second.id, "Twice", TextFormat.MARKDOWN, is_whole=True)
+    message = station.slack.channels[team].messages[-1]
+    assert (message["text"], "streaming_state" in message) == ("Twice", False)
+
+
+async def test_an_answer_grows_beside_threads_in_a_channel_and_is_edited_in_direct_messages(station: Station) -> None:
+    team = station.slack.channel("team", station.ann)
+    provider = await station.ready()
+    for channel, shown in ((team, "Once"), (station.dm, "Once …")):
+        station.slack.user_writes(channel, f"a story in {channel}", by=station.ann)
+        await station.inbox.message(f"a story in {channel}")
+        sent = await provider.send(Draft(client_id=channel, chat_id=channel, text="Once", growing=True))
+        message = station.slack.channels[channel].messages[-1]
+        assert (message["text"], "streaming_state" in message, "thread_ts" in message) == (shown, channel == team, False)
+        await provider.grow(channel, sent.id, "Once upon a time", TextFormat.MARKDOWN, is_whole=True)
+        assert (message["text"], "streaming_state" in message) == ("Once upon a time", False)
+
+
+async def test_an_answer_to_nobody_known_is_a_message_that_is_edited(station: Station) -> None:
+    team = station.slack.channel("team", station.ann)
+    asked = station.slack.user_writes(team, "a story", by=station.ann)
+    provider = station.make()
+    sent = await provider.send(Draft(client_id="1", chat_id=team, text="Once", reply_to=f"{team}:{asked['ts']}", growing=True))
+    message = station.slack.channels[team].messages[-1]
+    assert message["text"] == "Once …"
+    await provider.grow(team, sent.id, "Once upon", TextFormat.PLAIN, is_whole=False)
+    assert message["text"] == "Once upon …"
+    await provider.grow(team, sent.id, "Once upon a **time**", TextFormat.MARKDOWN, is_whole=True)
+    assert message["text"] == "Once upon a *time*"
+
+
 async def test_what_the_token_has_no_scope_for_is_named_with_what_it_needs(station: Station) -> None:
     station.slack.scopes -= {"reactions:write", "files:read"}
     provider = await station.ready()
     lacking = await provider.lacking()
-    assert lacking.keys() == {Capability.REACT, Capability.DOWNLOAD}
+    of_person = {Capability.SEARCH, Capability.MARK_READ, Capability.CHAT_MARKS}
+    assert lacking.keys() == {Capability.REACT, Capability.DOWNLOAD, *of_person}
+    assert all("xoxp-" in lacking[capability] for capability in of_person)
     assert "reactions:write" in lacking[Capability.REACT]

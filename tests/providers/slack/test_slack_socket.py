@@ -9,11 +9,12 @@ import pytest
 from pydantic import SecretStr
 
 from providers.events import MessageEdited, MessageReceived, Need, NoticeReceived, StateChanged
-from providers.models import InstanceState
 from providers.slack.provider import SlackProvider
-from tests.providers.harness import PATIENCE, Inbox
+from providers.states import InstanceState
+from tests.providers.harness import Inbox
 from tests.providers.slack.conftest import QUICK, Station
 from tests.standins.slack_api.workspace import BOT, TEAM
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.anyio
 

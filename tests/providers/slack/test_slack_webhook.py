@@ -10,8 +10,8 @@ from pydantic import SecretStr, ValidationError
 
 from providers.base import WebhookReply, WebhookRequest
 from providers.events import MessageReceived
-from providers.models import InstanceState
 from providers.slack.provider import SlackProvider
+from providers.states import InstanceState
 from tests.providers.harness import Inbox
 from tests.providers.slack.conftest import Station
 
@@ -43,9 +43,9 @@ async def test_needs_one_way_to_receive(station: Station) -> None:
         station.settings(app_token=None)
 
 
-async def test_keeps_all_three_secrets_secret(station: Station) -> None:
+async def test_keeps_all_its_secrets_secret(station: Station) -> None:
     settings = station.settings(signing_secret=SecretStr("fake-signing-secret"))
-    assert settings.secret_fields() == {"bot_token", "app_token", "signing_secret"}
+    assert settings.secret_fields() == {"bot_token", "app_token", "user_token", "signing_secret"}
     assert "fake-signing-secret" not in repr(settings)
     with pytest.raises(ValidationError) as refused:
         station.settings(bot_token="xoxb with space")

@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from providers.base import ProviderContext
-from providers.models import InstanceState
+from providers.states import InstanceState
 from providers.telegram.connection import Timing
 from providers.telegram.provider import TelegramProvider
 from providers.telegram.settings import TelegramSettings

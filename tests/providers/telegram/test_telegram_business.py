@@ -7,6 +7,7 @@ import pytest
 from providers.errors import Forbidden, InvalidRequest, NotFound, WindowClosed
 from providers.events import MessageDeleted, MessageEdited, MessageReceived, NoticeReceived
 from providers.models import Choice, Draft, Poll, TextFormat
+from providers.states import InstanceState
 from tests.providers.telegram.conftest import Station
 
 pytestmark = pytest.mark.anyio
@@ -136,3 +137,17 @@ async def test_after_a_day_without_a_word_the_window_is_closed(station: Station)
 async def test_no_field_of_the_platform_leads_into_a_persons_chats(station: Station) -> None:
     with pytest.raises(InvalidRequest, match="business_connection_id"):
         station.make().check(Draft(client_id="1", chat_id="1", text="hello", extra={"business_connection_id": "x"}))
+
+
+async def test_a_connection_that_was_ended_meanwhile_keeps_back_nothing(station: Station) -> None:
+    """What was written before is still brought, by a connection that Telegram does not know any more."""
+    await station.ready()
+    bob, ann = people(station)
+    unknown = {"business_connection_id": "ended"}
+    chat = {"id": ann, "type": "private", "first_name": "Ann"}
+    station.bot.update("deleted_business_messages", {**unknown, "chat": chat, "message_ids": [1]})
+    station.bot.user_writes(bob, "hello bot")
+    assert (await station.inbox.message("hello bot")).chat.id == str(bob)
+    notice = await station.inbox.wait(NoticeReceived)
+    assert (notice.code, "does not know any more" in notice.text) == ("business_connection", True)
+    assert station.inbox.states()[-1] is InstanceState.READY

@@ -9,13 +9,15 @@ import pytest
 from pydantic import SecretStr
 
 from providers.events import Event, MessageReceived, Need, StateChanged
-from providers.models import InstanceState, Media, MediaKind
+from providers.models import Media, MediaKind
+from providers.states import InstanceState
 from providers.telegram.connection import Timing
 from providers.telegram.inbound import ALLOWED_UPDATES
-from tests.providers.harness import PATIENCE, Inbox
+from tests.providers.harness import Inbox
 from tests.providers.telegram.conftest import Station
 from tests.standins.telegram_bot_api import TelegramStandIn
 from tests.standins.telegram_bot_api.server import calls_of
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.anyio
 

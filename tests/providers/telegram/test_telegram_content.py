@@ -239,6 +239,8 @@ def test_an_answer_to_the_bot_speaks_to_it_but_not_one_to_others_or_in_a_topic_t
     mine = before(text="Rain.") | {"from": ROBO, "chat": FORUM}
     assert sent(reader, FORUM, text="and now?", reply_to_message=mine).mentions_me
     assert not sent(reader, FORUM, text="and now?", reply_to_message=mine | {"from": BOB}).mentions_me
+    # A copy that Telegram makes of a channel's post, which may be one of the bot's own.
+    assert not sent(reader, FORUM, text="and now?", reply_to_message=mine, is_automatic_forward=True).mentions_me
     opened = {"message_id": 5, "from": ROBO, "chat": FORUM, "date": 1790000000, "forum_topic_created": {"name": "News", "icon_color": 1}}
     message = sent(reader, FORUM, text="hello", message_thread_id=5, is_topic_message=True, reply_to_message=opened)
     assert (message.mentions_me, message.reply_to, message.quoted, message.thread_id, message.thread_title) == (False, None, None, "5", "News")

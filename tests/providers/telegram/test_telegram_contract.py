@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from providers.base import Provider
+from providers.capabilities import Capability
 from providers.events import MessageEdited, ReactionChanged
 from providers.models import Contact, Location, Poll, Upload
 from tests.providers.contract import ProviderContract
@@ -15,6 +16,7 @@ from tests.standins.telegram_bot_api.server import calls_of
 
 
 class TelegramHarness(Harness):
+    lacking = frozenset({Capability.GROUP_MESSAGES})
     reports = frozenset({MessageEdited, ReactionChanged})
 
     def __init__(self, station: Station) -> None:
@@ -41,6 +43,17 @@ class TelegramHarness(Harness):
         else:
             message = self._bot.user_writes(self._ann, text, reply_to_message=replied)
         return f"{self._ann}:{message['message_id']}"
+
+    async def write_misshapen(self, text: str) -> str:
+        message = self._bot.user_writes(self._ann, text, poll={"question": 5}, quote=7, forward_origin="a page")
+        return f"{self._ann}:{message['message_id']}"
+
+    async def bring_strange(self) -> None:
+        await self._station.telegram.until_called(self._bot, "getUpdates")
+        strange: list[Any] = ["a text", [], {"id": [1], "date": 10**30, "chat": {"id": 10**30, "type": "private"}, "message_id": "x"}]
+        for kind in ("message", "poll_answer", "poll", "callback_query", "business_connection", "business_message", "message_reaction"):
+            for payload in strange:
+                self._bot.update(kind, payload)
 
     async def edit(self, message_id: str, text: str) -> None:
         message = self._held(message_id)

@@ -122,7 +122,7 @@ def narrow(words: str, status: int = 400) -> Callable[[StandInBot, int], None]:
         (narrow("Bad Request: TOPIC_CLOSED"), Forbidden, "topic_closed", None),
         (narrow("Bad Request: message thread not found"), NotFound, "message thread not found", None),
         (narrow("Forbidden: bot was kicked from the supergroup chat", 403), Forbidden, "bot was kicked", "add the bot"),
-        (narrow("Bad Request: something quite new"), InvalidRequest, "something quite new", None),
+        (narrow("Bad Request: something quite new"), InvalidRequest, "something quite new", "Change what these words name"),
     ],
 )
 async def test_refusals_are_sorted_and_keep_telegrams_words(

@@ -1,12 +1,15 @@
 """What people do on Telegram, as events."""
 
 import asyncio
+import json
 import time
 from typing import Any
 
 import pytest
 
-from providers.events import ChatChanged, ChatMigrated, MessageEdited, MessageReceived, PollVoted, ReactionChanged
+from providers.capabilities import Capability
+from providers.errors import NotFound
+from providers.events import ChatChanged, ChatMigrated, MessageEdited, MessageReceived, NoticeReceived, PollVoted, ReactionChanged, StopRequested
 from providers.models import ChatKind, Draft, Location, MediaKind, Message, MessageKind, Poll, TextFormat
 from tests.providers.telegram.conftest import Station
 from tests.standins.telegram_bot_api import StandInBot
@@ -56,6 +59,48 @@ async def test_text_in_a_group_with_topic_and_reply(station: Station) -> None:
     assert (event.chat.kind, event.chat.title, event.chat.username) == (ChatKind.GROUP, "Team", "team")
     assert (event.message.thread_id, event.message.reply_to) == ("7", f"{team}:{first['message_id']}")
     assert (await received(station, first)).message.reply_to is None
+
+
+async def test_what_one_person_and_the_bot_see_is_answered_so_that_nobody_else_sees_it(station: Station) -> None:
+    provider = await station.ready()
+    bot, ann, team = station.bot, station.bot.person("Ann"), station.bot.group("Team")
+    for number, text in ((7, "psst"), (8, "and this")):
+        hidden = {"message_id": 0, "date": int(time.time()), "ephemeral_message_id": number, "receiver_user": bot.user}
+        bot.update("message", {**hidden, "chat": bot.chats[team], "from": bot.users[ann], "text": text})
+    event, second = await station.inbox.message("psst"), await station.inbox.message("and this")
+    assert (event.message.id, second.message.id) == (f"{team}:e7.{ann}", f"{team}:e8.{ann}")
+    assert (event.chat.id, event.message.sender_id) == (str(team), str(ann))
+    sent = await provider.send(Draft(client_id="1", chat_id=str(team), text="only you", reply_to=event.message.id))
+    (call,) = bot.sent
+    assert json.loads(call.params["reply_parameters"]) == {"ephemeral_message_id": 7}
+    assert json.loads(call.params["ephemeral_message_parameters"]) == {"receiver_user_id": ann}
+    assert sent.id.startswith(f"{team}:e")
+    with pytest.raises(NotFound, match="Only one person"):
+        await provider.edit(str(team), sent.id, "changed", TextFormat.PLAIN)
+
+
+async def test_the_stop_button_of_an_answer(station: Station) -> None:
+    await station.ready()
+    ann = station.bot.person("Ann")
+    station.bot.update("stopped_message_generation", {"chat": station.bot.chats[ann], "draft_id": 5, "message_thread_id": 3})
+    stopped = await station.inbox.wait(StopRequested)
+    assert (stopped.chat_id, stopped.thread_id, stopped.sender_id) == (str(ann), "3", str(ann))
+
+
+@pytest.mark.parametrize(("state", "is_error"), [("active", False), ("failed", True)])
+async def test_a_subscription_is_a_notice(station: Station, state: str, is_error: bool) -> None:
+    await station.ready()
+    ann = station.bot.users[station.bot.person("Ann")]
+    station.bot.update("subscription", {"user": ann, "invoice_payload": "gold", "state": state})
+    told = await station.inbox.wait(NoticeReceived)
+    assert (told.code, told.is_error) == ("subscription", is_error)
+    assert told.text == f"The subscription of Ann with the payload “gold” is now {state}."
+
+
+async def test_privacy_mode_is_named_as_what_the_bot_does_not_hear(station: Station) -> None:
+    station.bot.hears_all = False
+    provider = await station.ready()
+    assert "/setprivacy" in (await provider.lacking())[Capability.GROUP_MESSAGES]
 
 
 async def test_a_channel_post_is_from_the_channel(station: Station) -> None:
@@ -250,6 +295,16 @@ async def test_edits_in_chats_and_channels(station: Station) -> None:
         assert abs(edited.at.timestamp() - time.time()) < 60
 
 
+async def test_an_edit_that_brings_the_bot_into_a_message_brings_the_message(station: Station) -> None:
+    """With privacy mode a bot sees of a group what is for it, and that may become so by an edit alone."""
+    await station.ready()
+    team, ann = station.bot.group(), station.bot.person()
+    unseen = station.bot.compose(team, **{"from": station.bot.users[ann]}, text="what time is it?")
+    station.bot.user_edits(unseen, "what time is it, @robo_bot?")
+    event = await received(station, unseen)
+    assert (event.message.text, event.message.mentions_me, event.message.sender_id) == ("what time is it, @robo_bot?", True, str(ann))
+
+
 async def test_reactions_as_they_now_are(station: Station) -> None:
     await station.ready()
     ann, team = station.bot.person(), station.bot.group()
@@ -289,6 +344,18 @@ async def test_a_press_under_a_message_of_unknown_chat_is_left_out_but_answered(
     station.bot.update("callback_query", query)
     await station.telegram.until(lambda: station.bot.answered == ["inline-1"])
     assert not [event for event in station.inbox.events if isinstance(event, MessageReceived)]
+
+
+async def test_the_state_of_a_poll_whose_voters_are_named_is_counted_as_left_out(station: Station, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger="providers.kit.left_out")
+    provider, ann = await station.ready(), station.bot.person()
+    await provider.send(Draft(client_id="1", chat_id=str(ann), poll=Poll(question="Tea?", options=("yes", "no"))))
+    ((_, message),) = station.bot.messages.items()
+    station.bot.update("poll", message["poll"])
+    station.bot.user_writes(ann, "afterwards")
+    await station.inbox.message("afterwards")
+    assert "Left out of what Telegram brings: poll, it says nothing that is new to anybody (1 so far)." in caplog.messages
+    assert not [event for event in station.inbox.events if isinstance(event, PollVoted)]
 
 
 async def test_a_vote_that_overtakes_the_answer_to_the_send_of_its_poll_is_a_vote(station: Station) -> None:

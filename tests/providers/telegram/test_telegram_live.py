@@ -8,7 +8,8 @@ import pytest
 from pydantic import SecretStr
 
 from providers.base import ProviderContext
-from providers.models import Draft, InstanceState, TextFormat
+from providers.models import Draft, TextFormat
+from providers.states import InstanceState
 from providers.telegram.provider import TelegramProvider
 from providers.telegram.settings import TelegramSettings
 from tests.providers.harness import Inbox

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from providers.errors import InvalidRequest, NotFound, Unreachable
+from providers.capabilities import Capability
+from providers.errors import InvalidRequest, NotFound, Unreachable, Unsupported
 from providers.events import ChatMigrated
 from providers.models import ChatKind, Draft, Location, Media, MediaKind, Poll, TextFormat, Upload
 from providers.telegram.provider import TelegramProvider
@@ -96,6 +97,56 @@ async def test_other_fields_of_telegram_pass(station: Station) -> None:
     params = station.bot.sent[0].params
     assert json.loads(params["reply_markup"]) == keyboard
     assert (params["message_thread_id"], params["protect_content"], params["disable_notification"]) == (str(topic), "true", "true")
+
+
+@pytest.mark.parametrize(
+    ("text", "format", "wanted", "expected"),
+    [
+        ("# Sum\n\n| a | b |\n|---|---|", "markdown", True, {"markdown": "# Sum\n\n| a | b |\n|---|---|"}),
+        ("<h1>Sum</h1>", "html", {"is_rtl": True}, {"html": "<h1>Sum</h1>", "is_rtl": True}),
+        ("", "plain", {"blocks": [{"type": "paragraph", "text": "Sum"}]}, {"blocks": [{"type": "paragraph", "text": "Sum"}]}),
+    ],
+)
+async def test_rich_messages_are_written_in_markdown_html_or_blocks(
+    station: Station, text: str, format: str, wanted: object, expected: object
+) -> None:
+    provider, asked = station.make(), draft(station.bot.person(), text, format=format, extra={"rich_message": wanted})
+    provider.check(asked)
+    sent = await provider.send(asked)
+    (call,) = station.bot.sent
+    assert (call.method, json.loads(call.params["rich_message"])) == ("sendRichMessage", expected)
+    assert call.message is not None
+    assert sent.id == f"{asked.chat_id}:{call.message['message_id']}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"extra": {"rich_message": "yes"}}, "true, or an InputRichMessage"),
+        ({"extra": {"rich_message": {"html": "a", "markdown": "b"}}}, "html and markdown"),
+        ({"extra": {"rich_message": True}, "format": "plain"}, "written in Markdown or HTML"),
+        ({"extra": {"rich_message": True, "parse_mode": "HTML"}}, "without files"),
+        ({"extra": {"rich_message": True}, "upload": upload()}, "without files"),
+        ({"extra": {"rich_message": True, "split": True}}, "not split"),
+        ({"extra": {"rich_message": True}, "text": "x" * 32_769}, "32768"),
+    ],
+)
+async def test_what_is_no_rich_message_is_refused_without_asking(station: Station, fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidRequest, match=words):
+        station.make().check(draft(1, **{"text": "hello", "format": "markdown", **fields}))
+
+
+async def test_an_old_server_shows_plain_drafts_or_none_and_says_so(station: Station) -> None:
+    station.bot.hears_all, station.bot.has_rich = True, False
+    ann, provider = station.bot.person(), await station.ready()
+    await provider.preview(str(ann), "Hello", number=1, thread_id=None)
+    assert station.bot.drafts[ann] == (1, "Hello")
+    assert await provider.lacking() == {}
+    station.bot.has_drafts = False
+    with pytest.raises(Unsupported, match="preview") as caught:
+        await provider.preview(str(ann), "Hello you", number=1, thread_id=None)
+    assert "9.5" in (caught.value.hint or "")
+    assert (await provider.lacking()).keys() == {Capability.PREVIEW}
 
 
 @pytest.mark.parametrize("field", ["chat_id", "text", "caption", "photo", "reply_parameters"])

@@ -8,7 +8,7 @@ from pydantic import SecretStr, ValidationError
 
 from providers.base import WebhookReply, WebhookRequest
 from providers.events import MessageReceived, StateChanged
-from providers.models import InstanceState
+from providers.states import InstanceState
 from providers.telegram.inbound import ALLOWED_UPDATES
 from providers.telegram.provider import TelegramProvider
 from tests.providers.telegram.conftest import Station

@@ -17,17 +17,6 @@ def own_settings(number: WhatsAppNumber) -> dict[str, Any]:
     return {"phone_number_id": number.id, "access_token": SecretStr(number.token), "business_account_id": number.business_account}
 
 
-@pytest.fixture(scope="session")
-def tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
-
-
-@pytest.fixture
-async def graph() -> AsyncIterator[GraphStandIn]:
-    async with GraphStandIn() as graph:
-        yield graph
-
-
 @pytest.fixture
 async def station(graph: GraphStandIn, tls: ssl.SSLContext, tmp_path: Path) -> AsyncIterator[Station[WhatsAppNumber]]:
     async with station_of(WhatsAppOfficialProvider, graph, graph.add_number(), own_settings, tls, tmp_path) as station:

@@ -13,6 +13,7 @@ from tests.standins.graph_api.refusal import bad_parameter
 
 
 class WhatsAppHarness(Harness):
+    joins_by_link = True
     reports = frozenset({MessageEdited, MessageDeleted, ReactionChanged, ReceiptChanged})
 
     def __init__(self, station: Station[WhatsAppNumber]) -> None:
@@ -34,6 +35,13 @@ class WhatsAppHarness(Harness):
             return self._number.sends_file(self.chat_id, self._number.store(upload.content, upload.name, upload.mime), text)
         return self._number.writes(self.chat_id, text, reply_to=reply_to)
 
+    async def write_misshapen(self, text: str) -> str:
+        return self._number.says(self.chat_id, type="image", image={"caption": text}, context=7, referral=[])
+
+    async def bring_strange(self) -> None:
+        for value in ({"messages": ["x", {}, {"from": 5, "timestamp": 10**30}]}, {"statuses": "x"}, {"contacts": [1], "messages": [[]]}):
+            self._number.queue(self._number.delivery(value))
+
     async def edit(self, message_id: str, text: str) -> None:
         change = {"original_message_id": message_id, "message": {"type": "text", "text": {"body": text}}}
         self._number.says(self.chat_id, type="edit", edit=change)
@@ -44,6 +52,10 @@ class WhatsAppHarness(Harness):
     async def react(self, message_id: str, emoji: str | None) -> None:
         reaction = {"message_id": message_id} | ({"emoji": emoji} if emoji else {})
         self._number.says(self.chat_id, type="reaction", reaction=reaction)
+
+    async def bring_nothing(self) -> None:
+        other = {"messaging_product": "whatsapp", "metadata": {"display_phone_number": "15559999", "phone_number_id": "999"}, "messages": []}
+        self._number.queue(self._number.delivery(other))
 
     async def refuse_second_send(self) -> None:
         self._number.hold_next("messages").let_go.set()
@@ -71,6 +83,12 @@ class WhatsAppHarness(Harness):
             location=Location(latitude=float(place["latitude"]), longitude=float(place["longitude"])) if place else None,
             contact=Contact(id="", name=cards[0]["name"]["formatted_name"], phone=cards[0]["phones"][0]["phone"]) if cards else None,
         )
+
+    async def join(self, group_id: str) -> None:
+        self._number.joins(group_id, self.person_id)
+
+    async def ask_to_join(self, group_id: str) -> None:
+        self._number.groups[group_id]["asking"]["question-1"] = self.person_id
 
     async def has_control(self) -> bool:
         return self.chat_id not in self._number.elsewhere

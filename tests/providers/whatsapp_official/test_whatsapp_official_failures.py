@@ -11,7 +11,8 @@ from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerErro
 from providers.events import Need, StateChanged
 from providers.meta.connection import Timing
 from providers.meta.whatsapp_official.provider import WhatsAppOfficialProvider
-from providers.models import InstanceState, Media, MediaKind, Upload
+from providers.models import Media, MediaKind, Upload
+from providers.states import InstanceState
 from tests.providers.meta_station import Station
 from tests.standins.graph_api import WhatsAppNumber
 from tests.standins.graph_api.refusal import Refusal, no_such_object
@@ -103,7 +104,12 @@ async def test_metas_own_trouble_says_whether_it_may_have_gone_out(station: Numb
         (Refusal(403, 10, "(#10) Application does not have permission for this action"), Forbidden, "permission"),
         (Refusal(403, 200, "(#200) You do not have the necessary permissions"), Forbidden, "permission"),
         (Refusal(403, 131005, "(#131005) Access denied"), Forbidden, "permission"),
-        (Refusal(403, 131031, "(#131031) Account has been locked"), Forbidden, None),
+        (Refusal(403, 131031, "(#131031) Account has been locked"), Forbidden, "locked or restricted"),
+        (Refusal(400, 130472, "(#130472) User's number is part of an experiment"), Forbidden, "marketing"),
+        (Refusal(403, 130497, "(#130497) Business account is restricted from messaging users in this country"), Forbidden, "country"),
+        (Refusal(400, 131045, "(#131045) Message failed due to a phone number registration error"), Forbidden, "register"),
+        (Refusal(400, 132015, "(#132015) Template is paused"), Forbidden, "paused"),
+        (Refusal(400, 132016, "(#132016) Template is disabled"), Forbidden, "another one"),
         (Refusal(403, 368, "(#368) Temporarily blocked for policies violations"), Forbidden, "policies"),
         (Refusal(400, 131042, "(#131042) Business eligibility payment issue"), Forbidden, "paying"),
         (Refusal(400, 131049, "(#131049) Not delivered to maintain healthy ecosystem engagement"), Rejected, "another day"),

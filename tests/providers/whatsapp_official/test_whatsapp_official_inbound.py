@@ -1,6 +1,7 @@
 """What people write, and what Meta tells of our messages."""
 
 import json
+import logging
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from providers.events import (
     ChatMigrated,
+    MessageDeleted,
     MessageEdited,
     MessageReceived,
     NoticeReceived,
@@ -23,6 +25,7 @@ from tests.standins.graph_api import WhatsAppNumber, spec
 pytestmark = pytest.mark.anyio
 
 Numbers = Station[WhatsAppNumber]
+GROUP = "Y2FwaV9ncm91cDo"
 
 
 def official(name: str) -> dict[str, Any]:
@@ -102,7 +105,9 @@ async def test_official_choices(station: Numbers, name: str, chosen: str, text: 
 
 @described
 async def test_an_official_place_picture_and_reaction(station: Numbers) -> None:
-    place = (await first_message(station, "Location Message")).location
+    message = await first_message(station, "Location Message")
+    place = message.location
+    assert (place is not None, message.text) == (True, "https://philzcoffee.com/")
     assert place is not None
     assert (round(place.latitude, 3), place.name) == (37.442, "Philz Coffee, 101 Forest Ave, Palo Alto, CA 94301")
     station.inbox.events.clear()
@@ -137,6 +142,10 @@ async def test_groups_are_told_in_the_group(station: Numbers) -> None:
         ({"type": "interactive", "interactive": {"type": "nfm_reply", "nfm_reply": {"body": "Sent"}}}, {"kind": "unknown", "text": "Sent"}),
         ({"type": "location", "location": {"latitude": 1, "longitude": 2, "name": "Here"}}, {"kind": "location", "text": ""}),
         ({"type": "contacts", "contacts": [{"name": {"formatted_name": "Bob"}}]}, {"kind": "contact", "text": "Bob"}),
+        (
+            {"type": "contacts", "contacts": [{"name": {"formatted_name": "Bob"}, "birthday": "1990-01-02", "addresses": [{"city": "Rome"}]}]},
+            {"kind": "contact", "text": "Bob Rome, born 1990-01-02"},
+        ),
         ({"type": "sticker", "sticker": {"id": "1", "mime_type": "image/webp"}}, {"kind": "media", "text": ""}),
         ({"type": "request_welcome"}, {"kind": "system", "text": "Opened the chat for the first time, and has not written yet."}),
         ({"type": "unsupported", "errors": [{"code": 131051, "title": "Not supported"}]}, {"kind": "unknown", "text": "Not supported"}),
@@ -246,11 +255,11 @@ async def test_what_cannot_be_read_is_recorded_as_unknown(station: Numbers, cont
 async def test_one_unreadable_message_does_not_keep_back_the_others(station: Numbers) -> None:
     provider = await station.start()
     good = {"from": "16505551234", "id": "wamid.G", "timestamp": "1750269342", "type": "text", "text": {"body": "good"}}
-    await station.bring(provider, station.account.delivery({"messages": [{"nonsense": True}, good, {**good, "timestamp": "soon"}]}))
+    await station.bring(provider, station.account.delivery({"messages": [{"nonsense": True}, good, {**good, "id": "wamid.H", "timestamp": "soon"}]}))
     events = told(station)
-    assert [event.message.id for event in events if isinstance(event, MessageReceived)] == ["wamid.G"]
-    notices = [event for event in events if isinstance(event, NoticeReceived)]
-    assert ["nonsense" in notice.text for notice in notices] == [True, False]
+    assert [event.message.id for event in events if isinstance(event, MessageReceived)] == ["wamid.G", "wamid.H"]
+    (notice,) = [event for event in events if isinstance(event, NoticeReceived)]
+    assert "nonsense" in notice.text
 
 
 async def test_a_delivery_with_several_entries_is_taken_whole(station: Numbers) -> None:
@@ -275,11 +284,12 @@ async def test_statuses_come_late_twice_and_out_of_order_and_all_are_told(statio
     provider, number = await station.start(), station.account
     number.receipts, number.callback = False, None
     sent = await provider.send(station.draft(number.person(), "hello"))
-    for status in ("read", "delivered", "delivered", "sent", "deleted"):
+    for status in ("read", "delivered", "delivered", "sent", "archived"):
         number.tells(sent.id, status)
     for delivery in number.pending:
         await station.bring(provider, delivery)
-    receipts = told(station)
+    *receipts, unknown = told(station)
+    assert (unknown.type, unknown.is_error, "archived" in unknown.text) == ("notice", False, True)
     assert [receipt.status for receipt in receipts] == [ReceiptStatus.READ, ReceiptStatus.DELIVERED, ReceiptStatus.DELIVERED, ReceiptStatus.SENT]
     assert {receipt.message_id for receipt in receipts} == {sent.id}
 
@@ -295,6 +305,7 @@ async def test_a_failure_has_metas_words(station: Numbers) -> None:
     assert isinstance(receipt, ReceiptChanged)
     assert receipt.status is ReceiptStatus.FAILED
     assert receipt.detail == "Re-engagement message More than 24 hours have passed. (code 131047)"
+    assert (receipt.code, (receipt.hint or "").startswith("Wait until the person writes again")) == ("window_closed", True)
 
 
 async def test_a_status_settles_a_send_whose_answer_was_lost(station: Numbers) -> None:
@@ -322,6 +333,32 @@ async def test_what_the_business_writes_in_its_own_app_is_told(station: Numbers)
     await station.bring(provider, station.account.delivery({"message_echoes": [echo]}, "smb_message_echoes"))
     event = told(station)[0]
     assert (event.message.outgoing, event.chat.id, event.message.text, event.client_id) == (True, "16505551234", "by hand", None)
+    station.inbox.events.clear()
+    of_edit = {"original_message_id": "wamid.E", "message": {"type": "text", "text": {"body": "by my hand"}}}
+    for content in (
+        {"type": "edit", "edit": of_edit},
+        {"type": "reaction", "reaction": {"message_id": "wamid.I", "emoji": "👍"}},
+        {"type": "revoke", "revoke": {"original_message_id": "wamid.E"}},
+        {"type": "text", "text": {"body": "to all"}, "to": f"{GROUP}1"},
+    ):
+        await station.bring(provider, station.account.delivery({"message_echoes": [{**echo, "id": "wamid.F", **content}]}, "smb_message_echoes"))
+    edited, reacted, revoked, in_group = told(station)
+    assert (type(edited), edited.message_id, edited.text) == (MessageEdited, "wamid.E", "by my hand")
+    assert (type(reacted), reacted.message_id, reacted.sender_id) == (ReactionChanged, "wamid.I", station.account.id)
+    assert (type(revoked), revoked.message_id, revoked.chat_id) == (MessageDeleted, "wamid.E", "16505551234")
+    assert (in_group.chat.id, in_group.chat.kind, in_group.message.outgoing) == (f"{GROUP}1", ChatKind.GROUP, True)
+
+
+async def test_a_field_or_a_list_that_is_new_is_a_notice(station: Numbers, caplog: pytest.LogCaptureFixture) -> None:
+    provider, number = await station.start(), station.account
+    caplog.set_level(logging.INFO)
+    for value, field in (({"flights": [{"to": "LIS"}]}, "messages"), ({"flag": "up"}, "business_flags"), ({"statuses": []}, "messages")):
+        await station.bring(provider, number.delivery(value, field))
+    assert [(notice.code, notice.text, notice.is_error) for notice in told(station)] == [
+        ("messages", "Messages: to: LIS", False),
+        ("business_flags", "Business flags: flag: up", False),
+    ]
+    assert "messages, it holds nothing (1 so far)" in caplog.text
 
 
 async def test_the_dashboards_test_shows_up_and_wakes_nobody(station: Numbers) -> None:

@@ -10,7 +10,9 @@ from pydantic import SecretStr
 from providers.base import ProviderContext
 from providers.meta.whatsapp_official.provider import WhatsAppOfficialProvider
 from providers.meta.whatsapp_official.settings import WhatsAppOfficialSettings
-from providers.models import Draft, InstanceState, TemplateUse
+from providers.models import Draft
+from providers.states import InstanceState
+from providers.templates import TemplateUse
 from tests.providers.harness import Inbox
 
 TOKEN = os.environ.get("WHATSAPP_ACCESS_TOKEN", "")

@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from providers.capabilities import Capability
 from providers.errors import InvalidRequest, MessengerError, NotFound, RateLimited, Unreachable
 from providers.meta.whatsapp_official.provider import WhatsAppOfficialProvider
-from providers.models import Choice, Contact, Location, Media, MediaKind, TemplateButton, TemplateUse, Upload
+from providers.models import Choice, Contact, Location, Media, MediaKind, Upload
+from providers.templates import TemplateButton, TemplateUse
 from tests.providers.harness import PICTURE
 from tests.providers.meta_station import Station
 from tests.standins.graph_api import WhatsAppNumber
@@ -328,3 +330,12 @@ async def test_a_message_lies_in_the_chat_of_the_number_that_meta_names(station:
     number.wa_ids["5511987654321"] = ann
     sent = await provider.send(station.draft("5511987654321", "hello"))
     assert sent.chat_id == ann
+
+
+async def test_a_number_to_which_meta_gives_no_groups_says_so(station: Numbers) -> None:
+    provider = await station.ready()
+    assert Capability.GROUPS not in await provider.lacking()
+    station.account.may_have_groups = False
+    with pytest.raises(MessengerError, match="Groups feature is not enabled"):
+        await provider.create_group("Friends", [])
+    assert "Groups feature is not enabled" in (await provider.lacking())[Capability.GROUPS]

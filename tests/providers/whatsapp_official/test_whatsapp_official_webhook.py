@@ -6,7 +6,7 @@ from pydantic import SecretStr
 
 from providers.base import WebhookReply, WebhookRequest
 from providers.events import MessageReceived
-from providers.models import InstanceState
+from providers.states import InstanceState
 from tests.providers.meta_station import Station, pretty
 from tests.standins.graph_api import WhatsAppNumber
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,8 +11,8 @@ import pytest
 
 from providers.base import ProviderContext
 from providers.events import MessageReceived
-from providers.models import InstanceState
-from providers.whatsappweb.machine import Machine
+from providers.states import InstanceState
+from providers.whatsappweb.machine import BRIDGE, Machine
 from providers.whatsappweb.provider import WhatsAppWebProvider
 from providers.whatsappweb.settings import WhatsAppWebSettings
 from providers.whatsappweb.timing import Timing
@@ -23,17 +24,29 @@ from tests.waiting import until
 
 QUICK = Timing(pulse=0.3, answer=10, call=30, echo=2, offline=1, pauses=(0.05,), jitter=0)
 
+# The library needs these to come to a login: without them there is no page to test. It can do without the last three.
+AT_LOGIN = {
+    "WAWebOfflineHandler", "WAWebAltDeviceLinkingApi", "WABase64", "WAWebCompanionRegClientUtils", "WAWebAdvSignatureApi",
+    "WAWebUserPrefsInfoStore", "WAWebSignalStoreApi", "WAWebUserPrefsMultiDevice",
+    "WAWebSyncGatingUtils", "WAWebBackendJobsCommon", "WAWebE2EProtoUtils",
+}  # fmt: skip
+
+
+def needs() -> set[str]:
+    """Return the modules that the bridge's self-test looks for."""
+    return set(re.findall(r"^    (WA\w+): ", (BRIDGE / "needs.mjs").read_text(), re.MULTILINE))
+
+
 # A page that is served from the disk counts as one of the internet, which may not reach this machine.
 _LOCAL = "--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets,BlockInsecurePrivateNetworkRequests"
 _FEWER_PROCESSES = [_LOCAL, "--no-zygote", "--in-process-gpu", "--disable-site-isolation-trials"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One after the other, where the runner groups them; the first one may have to fetch the modules."""
+    """One after the other; the first one may have to fetch the modules."""
     for item in items:
         if "whatsappweb" in item.path.parts:
-            if item.config.pluginmanager.hasplugin("xdist"):
-                item.add_marker(pytest.mark.xdist_group("whatsappweb"))
+            item.add_marker(pytest.mark.in_turn)
             item.add_marker(pytest.mark.timeout(600))
 
 
@@ -42,6 +55,8 @@ async def whatsapp() -> AsyncIterator[WhatsAppStandIn]:
     machine.modules()
     async with WhatsAppStandIn() as whatsapp:
         yield whatsapp
+        unnamed = whatsapp.asked - needs() - AT_LOGIN
+        assert not unnamed, f"The self-test does not look for {unnamed}."
 
 
 @pytest.fixture
@@ -86,9 +101,12 @@ class Station:
 
     async def ready(self, account: Account, name: str = "instance", timing: Timing = QUICK, **settings: object) -> WhatsAppWebProvider:
         provider = await self.start(name, timing, **settings)
+        await self.log_in(provider, account)
+        return provider
+
+    async def log_in(self, provider: WhatsAppWebProvider, account: Account) -> None:
         await log_in(provider, account)
         await until(lambda: provider.state.state is InstanceState.READY)
-        return provider
 
     def patient(self, **changes: float) -> Timing:
         """The tests' timing, but for these."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from providers.base import Provider
+from providers.capabilities import Capability
 from providers.events import MessageDeleted, MessageEdited, ReactionChanged, ReceiptChanged
-from providers.models import Contact, InstanceState, Location, Poll, Upload
+from providers.models import Contact, Location, Poll, Upload
+from providers.states import InstanceState
 from providers.whatsappweb.provider import WhatsAppWebProvider
 from providers.whatsappweb.settings import WhatsAppWebSettings
 from tests.providers.harness import Harness, Seen
@@ -27,11 +29,16 @@ async def log_in(provider: WhatsAppWebProvider, account: Account) -> None:
 
 class WhatsAppHarness(Harness):
     reaches_out = False
+    is_saved = True
     reports = frozenset({MessageEdited, MessageDeleted, ReactionChanged, ReceiptChanged})
+    lacking = frozenset({Capability.STORIES})
+    companion = "+15550102"
 
     def __init__(self, station: Station, agent: Account, ann: Account) -> None:
         self.settings = WhatsAppWebSettings()
         self.chat_id = self.person_id = ann.pn
+        station.whatsapp.account(self.companion.removeprefix("+"), "Bob")
+        agent.saved.add(ann)
         self._station = station
         self._agent = agent
         self._ann = ann
@@ -51,6 +58,11 @@ class WhatsAppHarness(Harness):
             post = self._ann.sends_file(self._agent, "image", upload.content, upload.mime, caption=text)
         else:
             post = self._ann.writes(self._agent, text, reply_to=self._post(reply_to) if reply_to else None)
+        await self._station.whatsapp.settled()
+        return post.id_for(self._agent)
+
+    async def write_misshapen(self, text: str) -> str:
+        post = self._ann.sends(self._agent, "chat", {"body": text, "mentionedJidList": 5})
         await self._station.whatsapp.settled()
         return post.id_for(self._agent)
 
@@ -82,8 +94,22 @@ class WhatsAppHarness(Harness):
             forwarded=bool(fields.get("isForwarded")),
         )
 
+    async def bring_nothing(self) -> None:
+        self._ann.sends(self._agent, "e2e_notification", {})
+
     async def refuse_second_send(self) -> None:
         self._agent.takes = 1
+
+    async def is_archived(self) -> bool:
+        return bool(self._agent.marks[self.chat_id]["archived"])
+
+    async def ask_to_join(self, group_id: str) -> None:
+        self._ann.asks_to_join(next(group for group in self._station.whatsapp.groups if group.id == group_id))
+
+    @property
+    def asker_id(self) -> str:
+        """WhatsApp names who asks by the hidden id alone."""
+        return self._ann.lid
 
     async def is_typing(self) -> bool:
         await self._station.whatsapp.until(lambda: self.chat_id in self._agent.typing)

@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from providers.errors import Forbidden, InvalidRequest, NotFound
-from providers.models import ChatMarks, GroupSettings, MediaKind, MessageKind, Profile, Upload
+from providers.events import NoticeReceived
+from providers.groups import GroupSettings
+from providers.models import ChatMarks, MediaKind, MessageKind, Profile, Upload
 from tests.providers.harness import Running
 from tests.providers.whatsappweb.conftest import Station
 from tests.providers.whatsappweb.person import WhatsAppHarness
@@ -56,14 +58,20 @@ async def test_marks_of_chats_and_people_and_the_profile_reach_whatsapp(
 
     await provider.update_profile(Profile(name="The shop", about="Open at nine", picture=picture()))
     assert (agent.name, agent.about, agent.picture > 100) == ("The shop", "Open at nine", True)
-    await provider.post_story("New bread today")
-    assert agent.stories == ["New bread today"]
+    story = await provider.post_story("New bread today")
+    assert {id.split("_")[2]: text for id, text in ((story, "New bread today"),)} == agent.stories
 
     bob = whatsapp.account("5511987654321", "Bob")
     bob.also_written.add("551187654321@c.us")
     found = await provider.look_up("+55 (11) 8765-4321")
     assert found is not None
     assert (found.id, found.phone) == (bob.pn, "+5511987654321")
+    for registered, written in (("5491123456789", "+54 11 2345-6789"), ("525512345678", "+52 1 55 1234 5678")):
+        person = whatsapp.account(registered, registered)
+        person.also_written.add(provider.address(written))
+        found = await provider.look_up(written)
+        assert found is not None
+        assert found.id == person.pn
     assert await provider.look_up("+1 555 999 0000") is None
 
 
@@ -71,7 +79,7 @@ async def test_stories_need_the_settings_leave(station: Station, agent: Account)
     provider = await station.ready(agent)
     with pytest.raises(Forbidden, match="may not post stories"):
         await provider.post_story("hello all")
-    assert agent.stories == []
+    assert agent.stories == {}
 
 
 async def test_settings_links_and_requests_of_groups(station: Station, whatsapp: WhatsAppStandIn, agent: Account, ann: Account) -> None:
@@ -97,6 +105,7 @@ async def test_settings_links_and_requests_of_groups(station: Station, whatsapp:
     carl = whatsapp.account("15550103", "Carl")
     for person in (bob, carl):
         person.asks_to_join(ours)
+    await station.inbox.message("+15550103 asks to join.")
     requests = await provider.list_join_requests(ours.id)
     assert {request.person.id for request in requests} == {bob.lid, carl.lid}
     admitted = await provider.answer_join_requests(ours.id, ["+1 555 0102", "+1 555 0101"], True)
@@ -115,11 +124,13 @@ async def test_answers_by_button_and_list_and_notes_in_words(station: Station, a
     key = {"_serialized": album.id_for(agent)}
     ann.sends(agent, "image", {"caption": "first", "mimetype": "image/png", "associationType": "MEDIA_ALBUM", "parentMsgKey": key})
     ann.sends(agent, "pinned_message", {"pinMessageType": 1, "pinParentKey": {"_serialized": post.id_for(agent)}})
+    ann.sends(agent, "notification_template", {"subtype": "change_number", "templateParams": ["15550999@c.us"]})
     ann.sends(agent, "groups_v4_invite", {"inviteGrpName": "Readers", "comment": "Join us"})
     await station.inbox.message("An invitation to the group Readers.\nJoin us")
     found = {event.message.text: event.message for event in station.inbox.received()}
     assert (found["Yes, please"].chosen, found["Yes, please"].kind) == ("yes", MessageKind.TEXT)
     assert found["Tomorrow, 9:00"].chosen == "slot-9"
+    assert found["This person has a new number."].kind is MessageKind.SYSTEM
     note = found["An album of 2 pictures and 1 video."]
     assert (note.kind, note.album) == (MessageKind.SYSTEM, found["first"].album)
     assert (found["A message was pinned."].kind, found["A message was pinned."].reply_to) == (MessageKind.SYSTEM, post.id_for(agent))
@@ -139,6 +150,17 @@ async def test_calls_are_rejected_with_one_message_where_the_settings_say_so(
     answer = await station.inbox.message("Please write instead.")
     assert (answer.message.outgoing, answer.message.kind) == (True, MessageKind.SYSTEM)
     assert [post.text for post in whatsapp.posts].count("Please write instead.") == 1
+
+    bob = whatsapp.account("15550102", "Bob")
+    bob.writes(agent, "hello, too")
+    await station.inbox.message("hello, too")
+    agent.refuses_with = 403
+    bob.calls(agent)
+    notice = await station.inbox.wait(NoticeReceived)
+    assert (notice.code, "was not written to" in notice.text) == ("call_not_answered", True)
+    whatsapp.lost.add("stanza")
+    bob.calls(agent, video=True)
+    await station.inbox.message("A video call comes in. It could not be rejected.")
 
 
 async def test_a_forwarded_file_keeps_its_caption_and_needs_no_download(

@@ -1,6 +1,7 @@
 """The bridge's own tests, and what its package promises."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -40,3 +41,10 @@ def test_its_dependencies_are_pinned_and_name_no_registry() -> None:
     assert package["dependencies"] == {"whatsapp-web.js": locked["node_modules/whatsapp-web.js"]["version"]}
     assert all("integrity" in entry for entry in locked.values())
     assert not any("resolved" in entry for entry in locked.values())
+
+
+def test_the_self_test_names_capabilities_that_the_messenger_has() -> None:
+    found = re.findall(r"needed\(\s*'([a-z_ ]*)'", (BRIDGE / "needs.mjs").read_text())
+    named = {capability for capabilities in found for capability in capabilities.split()}
+    assert len(found) > 50
+    assert named <= {str(capability) for capability in WhatsAppWebProvider.capabilities}

@@ -3,7 +3,7 @@
 import pytest
 
 from providers.errors import Forbidden, NotFound, Rejected
-from providers.models import ParticipantResult
+from providers.groups import ParticipantResult
 from tests.providers.whatsappweb.conftest import Station
 from tests.standins.whatsapp_web import Account, Group, WhatsAppStandIn
 
@@ -78,3 +78,35 @@ async def test_unknown_numbers_are_looked_up_once_each_and_not_in_bulk(station: 
         await provider.create_group("Many", [str(19_990_000 + number) for number in range(30)])
     assert len(look_ups(whatsapp)) == 20
     assert whatsapp.groups == []
+
+
+async def test_people_whose_number_is_hidden_are_added_and_a_group_whose_answer_is_lost_is_made_once(
+    station: Station, whatsapp: WhatsAppStandIn, agent: Account, ann: Account
+) -> None:
+    """The library fails for hidden numbers after it has made the group, and so a second attempt would make a second one."""
+    bob, carl = (whatsapp.account(number, name) for number, name in (("15550102", "Bob"), ("15550103", "Carl")))
+    bob.hides_number = carl.hides_number = True
+    provider = await station.ready(agent)
+    made = await provider.create_group("Team", ["15550101", bob.lid])
+    assert [(result.ok, result.reason) for result in made.results] == [(True, None)] * 2
+    added = await provider.add_participants(made.group.id, [carl.lid])
+    assert failed(added.results) == {}
+    assert named(whatsapp.groups[-1]) == {"Agent", "Ann", "Bob", "Carl"}
+    whatsapp.lost.add("group_create")
+    lost = await provider.create_group("Lost", ["15550101"])
+    assert (lost.group.id, [result.ok for result in lost.results]) == (whatsapp.groups[-1].id, [True])
+    assert [group.title for group in whatsapp.groups] == ["Team", "Lost"]
+
+
+async def test_a_message_in_a_known_group_asks_whatsapp_nothing(station: Station, whatsapp: WhatsAppStandIn, agent: Account, ann: Account) -> None:
+    """The library fetches the whole group whenever the number of unread messages changes, and hands that to nobody here."""
+    group = whatsapp.group("Friends", [ann, agent])
+    await station.ready(agent)
+    ann.writes(group, "one")
+    await station.inbox.message("one")
+    so_far = [op for op, _ in whatsapp.calls].count("group")
+    for text in ("two", "three"):
+        ann.writes(group, text)
+        await station.inbox.message(text)
+    await whatsapp.settled()
+    assert [op for op, _ in whatsapp.calls].count("group") == so_far

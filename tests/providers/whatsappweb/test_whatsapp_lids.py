@@ -4,7 +4,8 @@ import pytest
 
 from providers.errors import Forbidden, NotFound
 from providers.events import ReceiptChanged, ReceiptStatus
-from providers.models import ChatKind, InstanceState
+from providers.models import ChatKind
+from providers.states import InstanceState
 from tests.providers.harness import Running
 from tests.providers.whatsappweb.conftest import Station
 from tests.providers.whatsappweb.person import WhatsAppHarness

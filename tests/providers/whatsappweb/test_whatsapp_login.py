@@ -6,7 +6,7 @@ import pytest
 
 from providers.errors import InvalidRequest
 from providers.events import Need, QrCode, StateChanged
-from providers.models import InstanceState
+from providers.states import InstanceState
 from tests.providers.harness import Inbox
 from tests.providers.whatsappweb.conftest import Station
 from tests.providers.whatsappweb.person import log_in
@@ -30,6 +30,24 @@ async def test_qr_codes_are_numbered_and_the_first_one_lasts_longer(station: Sta
     assert first.expires_at - first.issued_at == timedelta(seconds=60)
     assert second.expires_at - second.issued_at == timedelta(seconds=20)
     assert first.content != second.content
+
+
+@pytest.mark.parametrize("tears", [["/"] * 2, ["/static/models.js", "/static/start.js"] * 2, ["/wire"] * 2], ids=["page", "scripts", "line"])
+async def test_a_page_that_a_changing_network_tore_is_loaded_again(station: Station, whatsapp: WhatsAppStandIn, tears: list[str]) -> None:
+    """Chromium breaks off all that it loads where a network of the machine comes or goes, as with each container's."""
+    whatsapp.tears = tears
+    await station.start()
+    await shown(station.inbox, 1)
+    assert whatsapp.tears == []
+    assert station.inbox.states() == [InstanceState.STARTING, InstanceState.QR_READY]
+
+
+async def test_a_page_that_never_loads_says_what_was_missing(station: Station, whatsapp: WhatsAppStandIn) -> None:
+    whatsapp.tears = ["/static/start.js"] * 1_000
+    await station.start()
+    state = await station.inbox.state(InstanceState.DEGRADED)
+    assert "net::ERR_" in (state.reason or "")
+    assert "https://web.whatsapp.com/static/start.js" in (state.reason or "")
 
 
 async def test_an_idle_page_shows_a_new_code_by_itself(station: Station, whatsapp: WhatsAppStandIn, agent: Account) -> None:
@@ -110,7 +128,7 @@ async def test_unlinked_on_the_phone_it_shows_a_new_code_and_the_next_login_last
     provider = await station.ready(agent)
     agent.unlink()
     told = await station.inbox.state(InstanceState.LOGGED_OUT)
-    assert "unlinked" in (told.reason or "")
+    assert "as soon as it was ready, by WhatsApp itself or on the phone" in (told.reason or "")
     await log_in(provider, agent)
     await until(lambda: provider.state.state is InstanceState.READY)
     await provider.stop()
@@ -119,6 +137,13 @@ async def test_unlinked_on_the_phone_it_shows_a_new_code_and_the_next_login_last
     await again.start(inbox.deliver)
     await inbox.state(InstanceState.READY)
     assert InstanceState.QR_READY not in inbox.states()
+
+
+async def test_a_login_that_lasted_is_said_to_have_been_ended_on_the_phone(station: Station, agent: Account) -> None:
+    await station.ready(agent, timing=station.patient(fresh=0))
+    agent.unlink()
+    told = await station.inbox.state(InstanceState.LOGGED_OUT)
+    assert (told.reason or "").startswith("This device was unlinked on the phone")
 
 
 async def test_logged_out_by_this_side_the_device_is_gone_and_no_code_is_shown(station: Station, agent: Account) -> None:

@@ -6,7 +6,8 @@ import pytest
 
 from providers.errors import Forbidden, InvalidRequest, NotFound, Unreachable
 from providers.events import ChatChanged, MessageReceived, ReceiptChanged, ReceiptStatus
-from providers.models import InstanceState, Location, MediaKind, MessageKind, Poll, Upload
+from providers.models import Location, MediaKind, MessageKind, Poll, Upload
+from providers.states import InstanceState
 from tests.providers.harness import PNG, Inbox, Running
 from tests.providers.whatsappweb.conftest import Station
 from tests.providers.whatsappweb.person import WhatsAppHarness

@@ -43,7 +43,7 @@ async def test_calls_and_changes_of_a_group_are_notices(station: Station, whatsa
     assert {(message.text, message.kind) for message in messages if message.chat_id == ann.pn} == {
         ("A video call comes in.", MessageKind.SYSTEM),
         ("A video call (Missed).", MessageKind.SYSTEM),
-        ("A message of the type event_creation.", MessageKind.UNKNOWN),
+        ("An event: without a name", MessageKind.TEXT),
     }
     assert {message.kind for message in messages if message.chat_id == group.id} == {MessageKind.SYSTEM}
     texts = [message.text for message in messages if message.chat_id == group.id]

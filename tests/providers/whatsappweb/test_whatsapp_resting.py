@@ -2,7 +2,8 @@
 
 import pytest
 
-from providers.models import InstanceState
+from providers.capabilities import Capability
+from providers.states import InstanceState
 from tests.providers.harness import Running
 from tests.providers.whatsappweb.conftest import Station
 from tests.providers.whatsappweb.person import WhatsAppHarness
@@ -55,8 +56,12 @@ async def test_a_page_that_lacks_what_the_bridge_uses_is_told_and_an_earlier_one
     state = await station.inbox.state(InstanceState.DEGRADED)
     assert f"{version} has changed and lacks WAWebChatForwardMessage, WAWebGroupInviteJob" in (state.reason or "")
     assert await provider.list_chats() == []
+    lacking = await provider.lacking()
+    assert set(lacking) == {Capability.FORWARD, Capability.JOIN_GROUPS, Capability.STORIES}
+    assert "lacks WAWebChatForwardMessage. Upgrade the bridge" in lacking[Capability.FORWARD]
     whatsapp.change_modules()
     await until(lambda: provider.state.state is InstanceState.READY)
+    assert set(await provider.lacking()) == {Capability.STORIES}, "by its settings"
     await provider.stop()
 
     provider = await station.start(web_version=version)

@@ -14,6 +14,7 @@ _TEXT_MAX = 2000
 _PINS_MAX = 250
 _FORUMS = frozenset({15, 16})
 _NEEDS_TAG = 1 << 4
+_VOICE = 1 << 13
 # By the kind of interaction: the kinds of answers it takes.
 _ANSWERS = {2: {4, 5, 9}, 3: {4, 5, 6, 7, 9}, 4: {8}, 5: {4, 5, 6, 7}}
 _CUSTOM_EMOJI = re.compile(r"\w{2,32}:\d+")
@@ -84,6 +85,7 @@ def create_message(world: World, bot: StandInBot, call: Call) -> Answer:
     if channel["type"] == 1 and channel["recipients"][0]["id"] in world.closed:
         raise forbidden(50007, "Cannot send messages to this user")
     _require_texts(channel)
+    _check_voice(call)
     nonce = str(body.get("nonce") or "")
     if len(nonce) > 25:
         raise invalid_form("nonce", "BASE_TYPE_MAX_LENGTH", "Must be 25 or fewer in length.")
@@ -234,6 +236,36 @@ def _shown(world: World, bot: StandInBot, message: Json) -> Json:
     return world.shown(bot, message, content=bool(bot.application["flags"] & CONTENT_FLAG))
 
 
+def search_messages(world: World, bot: StandInBot, call: Call) -> Answer:
+    """Source: https://docs.discord.com/developers/resources/message#search-guild-messages."""
+    guild = call.path["guild_id"]
+    if guild not in world.guilds or bot.id not in world.guilds[guild]["people"]:
+        raise forbidden(50001, "Missing Access")
+    if guild in world.unindexed:
+        world.unindexed.discard(guild)
+        return 202, {"message": "Index not yet available. Try again later", "code": 110000, "documents_indexed": 0, "retry_after": 2}
+    words = call.query["content"].casefold().split()
+    channels = [id for id, channel in world.channels.items() if channel.get("guild_id") == guild and call.query.get("channel_id", id) == id]
+    held = [message for id in channels for message in world.messages[id].values() if all(word in message["content"].casefold() for word in words)]
+    held.sort(key=lambda message: int(message["id"]), reverse=True)
+    start, size = int(call.query.get("offset", 0)), int(call.query.get("limit", 25))
+    hits = [[{**_shown(world, bot, message), "hit": True}] for message in held[start : start + size]]
+    return 200, {"doing_deep_historical_index": False, "total_results": len(held), "messages": hits}
+
+
+def _check_voice(call: Call) -> None:
+    """Source: https://docs.discord.com/developers/topics/opcodes-and-status-codes#json."""
+    if not call.body.get("flags", 0) & _VOICE:
+        return
+    if call.body.get("content") or call.body.get("embeds") or call.body.get("components"):
+        raise Refusal(400, 50160, "Voice messages do not support additional content.")
+    attachments = call.body.get("attachments", [])
+    if len(attachments) != 1:
+        raise Refusal(400, 50161, "Voice messages must have a single audio attachment.")
+    if not attachments[0].get("duration_secs") or not attachments[0].get("waveform"):
+        raise Refusal(400, 50162, "Voice messages must have supporting metadata.")
+
+
 def _require_content(call: Call) -> None:
     text = call.body.get("content", "")
     if len(text) > _TEXT_MAX:
@@ -269,6 +301,7 @@ CALLS: dict[str, tuple[str, str, Handler]] = {
     "create_pin": ("PUT", _M + "/pins/{message_id}", create_pin),
     "delete_pin": ("DELETE", _M + "/pins/{message_id}", delete_pin),
     "trigger_typing_indicator": ("POST", "/channels/{channel_id}/typing", trigger_typing_indicator),
+    "guild_search": ("GET", "/guilds/{guild_id}/messages/search", search_messages),
     "list_guild_members": ("GET", "/guilds/{guild_id}/members", list_guild_members),
     "create_interaction_response": ("POST", "/interactions/{interaction_id}/{interaction_token}/callback", create_interaction_response),
 }

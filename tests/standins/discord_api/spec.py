@@ -1,26 +1,19 @@
 """Checks calls against Discord's own description of its API, where a copy of it is at hand."""
 
 import json
-import os
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 
-_CHECKOUT = Path(__file__).resolve().parents[3]
-
-
-def _description() -> Path:
-    folder = os.environ.get("MCP_MESSENGER_SPECS")
-    return (Path(folder) if folder else _CHECKOUT.parent / "shared" / "specs") / "discord" / "openapi.json"
+from tests.standins.descriptions import description
 
 
 @cache
 def load() -> "Spec | None":
     """None where there is no description: then only what the stand-in knows itself is checked."""
-    path = _description()
+    path = description("discord", "openapi.json")
     if not path.is_file():
         return None
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -45,9 +38,8 @@ class Spec:
         operation = self.operations[call][2]
         described = {one["name"]: one for one in operation.get("parameters", []) if one.get("in") == "query"}
         found = [f"{call}: unknown parameter {name}" for name in query.keys() - described.keys()]
-        found += [
-            f"{call}: {name} is not right" for name in query.keys() & described.keys() if not self._fits(described[name]["schema"], query[name])
-        ]
+        schemas = {name: _of_one(described[name]["schema"]) for name in query.keys() & described.keys()}
+        found += [f"{call}: {name} is not right" for name, schema in schemas.items() if not self._fits(schema, query[name])]
         asked = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema")
         if asked is None:
             return found + ([f"{call} takes no body"] if body is not None else [])
@@ -58,3 +50,8 @@ class Spec:
 
     def _errors(self, schema: Any, value: Any) -> Any:
         return jsonschema.Draft202012Validator({**schema, "components": self.components}).iter_errors(value)
+
+
+def _of_one(schema: Any) -> Any:
+    """Return what one value in a query has to be: a list is written as the same name several times."""
+    return schema["items"] if schema.get("type") == "array" else schema

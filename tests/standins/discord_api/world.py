@@ -14,6 +14,7 @@ GUILDS, GUILD_MESSAGES, GUILD_REACTIONS, DIRECT_MESSAGES, DIRECT_REACTIONS, CONT
 GUILD_POLLS, DIRECT_POLLS = 1 << 24, 1 << 25
 CONTENT_FLAG, MEMBERS_FLAG = 1 << 19, 1 << 15
 _HIDDEN: Json = {"content": "", "embeds": [], "attachments": [], "components": [], "poll": None}
+_REPLY = 19
 _NOT_STORED = frozenset({"nonce"})
 
 
@@ -72,6 +73,8 @@ class World:
     nonces: dict[tuple[str, str, str], str] = field(default_factory=dict[tuple[str, str, str], str])
     denied: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
     """Pairs of a channel and the call that the bots may not make there."""
+    unindexed: set[str] = field(default_factory=set[str])
+    """Servers that Discord has yet to prepare for a search."""
     closed: set[str] = field(default_factory=set[str])
     """People who take no private messages."""
     presses: dict[str, str] = field(default_factory=dict[str, str])
@@ -227,6 +230,9 @@ class World:
         """A message as this bot may see it."""
         is_open = content or self.channels[message["channel_id"]]["type"] == 1 or message["author"]["id"] == bot.id
         seen = message if is_open or bot.user in message["mentions"] else {**message, **_HIDDEN}
+        if message["type"] == _REPLY and (answered := message.get("message_reference")):
+            held = self.messages[answered["channel_id"]].get(answered["message_id"])
+            seen = {**seen, "referenced_message": None if held is None else held if is_open else {**held, **_HIDDEN}}
         if message["author"]["id"] != bot.id:
             seen = {name: value for name, value in seen.items() if name != "nonce"}
         reactions = [
@@ -251,7 +257,7 @@ class World:
             "joined_at": held["joined_at"],
             "channels": bare,
             "threads": threads,
-            "members": [],
+            "members": [{"user": bot.user, "roles": held.get("of_bots", [])} for bot in self.bots.values() if bot.id in held["people"]],
             "roles": held.get("roles", []),
             "premium_tier": held.get("premium_tier", 0),
         }

@@ -1,6 +1,7 @@
 """A Facebook Page's Messenger, or an Instagram account."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from tests.standins.graph_api.refusal import Refusal, bad_parameter, no_such_obj
 _BODY = frozenset({"recipient", "message", "messaging_type", "tag", "sender_action", "payload", "reply_to", "notification_type"})
 _ACTIONS = {"typing_on", "typing_off", "mark_seen", "react", "unreact"}
 _CHOICES_MAX = 13
+_FIELDS = frozenset({"id", "created_time", "from", "to", "message", "attachments", "reply_to", "reactions", "shares"})
+_SHARED = frozenset({"share", "fallback", "template", "ig_post", "post"})
 _TITLE_MAX = 20
 
 
@@ -241,6 +244,8 @@ class MessagingAccount(Account):
     def _attachments(self, message: Json) -> list[Json]:
         found: list[Json] = []
         for one in message.get("attachments", []):
+            if one["type"] in _SHARED | {"sticker", "story_mention"}:
+                continue
             file = self.files.get(one["payload"]["url"].rpartition("/")[2])
             url = {"url": self.address(file)} if file else {}
             found.append({"id": "1", "mime_type": file.mime if file else "", "name": file.name if file else "", "image_data": url})
@@ -256,9 +261,13 @@ class MessagingAccount(Account):
         return {"data": data, "paging": {"cursors": {"after": "x"}}}
 
     def _history(self, call: Call, chat: str) -> Json:
+        known = _FIELDS | ({"sticker", "tags"} if self.is_page else {"story", "is_unsupported"})
+        wanted = set(re.sub(r"\{[^}]*\}", "", call.query.get("fields", "id,created_time")).split(","))
+        if unknown := sorted(wanted - known):
+            raise bad_parameter(f"Tried accessing nonexisting field ({unknown[0]}) on node type (Message)")
         mids = [mid for mid in reversed(self.order) if self.messages[mid]["chat"] == chat]
         start, size = int(call.query.get("after", "0")), 2
-        data = [self._told(self.messages[mid]) for mid in mids[start : start + size]]
+        data = [{key: one for key, one in self._told(self.messages[mid]).items() if key in wanted} for mid in mids[start : start + size]]
         page: Json = {"data": data, "paging": {"cursors": {"after": str(start + size)}}}
         if start + size < len(mids):
             page["paging"]["next"] = "https://graph.example/next"
@@ -269,6 +278,16 @@ class MessagingAccount(Account):
         told: Json = {"id": message["mid"], "created_time": at, "from": {"id": message["by"]}, "message": message.get("text", "")}
         if files := self._attachments(message):
             told["attachments"] = {"data": files}
+        for one in message.get("attachments", []):
+            payload = one.get("payload", {})
+            if one["type"] in _SHARED:
+                told["shares"] = {"data": [{"link": payload.get("url"), "name": payload.get("title")}]}
+            elif one["type"] == "sticker":
+                told["sticker"] = payload["url"]
+            elif one["type"] == "story_mention":
+                told["story"] = {"mention": {"link": payload["url"], "id": "1"}}
+        if message.get("is_unsupported"):
+            told["is_unsupported"] = True
         return told
 
 

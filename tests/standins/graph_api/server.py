@@ -154,7 +154,7 @@ async def _post(account: Account, session: aiohttp.ClientSession) -> None:
 async def _read(request: web.Request) -> Call:
     body: Json = {}
     files: dict[str, StoredFile] = {}
-    if request.content_type == "application/json":
+    if request.content_type == "application/json" and request.can_read_body:
         body = await request.json()
     elif request.method == "POST":
         for name, value in (await request.post()).items():

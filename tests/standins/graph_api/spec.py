@@ -1,6 +1,5 @@
 """Checks messages to WhatsApp against Meta's description of its Cloud API, where a copy of it is at hand."""
 
-import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any
 import jsonschema
 import yaml  # pyright: ignore[reportMissingModuleSource]  it has no types
 
-_CHECKOUT = Path(__file__).resolve().parents[3]
+from tests.standins.descriptions import description
+
 _SCHEMAS = "#/components/schemas/"
 
 # Where the description (v23) is stricter or older than the API itself:
@@ -20,20 +20,15 @@ _SCHEMAS = "#/components/schemas/"
 _NEWER = {"recipient": {"type": "string"}, "biz_opaque_callback_data": {"type": "string", "maxLength": 512}}
 
 
-def _description() -> Path:
-    folder = os.environ.get("MCP_MESSENGER_SPECS")
-    return (Path(folder) if folder else _CHECKOUT.parent / "shared" / "specs") / "meta" / "business-messaging-api_v23.0.yaml"
-
-
 def examples() -> Path:
     """Meta's examples of deliveries."""
-    return _description().with_name("meta_webhook_examples.json")
+    return description("meta", "business-messaging-api_v23.0.yaml").with_name("meta_webhook_examples.json")
 
 
 @cache
 def load() -> "Spec | None":
     """None where there is no description: then only what the stand-in knows itself is checked."""
-    path = _description()
+    path = description("meta", "business-messaging-api_v23.0.yaml")
     if not path.is_file():
         return None
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -34,6 +34,11 @@ class WhatsAppNumber(Account):
         """Whether our app is the one that people are passed to."""
         self.elsewhere: set[str] = set()
         """People whose conversation another app, or the Meta Business Agent, has."""
+        self.groups: dict[str, Json] = {}
+        """Subject, description, participants and link of each group, and who asks to join it, by Meta's ids of the questions."""
+        self.may_have_groups = True
+        """Whether it is an Official Business Account, which alone may make groups."""
+        self.blocked: list[str] = []
         self.wa_ids: dict[str, str] = {}
         """Numbers that WhatsApp knows under another one."""
 
@@ -100,6 +105,12 @@ class WhatsAppNumber(Account):
                 return self._templates(call)
             case "GET", [number] if number in self.files:
                 return self._file(call, self.files[number])
+            case _, [self.id, "block_users"]:
+                return self._block(call)
+            case _, [self.id, "groups"]:
+                return self._groups(call)
+            case _, [group, *rest] if group in self.groups:
+                return self._group(call, group, rest)
             case "POST", [self.id, "thread_control"]:
                 return self._control(call.body)
             case "POST", [self.id, "media"]:
@@ -108,6 +119,79 @@ class WhatsAppNumber(Account):
                 return self._message(call.body)
             case _:
                 raise no_such_object(call.path.partition("/")[0])
+
+    def _block(self, call: Call) -> Json:
+        """Source: Meta's Block Users API: only those can be blocked who wrote within a day."""
+        if call.method == "GET":
+            return {"data": [{"messaging_product": "whatsapp", "wa_id": one} for one in self.blocked], "paging": {"cursors": {}}}
+        require_fields(call.body, frozenset({"messaging_product", "block_users"}))
+        (asked,) = call.body["block_users"]
+        person = self.people.get(asked["user"].lstrip("+"))
+        if call.method == "DELETE":
+            if person is not None and person.id in self.blocked:
+                self.blocked.remove(person.id)
+            return {"messaging_product": "whatsapp", "block_users": {"removed_users": [{"input": asked["user"], "wa_id": asked["user"]}]}}
+        if person is None or person.last_wrote is None or time.time() - person.last_wrote > DAY:
+            error = {"message": "(#139100) Failed to block/unblock users", "code": 139100, "error_data": {"details": "Re-engagement required"}}
+            failed = [{"input": asked["user"], "wa_id": asked["user"], "errors": [error]}]
+            return {"messaging_product": "whatsapp", "block_users": {"added_users": [], "failed_users": failed}}
+        self.blocked.append(person.id)
+        return {"messaging_product": "whatsapp", "block_users": {"added_users": [{"input": asked["user"], "wa_id": person.id}]}}
+
+    def _groups(self, call: Call) -> Json:
+        if call.method == "GET":
+            groups = [{"id": id, "subject": group["subject"], "created_at": "1755548877"} for id, group in self.groups.items()]
+            return {"data": {"groups": groups}, "paging": {"cursors": {}}}
+        require_fields(call.body, frozenset({"messaging_product", "subject", "description", "join_approval_mode"}))
+        if not self.may_have_groups:
+            raise Refusal(400, 131215, "(#131215) Groups feature is not enabled for this phone number")
+        request, id = f"R{next(self._numbers)}", f"Y2FwaV9ncm91cDo{next(self._numbers)}"
+        link = f"https://chat.whatsapp.com/L{next(self._numbers)}"
+        self.groups[id] = {"subject": call.body["subject"], "description": "", "participants": [], "link": link, "asking": {}}
+        told = {"timestamp": str(int(time.time())), "group_id": id, "type": "group_create", "request_id": request, "subject": call.body["subject"]}
+        self.queue(self.delivery({"groups": [told | {"invite_link": link}]}, "group_lifecycle_update"))
+        return {"messaging_product": "whatsapp", "request_id": request}
+
+    def _group(self, call: Call, id: str, rest: list[str]) -> Json:
+        """Source: Meta's Group management."""
+        group = self.groups[id]
+        ok: Json = {"messaging_product": "whatsapp", "success": True}
+        match call.method, rest:
+            case "GET", []:
+                shown = {"id": id, "messaging_product": "whatsapp", "subject": group["subject"], "description": group["description"]}
+                return shown | {"participants": [{"wa_id": one} for one in group["participants"]]}
+            case "POST", []:
+                require_fields(call.body, frozenset({"messaging_product", "subject", "description"}))
+                group |= {name: call.body[name] for name in ("subject", "description") if name in call.body}
+                return ok
+            case "DELETE", []:
+                del self.groups[id]
+                return ok
+            case "GET", ["invite_link"]:
+                return {"messaging_product": "whatsapp", "invite_link": group["link"]}
+            case "POST", ["invite_link"]:
+                group["link"] = f"https://chat.whatsapp.com/L{next(self._numbers)}"
+                return {"messaging_product": "whatsapp", "invite_link": group["link"]}
+            case "DELETE", ["participants"]:
+                gone = {one["user"] for one in call.body["participants"]}
+                if not 0 < len(gone) <= 8 or gone - set(group["participants"]):
+                    raise bad_parameter("Invalid participants")
+                group["participants"] = [one for one in group["participants"] if one not in gone]
+                return {"messaging_product": "whatsapp", "request_id": f"R{next(self._numbers)}"}
+            case "GET", ["join_requests"]:
+                return {"data": [{"join_request_id": one, "wa_id": who, "creation_timestamp": 1755548877} for one, who in group["asking"].items()]}
+            case "POST" | "DELETE", ["join_requests"]:
+                done = [one for one in call.body["join_requests"] if one in group["asking"]]
+                people = [group["asking"].pop(one) for one in done]
+                group["participants"] += people if call.method == "POST" else []
+                name = "approved_join_requests" if call.method == "POST" else "rejected_join_requests"
+                return {"messaging_product": "whatsapp", name: done, "failed_join_requests": []}
+            case _:
+                raise no_such_object(id)
+
+    def joins(self, group: str, person: str) -> None:
+        """A person joins a group by its link."""
+        self.groups[group]["participants"].append(person)
 
     def _templates(self, call: Call) -> Json:
         size = 1

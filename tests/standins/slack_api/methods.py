@@ -11,6 +11,7 @@ from tests.standins.slack_api.workspace import APP, BOT, BOT_ID, Channel, Json, 
 
 MAX_TEXT = 40_000
 MAX_EDIT = 4_000
+MAX_CHUNK = 12_000
 MAX_BLOCKS = 50
 MAX_SECTION = 3_000
 MAX_FILE = 1_073_741_824
@@ -138,9 +139,107 @@ def post_message(workspace: Workspace, params: Params) -> Json:
     return {"channel": channel.id, "ts": message["ts"], "message": shown(message, with_metadata=True)}
 
 
+def start_stream(workspace: Workspace, params: Params) -> Json:
+    """Source: https://docs.slack.dev/reference/methods/chat.startStream. The recipient is needed outside of direct messages, a thread in them."""
+    channel = channel_of(workspace, params, "write")
+    thread = params.get("thread_ts")
+    if (thread is None and channel.kind == "im") or (thread is not None and channel.find(thread) is None):
+        raise Refusal("thread_not_found")
+    if channel.kind != "im" and params.get("recipient_user_id") not in channel.members:
+        raise Refusal("missing_recipient_user_id")
+    if channel.kind != "im" and not params.get("recipient_team_id"):
+        raise Refusal("missing_recipient_team_id")
+    content: Json = {"user": BOT, "bot_id": BOT_ID, "app_id": APP, "text": _chunk(params), "streaming_state": "in_progress"}
+    message = workspace.post(channel.id, content, thread)
+    workspace.streaming.add((channel.id, message["ts"]))
+    return {"channel": channel.id, "ts": message["ts"]}
+
+
+def append_stream(workspace: Workspace, params: Params) -> Json:
+    message = _streaming(workspace, params)
+    before = dict(message)
+    message["text"] += _chunk(params)
+    workspace.tell_changed(params["channel"], message, before)
+    return {"channel": params["channel"], "ts": message["ts"]}
+
+
+def stop_stream(workspace: Workspace, params: Params) -> Json:
+    message = _streaming(workspace, params)
+    before = dict(message)
+    message["text"] += _chunk(params)
+    message.pop("streaming_state")
+    workspace.streaming.discard((params["channel"], params["ts"]))
+    workspace.tell_changed(params["channel"], message, before)
+    return {"channel": params["channel"], "ts": message["ts"], "message": message}
+
+
+def _streaming(workspace: Workspace, params: Params) -> Json:
+    message = message_of(channel_of(workspace, params, "write"), params["ts"])
+    if (params["channel"], params["ts"]) not in workspace.streaming:
+        raise Refusal("message_not_in_streaming_state")
+    return message
+
+
+def _chunk(params: Params) -> str:
+    text = params.get("markdown_text", "")
+    if len(text) > MAX_CHUNK:
+        raise Refusal("msg_too_long")
+    return text
+
+
+def set_session_status(workspace: Workspace, params: Params) -> Json:
+    """Source: https://docs.slack.dev/reference/methods/agents.sessions.setStatus. Only apps that are declared as agents have sessions."""
+    if not workspace.is_agent:
+        raise Refusal("not_allowed")
+    if params["status"] not in {"active", "processing", "suspended", "closed"}:
+        raise Refusal("invalid_arguments")
+    channel = channel_of(workspace, {"channel": params["channel_id"]})
+    if channel.find(params["thread_ts"]) is None:
+        raise Refusal("invalid_thread_ts")
+    workspace.sessions[channel.id, params["thread_ts"]] = params["status"]
+    return {"status": params["status"]}
+
+
+def search_messages(workspace: Workspace, params: Params) -> Json:
+    """What the person whose token is used may see. `in:<#C…>` is one channel."""
+    query, _, place = params["query"].partition(" in:<#")
+    words = query.casefold().split()
+    seen = [one for one in workspace.channels.values() if workspace.owner in one.members or one.kind == "channel"]
+    found: list[Json] = [
+        {
+            "type": "message",
+            "channel": {"id": one.id, "name": one.name, "is_im": one.kind == "im", "is_private": one.kind == "group"},
+            "permalink": _permalink(one.id, message),
+            **{name: message[name] for name in ("ts", "text", "user", "blocks", "attachments") if name in message},
+        }
+        for one in seen
+        for message in one.messages
+        if all(word in message["text"].casefold() for word in words) and place in {"", f"{one.id}>"}
+    ]
+    found.sort(key=lambda match: float(str(match["ts"])), reverse=True)
+    count = int(params.get("count", 20))
+    return {"query": params["query"], "messages": {"total": len(found), "matches": found[:count]}}
+
+
+def _permalink(channel: str, message: Json) -> str:
+    link = f"https://stand-in.slack.com/archives/{channel}/p{message['ts'].replace('.', '')}"
+    return f"{link}?thread_ts={message['thread_ts']}&cid={channel}" if message.get("thread_ts", message["ts"]) != message["ts"] else link
+
+
+def mark(workspace: Workspace, params: Params) -> Json:
+    """Moves the mark of the person whose token is used."""
+    channel = workspace.channels.get(params["channel"])
+    if channel is None or workspace.owner not in channel.members:
+        raise Refusal("channel_not_found")
+    workspace.read_marks[workspace.owner, channel.id] = params["ts"]
+    return {}
+
+
 def update(workspace: Workspace, params: Params) -> Json:
     channel = channel_of(workspace, params, "write")
     message = message_of(channel, params["ts"])
+    if (channel.id, params["ts"]) in workspace.streaming:
+        raise Refusal("streaming_state_conflict")
     if message.get("bot_id") != BOT_ID:
         raise Refusal("cant_update_message")
     if not params.get("text"):
@@ -410,6 +509,12 @@ METHODS = {
     "auth.test": _method(auth_test, writes=True),
     "auth.teams.list": _method(teams_list),
     "chat.postMessage": _method(post_message, "channel", "chat:write", writes=True),
+    "chat.startStream": _method(start_stream, "channel", "chat:write", writes=True),
+    "chat.appendStream": _method(append_stream, "channel ts markdown_text", "chat:write", writes=True),
+    "chat.stopStream": _method(stop_stream, "channel ts", "chat:write", writes=True),
+    "agents.sessions.setStatus": _method(set_session_status, "status channel_id thread_ts", "chat:write", writes=True),
+    "search.messages": _method(search_messages, "query"),
+    "conversations.mark": _method(mark, "channel ts", writes=True),
     "chat.update": _method(update, "channel ts", "chat:write", writes=True),
     "chat.delete": _method(delete, "channel ts", "chat:write", writes=True),
     "assistant.threads.setStatus": _method(set_status, "channel_id thread_ts", "chat:write"),

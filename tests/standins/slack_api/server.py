@@ -18,6 +18,9 @@ from tests.standins.slack_api.refusal import Refusal
 from tests.standins.slack_api.socket_mode import SocketMode
 from tests.standins.slack_api.workspace import Json, Workspace
 
+OF_PERSON = frozenset({"search.messages", "conversations.mark"})
+"""Methods that are called for a person here."""
+READ_BY_PERSON = frozenset({"conversations.history"})
 MAX_RESPONSES = 5
 """To one response_url."""
 
@@ -154,8 +157,10 @@ class SlackStandIn(StandIn, Workspace):
             raise Refusal("not_authed")
         if token in self.revoked:
             raise Refusal("token_revoked")
-        if token not in {self.bot_token, self.app_token}:
+        if token not in {self.bot_token, self.app_token, self.user_token}:
             raise Refusal("invalid_auth")
+        if (token == self.user_token) != (method in OF_PERSON) and not (token == self.user_token and method in READ_BY_PERSON):
+            raise Refusal("not_allowed_token_type")
         if (token == self.app_token) != (method == "apps.connections.open"):
             raise Refusal("not_allowed_token_type")
 

@@ -1,18 +1,17 @@
 """Checks calls against the official description of the Web API, where a copy of it is at hand. It was frozen in 2021."""
 
 import json
-import os
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-_CHECKOUT = Path(__file__).resolve().parents[3]
+from tests.standins.descriptions import description
 
 # What Slack added since, as its documentation has it.
 NEWER_METHODS = frozenset(
-    {"auth.teams.list", "apps.connections.open", "files.getUploadURLExternal", "files.completeUploadExternal", "assistant.threads.setStatus"}
-)
+    {"auth.teams.list", "apps.connections.open", "files.getUploadURLExternal", "files.completeUploadExternal", "assistant.threads.setStatus",
+     "chat.startStream", "chat.appendStream", "chat.stopStream", "agents.sessions.setStatus"}
+)  # fmt: skip
 NEWER_PARAMETERS = {
     "chat.postMessage": frozenset({"metadata"}),
     "conversations.history": frozenset({"include_all_metadata"}),
@@ -23,15 +22,10 @@ NEWER_PARAMETERS = {
 }
 
 
-def _description() -> Path:
-    folder = os.environ.get("MCP_MESSENGER_SPECS")
-    return (Path(folder) if folder else _CHECKOUT.parent / "shared" / "specs") / "slack" / "slack_web_openapi_v2.json"
-
-
 @cache
 def load() -> "Spec | None":
     """None where there is no description: then only what the stand-in knows itself is checked."""
-    path = _description()
+    path = description("slack", "slack_web_openapi_v2.json")
     if not path.is_file():
         return None
     return Spec(json.loads(path.read_text(encoding="utf-8"))["paths"])

@@ -58,6 +58,17 @@ class Workspace:
     def __init__(self, url: Callable[[], str], changed: Callable[[], None]) -> None:
         self.bot_token = "xoxb-FAKE-TOKEN-OF-A-STAND-IN"
         self.app_token = "xapp-FAKE-TOKEN-OF-A-STAND-IN"
+        self.user_token = "xoxp-FAKE-TOKEN-OF-A-STAND-IN"
+        self.owner = ""
+        """Whose the user token is."""
+        self.read_marks: dict[tuple[str, str], str] = {}
+        """How far somebody has read, by person and channel."""
+        self.is_agent = False
+        """Whether the app is declared as an agent: then its sessions have a stop button."""
+        self.sessions: dict[tuple[str, str], str] = {}
+        """The status of each session of the agent, by channel and thread."""
+        self.streaming: set[tuple[str, str]] = set()
+        """Messages to which the app still adds, by channel and ts."""
         self.signing_secret = "fake-signing-secret-of-a-stand-in"
         self.scopes = set(ALL_SCOPES)
         self.app_scopes = {"connections:write"}
@@ -92,6 +103,16 @@ class Workspace:
         return f"{self._last // 1_000_000}.{self._last % 1_000_000:06d}"
 
     # What a test prepares
+
+    def stops(self, channel: str, thread: str, *, by: str) -> None:
+        """A person presses the stop button of an answer: what is streamed there ends, and the app is told."""
+        ended = [ts for place, ts in sorted(self.streaming) if place == channel]
+        self.streaming -= {(channel, ts) for ts in ended}
+        for ts in ended:
+            self._held(channel, ts).pop("streaming_state")
+        now = self.next_ts()
+        told = {"channel": channel, "thread_ts": thread, "streaming_message_ts": ended, "user": by, "event_ts": now}
+        self.emit({"type": "agent_session_stopped", **told})
 
     def person(self, name: str = "Ann", id: str | None = None) -> str:
         id = id or self.next_id("U")

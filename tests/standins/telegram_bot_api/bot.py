@@ -103,6 +103,12 @@ class StandInBot:
     scripts: dict[str, Script] = field(default_factory=dict[str, Script])
     """By method, in lower case."""
     takes_drafts: bool = True
+    has_rich: bool = True
+    """Whether the server is of Bot API 10.1 or newer, which has rich messages."""
+    has_drafts: bool = True
+    """Whether it has drafts at all."""
+    hears_all: bool = False
+    """Whether the privacy mode is off."""
     drafts: dict[int, tuple[int, str]] = field(default_factory=dict[int, tuple[int, str]])
     """What is shown of growing answers: number and text, by chat."""
     connections: dict[str, BusinessPost] = field(default_factory=dict[str, BusinessPost])
@@ -277,6 +283,10 @@ class StandInBot:
 
     def new_name(self, what: str) -> str:
         return f"{what}-{next(self._names)}"
+
+    def lacks(self, method: str) -> bool:
+        """Whether the server is too old for a method, given in lower case."""
+        return (not self.has_rich and "rich" in method) or (not self.has_drafts and method.endswith("draft"))
 
     def take_fault(self, method: str) -> Fault | None:
         fault = next((fault for fault in self.faults if fault.call == method.lower()), None)

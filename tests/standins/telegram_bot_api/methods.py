@@ -14,6 +14,7 @@ from tests.standins.telegram_bot_api.refusal import Refusal, bad_request, forbid
 
 MAX_TEXT = 4096
 MAX_CAPTION = 1024
+MAX_RICH = 32_768
 MAX_BUTTONS = 100
 MAX_BUTTON_DATA = 64
 """In bytes."""
@@ -107,6 +108,9 @@ def written(call: Call, name: str, limit: int, too_long: str) -> str:
 def send(bot: StandInBot, call: Call, **content: Any) -> Json:
     chat = chat_of(bot, call)
     reply: Json | None = None
+    hidden = json.loads(call.params.get("ephemeral_message_parameters", "null"))
+    if hidden is not None:
+        return send_ephemeral(bot, call, chat, int(hidden["receiver_user_id"]), **content)
     if parameters := json.loads(call.params.get("reply_parameters", "null")):
         reply = bot.messages.get((chat, parameters["message_id"]))
         if reply is None and not parameters.get("allow_sending_without_reply"):
@@ -123,6 +127,18 @@ def send(bot: StandInBot, call: Call, **content: Any) -> Json:
     bot.drafts.pop(chat, None)
     bot.sent.append(call)
     return message
+
+
+def send_ephemeral(bot: StandInBot, call: Call, chat: int, person: int, **content: Any) -> Json:
+    """A message that one person of a group sees. It has no number among the others."""
+    if bot.chats[chat]["type"] == "private" or person not in bot.users:
+        raise bad_request("EPHEMERAL_RECEIVER_INVALID")
+    number = int(bot.new_name("hidden").rpartition("-")[2])
+    sent = {name: value for name, value in content.items() if value not in (None, [], "")}
+    of_person = {"ephemeral_message_id": number, "receiver_user": bot.users[person]}
+    call.message = {"message_id": 0, "date": int(time.time()), "chat": bot.chats[chat], "from": bot.user, **of_person, **sent}
+    bot.sent.append(call)
+    return call.message
 
 
 def thread_of(bot: StandInBot, call: Call, chat: int) -> Json:
@@ -147,7 +163,7 @@ def judge_buttons(markup: Json) -> None:
 
 
 def get_me(bot: StandInBot, call: Call) -> Json:
-    return bot.user | {"can_join_groups": True, "can_read_all_group_messages": False, "supports_inline_queries": False}
+    return bot.user | {"can_join_groups": True, "can_read_all_group_messages": bot.hears_all, "supports_inline_queries": False}
 
 
 def send_message(bot: StandInBot, call: Call) -> Json:
@@ -255,14 +271,45 @@ def send_poll(bot: StandInBot, call: Call) -> Json:
     return send(bot, call, poll=poll)
 
 
-def send_message_draft(bot: StandInBot, call: Call) -> bool:
+def draft_chat_of(bot: StandInBot, call: Call) -> int:
     chat = chat_of(bot, call)
     if bot.chats[chat]["type"] != "private" or not bot.takes_drafts:
         raise bad_request("TEXTDRAFT_PEER_INVALID")
     if not int(call.params["draft_id"]):
         raise bad_request("invalid draft_id specified")
     thread_of(bot, call, chat)
+    return chat
+
+
+def send_message_draft(bot: StandInBot, call: Call) -> bool:
+    chat = draft_chat_of(bot, call)
     bot.drafts[chat] = (int(call.params["draft_id"]), written(call, "text", MAX_TEXT, "message is too long"))
+    return True
+
+
+def rich_text_of(call: Call) -> str:
+    """The text of an InputRichMessage, where it has one source and is not too long."""
+    rich = json.loads(call.params["rich_message"])
+    sources = [name for name in ("html", "markdown", "blocks") if name in rich]
+    if len(sources) != 1:
+        raise bad_request("RICH_MESSAGE_INVALID: exactly one of the fields html, markdown, or blocks must be used")
+    source = rich[sources[0]]
+    text = source if isinstance(source, str) else " ".join(str(block.get("text", "")) for block in source)
+    if not text.strip():
+        raise bad_request("message text is empty")
+    if len(text) > MAX_RICH:
+        raise bad_request("RICH_MESSAGE_TOO_LONG")
+    return text
+
+
+def send_rich_message(bot: StandInBot, call: Call) -> Json:
+    chat_of(bot, call)
+    return send(bot, call, rich_message={"blocks": [{"type": "paragraph", "text": rich_text_of(call)}]})
+
+
+def send_rich_message_draft(bot: StandInBot, call: Call) -> bool:
+    chat = draft_chat_of(bot, call)
+    bot.drafts[chat] = (int(call.params["draft_id"]), rich_text_of(call))
     return True
 
 
@@ -413,6 +460,8 @@ METHODS = dict(
         _method("sendContact", send_contact, "chat_id", "phone_number", "first_name"),
         _method("sendPoll", send_poll, "chat_id", "question", "options"),
         _method("sendMessageDraft", send_message_draft, "chat_id", "draft_id"),
+        _method("sendRichMessage", send_rich_message, "chat_id", "rich_message"),
+        _method("sendRichMessageDraft", send_rich_message_draft, "chat_id", "draft_id", "rich_message"),
         _method("sendChatAction", send_chat_action, "chat_id", "action"),
         _method("setMessageReaction", set_message_reaction, "chat_id", "message_id"),
         _method("pinChatMessage", pin_chat_message, "chat_id", "message_id"),

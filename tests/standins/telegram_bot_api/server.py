@@ -101,6 +101,8 @@ class TelegramStandIn(StandIn):
                 await fault.let_go.wait()
             case _:
                 pass
+        if bot.lacks(call.method.lower()):
+            raise Refusal(404, "Not Found")
         self._judge(call)
         if (script := bot.scripts.get(call.method.lower())) is not None:
             return web.json_response(script.next(), status=script.status)

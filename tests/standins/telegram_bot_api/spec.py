@@ -1,27 +1,40 @@
 """Checks calls against the official description of the Bot API, where a copy of it is at hand."""
 
 import json
-import os
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-_CHECKOUT = Path(__file__).resolve().parents[3]
+from tests.standins.descriptions import description
 
+# The description is of Bot API 10.1. Later versions have (https://core.telegram.org/bots/api-changelog):
+_LATER = {
+    "sendMessageDraft": frozenset({"can_stop", "keep_on_stop"}),
+    "sendRichMessageDraft": frozenset({"can_stop", "keep_on_stop"}),
+    "sendMessage": frozenset({"ephemeral_message_parameters"}),
+}
+_LATER_TYPES = {
+    "ReplyParameters": ({"name": "ephemeral_message_id", "types": ["Integer"], "required": False}, "message_id"),
+    "InputRichMessage": ({"name": "blocks", "types": ["Array of RichBlock"], "required": False}, ""),
+}
+"""A field that was added, and one that need not be there any more."""
 
-def _description() -> Path:
-    folder = os.environ.get("MCP_MESSENGER_SPECS")
-    return (Path(folder) if folder else _CHECKOUT.parent / "shared" / "specs") / "telegram" / "api.json"
+_ONE_OF = {"ReplyParameters": ("message_id", "ephemeral_message_id")}
+"""Fields of which one has to be there."""
 
 
 @cache
 def load() -> "Spec | None":
     """None where there is no description: then only what the stand-in knows itself is checked."""
-    path = _description()
+    path = description("telegram", "api.json")
     if not path.is_file():
         return None
     content = json.loads(path.read_text(encoding="utf-8"))
+    for kind, (added, optional) in _LATER_TYPES.items():
+        fields = content["types"][kind]["fields"]
+        fields.append(added)
+        for field in fields:
+            field["required"] = field["required"] and field["name"] != optional
     return Spec(content["methods"], content["types"])
 
 
@@ -35,7 +48,8 @@ class Spec:
         if method not in self.methods:
             return [f"{method} is no method of the Bot API"]
         fields = {field["name"]: field for field in self.methods[method].get("fields", [])}
-        found = [f"{method}: unknown parameter {name}" for name in (params.keys() | files) - fields.keys() if not _is_attached(name, params)]
+        later = _LATER.get(method, frozenset[str]())
+        found = [f"{method}: unknown parameter {name}" for name in (params.keys() | files) - fields.keys() - later if not _is_attached(name, params)]
         found += [f"{method}: {name} is required" for name, field in fields.items() if field["required"] and name not in params.keys() | files]
         for name in params.keys() & fields.keys():
             if not any(self._fits_text(kind, params[name]) for kind in fields[name]["types"]):
@@ -68,6 +82,9 @@ class Spec:
                 return isinstance(value, str)
             case "Boolean" | "True":
                 return isinstance(value, bool)
+            case "RichText" if isinstance(value, str | list):
+                # The description says it in words alone.
+                return isinstance(value, str) or all(self._fits(kind, item) for item in value)
             case _:
                 return isinstance(value, dict) and self._fits_object(kind, value)
 
@@ -78,6 +95,7 @@ class Spec:
         fields = {field["name"]: field for field in described.get("fields", [])}
         return (
             value.keys() <= fields.keys()
+            and (kind not in _ONE_OF or any(name in value for name in _ONE_OF[kind]))
             and all(name in value for name, field in fields.items() if field["required"])
             and all(any(self._fits(option, item) for option in fields[name]["types"]) for name, item in value.items())
         )

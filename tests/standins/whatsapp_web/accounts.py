@@ -38,6 +38,8 @@ class Account:
         """Ids by number that people write and WhatsApp understands, such as with Brazil's ninth digit; the registered one is `pn`."""
         self.unreadable: set[str] = set()
         """Chats of which its WhatsApp Web gets no earlier messages."""
+        self.hides_number = False
+        """Others are given its lid alone."""
         self.invite_only = False
         """Others cannot add it to groups."""
         self.on_phone: dict[str, int] = {}
@@ -46,18 +48,25 @@ class Account:
         """By chat: archived, pinned, muted, unread, as the account's WhatsApp Web last said."""
         self.starred: set[str] = set()
         self.blocked: set[Account] = set()
+        self.saved: set[Account] = set()
+        """The address book of its phone."""
         self.about = ""
         self.picture = 0
         """Length of the profile picture that was set."""
-        self.stories: list[str] = []
+        self.stories: dict[str, str] = {}
+        """By the keys of their messages."""
         self.rejected: list[tuple[str, str]] = []
         """Who called, and the id of the call."""
         self.typing: dict[str, bool] = {}
         """By chat, as the account's WhatsApp Web last said."""
         self._whatsapp = whatsapp
 
-    def contact(self) -> Json:
-        return {"id": self.address, "pn": self.pn, "lid": self.lid, "name": self.name}
+    def contact_for(self, viewer: Account) -> Json:
+        """Return what the viewer's WhatsApp Web has of this person."""
+        view: Json = {"lid": self.lid, "name": self.name, "saved": self in viewer.saved}
+        if self.hides_number:
+            return {**view, "id": self.lid, "pn": None}
+        return {**view, "id": self.address, "pn": self.pn}
 
     @property
     def pages(self) -> list[Page]:
@@ -70,7 +79,7 @@ class Account:
     def migrate(self) -> None:
         """WhatsApp moves its private chats from numbers to lids: chats and messages get other ids."""
         pairs = [place.other(self) for place in self.chats() if not isinstance(place, Group)]
-        moved = [{"from": other.address, "to": other.lid, "contact": other.contact()} for other in pairs]
+        moved = [{"from": other.address, "to": other.lid, "contact": other.contact_for(self)} for other in pairs]
         self.migrated = True
         self.push("migrate", {"chats": moved})
 
@@ -154,6 +163,7 @@ class Account:
     def asks_to_join(self, group: Group) -> None:
         """Wait for an administrator to let it into the group."""
         group.asking[self] = int(time.time())
+        self.sends(group, "gp2", {"body": "", "subtype": "membership_approval_request"})
 
     def adds(self, group: Group, person: Account) -> None:
         """Take a person into a group."""
@@ -170,6 +180,12 @@ class Account:
         group.title = title
         self._whatsapp.tell_chat(group)
         self.sends(group, "gp2", {"body": title, "subtype": "subject"})
+
+    def decrypts(self, post: Post, text: str) -> None:
+        """Have the devices of the others read at last what came to them as `ciphertext`."""
+        post.type, post.fields = "chat", {"body": text}
+        for member in post.place.members:
+            member.push("decrypt", {"key": post.key, "body": text})
 
     def edits(self, post: Post, text: str) -> None:
         self._whatsapp.edit(post, text)

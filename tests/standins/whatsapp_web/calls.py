@@ -49,7 +49,7 @@ def sync(whatsapp: "WhatsAppStandIn", page: "Page") -> Json:
     people = {member for place in places for member in place.members if member is not me}
     return {
         "me": {"pn": me.pn, "lid": me.lid, "name": me.name, "migrated": me.migrated},
-        "contacts": [person.contact() for person in people],
+        "contacts": [person.contact_for(me) for person in people],
         "chats": [chat_view(whatsapp, me, place) for place in places],
         "messages": [post.view(me) for place in places for post in _synced(whatsapp, me, place)] + [post.view(me) for post in me.refused],
     }
@@ -135,9 +135,9 @@ def open_chat(whatsapp: "WhatsAppStandIn", page: "Page", id: str) -> Json:
 
 
 def exists(whatsapp: "WhatsAppStandIn", page: "Page", id: str) -> Json:
-    _me(page)
+    me = _me(page)
     found = next((account for account in whatsapp.accounts if id in {account.pn, account.lid, *account.also_written}), None)
-    return {"contact": found and found.contact()}
+    return {"contact": found and found.contact_for(me)}
 
 
 def ask_phone(whatsapp: "WhatsAppStandIn", page: "Page", chat: str) -> None:
@@ -182,8 +182,8 @@ def picture(whatsapp: "WhatsAppStandIn", page: "Page", id: str, size: int) -> No
         _administered(whatsapp, page, id).picture = size
 
 
-def story(whatsapp: "WhatsAppStandIn", page: "Page", text: str) -> None:
-    _me(page).stories.append(text)
+def story(whatsapp: "WhatsAppStandIn", page: "Page", key: str, text: str) -> None:
+    _me(page).stories[key] = text
 
 
 def stanza(whatsapp: "WhatsAppStandIn", page: "Page", tag: str, to: str, child: str, call: str) -> None:
@@ -327,6 +327,10 @@ def logout(whatsapp: "WhatsAppStandIn", page: "Page") -> None:
     _me(page).devices.discard(page.device or "")
 
 
+def asked(whatsapp: "WhatsAppStandIn", page: "Page", name: str) -> None:
+    whatsapp.asked.add(name)
+
+
 def missing(whatsapp: "WhatsAppStandIn", page: "Page", name: str) -> None:
     whatsapp.violations.append(f"the page has no module {name}")
 
@@ -334,6 +338,6 @@ def missing(whatsapp: "WhatsAppStandIn", page: "Page", name: str) -> None:
 CALLS: dict[str, Callable[..., Any]] = {
     call.__name__: call
     for call in (hello, sync, send, edit, revoke, react, seen, typing, messages, earlier, open_chat, exists, group, group_create, group_add,
-                 group_remove, group_title, group_description, group_invite, group_leave, alt_link, refresh_ref, takeover, logout, missing,
+                 group_remove, group_title, group_description, group_invite, group_leave, alt_link, refresh_ref, takeover, logout, asked, missing,
                  ask_phone, pin, star, mark, block, profile, picture, story, stanza, group_property, group_join, join_requests, join_answer)
 } | {"group_promote": _set_admins(True), "group_demote": _set_admins(False)}  # fmt: skip

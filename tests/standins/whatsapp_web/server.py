@@ -12,12 +12,14 @@ from pathlib import Path
 from aiohttp import WSMsgType, web
 
 from tests.standins.base import StandIn
-from tests.standins.whatsapp_web import calls, certificate
+from tests.standins.whatsapp_web import calls, certificate, weight
 from tests.standins.whatsapp_web.accounts import Account
 from tests.standins.whatsapp_web.posts import Group, Json, Pair, Post
 from tests.standins.whatsapp_web.refusal import Refusal, no_such_user, not_yours
 
 _STATIC = Path(__file__).parent / "page"
+_START = '<script src="/static/start.js"></script>'
+_HEAVY = '<link rel="stylesheet" href="/bulk.css"><script src="/bulk.js"></script><script src="/static/heavy.js"></script>'
 _MEDIA_MAX = 16 * 2**20
 _DOCUMENT_MAX = 100 * 2**20
 
@@ -67,14 +69,20 @@ class Page:
 class WhatsAppStandIn(StandIn):
     """WhatsApp Web's page and wire. Leaving it also fails when the page was asked for a module it does not have."""
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(self, host: str = "127.0.0.1", *, is_heavy: bool = False) -> None:
+        """`is_heavy`: the page has as much script and data as WhatsApp's own, to measure with."""
         super().__init__(host=host, tls=certificate.server_context())
+        self.is_heavy = is_heavy
         self.accounts: list[Account] = []
         self.groups: list[Group] = []
         self.posts: list[Post] = []
         self.pages: list[Page] = []
         self.files: dict[str, bytes] = {}
         self.calls: list[tuple[str, Json]] = []
+        self.asked: set[str] = set()
+        """Modules that pages were asked for."""
+        self.lost: set[str] = set()
+        """Calls that are done and whose answers do not reach the page."""
         self.held: list[tuple[Page, Json]] = []
         """Sends of accounts that are slow."""
         self.without: set[str] = set()
@@ -85,6 +93,8 @@ class WhatsAppStandIn(StandIn):
         """The page has synced before anybody listens for it."""
         self.holds_sync = False
         """A page that was linked does not get ready before `finish_sync`."""
+        self.tears: list[str] = []
+        """Paths whose next request breaks off, as all do where a network of the machine comes or goes."""
         self.is_down = False
         """No page gets a connection."""
         self._missed: dict[str, list[Json]] = {}
@@ -97,6 +107,8 @@ class WhatsAppStandIn(StandIn):
             [
                 web.get("/", self._index),
                 web.get("/static/{name}", self._static),
+                web.get("/bulk.js", self._bulk),
+                web.get("/bulk.css", self._bulk),
                 web.get("/wire", self._wire),
                 web.post("/media", self._upload),
                 web.get("/media/{number}", self._download),
@@ -115,7 +127,11 @@ class WhatsAppStandIn(StandIn):
         return certificate.chromium_args(self.host, self.port)
 
     def account(self, number: str, name: str, *, by_lid: bool = False) -> Account:
-        """`by_lid`: others see its lid in place of its number."""
+        """Return the account of a number, which has one at most. `by_lid`: others see its lid in place of its number."""
+        known = next((account for account in self.accounts if account.number == number), None)
+        if known is not None:
+            assert (known.name, known.address == known.lid) == (name, by_lid), f"{number} is {known.name}'s."
+            return known
         account = Account(self, number, name, by_lid=by_lid)
         self.accounts.append(account)
         return account
@@ -132,11 +148,26 @@ class WhatsAppStandIn(StandIn):
 
     # The other side of the wire.
 
+    def _tear(self, request: web.Request) -> None:
+        if request.path in self.tears and request.transport is not None:
+            self.tears.remove(request.path)
+            request.transport.abort()
+
     async def _index(self, request: web.Request) -> web.StreamResponse:
+        self._tear(request)
         self.pages_served += 1
-        return web.FileResponse(_STATIC / "index.html", headers={"Cache-Control": "no-store"})
+        page = (_STATIC / "index.html").read_text()
+        if self.is_heavy:
+            page = page.replace(_START, _HEAVY + _START)
+        return web.Response(text=page, content_type="text/html", headers={"Cache-Control": "no-store"})
+
+    async def _bulk(self, request: web.Request) -> web.StreamResponse:
+        if request.path.endswith(".js"):
+            return web.Response(body=weight.script(), content_type="text/javascript")
+        return web.Response(body=weight.styles(), content_type="text/css")
 
     async def _static(self, request: web.Request) -> web.StreamResponse:
+        self._tear(request)
         name = request.match_info["name"]
         return web.FileResponse(_STATIC / name, headers={"Content-Type": mimetypes.guess_type(name)[0] or "text/plain"})
 
@@ -152,6 +183,7 @@ class WhatsAppStandIn(StandIn):
         return web.Response(status=404) if content is None else web.Response(body=content)
 
     async def _wire(self, request: web.Request) -> web.WebSocketResponse:
+        self._tear(request)
         socket = web.WebSocketResponse(max_msg_size=0)
         if self.is_down:
             return web.Response(status=503)  # type: ignore[return-value]
@@ -181,6 +213,8 @@ class WhatsAppStandIn(StandIn):
         self.calls.append((call["op"], call["args"]))
         try:
             result = calls.CALLS[call["op"]](self, page, **call["args"])
+            if call["op"] in self.lost:
+                raise Refusal(408, "timed out")
             await page.answer({"id": call["id"], "result": result})
         except Refusal as refusal:
             await page.answer({"id": call["id"], "refusal": refusal.words, "status": refusal.status})
@@ -290,7 +324,7 @@ class WhatsAppStandIn(StandIn):
         for member in post.place.members:
             if post.author in member.blocked:
                 continue
-            contact = None if member is post.author else post.author.contact()
+            contact = None if member is post.author else post.author.contact_for(member)
             news: Json = {"chat": calls.chat_view(self, member, post.place), "contact": contact, "message": post.view(member)}
             there = {page.device for page in member.pages}
             for device in member.devices - there:

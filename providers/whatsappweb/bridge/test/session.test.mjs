@@ -8,6 +8,8 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
+import { Session } from '../session.mjs';
+
 const BRIDGE = join(dirname(fileURLToPath(import.meta.url)), '..', 'bridge.mjs');
 
 /** Runs the bridge over a Client whose `initialize` is `body`, until it ends. */
@@ -54,6 +56,22 @@ test('one that means nothing does not, and what the library prints stays out of 
         await new Promise(() => setInterval(() => {}, 1000));`);
     assert.deepEqual(lines.map(({ event }) => event), ['started', 'trouble', 'exit']);
     assert.deepEqual(exits.map(({ data }) => data.reason), ['disconnected: CONFLICT']);
+});
+
+test('a browser that cannot give memory back goes on, and is asked once in a while', async () => {
+    const asked = [];
+    const library = { LocalAuth: class {}, Client: class {} };
+    const session = new Session(library, { data: tmpdir(), chromiumArgs: [] }, null, () => {});
+    const send = async (method) => {
+        asked.push(method);
+        throw new Error(`'${method}' wasn't found`);
+    };
+    session.client.pupPage = { createCDPSession: async () => ({ send }) };
+    await session.relieve();
+    assert.deepEqual(asked, []);
+    session.ready = true;
+    for (let look = 0; look < 3; look += 1) await session.relieve();
+    assert.deepEqual(asked, ['Memory.simulatePressureNotification']);
 });
 
 test('the page cache is off, and Chromium is spoken to by a pipe', async () => {

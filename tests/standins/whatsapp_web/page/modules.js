@@ -36,6 +36,7 @@ const MODULES = {
         GroupMetadata: { update: (id) => refresh(id).catch(() => Chat.get(id)) }, // of a group that was left, what was known stays
     },
     WAWebSyncGatingUtils: {},
+    WAWebNonMessageDataRequestPlaceholderMessageResendUtils: { handlePlaceholderMsgsSeen() {} },
     WAWebCallCollection: calls,
     WAWebBackendJobsCommon: {},
     WAWebE2EProtoUtils: {},
@@ -61,7 +62,7 @@ const MODULES = {
             getShortName: 'shortName', getPushname: 'pushname', getIsEnterprise: 'isEnterprise',
         }),
     },
-    WAWebFrontendContactGetters: { getIsMyContact: () => true },
+    WAWebFrontendContactGetters: { getIsMyContact: (contact) => contact.isSaved === true },
     WAWebChatLoadMessages: { loadEarlierMsgs },
     WAWebSendNonMessageDataRequest: { sendPeerDataOperationRequest },
     WAWebBlockContactUtils: { getContactToBlockOnlyUseIfNoAssociatedChat: (contact) => contact },
@@ -72,7 +73,7 @@ const MODULES = {
     WAWebChatForwardMessage: { forwardMessages },
     WAWebPinMsgConstants: { getPinExpiryDuration: () => 7 * 24 * 3600 },
     WAWebSendPinMessageAction: { sendPinInChatMsg },
-    WAWebSendStatusMsgAction: { sendStatusTextMsgAction: ({ text }) => wire.call('story', { text }) },
+    WAWebSendStatusMsgAction: { sendStatusTextMsgAction },
     WAWebStatusGatingUtils: { canCheckStatusRankingPosterGating: () => false },
     WAWap: { wap: (tag, attributes, children) => ({ tag, attributes, children }), generateId: () => '1.2-3' },
     WADeprecatedSendIq: {
@@ -139,7 +140,7 @@ const MODULES = {
             const { contact } = await wire.call('exists', { id: String(wid) });
             if (!contact) return null;
             takeContact(contact);
-            return { wid: new Wid(contact.pn) };
+            return { wid: new Wid(contact.pn ?? contact.lid) };
         },
     },
     WAWebGroupCreateJob: { createGroup },
@@ -165,11 +166,29 @@ const MODULES = {
 // An older or newer page, for tests.
 const without = new Set();
 window.missing = [];
+const asked = new Set();
+const untold = new Set();
+
+/** The server keeps the names of the modules that a page was asked for. */
+function tellAsked() {
+    if (wire.socket?.readyState !== WebSocket.OPEN) return;
+    for (const name of untold) wire.call('asked', { name });
+    untold.clear();
+}
+
 window.require = (name) => {
+    if (!asked.has(name)) untold.add(name);
+    asked.add(name);
+    tellAsked();
     if (without.has(name)) throw new Error(`Requiring unknown module "${name}"`);
     if (Object.hasOwn(MODULES, name)) return MODULES[name];
     window.missing.push(name);
     wire.call('missing', { name });
     throw new Error(`Requiring unknown module "${name}"`);
 };
+
+// The library gives a message 15 s to be decrypted.
+const later = window.setTimeout;
+window.setTimeout = (run, milliseconds, ...args) => later(run, milliseconds === 15000 ? 200 : milliseconds, ...args);
+
 window.Debug = { VERSION: '2.3000.1030000000' };

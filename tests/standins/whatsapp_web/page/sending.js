@@ -45,6 +45,15 @@ async function forwardMessages({ chat, msgs }) {
     }
 }
 
+/** It makes a message itself, which is not the one that the library answers with. */
+async function sendStatusTextMsgAction({ text }) {
+    const to = new Wid('status@broadcast');
+    const id = new MsgKey({ from: me.pn, to, id: await MsgKey.newId(), participant: me.pn, selfDir: 'out' });
+    await wire.call('story', { key: id.id, text });
+    const message = { id, from: me.pn, to, author: me.pn, body: text, type: 'chat', t: Math.floor(Date.now() / 1000), ack: 1, isNewMsg: true };
+    keep(withBehaviour(new Model(message)));
+}
+
 async function sendPinInChatMsg(msg, action) {
     const seconds = window.require('WAWebPinMsgConstants').getPinExpiryDuration();
     if (action === 1 && ![86400, 604800, 2592000].includes(seconds)) return { messageSendResult: 'ERROR_UNKNOWN' };

@@ -4,6 +4,7 @@
 async function becomeSynced(early, slow = false) {
     Socket.set({ state: 'CONNECTED' });
     await sync();
+    await window.loadBulk?.();
     if (slow) await new Promise((resolve) => wire.once('finish_sync', resolve));
     if (!early) while (!Socket.has('change:hasSynced')) await new Promise((resolve) => setTimeout(resolve, 10));
     Socket.set({ hasSynced: true });
@@ -59,22 +60,26 @@ wire.on('without', ({ names }) => {
     names.forEach((name) => without.add(name));
 });
 wire.on('reload', () => location.reload());
+/** As the real page does, which tries until it has a line. */
+async function connect() {
+    for (;;) {
+        try {
+            return await wire.open();
+        } catch {
+            await new Promise((resolve) => setTimeout(resolve, 50));
+        }
+    }
+}
+
 wire.on('closed', async () => {
     if (!Socket.hasSynced) return;
     Socket.set({ state: 'OPENING' });
-    for (;;) {
-        await new Promise((resolve) => setTimeout(resolve, 50));
-        try {
-            await wire.open();
-            break;
-        } catch {
-            // still offline
-        }
-    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await connect();
     const told = await wire.call('hello', { device: localStorage.getItem('device') });
     if (!told.linked) return;
     Socket.set({ state: 'CONNECTED' });
     for (const missed of told.missed) wire.trigger('message', missed);
 });
 
-wire.open().then(hello);
+connect().then(hello);

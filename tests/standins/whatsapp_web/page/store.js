@@ -114,10 +114,12 @@ function takeChat(told) {
 }
 
 function takeContact(told) {
-    aliases.set(told.pn, told.lid);
-    aliases.set(told.lid, told.pn);
+    if (told.pn) {
+        aliases.set(told.pn, told.lid);
+        aliases.set(told.lid, told.pn);
+    }
     if (Contact.get(told.id)) return;
-    Contact.add(new Model({ id: new Wid(told.id), name: told.name, pushname: told.name, phoneNumber: undefined, isBusiness: false }));
+    Contact.add(new Model({ id: new Wid(told.id), name: told.name, pushname: told.name, phoneNumber: undefined, isBusiness: false, isSaved: told.saved === true }));
 }
 
 /** Everything that the server knows of this account, and the newest messages of each chat. */
@@ -179,6 +181,7 @@ wire.on('migrate', ({ chats }) => {
 wire.on('ack', ({ key, ack }) => byKey(key)?.set({ ack }));
 wire.on('edit', ({ key, body, at }) => byKey(key)?.set({ body, latestEditSenderTimestampMs: at }));
 wire.on('revoke', ({ key }) => byKey(key)?.set({ type: 'revoked', body: '' }));
+wire.on('decrypt', ({ key, body }) => byKey(key)?.set({ type: 'chat', body }));
 wire.on('reaction', ({ message, by, emoji, t }) => {
     const parent = messageModel(message, false).id;
     const author = new Wid(by);

@@ -14,10 +14,14 @@ class Wire extends Emitter {
     open() {
         return new Promise((resolve, reject) => {
             this.socket = new WebSocket(`wss://${location.host}/wire`);
-            this.socket.onopen = () => resolve();
+            let isOpen = false;
+            this.socket.onopen = () => {
+                isOpen = true;
+                resolve();
+            };
             this.socket.onerror = () => reject(new Error('no line'));
             this.socket.onmessage = ({ data }) => this.take(JSON.parse(data));
-            this.socket.onclose = () => this.trigger('closed');
+            this.socket.onclose = () => isOpen && this.trigger('closed');
         });
     }
 
