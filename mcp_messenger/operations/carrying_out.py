@@ -16,8 +16,7 @@ from mcp_messenger.operations.alongside import alongside
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import Effect, Operation, Output, Transport
 from mcp_messenger.operations.validation import validated
-from mcp_messenger.policy.asking import unsealed
-from mcp_messenger.policy.judging import Approved
+from mcp_messenger.policy.asking import Approved, unsealed
 from mcp_messenger.security.caller import Caller
 from providers.errors import MessengerError
 

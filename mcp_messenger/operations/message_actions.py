@@ -109,7 +109,8 @@ async def _permit(app: App, row: InstanceRow, message: MessageRow, text: str, *,
         thread_id = message.thread_id if is_private_thread(message.thread_id) else None
         draft = Draft(client_id="0", chat_id=message.chat_id, thread_id=thread_id, reply_to=platform_id_of(message), text=text)
         if to.about is not None:
-            await judging.wrote(await judging.permit(row, draft, kind=to.kind, about=to.about, change=change, words=about_message(message.body)))
+            permit = await judging.permit(row, draft, kind=to.kind, about=to.about, change=change, words=about_message(message.body))
+            await judging.recording.let_out(permit.entry)
 
 
 async def _on_message(app: App, caller: Caller, args: ChangeMessage) -> tuple[InstanceRow, MessageRow]:

@@ -15,8 +15,9 @@ from mcp_messenger.errors import MissingScope, TookTooLong
 from mcp_messenger.observability.tracing import span
 from mcp_messenger.operations.arguments import argument_shapes
 from mcp_messenger.operations.plain import fault
+from mcp_messenger.policy.asking import Approved
 from mcp_messenger.policy.decide import ALLOWED, Decision
-from mcp_messenger.policy.judging import Approved, Judging, Rehearsed, current
+from mcp_messenger.policy.judging import Judging, Rehearsed, current
 from mcp_messenger.policy.shown import Words
 from mcp_messenger.policy.touch import Touch
 from mcp_messenger.security.caller import Caller, Scope, whole_id
@@ -263,7 +264,7 @@ class Operation:
             await judging.enter()
             output = await self._run(app, judging)
         except MessengerError as error:
-            await judging.failed(error)
+            await judging.recording.failed(error)
             raise
         await judging.leave(output.words())
         return output
@@ -279,7 +280,7 @@ class Operation:
         try:
             caller.require_scope(self.scope)
         except MissingScope as error:
-            await Judging(app.judge, caller, True, self.name, self.touches or Touch.NOTHING, None, is_audited=self.is_audited).failed(error)
+            await Judging(app.judge, caller, True, self.name, self.touches or Touch.NOTHING, None, is_audited=self.is_audited).recording.failed(error)
             raise
 
     @property

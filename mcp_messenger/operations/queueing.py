@@ -177,7 +177,7 @@ async def _scheduled(app: App, caller: Caller, row: InstanceRow, due: Due, args:
         idempotency_key=args.idempotency_key,
     )
     if judging is not None:
-        await judging.wrote(permit)
+        await judging.recording.let_out(permit.entry)
     detail = f"It goes out on {due.words()}, if policy still lets it. cancel_send takes it back."
     return SendAnswer(message_id=scheduling.id_of(kept), status="scheduled", chat_id=draft.chat_id, detail=detail)
 

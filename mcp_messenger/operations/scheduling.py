@@ -27,8 +27,8 @@ from mcp_messenger.operations.operation import Cursor, FromOthers, Input, Limit,
 from mcp_messenger.operations.reach import visible
 from mcp_messenger.operations.transcript import fenced, indented, name, short
 from mcp_messenger.operations.validation import validated
-from mcp_messenger.policy.asking import CALL_MAX
-from mcp_messenger.policy.judging import Approved, Judging, asker_of, current
+from mcp_messenger.policy.asking import CALL_MAX, Approved
+from mcp_messenger.policy.judging import Judging, asker_of, current
 from mcp_messenger.policy.shown import Words
 from mcp_messenger.policy.touch import Touch
 from mcp_messenger.security.caller import Caller, Scope, instance_of

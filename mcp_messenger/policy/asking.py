@@ -57,6 +57,17 @@ class Asked:
     kind: Kind = "call"
 
 
+@dataclass(frozen=True)
+class Approved:
+    """A call that a person approved: it may go to this chat and nowhere else, with this content. `asker` is the agent that made it."""
+
+    approval_id: UUID
+    chat_id: str | None
+    rest: str
+    by: str
+    asker: str
+
+
 async def ask(database: Database, vault: Vault, asked: Asked) -> tuple[ApprovalRow, bool]:
     """Store a call that waits for a person; return it, or the same one that waits already, and whether it is new.
 

@@ -19,11 +19,10 @@ from db import chats, messages
 from db import policy as store
 from db.audit import Entry
 from db.database import Database
-from db.errors import StoreUnavailable
 from db.instances import InstanceRow
 from db.policy import Situation
 from mcp_messenger.errors import ApprovalRequired, NotAllowed, PolicyDenied
-from mcp_messenger.policy.asking import Asked, Call, arguments_of, ask
+from mcp_messenger.policy.asking import Approved, Asked, Call, arguments_of, ask
 from mcp_messenger.policy.audit import Audit, content_digest, new_id
 from mcp_messenger.policy.content import UNFETCHED, content_of, rest_of, text_of
 from mcp_messenger.policy.decide import (
@@ -41,23 +40,18 @@ from mcp_messenger.policy.decide import (
     stricter,
 )
 from mcp_messenger.policy.model import DEFAULT, TAINT_MINUTES, Policy, of_key, stored
+from mcp_messenger.policy.recording import Recording
 from mcp_messenger.policy.shown import NOWHERE, ShownLately, Words, note_shown
 from mcp_messenger.policy.touch import Touch
 from mcp_messenger.security.caller import ADMIN, Caller, readable_of
 from mcp_messenger.security.vault import Vault
 from providers import REHEARSAL
-from providers.errors import MessengerError
 from providers.models import ChatKind, Draft, conversation_of
 
 log = logging.getLogger(__name__)
 
 CHATS = ("chat_id", "group_id")
 """Arguments that name the chat that a change is about."""
-DECISIONS = frozenset({"approve", "deny", "cancel_approval"})
-"""Operations whose rows of the audit log are written with what they decide."""
-TARGETS = ("contact_id", "message_id", "person_id", "approval_id", "key_id", "user_id", "delivery_id", "participant", "name", "provider")
-SECRETS = frozenset({"credentials", "api_webhook_schema", "headers", "secret", "config"})
-"""Arguments that may hold secrets: a digest of short ones could be guessed."""
 
 
 @dataclass(frozen=True)
@@ -72,17 +66,6 @@ class Permit:
 
 OWN = Permit("own", "application")
 """For what the application itself has to say, such as to its owner."""
-
-
-@dataclass(frozen=True)
-class Approved:
-    """A call that a person approved: it may go to this chat and nowhere else, with this content. `asker` is the agent that made it."""
-
-    approval_id: UUID
-    chat_id: str | None
-    rest: str
-    by: str
-    asker: str
 
 
 class Rehearsed(Exception):
@@ -122,10 +105,6 @@ class Judging:
     approved: Approved | None = None
     name: str | None = None
     is_audited: bool = False
-    is_let: bool = False
-    """The audit log says that the call may be carried out."""
-    is_refused: bool = False
-    """The audit log says that it may not."""
     is_rehearsal: bool = False
     """Nothing is done: the call ends with Rehearsed where it would have been let go on."""
     is_later: bool = False
@@ -136,15 +115,19 @@ class Judging:
         """Return under which name the agent's calls and what it was shown belong together."""
         return self.name or asker_of(self.caller)
 
+    @cached_property
+    def recording(self) -> Recording:
+        """Return what writes the audit log of this call."""
+        return Recording(self.judge.audit, self.caller, self.operation, self.args, self.asker, self.by_agent, self.approved, self.is_audited)
+
     async def enter(self) -> None:
         """Judge a call that does not send, and write it into the audit log. Raises PolicyDenied, ApprovalRequired, NoSuchInstance."""
         if self.by_agent and self.approved is None and self.touches not in {Touch.NOTHING, Touch.SEND}:
             await self._judge_change()
         if self.is_rehearsal and self.touches is not Touch.SEND:
             raise Rehearsed(ALLOWED)
-        if self.is_audited and self.touches is not Touch.SEND and self.operation not in DECISIONS:
-            await self._note("allowed")
-            self.is_let = True
+        if self.touches is not Touch.SEND:
+            await self.recording.let()
 
     async def _judge_change(self) -> None:
         if self.touches is Touch.OWNER and self.is_rehearsal:
@@ -309,7 +292,7 @@ class Judging:
                 raise NotAllowed(
                     "This is not what was approved: its recipient or its file has changed since.", hint="Ask again with the call as it is now."
                 )
-            return Permit("approval", self.approved.by, self._of_send(row, draft, rest, operation))
+            return Permit("approval", self.approved.by, self.recording.of_send(row, draft, rest, operation))
         content = content_of(draft, file)
         decision, policy = await self.judged(row, draft.chat_id, kind, about, content=content, thread_id=draft.thread_id)
         if change is not None and self.by_agent:
@@ -320,7 +303,7 @@ class Judging:
             given = arguments if arguments is not None else arguments_of(self.args) if self.args is not None else {}
             call = Call(given, rest, about.title, text_of(draft) or words)
             await self._require(decision, row, policy, operation=operation or self.operation, call=call, chat_id=draft.chat_id)
-        return Permit(decision.rule, self.asker, self._of_send(row, draft, rest, operation, rule=decision.rule))
+        return Permit(decision.rule, self.asker, self.recording.of_send(row, draft, rest, operation, rule=decision.rule))
 
     async def permit_fetch(
         self, row: InstanceRow, draft: Draft, *, kind: ChatKind, about: Situation, operation: str, arguments: dict[str, Any]
@@ -346,20 +329,6 @@ class Judging:
             decision = stricter(decide_fetch(one, _shown(about)) for one in self._policies(about))
         return decision, policy
 
-    def _of_send(self, row: InstanceRow, draft: Draft, rest: str, operation: str | None, *, rule: str | None = None) -> Entry:
-        """Return the row of the audit log for a message that may go out."""
-        id = new_id()
-        return self._entry(
-            "allowed",
-            id=id,
-            operation=operation,
-            row=row,
-            chat_id=draft.chat_id,
-            rule=rule,
-            target=draft.reply_to and f"message {draft.reply_to}",
-            content=content_digest(id, text_of(draft), rest),
-        )
-
     async def _require(
         self,
         decision: Decision,
@@ -375,7 +344,7 @@ class Judging:
         if decision.outcome == "allow":
             return
         if decision.outcome == "deny":
-            await self._refuse("denied", decision.rule, row, operation, chat_id)
+            await self.recording.refuse("denied", decision.rule, row, operation, chat_id)
             raise PolicyDenied(decision.words)
         kept, is_new = await ask(
             self.judge.database,
@@ -395,69 +364,9 @@ class Judging:
             ),
         )
         if is_new:
-            await self._refuse("asked", decision.rule, row, operation, chat_id, approval_id=kept.id)
-        self.is_refused = True
+            await self.recording.refuse("asked", decision.rule, row, operation, chat_id, approval_id=kept.id)
+        self.recording.is_refused = True
         raise ApprovalRequired(str(kept.id), decision.words, is_new=is_new)
-
-    async def _refuse(
-        self, outcome: str, rule: str, row: InstanceRow | None, operation: str, chat_id: str | None, *, approval_id: UUID | None = None
-    ) -> None:
-        """Write into the audit log that a rule does not let a call go on by itself."""
-        self.is_refused = True
-        await self.judge.audit.add(self._entry(outcome, operation=operation, row=row, chat_id=chat_id, rule=rule, approval_id=approval_id))
-
-    async def wrote(self, permit: Permit) -> None:
-        """Write into the audit log what is let out, where no message is queued with it."""
-        if permit.entry is not None:
-            await self.judge.audit.add(permit.entry)
-            self.is_let = True
-
-    async def failed(self, error: MessengerError) -> None:
-        """Write into the audit log that a call was refused, or that it failed after it was let go on."""
-        if not self.is_audited or self.is_refused or not (self.is_let or isinstance(error, NotAllowed)):
-            return
-        try:
-            await self._note("failed" if self.is_let else "denied", code=error.code)
-        except StoreUnavailable as unavailable:
-            log.warning("the audit log has no row for a call that ended with %s: %s", error.code, unavailable.detail)
-
-    async def _note(self, outcome: str, *, code: str | None = None) -> None:
-        id, given = new_id(), {} if self.args is None else arguments_of(self.args)
-        content = content_digest(id, {name: value for name, value in given.items() if name not in SECRETS})
-        await self.judge.audit.add(self._entry(outcome, id=id, code=code, content=content))
-
-    def _entry(
-        self,
-        outcome: str,
-        *,
-        id: UUID | None = None,
-        operation: str | None = None,
-        row: InstanceRow | None = None,
-        chat_id: str | None = None,
-        target: str | None = None,
-        rule: str | None = None,
-        approval_id: UUID | None = None,
-        code: str | None = None,
-        content: bytes | None = None,
-    ) -> Entry:
-        named: str | None = getattr(self.args, "instance_id", None)
-        by_rule = outcome in {"denied", "asked"} or self.by_agent
-        return self.judge.audit.entry(
-            self.caller,
-            operation or self.operation,
-            outcome,
-            id=id,
-            name=self.approved.asker if self.approved is not None else self.asker,
-            user_id=None if row is None else row.user_id,
-            instance_id=row.id if row is not None else None if named is None else _known(named),
-            chat_id=chat_id or _first_of(self.args, ("chat_id", "group_id", "to"), self.operation),
-            target=target or _first_of(self.args, TARGETS, self.operation),
-            rule="approval" if self.approved is not None else rule,
-            decided_by=self.approved.by if self.approved is not None else "policy" if by_rule else "caller",
-            approval_id=approval_id or (None if self.approved is None else self.approved.approval_id),
-            code=code,
-            content=content,
-        )
 
     async def leave(self, words: Iterable[Words]) -> None:
         """Write down whose words the answer shows to an agent, before it is given."""
@@ -494,24 +403,6 @@ def of_agent_run(judge: Judge, row: InstanceRow, chat_id: str) -> Judging:
 
 current: ContextVar[Judging | None] = ContextVar("judging", default=None)
 """The call that is being carried out; None where the application itself acts."""
-
-
-def _first_of(args: BaseModel | None, names: Iterable[str], operation: str) -> str | None:
-    """Return the first of these arguments that a call has, as words; None: none of them. Of an erasure nobody may find out whose it was."""
-    if operation.startswith("erase_"):
-        return None
-    for name in names:
-        value = getattr(args, name, None)
-        if isinstance(value, str) and value:
-            return value if name in {"chat_id", "group_id", "to", "contact_id"} else f"{name.removesuffix('_id')} {value}"
-    return None
-
-
-def _known(instance_id: str) -> UUID | None:
-    try:
-        return UUID(instance_id)
-    except ValueError:
-        return None
 
 
 def _shown(about: Situation) -> Shown:
