@@ -17,7 +17,7 @@ from db.events import EventRow
 from db.policy import UNNAMED
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.messages import known_beside
-from mcp_messenger.operations.operation import Input, Output
+from mcp_messenger.operations.operation import FromOthers, Input, Output
 from mcp_messenger.operations.reach import visible
 from mcp_messenger.operations.scheduling import TAINTED
 from mcp_messenger.operations.views import MessageView, message_view
@@ -53,7 +53,7 @@ class EventView(Output):
     data: dict[str, Any] = {}
 
 
-class EventList(Output):
+class EventList(FromOthers):
     """Oldest first. `next_cursor` is always there: ask again with it, now or later; nothing is skipped."""
 
     events: list[EventView]

@@ -417,6 +417,7 @@ class ErrorList(TypedDict):
 class EventList(TypedDict):
     """Oldest first. `next_cursor` is always there: ask again with it, now or later; nothing is skipped."""
 
+    untrusted: NotRequired[bool]
     events: list[EventView]
     next_cursor: str
 

@@ -359,6 +359,7 @@ export interface ErrorList {
 }
 
 export interface EventList {
+  untrusted?: boolean;
   events: Array<EventView>;
   next_cursor: string;
 }
