@@ -205,9 +205,10 @@ def kind_of(error: Exception) -> str:
 
 
 def _single(error: Exception) -> Exception:
-    """Return the error inside a task group's group of one."""
-    inside = cast("tuple[Exception, ...]", getattr(error, "exceptions", ()))
-    return _single(inside[0]) if len(inside) == 1 else error
+    """Return the error inside a task group's group of one, or of several of one kind: a store that is away fails all tasks at once."""
+    inside = [_single(one) for one in cast("tuple[Exception, ...]", getattr(error, "exceptions", ()))]
+    alike = len(inside) == 1 or (len({kind_of(one) for one in inside}) == 1 and isinstance(inside[0], MessengerError))
+    return inside[0] if alike else error
 
 
 def _pause(failures: int) -> float:

@@ -2,12 +2,16 @@
 
 from pathlib import Path
 
+import anyio
 import psycopg
 import pytest
 
+from db.errors import StoreUnavailable
+from mcp_messenger.observability.workers import Workers
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.security.caller import ADMIN
+from providers.errors import NotFound
 from tests.running import ready_sandbox, running_app
 from tests.waiting import until
 
@@ -44,3 +48,27 @@ async def test_a_statement_that_is_cancelled(table: str, statement: str, databas
                 administrator.execute("SELECT pg_cancel_backend(%s)", [pid])
             stranger.rollback()
         await still_works(app)
+
+
+async def test_tasks_that_meet_the_same_refusal_are_told_as_one(caplog: pytest.LogCaptureFixture) -> None:
+    workers = Workers()
+
+    async def meets_it(error: Exception) -> None:
+        raise error
+
+    async def work(*errors: Exception) -> None:
+        async with anyio.create_task_group() as tasks:
+            for error in errors:
+                tasks.start_soon(meets_it, error)
+
+    async def refused(*errors: Exception) -> str:
+        caplog.clear()
+        with workers.worker("files").contained():
+            await work(*errors)
+        [told] = caplog.records
+        return f"{told.levelname} {told.getMessage()}"
+
+    with caplog.at_level("INFO"):
+        away = [StoreUnavailable("It starts.") for _ in range(3)]
+        assert await refused(*away) == "WARNING store: It starts."
+        assert await refused(NotFound("no such file"), KeyError("file")) == "ERROR files broke down"
