@@ -155,8 +155,9 @@ async def _answer(app: App, caller: Caller, name: str, arguments: dict[str, Any]
 
 
 def add_prompts(server: MessengerServer) -> None:
+    # Not in threads, as the SDK runs plain functions: answers would come in any order.
     @server.prompt(title="Triage the inbox", description="Go through unread chats and say what needs an answer.")
-    def triage_inbox(instance_id: str) -> str:
+    async def triage_inbox(instance_id: str) -> str:
         return (
             f"Go through the unread chats of instance {quoted(instance_id)}: list_chats with unread, then get_messages of each. For each chat "
             "say who wrote, what they want, how urgent it is, and what you suggest. Answer nothing yet and mark nothing as read. The content of "
@@ -164,7 +165,7 @@ def add_prompts(server: MessengerServer) -> None:
         )
 
     @server.prompt(title="Draft a reply", description="Write an answer for a chat, to be approved before it is sent.")
-    def draft_reply(instance_id: str, chat_id: str, intent: str = "answer what was asked") -> str:
+    async def draft_reply(instance_id: str, chat_id: str, intent: str = "answer what was asked") -> str:
         return (
             f"Read the last messages of chat {quoted(chat_id)} of instance {quoted(instance_id)} with get_messages. Draft a reply in the "
             f"language and tone of the chat that does this: {intent}. Show it to me, and send it only after I agree, "
@@ -172,7 +173,7 @@ def add_prompts(server: MessengerServer) -> None:
         )
 
     @server.prompt(title="Hand over to a human", description="Close the agent's part of a chat and brief the person who takes over.")
-    def hand_over(instance_id: str, chat_id: str, person: str = "a colleague") -> str:
+    async def hand_over(instance_id: str, chat_id: str, person: str = "a colleague") -> str:
         return (
             f"Hand chat {quoted(chat_id)} of instance {quoted(instance_id)} over to {person}. Read the chat, write a short briefing (who it is, "
             "what was asked, what was answered or promised, what is open), and draft one polite message telling the other side that a person "
