@@ -198,3 +198,14 @@ def remove_all(engine: Any, installation: str) -> None:
         engine.remove_volume(one["Name"])
     for one in engine.networks(filters=label):
         engine.remove_network(one["Id"])
+
+
+def main() -> None:
+    """Build what the tests need, where an engine answers."""
+    client = docker.DockerClient(f"unix://{SOCKET}", version="auto", timeout=60)
+    build_image(client.api)
+    whatsapp_base(client.api, "chromium-headless-shell")
+
+
+if __name__ == "__main__":
+    main()

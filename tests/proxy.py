@@ -19,6 +19,8 @@ class Proxy:
         self._connections: set[asyncio.Task[None]] = set()
         self.refused: int | None = None
         """How many connections were cut off since `refuse`; None: none are."""
+        self.taken = 0
+        """How many were not."""
 
     @property
     def url(self) -> str:
@@ -58,6 +60,7 @@ class Proxy:
             self.refused += 1
             writer.transport.abort()
             return
+        self.taken += 1
         task = asyncio.current_task()
         assert task is not None
         self._connections.add(task)

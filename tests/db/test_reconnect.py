@@ -34,7 +34,8 @@ async def test_the_end_of_an_outage_is_noticed_within_two_seconds(database_url: 
             await until(lambda: answers)
             proxy.refuse()
             await until(lambda: (proxy.refused or 0) >= ATTEMPTS)
-            before = answers
+            before, taken = answers, proxy.taken
             proxy.accept()
-            await until(lambda: answers > before, within=2)
+            await until(lambda: proxy.taken > taken, within=2)
+            await until(lambda: answers > before)
             tasks.cancel_scope.cancel()
