@@ -85,7 +85,7 @@ EXPOSED: LiteralString = """
             'search_progress', 'instance_policies', 'trusted_chats', 'paired_chats', 'shown_chats', 'approvals', 'chores',
             'instance_retention', 'event_horizons', 'erasures', 'removed_instances', 'access_keys',
             'audit_log', 'audit_head', 'instance_logs', 'user_quotas', 'scheduled_calls', 'page_links',
-            'webhooks', 'webhook_progress', 'contact_names', 'chat_marks', 'channels', 'media_files']) AS name
+            'webhooks', 'webhook_progress', 'contact_names', 'chat_marks', 'channels', 'media_files', 'early_reports']) AS name
         UNION SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = to_regclass('public.message_instances')
     )
     SELECT c.relname || ': ' || coalesce(r.rolname, 'everybody')

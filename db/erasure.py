@@ -64,6 +64,8 @@ REST: LiteralString = """
         aliases AS (DELETE FROM public.chat_aliases WHERE instance_id = %(id)s AND (chat_id = ANY(%(chats)s) OR alias = ANY(%(chats)s))),
         closures AS (DELETE FROM public.chat_closures WHERE instance_id = %(id)s AND chat_id = ANY(%(chats)s)),
         successions AS (DELETE FROM public.chat_successions WHERE instance_id = %(id)s AND chat_id = ANY(%(chats)s)),
+        early AS (DELETE FROM public.early_reports WHERE instance_id = %(id)s
+            AND (report->>'chat_id' = ANY(%(chats)s) OR report->>'sender_id' = %(contact_id)s)),
         trusted AS (DELETE FROM public.trusted_chats WHERE instance_id = %(id)s AND chat_id = ANY(%(chats)s)),
         paired AS (DELETE FROM public.paired_chats WHERE instance_id = %(id)s AND chat_id = ANY(%(chats)s)),
         shown AS (DELETE FROM public.shown_chats WHERE instance_id = %(id)s AND chat_id = ANY(%(chats)s) RETURNING asker, incoming, shown_at),

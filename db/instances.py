@@ -302,6 +302,7 @@ PURGE: LiteralString = """
         names AS (DELETE FROM public.contact_names WHERE instance_id = %(id)s),
         marks AS (DELETE FROM public.chat_marks WHERE instance_id = %(id)s),
         files AS (DELETE FROM public.media_files WHERE instance_id = %(id)s),
+        early AS (DELETE FROM public.early_reports WHERE instance_id = %(id)s),
         eras AS (DELETE FROM public.search_eras WHERE instance_id = %(id)s)
     SELECT (SELECT count(*) FROM messages) + (SELECT count(*) FROM chats) + (SELECT count(*) FROM contacts) + (SELECT count(*) FROM removed)"""
 

@@ -8,9 +8,11 @@ from typing import Any, LiteralString
 from uuid import UUID
 
 import anyio
+from pydantic import TypeAdapter
 
-from db import batches, changes, chat_addresses, inbound, outbox
+from db import batches, changes, chat_addresses, early_reports, inbound, outbox
 from db.database import Database
+from db.early_reports import EarlyReport
 from db.errors import StoreUnavailable
 from db.json import jsonb
 from mcp_messenger.delivery.feed import Feed
@@ -38,10 +40,6 @@ from providers.models import Chat, Message
 
 BATCH = 200
 IN_CONTENT = {"media", "location", "poll", "contact", "format", "chosen", "mentions_me", "forwarded", "quoted", "thread_title", "album", "standby"}
-EARLY = 1000
-"""Messages for which reports that came too early are kept."""
-EARLY_OF_ONE = 100
-"""Such reports of one message: a crowd may react to one that is never stored."""
 ECHO_WAITS = 1.0
 """Seconds that a platform's echo waits while the same is stored from its answer; then it is stored by itself, and whoever comes first counts."""
 SENDS_KNOWN = 2000
@@ -52,18 +50,19 @@ ALIASES_KNOWN = 10_000
 
 _OnMessage = ReceiptChanged | PollVoted | ReactionChanged | MessageEdited | MessageDeleted
 """Reports about one message that the platform may bring before the message itself, or before it answers the call that sent it."""
-_Subject = tuple[type, str | None]
+_REPORT: TypeAdapter[_OnMessage] = TypeAdapter(_OnMessage)
 
 
-def _subject(event: _OnMessage) -> _Subject:
-    """Return what a later report of the same subject replaces."""
+def _early(instance_id: UUID, event: _OnMessage) -> EarlyReport:
+    """Return a report as it is kept; its subject is what a later one replaces."""
     match event:
         case ReceiptChanged():
-            return ReceiptChanged, event.status
+            of = event.status
         case PollVoted() | ReactionChanged():
-            return type(event), event.sender_id
+            of = event.sender_id
         case _:
-            return type(event), None
+            of = ""
+    return EarlyReport(instance_id, event.message_id, f"{event.type}:{of}", event.model_dump(mode="json"), event.at)
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,6 @@ class Inbound:
         self._queue: list[_Waiting] = []
         self._pending = anyio.Event()
         self._aliases: OrderedDict[tuple[UUID, str], str] = OrderedDict()
-        self._early: OrderedDict[tuple[UUID, str], BoundedMap[_Subject, _OnMessage]] = OrderedDict()
         self._left_out = LeftOut("the messengers")
         self._settling: dict[tuple[UUID, str], anyio.Event] = {}
         self._known: BoundedMap[tuple[UUID, str], str] = BoundedMap(SENDS_KNOWN)
@@ -129,9 +127,6 @@ class Inbound:
             raise waiting.error
         if waiting.refused:
             raise _replaced()
-        for id in unique:
-            if (source.instance_id, id) in self._early:
-                await self.settled(source.instance_id, id)
 
     async def _learn_aliases(self, source: Source, chat: Chat, message_id: str | None = None) -> None:
         """File under the chat what comes under its aliases. `message_id` is the message that names them: brought again, it says nothing new."""
@@ -182,12 +177,16 @@ class Inbound:
         if contained.error is not None:
             await self._blame(batch, contained.error)
             return
-        for waiting in batch:
-            waiting.refused = any(row["position"] not in appended for row in waiting.rows)
-            waiting.done.set()
         self._count([row for row in rows if row["position"] in appended and appended[row["position"]].message_id is not None])
         news = sorted((row.event for row in appended.values() if row.event is not None), key=lambda event: event.id)
         self._feed.wrote(news, has_deliveries=any(row.has_deliveries for row in appended.values()))
+        with self._worker.contained() as contained:
+            await self._book_early([(UUID(row["instance_id"]), row["platform_id"]) for row in rows])
+        for waiting in batch:
+            waiting.refused = any(row["position"] not in appended for row in waiting.rows)
+            # Delivered again, the messages are known, and what came before them is booked.
+            waiting.error = contained.error
+            waiting.done.set()
 
     def _count(self, fresh: Sequence[dict[str, Any]]) -> None:
         self._metrics.messages.update((UUID(row["instance_id"]), "received") for row in fresh if not (row["outgoing"] or row["backfill"]))
@@ -270,23 +269,25 @@ class Inbound:
             await self._append(source, [event])
         else:
             self._feed.wrote([settled.event], has_deliveries=settled.has_deliveries)
+            await self._book_early([(source.instance_id, event.message.id)])
 
     async def _book(self, source: Source, event: _OnMessage) -> None:
-        """Book what is about one message. It can overtake the message, or the answer to the send of it: it is kept before it is tried, or it
-        could be missed in between."""
-        key, subject = (source.instance_id, event.message_id), _subject(event)
-        early = self._early.setdefault(key, BoundedMap(EARLY_OF_ONE))
-        known = early.get(subject)
-        if known is None or known.at <= event.at:
-            early[subject] = event
-        if len(self._early) > EARLY:
-            self._early.popitem(last=False)
-        if await self._run(source, event, *_CHANGES[type(event)](event)) is None:
-            self._left_out.note(event.type, "its message is not stored yet, or it was so already")
+        """Book what is about one message. It can overtake the message, or the answer to the send of it: then it is kept until that is stored.
+
+        That may happen while it is being kept: so it is tried once more afterwards, unless the message is still missing.
+        """
+        change = _CHANGES[type(event)](event)
+        if await self._run(source, event, *change) is not None:
             return
-        early.pop(subject)
-        if not len(early):
-            self._early.pop(key, None)
+        if not await chat_addresses.is_stored(self._database, source.instance_id, event.message_id):
+            report = _early(source.instance_id, event)
+            await early_reports.keep(self._database, report)
+            if not await chat_addresses.is_stored(self._database, source.instance_id, event.message_id):
+                self._left_out.note(event.type, "its message is not stored yet")
+                return
+            await early_reports.forget(self._database, report)
+        if await self._run(source, event, *change) is None:
+            self._left_out.note(event.type, "it was so already")
 
     @contextmanager
     def settling(self, instance_id: UUID, platform_id: str) -> Generator[None]:
@@ -303,10 +304,14 @@ class Inbound:
         """A message is stored under its platform id: what came too early about it can be booked. `chat_id`: where a send lies, if that is known."""
         if chat_id is not None:
             self._known[instance_id, platform_id] = chat_id
-        early = self._early.get((instance_id, platform_id))
-        for event in [] if early is None else early.values():
-            await self._run(Source(instance_id, None), event, *_CHANGES[type(event)](event))
-        self._early.pop((instance_id, platform_id), None)
+        await self._book_early([(instance_id, platform_id)])
+
+    async def _book_early(self, messages: Sequence[tuple[UUID, str]]) -> None:
+        """Book what came before these messages, named by instance and platform id, were stored."""
+        for report in await early_reports.find(self._database, messages):
+            event = _REPORT.validate_python(report.report)
+            await self._run(Source(report.instance_id, None), event, *_CHANGES[type(event)](event))
+            await early_reports.forget(self._database, report)
 
 
 def _replaced() -> Conflict:

@@ -10,7 +10,7 @@ from uuid import UUID
 import anyio
 import anyio.to_thread
 
-from db import chores, media_files, retention
+from db import chores, early_reports, media_files, retention
 from db.database import Database
 from db.retention import Rule
 from mcp_messenger.config.retention import OF_SERVER, Retained
@@ -81,6 +81,7 @@ class Trimming:
             await anyio.sleep(LEAST_PAUSE / 10)
             await self._renew()
         await retention.remove_calls(self._database)
+        await early_reports.expire(self._database)
         await media_files.forget_orphans(self._database, limit=FILES)
         errors = self._limits["errors"].seconds
         if errors is not None and (count := await retention.remove_errors(self._database, errors)):

@@ -13,12 +13,12 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from db import changes, leases, outbox, policy
+from db import changes, early_reports, leases, outbox, policy
 from db.advisory_locks import EVENT_LOG
 from db.database import Database
 from db.errors import StoreUnavailable
 from mcp_messenger.delivery.feed import Feed
-from mcp_messenger.delivery.inbound import EARLY_OF_ONE, Inbound, Source
+from mcp_messenger.delivery.inbound import Inbound, Source
 from mcp_messenger.errors import Conflict
 from mcp_messenger.observability.metrics import Metrics
 from mcp_messenger.observability.workers import Workers
@@ -269,6 +269,31 @@ async def test_what_overtakes_its_message_is_booked_when_that_comes(desk: Desk) 
     assert desk.message("2")["deleted_at"] == NOON
 
 
+async def test_what_overtakes_its_message_outlives_a_restart_in_between(desk: Desk) -> None:
+    message_id = await desk.send()
+    await desk.deliver(
+        ReactionChanged(chat_id="ann", message_id="1", sender_id="bob", emojis=("👍",), at=NOON),
+        MessageEdited(chat_id="ann", message_id="1", text="newest", at=NOON),
+        receipt("2", "read"),
+    )
+    async with desk_of(desk.url, uuid4(), desk.source) as other:
+        await other.deliver(received("1", "first"))
+        await other.sent(message_id, "2")
+        assert (other.message("1")["body"], other.message("1")["content"]["reactions"]) == ("newest", {"bob": ["👍"]})
+        assert other.status("2") == "read"
+    assert rows(desk.url, "SELECT * FROM early_reports") == []
+
+
+async def test_what_is_early_about_a_message_that_never_comes_is_kept_within_bounds_and_for_some_days(desk: Desk) -> None:
+    instance_id = desk.source.instance_id
+    for number in range(3):
+        await desk.deliver(ReactionChanged(chat_id="ann", message_id=str(number), sender_id="bob", emojis=("👍",), at=NOON))
+    assert len(await early_reports.find(desk.database, [(instance_id, str(number)) for number in range(3)])) == 3
+    rows(desk.url, "UPDATE early_reports SET kept_at = now() - make_interval(days => %s, mins => 1) WHERE platform_id = '0'", early_reports.DAYS)
+    assert await early_reports.expire(desk.database) == 1
+    assert [one.platform_id for one in await early_reports.find(desk.database, [(instance_id, "0"), (instance_id, "2")])] == ["2"]
+
+
 async def test_an_older_edit_takes_back_no_newer_one(desk: Desk) -> None:
     def edit(text: str, seconds: float) -> MessageEdited:
         return MessageEdited(chat_id="ann", message_id="1", text=text, at=NOON + timedelta(seconds=seconds))
@@ -281,10 +306,12 @@ async def test_an_older_edit_takes_back_no_newer_one(desk: Desk) -> None:
 
 async def test_a_crowd_that_reacts_to_an_unknown_message_is_kept_within_bounds(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="providers.kit.left_out")
-    crowd = [ReactionChanged(chat_id="ann", message_id="1", sender_id=f"p{number}", emojis=("👍",), at=NOON) for number in range(EARLY_OF_ONE + 20)]
+    crowd = [
+        ReactionChanged(chat_id="ann", message_id="1", sender_id=f"p{number}", emojis=("👍",), at=NOON) for number in range(early_reports.OF_ONE + 20)
+    ]
     await desk.deliver(*crowd)
     await desk.deliver(received("1", "known now"))
-    assert len(desk.message("1")["content"]["reactions"]) == EARLY_OF_ONE
+    assert len(desk.message("1")["content"]["reactions"]) == early_reports.OF_ONE
     assert any("reaction, its message is not stored yet" in line for line in caplog.messages)
 
 
