@@ -9,7 +9,7 @@ import httpx
 from pydantic import SecretStr
 
 from providers.errors import InvalidRequest, NotFound
-from providers.kit.json import Json
+from providers.kit.json import Json, part
 from providers.meta.errors import error_of, json_of, unreachable
 from providers.models import Upload
 from providers.proxies import proxy_for
@@ -25,6 +25,7 @@ _UPLOAD_SECONDS = 120
 # Where Meta keeps files. Nothing else is fetched, and nobody else is shown the token.
 _FILE_HOSTS = (".fbsbx.com", ".fbcdn.net", ".cdninstagram.com", ".facebook.com", ".whatsapp.net")
 _HOPS = 4
+_PAGES_MAX = 100
 _GONE = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 _ASK_AGAIN = "Ask for it to be sent again."
 
@@ -57,6 +58,18 @@ class GraphClient:
 
     async def get(self, path: str, **params: str | int) -> Json:
         return await self._call("GET", path, sends=False, params=params)
+
+    async def pages(self, path: str, most: int = _PAGES_MAX, **params: str | int) -> list[Json]:
+        """Return the pages of a list, at most so many: a server may say for ever that there is one more."""
+        pages: list[Json] = []
+        while len(pages) < most:
+            page = await self.get(path, **params)
+            pages.append(page)
+            after = part(page, "paging", "cursors").get("after")
+            if "next" not in part(page, "paging") or not after or after == params.get("after"):
+                break
+            params["after"] = str(after)
+        return pages
 
     async def post(self, path: str, body: Json, *, sends: bool = False) -> Json:
         """`sends`: it makes a message, so without a proper answer nobody knows whether there is one."""

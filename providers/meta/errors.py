@@ -17,6 +17,10 @@ LATER = "Nothing was sent; try again later."
 _NO_CHAT = "Only people who wrote first, or have a number with WhatsApp, can be written to; list_chats shows them."
 _NOT_ROUTED = "Switch Conversation Routing on in the Page's settings, and let this app take conversations there; until then use request."
 _ANOTHERS = "Another app has the conversation now: set_thread_control takes it, or asks for it, where the account's settings let it."
+_COMMENT = "A comment is answered by a private message once, within seven days, and only by the account it was written to."
+_NOT_TAKEN = "Send the file in a form that the messenger takes (JPEG, PNG, MP4 with H.264 and AAC, Ogg Opus, PDF), and within its size."
+_NOT_FETCHED = "Meta could not take the file: give a public https address that leads straight to it, or upload it."
+_PLACEHOLDERS = "list_templates shows the template's placeholders; give just as many values, of the same kind and with the same names."
 _AWAY = "The person has blocked the account or cannot be reached now."
 _PERMISSION = "Give the app and its token the permission, or the account the role, that Meta names."
 _WINDOW = "Wait until the person writes again, or send what is taken outside of the window: a template (WhatsApp), a human's answer (HUMAN_AGENT)."
@@ -24,13 +28,14 @@ _WINDOW = "Wait until the person writes again, or send what is taken outside of 
 # Codes that say the same whatever their subcode. 200 to 299 are permissions, see `_kind_of`.
 _KINDS: dict[type[MessengerError], frozenset[int]] = {
     LoggedOut: frozenset({0, 102, 190, 463, 467}),
-    Forbidden: frozenset({3, 10, 27, 368, 551, 130472, 130497, 131005, 131030, 131031, 131037, 131042, 131045, 131050, 132015, 132016, 133010}),
-    NotFound: frozenset({803, 131026, 131052, 132001}),
+    Forbidden: frozenset({3, 10, 27, 368, 551, 10900, 10901, 10903, 130472, 130497, 131005, 131030, 131031, 131037, 131042, 131045, 131050, 132015,
+                          132016, 132068, 133010, 134100, 134102, 139101}),
+    NotFound: frozenset({803, 10902, 131026, 131052, 131060, 132001}),
     WindowClosed: frozenset({131047}),
-    RateLimited: frozenset({4, 17, 32, 341, 613, 80001, 80002, 80006, 80007, 80008, 130429, 131048, 131056, 133016}),
+    RateLimited: frozenset({4, 9, 17, 32, 341, 613, 80001, 80002, 80006, 80007, 80008, 130429, 131048, 131056, 132069, 133016, 134101, 139102}),
     Unreachable: frozenset({1, 2, 1200, 131000, 131016, 131057, 133004}),
     Rejected: frozenset({131049}),
-}
+}  # fmt: skip
 _BY_CODE = {code: kind for kind, codes in _KINDS.items() for code in codes}
 
 # A general code with a subcode that says more.
@@ -45,19 +50,54 @@ _BY_SUBCODE: dict[int, type[MessengerError]] = {
     2018300: Forbidden,
     1545041: Forbidden,
     2494191: Forbidden,
+    2534037: Forbidden,
+    2534041: Forbidden,
+    2534029: Forbidden,
+    2018028: Forbidden,
+    2018344: Forbidden,
     2018022: RateLimited,
+    2018354: RateLimited,
 }
 
 # Where Meta refused before it did anything, whatever the status.
 _SURELY_NOT_DONE = frozenset({131057, 133004})
 
 # Seconds, where the answer names no time itself.
-_WAITS = {131056: 6.0, 130429: 5.0, 131048: 300.0}
+_WAITS = {131056: 6.0, 130429: 5.0, 131048: 300.0, 132069: 600.0, 134101: 600.0}
 _WAIT = 60.0
 
 _HINTS = {
     27: _NOT_ROUTED,
     2018300: _ANOTHERS,
+    2534037: _ANOTHERS,
+    10900: _COMMENT,
+    10901: _COMMENT,
+    10902: _COMMENT,
+    10903: _COMMENT,
+    2534041: "In Instagram's settings, under messages, the account's owner has to allow connected tools access to messages.",
+    2534029: "Meta blocked the business; Meta Business Suite shows why, and how to appeal.",
+    2018028: "The app is in development: it writes only to people with a role in it, until it is live with pages_messaging.",
+    2018344: "Somebody who administers the Page has to accept the terms that Meta names.",
+    2018047: _NOT_FETCHED,
+    2018008: _NOT_FETCHED,
+    2018294: _NOT_FETCHED,
+    2018109: "Send a smaller file, or a link to it.",
+    33: "The number or account is gone: look whether phone_number_id, page_id or ig_user_id is right.",
+    131021: "The account cannot write to its own number; use somebody else's.",
+    131051: "WhatsApp takes no message of this type; send a text, a file, a place, a contact, choices or a template.",
+    131052: "Meta does not have the person's file; ask for it to be sent again.",
+    131053: _NOT_TAKEN,
+    131060: "Meta does not show this message; ask for it to be sent again.",
+    131062: "This template goes to phone numbers alone: use the person's number, not their scoped id.",
+    132000: _PLACEHOLDERS,
+    132005: "The template is too long with these values; shorten them.",
+    132007: "The values hold what a template may not: line breaks, tabs, or more than four spaces in a row.",
+    132012: _PLACEHOLDERS,
+    132018: _PLACEHOLDERS,
+    132068: "Meta blocked the Flow of this template; WhatsApp Manager shows what to mend.",
+    134100: "This number sends marketing templates alone that way; send another template as usual.",
+    134102: "The template is not available to this number; list_templates shows those that are.",
+    139101: "The list of blocked people is full; take somebody off it first.",
     2494191: "Only the app that is set as escalation partner in the account's settings may take a conversation.",
     130472: "Meta holds marketing back from this person; once they write, an answer goes out.",
     130497: "Meta does not let the business write to people of this country; write to others.",

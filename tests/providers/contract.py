@@ -15,7 +15,7 @@ from providers import REGISTRY, provider_class
 from providers.base import Provider, WebhookRequest
 from providers.capabilities import Capability
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, NotFound, Rejected, Unreachable, Unsupported
-from providers.events import Event, MessageDeleted, MessageEdited, MessageReceived, ReactionChanged, ReceiptChanged, StateChanged
+from providers.events import Event, MessageDeleted, MessageEdited, MessageReceived, NoticeReceived, ReactionChanged, ReceiptChanged, StateChanged
 from providers.groups import GroupSettings
 from providers.models import ChatMarks, Choice, Contact, ControlAction, Draft, Forwarding, Location, Media, MediaKind, Poll, Profile, TextFormat
 from providers.states import InstanceState
@@ -292,6 +292,7 @@ class ProviderContract:
         message_id = await running.harness.write("and then words")
         assert (await running.inbox.message("and then words")).message.id == message_id
         assert running.provider.state.state is InstanceState.READY
+        assert any(isinstance(event, NoticeReceived) and event.code.startswith("unread") for event in running.inbox.events)
 
     async def test_delivers_again_what_was_not_taken(self, running: Running) -> None:
         running.inbox.refuse(1)

@@ -1,5 +1,7 @@
 """The far end of Messenger and Instagram, for the contract of all messengers."""
 
+from typing import Any
+
 from providers.base import Provider
 from providers.events import MessageEdited, ReactionChanged, ReceiptChanged
 from providers.models import Upload
@@ -30,7 +32,8 @@ class MessagingHarness(Harness):
         return self._account.says(self.chat_id, text=text, attachments=[{"type": "location", "payload": {"coordinates": {"north": 1}}}])
 
     async def bring_strange(self) -> None:
-        self._account.queue(self._account.delivery([{}, {"sender": 5, "message": {}}, {"sender": {"id": self.chat_id}, "timestamp": "soon"}]))
+        strange: list[Any] = [{}, {"sender": 5, "message": {}}, {"sender": {"id": self.chat_id}, "timestamp": "soon"}, {"message": {"mid": []}}]
+        self._account.queue(self._account.delivery(strange))
 
     async def edit(self, message_id: str, text: str) -> None:
         self._account.event(self.chat_id, message_edit={"mid": message_id, "text": text, "num_edit": 1})

@@ -12,7 +12,7 @@ from providers.meta.words import quoted_of
 from providers.models import Chat, ChatKind, Media, MediaKind, Message, MessageKind
 
 _CHATS_PAGE = 50
-_CHATS_MAX = 500
+_CHATS_PAGES = 10
 _MESSAGES_PAGE = 50
 _PAGES_MAX = 20
 _UNSHOWN = "A message whose content Meta does not give out afterwards; its own app shows it."
@@ -34,16 +34,9 @@ class Conversations:
         self._more = _MORE[platform]
 
     async def list_chats(self) -> Sequence[Chat]:
-        chats: list[Chat] = []
-        after: dict[str, str | int] = {}
-        while True:
-            page = await self._graph.get(
-                f"{self._account}/conversations", platform=self._platform, fields="id,participants", limit=_CHATS_PAGE, **after
-            )
-            chats += [chat for one in page["data"] for chat in self._others(one)]
-            after = _next(page)
-            if not after or len(chats) >= _CHATS_MAX:
-                return chats
+        path = f"{self._account}/conversations"
+        pages = await self._graph.pages(path, _CHATS_PAGES, platform=self._platform, fields="id,participants", limit=_CHATS_PAGE)
+        return [chat for page in pages for one in parts(page, "data") for chat in self._others(one)]
 
     def _others(self, conversation: Json) -> list[Chat]:
         people = parts(conversation, "participants", "data")

@@ -9,7 +9,7 @@ from providers.kit.bounded import bounded_raw
 from providers.kit.json import Json, part, parts
 from providers.kit.left_out import LeftOut
 from providers.kit.parts import is_part
-from providers.kit.unread import NOT_OF_ITS_FORM, words_despite
+from providers.kit.unread import NOT_OF_ITS_FORM, if_readable, words_despite
 from providers.meta.messaging.attachments import HIDDEN, MENTIONED, UNSUPPORTED, media_of, story_of, words_beside
 from providers.meta.messaging.sent import SentLog
 from providers.meta.nonce import nonce_in
@@ -21,6 +21,8 @@ from providers.models import Chat, ChatKind, Contact, Location, Message, Message
 _SECONDS_BELOW = 10**11
 
 _ENVELOPE = frozenset({"sender", "recipient", "timestamp", "hop_context"})
+_OF_ENTRY = frozenset({"id", "time", "uid", "messaging", "standby", "changes", "hop_context"})
+"""The parts of an entry that are read elsewhere, or say nothing."""
 _ENFORCED = frozenset({"policy_enforcement", "policy-enforcement"})
 # The fields of what people write under posts of the account, or about it.
 _ON_POSTS = frozenset({"comments", "live_comments", "mentions", "mention", "feed"})
@@ -74,9 +76,14 @@ class WebhookTranslator:
         items = [*parts(entry, "messaging"), *(change["value"] for change in changes if "sender" in part(change, "value"))]
         events = readable(items, self._said)
         events += [_in_standby(event) for event in readable(parts(entry, "standby"), self._said)]
-        at = _time(entry["time"]) if entry.get("time") else datetime.now(UTC)
+        at = _time_of({}, entry.get("time"))
         others = [change for change in changes if "sender" not in part(change, "value")]
-        return events + readable(others, lambda change: self._changed(change, at))
+        events += readable(others, lambda change: self._changed(change, at))
+        new = {name: value for name, value in entry.items() if name not in _OF_ENTRY}
+        events += [_notice(name, value, at) for name, value in new.items() if words_for(value)]
+        if not events and not items:
+            self._left_out.note("delivery", "it holds nothing")
+        return events
 
     def _changed(self, change: Json, at: datetime) -> list[Event]:
         """Return a comment or a mention as a notice in the chat of its post; of other fields, what they say as a notice of the account."""
@@ -86,7 +93,7 @@ class WebhookTranslator:
             self._left_out.note(field, "it holds nothing")
             return []
         if field not in _ON_POSTS:
-            return [NoticeReceived(code=field, text=f"{field.replace('_', ' ').capitalize()}: {words_for(value)}", at=at, is_error=False)]
+            return [_notice(field, value, at)]
         if str(author.get("id")) in self.ids:
             self._left_out.note(field, "the account itself did it")
             return []
@@ -101,7 +108,7 @@ class WebhookTranslator:
         message = Message(
             id=f"{number}:{value.get('verb', field)}" + (f":{at.timestamp():.0f}" if value.get("verb") == "edited" else ""),
             chat_id=f"post:{post}",
-            at=_time(value["created_time"]) if value.get("created_time") else at,
+            at=if_readable(lambda: _time(value["created_time"]), at),
             sender_id=str(author["id"]) if author else None,
             sender_name=name,
             kind=MessageKind.SYSTEM,
@@ -120,12 +127,14 @@ class WebhookTranslator:
         return events
 
     def _noticed(self, item: Json) -> NoticeReceived:
-        """Return what is about the account itself, such as a warning for breaking a policy."""
-        what = next((name for name in item if name not in _ENVELOPE), "event")
+        """Return what is about the account itself, such as a warning for breaking a policy. Raises ValueError for what somebody must have sent."""
+        what = _kind_of(item)
+        if what in self._translations:
+            raise ValueError("no sender")
         words = words_for(item.get(what))
         is_good = part(item, what).get("action") == "unblock"
         text = f"{what.replace('_', ' ').capitalize()}: {words}"
-        return NoticeReceived(code=what, text=text, at=_time(item["timestamp"]), is_error=what in _ENFORCED and not is_good)
+        return NoticeReceived(code=what, text=text, at=_time_of(item), is_error=what in _ENFORCED and not is_good)
 
     def _chat(self, item: Json) -> Chat:
         """With the other side, whoever of the two wrote."""
@@ -136,7 +145,7 @@ class WebhookTranslator:
         chat, sender = self._chat(item), Contact(id=str(item["sender"]["id"]))
         message = Message(
             chat_id=chat.id,
-            at=_time(item["timestamp"]),
+            at=_time_of(item),
             outgoing=sender.id in self.ids,
             sender_id=sender.id,
             raw=bounded_raw(without_secrets(item)),
@@ -147,7 +156,7 @@ class WebhookTranslator:
     def _message(self, item: Json) -> list[Event]:
         said = item["message"]
         if said.get("is_deleted"):
-            return [MessageDeleted(chat_id=self._chat(item).id, message_id=said["mid"], at=_time(item["timestamp"]))]
+            return [MessageDeleted(chat_id=self._chat(item).id, message_id=said["mid"], at=_time_of(item))]
         received = self._received(item, id=said["mid"], **self._content(item, said))
         if received.message.outgoing:
             self._sent.add(received.chat.id, said["mid"], received.message.at)
@@ -209,7 +218,7 @@ class WebhookTranslator:
                 message_id=reaction["mid"],
                 sender_id=str(item["sender"]["id"]),
                 emojis=(emoji,) if reaction.get("action") == "react" else (),
-                at=_time(item["timestamp"]),
+                at=_time_of(item),
             )
         ]
 
@@ -218,17 +227,17 @@ class WebhookTranslator:
         edit = item["message_edit"]
         if not edit.get("text"):
             return self._other(item)
-        return [MessageEdited(chat_id=self._chat(item).id, message_id=edit["mid"], text=edit["text"], at=_time(item["timestamp"]))]
+        return [MessageEdited(chat_id=self._chat(item).id, message_id=edit["mid"], text=edit["text"], at=_time_of(item))]
 
     def _delivery(self, item: Json) -> list[Event]:
         told = item["delivery"]
-        at = _time(told.get("watermark") or item["timestamp"])
+        at = _time_of(item, told.get("watermark"))
         return self._receipts(item, told.get("mids") or [], ReceiptStatus.DELIVERED, at)
 
     def _read(self, item: Json) -> list[Event]:
         """Instagram names the message, Messenger only the time up to which everything is read."""
         told = item["read"]
-        at = _time(told.get("watermark") or item["timestamp"])
+        at = _time_of(item, told.get("watermark"))
         mids = [told["mid"]] if told.get("mid") else self._sent.read_until(self._chat(item).id, at)
         return self._receipts(item, mids, ReceiptStatus.READ, at)
 
@@ -238,11 +247,19 @@ class WebhookTranslator:
 
     def _other(self, item: Json) -> list[Event]:
         """Return a notice: referrals, opt-ins, hand-overs between apps, linked accounts, and what is new."""
-        what = next((name for name in item if name not in _ENVELOPE), "event")
+        what = _kind_of(item)
         number = f"{what}:{item['sender']['id']}:{item['timestamp']}"
         words = _NOTICES.get(what) or f"An event of the type {what}"
         told = words_for(item.get(what))
         return [self._received(item, id=number, kind=MessageKind.SYSTEM, text=f"{words}: {told}." if told else f"{words}.")]
+
+
+def _kind_of(item: Json) -> str:
+    """Return the name of what an item tells. Raises ValueError for one that tells nothing."""
+    for name in item:
+        if name not in _ENVELOPE:
+            return name
+    raise ValueError("an item that tells nothing")
 
 
 def _in_standby(event: Event) -> Event:
@@ -288,6 +305,17 @@ def _place(attachments: list[Json]) -> Location | None:
         if one.get("type") == "location" and (spot := part(one, "payload", "coordinates")):
             return Location(latitude=spot["lat"], longitude=spot["long"], name=one.get("title"))
     return None
+
+
+def _notice(field: str, value: Any, at: datetime) -> NoticeReceived:
+    """Return what a field that is no message says, as a notice of the account."""
+    return NoticeReceived(code=field, text=f"{field.replace('_', ' ').capitalize()}: {words_for(value)}", at=at, is_error=False)
+
+
+def _time_of(item: Json, told: object = None) -> datetime:
+    """Return the time that an item tells, or now where it tells none that can be read: its words count all the same."""
+    stamp: Any = told or item.get("timestamp")
+    return if_readable(lambda: _time(stamp), datetime.now(UTC))
 
 
 def _time(stamp: int | str) -> datetime:

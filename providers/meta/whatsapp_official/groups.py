@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from providers.errors import InvalidRequest, MessengerError, NotFound, Unreachable
 from providers.groups import Group, GroupChange, JoinRequest, ParticipantResult
 from providers.kit.bounded import BoundedMap
-from providers.kit.json import Json, part, parts
+from providers.kit.json import Json, parts
 from providers.meta.client import GraphClient, id_in, segment
 from providers.meta.errors import from_refusal, refusal_in, words_of
 from providers.meta.whatsapp_official.ids import phone_of
@@ -46,15 +46,7 @@ class Groups:
 
     async def listed(self, graph: GraphClient) -> list[Group]:
         """Return the groups, the first of them with their participants."""
-        found: list[Json] = []
-        after: dict[str, str | int] = {}
-        while True:
-            page = await graph.get(f"{self._number}/groups", limit=_PAGE, **after)
-            found += parts(page, "data", "groups")
-            cursor = part(page, "paging", "cursors").get("after")
-            if not cursor or "next" not in part(page, "paging"):
-                break
-            after = {"after": cursor}
+        found = [group for page in await graph.pages(f"{self._number}/groups", limit=_PAGE) for group in parts(page, "data", "groups")]
         described = [await self.described(graph, one["id"]) for one in found[:_DESCRIBED]]
         return [*described, *(Group(id=one["id"], title=one.get("subject", "")) for one in found[_DESCRIBED:])]
 
@@ -163,15 +155,8 @@ async def block(graph: GraphClient, number: str, person: str, *, blocked: bool) 
 
 async def list_blocked(graph: GraphClient, number: str) -> list[str]:
     """Return the numbers, or scoped ids, of the people that are blocked."""
-    found: list[str] = []
-    after: dict[str, str | int] = {}
-    while True:
-        page = await graph.get(f"{number}/block_users", limit=_PAGE, **after)
-        found += [str(one.get("wa_id") or one.get("user_id")) for one in parts(page, "data")]
-        paging = part(page, "paging")
-        if "next" not in paging:
-            return found
-        after = {"after": part(paging, "cursors")["after"]}
+    pages = await graph.pages(f"{number}/block_users", limit=_PAGE)
+    return [str(one.get("wa_id") or one.get("user_id")) for page in pages for one in parts(page, "data")]
 
 
 def _why(failed: Json) -> MessengerError:

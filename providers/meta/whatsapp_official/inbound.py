@@ -36,12 +36,19 @@ _RECEIPTS = {
     "failed": ReceiptStatus.FAILED,
 }
 
-# What Meta's notices call good: approved, allowed again, of good quality, a higher limit, a business that was added or verified.
+# The fields by which Meta judges an account, a number, a template or a Flow. A field that is new says nothing of what is good in it.
+_JUDGED = frozenset({"account_alerts", "account_review_update", "account_update", "business_status_update", "flows", "security",
+                     "message_template_quality_update", "message_template_status_update", "phone_number_name_update", "phone_number_quality_update",
+                     "template_category_update", "template_correct_category_detection", "payment_configuration_update"})  # fmt: skip
+# What its notices call good: approved, allowed again, of good quality, a higher limit, a business that was added or verified; or what is no verdict.
 _GOOD = frozenset({"APPROVED", "REINSTATED", "REINSTATE", "UNARCHIVED", "UNFLAGGED", "GREEN", "UPGRADE", "THROUGHPUT_UPGRADE", "ONBOARDING",
                    "PARTNER_ADDED", "PARTNER_APP_INSTALLED", "ACCOUNT_RECONNECTED", "MM_LITE_TERMS_SIGNED", "AD_ACCOUNT_LINKED",
-                   "INFORMATIONAL"})  # fmt: skip
-# Notices without a verdict in which nothing is wrong: limits of a new account, a template that was edited.
-_NEWS = frozenset({"business_capability_update", "message_template_components_update"})
+                   "INFORMATIONAL", "ACTIVE", "PENDING", "UNKNOWN", "VOLUME_BASED_PRICING_TIER_UPDATE", "AUTH_INTL_PRICE_ELIGIBILITY_UPDATE",
+                   "BUSINESS_PRIMARY_LOCATION_COUNTRY_UPDATE", "PARTNER_CLIENT_CERTIFICATION_STATUS_UPDATE"})  # fmt: skip
+_BAD = frozenset(
+    {"REJECTED", "DISABLED", "DISABLE", "DELETED", "PAUSED", "FLAGGED", "DOWNGRADE", "RESTRICTED", "BANNED", "BLOCKED", "CRITICAL", "RED"}
+)
+"""Verdicts that are bad in whatever field they come."""
 _ENVELOPE = frozenset({"messaging_product", "metadata", "contacts"})
 _NOTHING: tuple[object, ...] = (None, "", [], {})
 _LISTS = frozenset({"messages", "message_echoes", "statuses", "groups", "calls", "user_preferences", "errors", "history"})
@@ -132,8 +139,8 @@ class WebhookTranslator:
         text = f"{field.replace('_', ' ').capitalize()}: {words_for(value)}"
         ban = part(value, "ban_info").get("waba_ban_state")
         severity = part(value, "alert_info").get("alert_severity") or value.get("alert_severity")
-        verdict = str(ban or value.get("event") or value.get("decision") or value.get("new_quality_score") or severity or "").upper()
-        is_error = verdict not in _GOOD and field not in _NEWS
+        verdict = str(ban or value.get("event") or value.get("decision") or value.get("new_quality_score") or severity or value.get("status") or "").upper()
+        is_error = verdict in _BAD or (field in _JUDGED and verdict not in _GOOD)
         return [NoticeReceived(code=str(value.get("event") or field), text=text, at=at, is_error=is_error)]
 
     def _said(self, message: Json, contact: Json) -> list[Event]:

@@ -133,16 +133,9 @@ class WhatsAppOfficialProvider(MetaProvider):
         account = self._settings.business_account_id
         if account is None:
             raise InvalidRequest("The templates belong to a business account, and none is set.", hint="Set business_account_id.")
-        templates: list[Template] = []
-        after: dict[str, str | int] = {}
-        while True:
-            with self._watched():
-                page = await self._graph.get(f"{account}/message_templates", fields=TEMPLATE_FIELDS, limit=_TEMPLATES_PAGE, **after)
-            templates += [template_of(one) for one in page["data"]]
-            paging = page.get("paging", {})
-            if "next" not in paging:
-                return templates
-            after = {"after": paging["cursors"]["after"]}
+        with self._watched():
+            pages = await self._graph.pages(f"{account}/message_templates", fields=TEMPLATE_FIELDS, limit=_TEMPLATES_PAGE)
+        return [template_of(one) for page in pages for one in parts(page, "data")]
 
     async def react(self, chat_id: str, message_id: str, emoji: str | None) -> None:
         reaction = {"message_id": message_id, "emoji": emoji or ""}

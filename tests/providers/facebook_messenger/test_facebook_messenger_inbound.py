@@ -188,10 +188,19 @@ async def test_one_unreadable_item_does_not_keep_back_the_others(station: Pages)
     provider, page = await station.start(), station.account
     ann = page.person()
     good = {"sender": {"id": ann}, "recipient": {"id": page.id}, "timestamp": 1, "message": {"mid": "m_1", "text": "good"}}
-    await station.bring(provider, page.delivery([{"sender": {}}, {"message": {}}, good, {**good, "timestamp": "soon"}]))
+    timeless = {**good, "timestamp": "soon", "message": {"mid": "m_2", "text": "when?"}}
+    await station.bring(provider, page.delivery([{"sender": {}}, {"message": {}}, good, timeless, {"sender": {"id": ann}, "message": {"mid": "m_3"}}]))
     events = told(station)
-    assert [event.message.text for event in events if isinstance(event, MessageReceived)] == ["good"]
+    assert [event.message.text for event in events if isinstance(event, MessageReceived)] == ["good", "when?"]
     assert [event.code for event in events if isinstance(event, NoticeReceived)] == ["unread_event"] * 3
+
+
+async def test_what_an_entry_holds_that_is_new_is_a_notice(station: Pages) -> None:
+    provider = await station.start()
+    await station.bring(provider, {"object": "page", "entry": [{"id": station.account.id, "time": 1, "holograms": [{"title": "Cube"}]}]})
+    (notice,) = told(station)
+    assert isinstance(notice, NoticeReceived)
+    assert (notice.text, notice.is_error) == ("Holograms: title: Cube", False)
 
 
 async def test_the_standby_channel_and_the_dashboards_test_are_read_too(station: Pages) -> None:

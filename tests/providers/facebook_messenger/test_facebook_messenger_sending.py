@@ -65,6 +65,23 @@ async def test_refuses_what_meta_refuses(station: Pages, extra: dict[str, Any], 
         station.make().check(station.draft("1", "x", extra=extra))
 
 
+@pytest.mark.parametrize(
+    ("refusal", "kind", "hint"),
+    [
+        (Refusal(400, 100, "Thread owner", subcode=2534037), Forbidden, "set_thread_control"),
+        (Refusal(400, 10903, "This User Can't Reply to This Activity"), Forbidden, "seven days"),
+        (Refusal(403, 200, "Access to messages is off", subcode=2534041), Forbidden, "connected tools"),
+        (Refusal(403, 200, "Not an administrator", subcode=2018028), Forbidden, "in development"),
+        (Refusal(400, 100, "Upload attachment failure", subcode=2018047), InvalidRequest, "public https address"),
+    ],
+)
+async def test_a_refusal_says_what_to_do(station: Pages, refusal: Refusal, kind: type[MessengerError], hint: str) -> None:
+    station.account.fail_next("messages", refusal)
+    with pytest.raises(kind) as caught:
+        await station.make().send(station.draft(station.account.person(), "hello"))
+    assert hint in (caught.value.hint or "")
+
+
 async def test_a_quiet_message(station: Pages) -> None:
     assert (await body_of(station, silent=True))["notification_type"] == "SILENT_PUSH"
 

@@ -179,7 +179,7 @@ def test_an_edit_that_does_not_say_to_what_takes_no_words_away() -> None:
         (400, {"code": 10, "error_subcode": 2018300, "message": "The thread owner is another app"}, Forbidden, "set_thread_control"),
         (400, {"code": 100, "error_subcode": 2018109, "message": "Attachment size exceeds allowable limit"}, InvalidRequest, ""),
         (403, {"code": 341, "message": "Application limit reached"}, RateLimited, ""),
-        (400, {"code": 10903, "message": "This user cant reply to this activity"}, InvalidRequest, ""),
+        (400, {"code": 10903, "message": "This user cant reply to this activity"}, Forbidden, "seven days"),
         (400, {"code": 613, "error_subcode": 1893016, "message": "Calls to this API have exceeded the rate limit."}, RateLimited, ""),
         (
             400,

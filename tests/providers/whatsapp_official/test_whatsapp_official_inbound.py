@@ -395,7 +395,9 @@ async def test_notices_about_another_account_are_left_out(station: Numbers) -> N
         ("message_template_status_update", {"event": "PAUSED", "message_template_name": "order_ready"}, True),
         ("phone_number_quality_update", {"event": "UPGRADE", "current_limit": "TIER_10K"}, False),
         ("phone_number_name_update", {"decision": "REJECTED"}, True),
-        ("some_new_field", {"what": "ever"}, True),
+        ("payment_configuration_update", {"status": "Active"}, False),
+        ("some_new_field", {"what": "ever"}, False),
+        ("some_new_field", {"event": "DISABLED"}, True),
     ],
 )
 async def test_good_news_about_the_account_is_no_error(station: Numbers, field: str, value: dict[str, Any], is_error: bool) -> None:
