@@ -45,6 +45,8 @@ class Timing:
     """Between two pings; without an answer the connection counts as broken."""
     check_seconds: float = 300
     """Between two looks at whether the token still works, where Slack brings the events."""
+    stable_seconds: float = 10
+    """A connection that lasted so long worked; after shorter ones the pauses grow."""
     position_seconds: float = 30
     overlap_seconds: float = 300
     """Read again after an absence: clocks differ, and a broken connection shows late. Known messages are not reported twice."""
@@ -87,6 +89,7 @@ class Connection(StateReporter):
         self._backoff = Backoff(timing.pauses)
         self._pause = 0.0
         self._is_open = False
+        self._opened_at: float | None = None
         self._untaken = 0
         """Events that Slack sent, or is known to have dropped, and that are not stored yet."""
         self._missed = False
@@ -117,7 +120,11 @@ class Connection(StateReporter):
                     raise
                 except Exception as error:  # noqa: BLE001  a store that is away for a while must not end the receiving
                     logger.warning("Receiving from Slack was interrupted and begins again: %s", type(error).__name__)
-                    await asyncio.sleep(self._backoff.next())
+                    self._has_lasted()
+                    pause = self._backoff.next()
+                    if isinstance(error, NOT_OF_ITS_FORM) and self._is_news():
+                        self.state = self._degraded(f"Slack's answer could not be read ({type(error).__name__}); it is asked again.")
+                    await asyncio.sleep(pause)
                 finally:
                     self._is_open = False
         finally:
@@ -155,7 +162,7 @@ class Connection(StateReporter):
             await self._listen(self._app_token)
 
     async def _opened(self) -> None:
-        self._backoff.reset()
+        self._opened_at = self._now()
         self._pause = 0.0
         self._is_open = True
         await self._show_ready()
@@ -184,7 +191,11 @@ class Connection(StateReporter):
                     raise Forbidden("Slack ended the connection: link_disabled.", hint="Switch Socket Mode on, on the app's page.")
                 if reason not in REPLACE:
                     raise Unreachable("The connection to Slack broke.", maybe_sent=False)
+                if not self._has_lasted():
+                    # Slack itself does not have a connection replaced that was just made.
+                    await asyncio.sleep(self._backoff.next())
                 replacement = await self._open_socket(app_token)
+                self._opened_at = self._now()
                 self._background.run(self._drain(socket))
                 socket = replacement
                 await self._show_ready()
@@ -215,7 +226,7 @@ class Connection(StateReporter):
 
     async def _take_envelope(self, envelope: Json) -> None:
         """Returns when it is durable, however long the store is away; unless Slack itself is asked for it again, after a stop."""
-        payload: Json = envelope.get("payload", {})
+        payload = inner(envelope, "payload")
         self._untaken += 1
         async with self._turn:
             await self._take_in_the_end(payload)
@@ -335,13 +346,32 @@ class Connection(StateReporter):
                 self._position.advance()
 
     def _note(self, error: MessengerError) -> None:
+        self._has_lasted()
         self._pause = self._backoff.next(error.retry_after if isinstance(error, RateLimited) else 0)
         words = f"{error.detail} {error.hint or ''}".strip()
         if isinstance(error, LoggedOut | Forbidden):
             self.state = StateChanged(state=InstanceState.ERROR, reason=words, needs=Need.TOKEN, account=self.account)
-        elif self._backoff.failures > 1 or self.state.state is not InstanceState.READY:
-            # A single hiccup of a connection that worked is no news.
-            self.state = StateChanged(state=InstanceState.DEGRADED, reason=error.detail, account=self.account)
+        elif self._is_news():
+            self.state = self._degraded(error.detail)
+
+    def _is_news(self) -> bool:
+        """Return whether trouble is to be reported: a single hiccup of a connection that worked is no news."""
+        return self._backoff.failures > 1 or self.state.state is not InstanceState.READY
+
+    def _degraded(self, reason: str) -> StateChanged:
+        return StateChanged(state=InstanceState.DEGRADED, reason=reason, account=self.account)
+
+    def _has_lasted(self) -> bool:
+        """Return whether the connection that ended had worked for a while: then pauses are short again."""
+        began, self._opened_at = self._opened_at, None
+        if began is None or self._now() - began < self._timing.stable_seconds:
+            return False
+        self._backoff.reset()
+        return True
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
 
 
 async def identify(client: SlackClient) -> tuple[Identity, frozenset[str]]:
@@ -368,4 +398,4 @@ def _text(value: object) -> str | None:
 
 def _is_farewell(payload: Json) -> bool:
     """The token may not work any more."""
-    return inner(payload, "event").get("type") in {"tokens_revoked", "app_uninstalled"}
+    return str(inner(payload, "event").get("type")) in {"tokens_revoked", "app_uninstalled"}

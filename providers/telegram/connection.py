@@ -42,6 +42,8 @@ class Timing:
     """Seconds before each further try after trouble."""
     poll_seconds: int = 30
     """How long Telegram keeps a request for updates open."""
+    idle_seconds: float = 1.0
+    """At least, between two requests of which the first brought nothing new: some servers answer at once instead of waiting."""
     check_seconds: float = 60
     """Between two looks at how Telegram gets on with our webhook."""
 
@@ -58,6 +60,8 @@ class Connection(StateReporter):
         self._account: Account | None = None
         self._is_open = False
         self._offset = 0
+        self._last_page: list[int | None] = []
+        """The numbers of the updates that came last."""
         self._backoff = Backoff(timing.pauses)
         self._pause = 0.0
         self._in_conflict = False
@@ -85,7 +89,10 @@ class Connection(StateReporter):
                 self._note(error)
             except Exception as error:  # noqa: BLE001  a store that is away for a while must not end the receiving
                 logger.warning("Receiving from Telegram was interrupted and begins again where it was: %s", type(error).__name__)
-                await asyncio.sleep(self._backoff.next())
+                pause = self._backoff.next()
+                if isinstance(error, NOT_OF_ITS_FORM) and self._is_news():
+                    self.state = self._degraded(f"Telegram's answer could not be read ({type(error).__name__}); it is asked again.")
+                await asyncio.sleep(pause)
 
     async def receive(self, update: Json) -> bool:
         """An update that Telegram brought; False while we do not know who we are, and Telegram has to bring it again."""
@@ -124,11 +131,17 @@ class Connection(StateReporter):
         assert self._account is not None
         # After an outage a quick look tells that it is over; in a conflict only a long one tells that the other side is gone.
         wait = 0 if self._backoff.failures and not self._in_conflict else self._timing.poll_seconds
+        clock = asyncio.get_running_loop().time
+        began = clock()
         fetched = await self._bot.get_raw_updates(offset=self._offset, wait_seconds=wait, allowed_updates=ALLOWED_UPDATES)
         updates = [without_nulls(update) for update in fetched]
         if updates:
             await self._take(updates, self._account)
             self._offset = updates[-1]["update_id"] + 1
+        page = [update.get("update_id") for update in updates]
+        if page == self._last_page and wait:
+            await asyncio.sleep(self._timing.idle_seconds - (clock() - began))
+        self._last_page = page
 
     async def _take(self, updates: list[Json], me: Account) -> None:
         for update in updates:
@@ -194,9 +207,12 @@ class Connection(StateReporter):
             self.state = StateChanged(state=InstanceState.ERROR, reason=reason, needs=Need.TOKEN)
         elif isinstance(error, BadRequest):
             self.state = StateChanged(state=InstanceState.ERROR, reason=f"Telegram refused: {words}", account=self._account)
-        elif self._backoff.failures > 1 or self._in_conflict or self.state.state is not InstanceState.READY:
-            # A single hiccup of a connection that worked is no news.
+        elif self._in_conflict or self._is_news():
             self.state = self._degraded(words)
+
+    def _is_news(self) -> bool:
+        """Return whether trouble is to be reported: a single hiccup of a connection that worked is no news."""
+        return self._backoff.failures > 1 or self.state.state is not InstanceState.READY
 
 
 def parse_update(body: bytes) -> Json | None:

@@ -13,6 +13,7 @@ from providers.slack.provider import SlackProvider
 from providers.states import InstanceState
 from tests.providers.harness import Inbox
 from tests.providers.slack.conftest import QUICK, Station
+from tests.standins.faults import Script
 from tests.standins.slack_api.workspace import BOT, TEAM
 from tests.waiting import PATIENCE
 
@@ -205,6 +206,26 @@ async def test_opens_the_next_connection_before_the_old_one_ends(station: Statio
     await station.inbox.message("over the new one")
     assert not station.slack.calls_of("conversations.history")
     assert station.inbox.states() == [InstanceState.STARTING, InstanceState.READY]
+
+
+@pytest.mark.parametrize("why", ["refresh_requested", "something new"])
+async def test_connections_that_end_at_once_are_not_made_in_a_busy_loop(station: Station, why: str) -> None:
+    station.slack.sockets.farewell = why
+    begun = anyio.current_time()
+    await station.start(timing=replace(QUICK, pauses=(0.1, 0.2, 0.4)))
+    await reconnected(station, 4)
+    assert anyio.current_time() - begun >= (0.1 + 0.2 + 0.4) / 2
+    station.slack.sockets.farewell = None
+    station.slack.user_writes(station.dm, "in the end", by=station.ann)
+    await station.inbox.message("in the end")
+
+
+async def test_an_answer_of_another_form_is_trouble_and_heals(station: Station) -> None:
+    station.slack.scripts["auth.test"] = Script(200, [{"ok": True}])
+    await station.start()
+    await reason(station.inbox, "could not be read", InstanceState.DEGRADED)
+    del station.slack.scripts["auth.test"]
+    await station.inbox.state(InstanceState.READY)
 
 
 async def test_a_dropped_connection_is_no_news(station: Station) -> None:

@@ -1,5 +1,6 @@
 """How the connection begins, breaks and heals, and when an update is confirmed."""
 
+import json
 import logging
 from collections.abc import Sequence
 
@@ -15,6 +16,7 @@ from providers.telegram.connection import Timing
 from providers.telegram.inbound import ALLOWED_UPDATES
 from tests.providers.harness import Inbox
 from tests.providers.telegram.conftest import Station
+from tests.standins.faults import Script
 from tests.standins.telegram_bot_api import TelegramStandIn
 from tests.standins.telegram_bot_api.server import calls_of
 from tests.waiting import PATIENCE
@@ -209,6 +211,26 @@ async def test_nonsense_from_a_proxy_is_trouble_and_heals(station: Station, body
     degraded = await reason(station.inbox, "Bad Gateway (502)")
     assert len(degraded.reason or "") <= 256
     await healed(station.inbox)
+
+
+@pytest.mark.parametrize(("method", "result"), [("getMe", {}), ("getMe", []), ("getUpdates", None), ("getUpdates", {"0": 1}), ("getUpdates", [5])])
+async def test_an_answer_of_another_form_is_trouble_and_heals(station: Station, method: str, result: object) -> None:
+    for _ in range(3):
+        station.bot.garble_next(method, 200, json.dumps({"ok": True, "result": result}))
+    await station.start()
+    await reason(station.inbox, "could not be read")
+    await healed(station.inbox)
+
+
+@pytest.mark.parametrize("result", [[], [{"update_id": 5, "message": None}]], ids=["empty", "the same again"])
+async def test_a_server_that_answers_at_once_is_not_asked_in_a_busy_loop(station: Station, result: object) -> None:
+    station.bot.scripts["getupdates"] = Script(200, [{"ok": True, "result": result}])
+    await station.ready(timing=Timing(pauses=(0.01,), idle_seconds=0.2))
+    await station.telegram.until_called(station.bot, "getUpdates", 2)
+    begun = anyio.current_time()
+    await station.telegram.until_called(station.bot, "getUpdates", 5)
+    assert anyio.current_time() - begun >= 0.4
+    assert station.inbox.states() == [InstanceState.STARTING, InstanceState.READY]
 
 
 async def test_waits_as_long_as_telegram_asks(station: Station) -> None:

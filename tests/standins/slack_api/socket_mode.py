@@ -29,6 +29,8 @@ class SocketMode:
         self.acknowledged: list[str] = []
         self.num_connections: int | None = None
         """What hello says, when it is not the truth of this stand-in: other programs are connected too."""
+        self.farewell: str | None = None
+        """The reason with which each connection ends right after its beginning."""
         self._workspace = workspace
         self._sends: set[asyncio.Task[None]] = set()
         self._queue: asyncio.Lock = asyncio.Lock()
@@ -51,6 +53,8 @@ class SocketMode:
         hello = {"type": "hello", "num_connections": self.num_connections or len(self.links), "connection_info": {"app_id": APP}}
         await socket.send_str(json.dumps(hello))
         self._workspace.changed()
+        if self.farewell is not None:
+            self.disconnect(self.farewell)
         for envelope in list(self.unacknowledged.values()):
             envelope["retry_attempt"] = envelope.get("retry_attempt", 0) + 1
             self._send(envelope)
