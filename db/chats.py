@@ -27,6 +27,8 @@ class ChatRow:
     pinned: bool | None = None
     archived: bool | None = None
     muted: bool | None = None
+    closed: str | None = None
+    """Why nothing can be sent there; None where it can, as far as is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +46,10 @@ class ContactRow:
 GET: LiteralString = """
     SELECT c.instance_id, c.id, c.kind, c.title, c.username, c.phone, c.unread, c.last_message_id, c.last_at, c.last_incoming_at,
         CASE WHEN m.deleted_at IS NULL THEN left(m.body, 200) END AS last_text, m.outgoing AS last_outgoing,
-        k.pinned, k.archived, k.muted AND (k.muted_until IS NULL OR k.muted_until > now()) AS muted
+        k.pinned, k.archived, k.muted AND (k.muted_until IS NULL OR k.muted_until > now()) AS muted, x.reason AS closed
     FROM public.chats c LEFT JOIN public.messages m ON m.id = c.last_message_id
         LEFT JOIN public.chat_marks k ON k.instance_id = c.instance_id AND k.chat_id = c.id
+        LEFT JOIN public.chat_closures x ON x.instance_id = c.instance_id AND x.chat_id = c.id AND (c.last_incoming_at > x.at) IS NOT TRUE
     WHERE c.instance_id = %(instance_id)s AND c.id = %(id)s"""
 
 
@@ -58,9 +61,10 @@ async def get(database: Database, instance_id: UUID, chat_id: str) -> ChatRow | 
 LIST: LiteralString = """
     SELECT c.instance_id, c.id, c.kind, c.title, c.username, c.phone, c.unread, c.last_message_id, c.last_at, c.last_incoming_at,
         CASE WHEN m.deleted_at IS NULL THEN left(m.body, 200) END AS last_text, m.outgoing AS last_outgoing,
-        k.pinned, k.archived, k.muted AND (k.muted_until IS NULL OR k.muted_until > now()) AS muted
+        k.pinned, k.archived, k.muted AND (k.muted_until IS NULL OR k.muted_until > now()) AS muted, x.reason AS closed
     FROM public.chats c LEFT JOIN public.messages m ON m.id = c.last_message_id
         LEFT JOIN public.chat_marks k ON k.instance_id = c.instance_id AND k.chat_id = c.id
+        LEFT JOIN public.chat_closures x ON x.instance_id = c.instance_id AND x.chat_id = c.id AND (c.last_incoming_at > x.at) IS NOT TRUE
     WHERE c.instance_id = %(instance_id)s AND c.migrated_to IS NULL
       AND (%(kind)s::text IS NULL OR c.kind = %(kind)s)
       AND (NOT %(unread)s OR c.unread > 0)

@@ -136,6 +136,10 @@ class ChatMigrated(Noun):
     """When, as far as the platform tells: a notice that is older than the last word from the old id moves nothing any more."""
 
 
+CHAT_DELETED = "The chat was deleted."
+"""The reason of a chat that is closed for good: no platform gives its id again."""
+
+
 class ChatClosed(Noun):
     """Nothing can be sent to a chat until it is open again: the person blocked us, we were removed. `reason` None opens it."""
 

@@ -9,7 +9,7 @@ from db.chats import ChatRow
 from mcp_messenger.operations.addresses import Recipient, recipient
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.operation import OfInstance, Output, PlatformId
-from mcp_messenger.operations.queueing import TO, checker, require_sendable
+from mcp_messenger.operations.queueing import TO, checker, require_not_deleted, require_sendable
 from mcp_messenger.policy.decide import ALLOWED, Content
 from mcp_messenger.policy.judging import current
 from mcp_messenger.security.caller import Caller, instance_of
@@ -60,6 +60,7 @@ async def check_send(app: App, caller: Caller, args: CheckSend) -> SendCheck:
             decision, _ = await judging.judged(row, to.chat_id, to.kind, to.about, content=Content(args.message))
         provider.check(Draft(client_id="0", chat_id=to.chat_id, thread_id=to.thread_id, text=args.message, format=args.format))
         require_sendable(app, row)
+        require_not_deleted(to)
         if to.closed is not None:
             raise provider_errors.Forbidden(to.closed, hint="Nothing can be sent there until the other side opens the chat again.")
         require_open_window(provider, await chats.get(app.database, row.id, to.chat_id))

@@ -28,6 +28,7 @@ from mcp_messenger.security.caller import Caller, instance_of
 from providers import errors as provider_errors
 from providers.base import Provider
 from providers.errors import MessengerError
+from providers.events import CHAT_DELETED
 from providers.models import Draft, is_private_thread
 from providers.states import COMING, WORKING, InstanceState
 from providers.text import clean_line
@@ -117,6 +118,7 @@ async def queue_send(
     message_id = await app.outbox.known(row.id, draft, args.idempotency_key)
     if message_id is not None:
         return answer(await app.outbox.wait_settled(row.id, message_id, app.config.timing.platform))
+    require_not_deleted(to)
     (await checker(app, row)).check(draft)
     due = None if args.send_at is None else later("send_at", args.send_at)
     if due is None:
@@ -232,6 +234,12 @@ def require_sendable(app: App, row: InstanceRow) -> None:
     if state not in WORKING | COMING and not just_begun:
         reason = (owned.provider.state.reason if owned is not None else row.status_reason) or ""
         raise NotReady(str(row.id), state, f"Instance {str(row.id)!r} is {state.value}: {clean_line(reason)}" if reason else "")
+
+
+def require_not_deleted(to: Recipient) -> None:
+    """Raise NotFound for a chat that the messenger has reported as deleted. Whatever else closes a chat may be undone unseen: that is tried."""
+    if to.closed == CHAT_DELETED:
+        raise provider_errors.NotFound(to.closed, hint="Nothing can be sent there any more; list_chats shows the chats that are open.")
 
 
 def answer(message: MessageRow | Fate) -> SendAnswer:

@@ -218,6 +218,7 @@ def chat_line(view: "ChatView") -> str:
         kind,
         "stranger" if view.stranger else "",
         " ".join(view.marks),
+        "closed" if view.closed else "",
         f"{view.last_at:%m-%d %H:%M}" if view.last_at else "",
     ]
     last = f"{'me>' if view.last_from_me else ''}{text}" if text else ""

@@ -107,6 +107,8 @@ class ChatView(View):
     last_from_me: bool = False
     marks: list[str] = []
     """How the account keeps it: pinned, archived, muted."""
+    closed: str | None = None
+    """Why nothing can be sent there: the bot was taken out, the person blocked it, the chat was deleted."""
     stranger: bool = False
     """A private chat with somebody whom the owner has neither trusted nor let in."""
     read_back_to: datetime | None = None
@@ -127,6 +129,7 @@ def chat_view(row: ChatRow, *, stranger: bool = False, text_max: int = 80, read_
         last_text=text if text is None or len(text) <= text_max else text[: text_max - 1] + "…",
         last_from_me=bool(row.last_outgoing),
         marks=[mark for mark, is_set in {"pinned": row.pinned, "archived": row.archived, "muted": row.muted}.items() if is_set],
+        closed=row.closed,
         stranger=stranger,
         read_back_to=_seconds(read_back_to),
     )

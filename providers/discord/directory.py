@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from discord.errors import HTTPException
+
 from providers.discord.client import DiscordClient
-from providers.discord.errors import discord_errors
+from providers.discord.errors import UNKNOWN_CHANNEL, discord_errors
 from providers.discord.fields import many, one, texts
 from providers.discord.ids import ChatRef, chat_ref, is_person, message_ref, private_chat
 from providers.errors import InvalidRequest, NotFound, Rejected
@@ -327,10 +329,19 @@ class Directory:
         wanted = message_ref(message_id).channel if message_id is not None else of_chat
         if thread_id is not None and wanted in {of_chat, thread_id}:
             wanted = thread_id
-        if not wanted.isdecimal() or (wanted != of_chat and (await self.place(wanted)).parent != of_chat):
+        if wanted != of_chat and not await self._is_in(wanted, of_chat):
             what = f"thread '{thread_id}'" if message_id is None else f"message '{message_id}'"
             raise NotFound(f"The {what[:80]} is not in the chat '{chat_id}'.", hint="get_messages shows the messages and threads of a chat.")
         return wanted
+
+    async def _is_in(self, thread: str, channel: str) -> bool:
+        """Return whether a thread is one of a channel; one that was deleted is in none."""
+        try:
+            return thread.isdecimal() and (await self.place(thread)).parent == channel
+        except HTTPException as error:
+            if error.code != UNKNOWN_CHANNEL:
+                raise
+            return False
 
     async def _channel_of(self, chat: ChatRef) -> str:
         if chat.is_private:

@@ -15,7 +15,7 @@ from providers.discord.nonce import Nonces
 from providers.discord.polls import Votes
 from providers.discord.reactions import Reactions
 from providers.discord.system import POINTING, WRITTEN, sentence
-from providers.events import ChatChanged, ChatClosed, Event, MessageDeleted, MessageEdited, MessageReceived, PollVoted, ReactionChanged
+from providers.events import CHAT_DELETED, ChatChanged, ChatClosed, Event, MessageDeleted, MessageEdited, MessageReceived, PollVoted, ReactionChanged
 from providers.kit.bounded import BoundedMap, BoundedSet, bounded_raw
 from providers.kit.parts import is_part
 from providers.kit.unread import NOT_OF_ITS_FORM, if_readable, words_despite
@@ -217,7 +217,7 @@ class Translator:
         """Return that nothing can be sent to a channel any more; a thread is no chat by itself."""
         place = self._directory.known(channel["id"])
         self._directory.remove(channel["id"])
-        return [_closed(channel["id"], "The channel was deleted.")] if place is not None and not place.is_thread else []
+        return [_closed(channel["id"], CHAT_DELETED)] if place is not None and not place.is_thread else []
 
     async def guild(self, guild: Json) -> list[Event]:
         self._directory.update_guild(guild)

@@ -17,7 +17,7 @@ from providers.discord.client import DiscordClient, WrongCalls
 from providers.discord.connection import Connection, Timing
 from providers.discord.directory import UPLOAD_MAX, Directory, Place, by_id, person_of
 from providers.discord.edits import OwnEdits
-from providers.discord.errors import discord_errors
+from providers.discord.errors import UNKNOWN_CHANNEL, discord_errors
 from providers.discord.fields import texts
 from providers.discord.ids import chat_meant, is_person, message_ref
 from providers.discord.inbound import Translator
@@ -63,7 +63,6 @@ _PAGE = 100
 # Of a forum, whose messages are read post by post.
 _POSTS_READ = 10
 _TITLE_MAX = 100
-_UNKNOWN_CHANNEL = 10003
 # Of each server; whoever needs more asks Discord itself.
 _MEMBERS_MAX = 1000
 
@@ -178,7 +177,7 @@ class DiscordProvider(ConnectedProvider[Connection]):
             try:
                 return await directory.address(chat_meant(to))
             except HTTPException as error:
-                if error.code != _UNKNOWN_CHANNEL or not to.isdecimal():
+                if error.code != UNKNOWN_CHANNEL or not to.isdecimal():
                     raise
                 return await directory.person_address(to)
 

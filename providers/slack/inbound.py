@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from providers.events import (
+    CHAT_DELETED,
     ChatChanged,
     ChatClosed,
     ChatMigrated,
@@ -244,7 +245,7 @@ class Translator:
         return await self._left(event)
 
     async def _gone(self, event: Json) -> list[Event]:
-        return [_closed(event, "The channel was deleted.")]
+        return [_closed(event, CHAT_DELETED)]
 
     async def _moved(self, event: Json) -> list[Event]:
         """A channel that is shared with another workspace may get a new id."""

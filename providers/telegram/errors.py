@@ -9,6 +9,7 @@ from telegram.error import BadRequest, ChatMigrated, InvalidToken, NetworkError,
 from telegram.error import Forbidden as BotForbidden
 
 from providers.errors import Forbidden, InvalidRequest, LoggedOut, MessengerError, NotFound, RateLimited, Unreachable, WindowClosed
+from providers.events import CHAT_DELETED
 from providers.text import clean_line
 
 # What failed before a byte of the request was written.
@@ -25,11 +26,11 @@ _FORBIDDEN = ("not enough rights", "have no rights", "need administrator rights"
               "protected content")  # fmt: skip
 _OF_WINDOW = ("business_peer_usage_missing", "business_peer_invalid")
 """In a person's own chats the bot answers those who wrote within a day."""
+_DELETED = "chat was deleted"
 _CLOSING = (
     "bot was blocked",
     "user_is_blocked",
     "bot was kicked",
-    "chat was deleted",
     "user is deactivated",
     "bot is not a member",
     "can't initiate conversation",
@@ -43,6 +44,7 @@ _PROTECTED_HINT = "The content is protected against forwarding; say in words of 
 _JOIN_HINT = "Somebody has to add the bot to the chat again."
 _PICTURE_HINT = "Send the picture as a document, or smaller and in another format."
 _ADDRESS_HINT = "Telegram could not fetch the address: send the file itself."
+_FILE_HINT = "The file is gone, or is of another bot: send the file itself."
 _POLL_HINT = "A poll has from 2 to 12 options, each of at most 100 characters."
 _RIGHTS_HINT = "An administrator of the chat has to give the bot this right."
 
@@ -65,11 +67,25 @@ _HINTS = {
     "privacy_premium_required": "The person takes messages from Telegram Premium accounts only; they have to write first.",
     "chat_forwards_restricted": _PROTECTED_HINT,
     "protected content": _PROTECTED_HINT,
-    "chat was deleted": "The chat is gone for good; list_chats shows the others.",
+    _DELETED: "The chat is gone for good; list_chats shows the others.",
     "can't parse entities": "Send it with format plain or markdown, or correct the markup.",
     "reaction_invalid": "Telegram takes a fixed set of emoji as reactions, such as 👍 ❤ 🔥 🎉 😢.",
     "message can't be deleted": "A bot deletes its own messages of the last 48 hours, and others' where it is an administrator.",
     "message can't be edited": "A bot edits only its own messages.",
+    "is not modified": "The message is already as it was to become.",
+    "button_url_invalid": "A button's address begins with http://, https:// or tg://.",
+    "button_type_invalid": "Telegram takes no such button in this chat; use send_choices.",
+    "reply_markup_": "extra.reply_markup is a keyboard of the Bot API; send_choices makes one.",
+    "media_empty": _ADDRESS_HINT,
+    "photo_ext_invalid": _PICTURE_HINT,
+    "image_process": _PICTURE_HINT,
+    "wrong file": _FILE_HINT,
+    "invalid file_id": _FILE_HINT,
+    "file reference": _FILE_HINT,
+    "request entity too large": "Telegram takes files of up to 50 MB from a bot, pictures of up to 10 MB; send a smaller file, or a link to it.",
+    "peer_id_invalid": "Only chats that wrote to the bot, or that it was added to, can be written to; list_chats shows them.",
+    "participant_id_invalid": "The person is not in the chat.",
+    "can't be forwarded": _PROTECTED_HINT,
     "file is too big": "Telegram lets a bot download files of up to 20 MB.",
     "button_data_invalid": "The data of a button has at most 64 bytes; send_choices shortens longer ids.",
     "voice_messages_forbidden": "The person takes no voice messages; send a document.",
@@ -78,9 +94,7 @@ _HINTS = {
     "channel_private": _JOIN_HINT,
     "user_banned_in_channel": _JOIN_HINT,
     "not participant": _JOIN_HINT,
-    "is not modified": "The message is already as it was to become.",
     "photo_invalid_dimensions": _PICTURE_HINT,
-    "image_process_failed": _PICTURE_HINT,
     "http url content": _ADDRESS_HINT,
     "web page content": _ADDRESS_HINT,
     "webpage_curl_failed": _ADDRESS_HINT,
@@ -113,9 +127,12 @@ def telegram_errors() -> Generator[None]:
         raise from_telegram(error) from error
 
 
-def closes_chat(refusal: Forbidden) -> bool:
-    """Return whether nothing can be sent to the chat any more until the other side changes that."""
-    return any(phrase in refusal.detail.casefold() for phrase in _CLOSING)
+def reason_of_closing(refusal: Forbidden) -> str | None:
+    """Return why nothing can be sent to the chat any more until the other side changes that; None where it can."""
+    said = refusal.detail.casefold()
+    if _DELETED in said:
+        return CHAT_DELETED
+    return refusal.detail if any(phrase in said for phrase in _CLOSING) else None
 
 
 def from_telegram(error: TelegramError) -> MessengerError:

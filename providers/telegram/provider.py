@@ -26,7 +26,7 @@ from providers.telegram.business import not_connected, owner_and_chat
 from providers.telegram.client import BotClient, connect
 from providers.telegram.connection import Connection, Timing, account_of, parse_update
 from providers.telegram.context import options_of_thread
-from providers.telegram.errors import closes_chat, telegram_errors
+from providers.telegram.errors import reason_of_closing, telegram_errors
 from providers.telegram.ids import number_of, username_in
 from providers.telegram.keyboards import check_choices, with_descriptions
 from providers.telegram.memory import Memory
@@ -198,8 +198,9 @@ class TelegramProvider(ConnectedProvider[Connection]):
             with telegram_errors():
                 return await self._send(draft)
         except Forbidden as refusal:
-            if self._connection is not None and closes_chat(refusal) and not draft.chat_id.startswith("@"):
-                self._connection.note(ChatClosed(chat_id=draft.chat_id, reason=refusal.detail, at=datetime.now(UTC)))
+            reason = reason_of_closing(refusal)
+            if self._connection is not None and reason is not None and not draft.chat_id.startswith("@"):
+                self._connection.note(ChatClosed(chat_id=draft.chat_id, reason=reason, at=datetime.now(UTC)))
             raise
 
     def _of_business(self, chat_id: str, *rights: str) -> tuple[str, str | None]:

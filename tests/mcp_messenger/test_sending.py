@@ -1,13 +1,18 @@
 """Sends as a caller sees them: what comes back, what may be sent, and what the same key means."""
 
 from collections.abc import AsyncGenerator
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import anyio
 import pytest
 
+from mcp_messenger.delivery.inbound import Source
 from mcp_messenger.errors import IdempotencyConflict, NotAllowed, NotReady
 from mcp_messenger.operations.application import App
+from mcp_messenger.operations.chats import ListChats, list_chats
+from mcp_messenger.operations.checking import CheckSend, check_send
 from mcp_messenger.operations.lifecycle import stop_instance
 from mcp_messenger.operations.messages import Downloaded, DownloadMedia, download_media
 from mcp_messenger.operations.operation import OfInstance
@@ -16,7 +21,8 @@ from mcp_messenger.operations.sending import SendMessage, send_message
 from mcp_messenger.operations.uploading import SendMedia, send_media
 from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
 from mcp_messenger.security.caller import ADMIN, Caller
-from providers.errors import Forbidden
+from providers.errors import Forbidden, NotFound
+from providers.events import CHAT_DELETED, ChatClosed
 from tests.running import ready_sandbox, running_app
 
 pytestmark = pytest.mark.anyio
@@ -82,6 +88,25 @@ async def test_nobody_waits_for_the_answer_to_what_was_refused(app: App) -> None
         answer = await wait_for_reply(app, ADMIN, WaitForReply(instance_id=instance_id, message_id="1", timeout=300))
     assert answer.status == "failed"
     assert answer.replies == []
+
+
+async def test_nothing_is_tried_in_a_chat_that_was_deleted(app: App) -> None:
+    instance_id = await ready_sandbox(app, persona="human")
+    await send_message(app, ADMIN, SendMessage(instance_id=instance_id, to="ann", message="before"))
+    for reason, kind in (("Ann has blocked the account.", None), (CHAT_DELETED, NotFound)):
+        await app.inbound.deliver(Source(UUID(instance_id), None), [ChatClosed(chat_id="ann", reason=reason, at=datetime.now(UTC))])
+        send = SendMessage(instance_id=instance_id, to="ann", message=f"after: {reason}")
+        (shown,) = [chat for chat in (await list_chats(app, ADMIN, ListChats(instance_id=instance_id))).chats if chat.id == "ann"]
+        assert shown.closed == reason
+        if kind is None:
+            # It may have been undone unseen.
+            assert (await send_message(app, ADMIN, send)).status in {"sent", "delivered", "read"}
+            continue
+        with pytest.raises(kind, match=reason) as caught:
+            await send_message(app, ADMIN, send)
+        assert "list_chats" in (caught.value.hint or "")
+        check = await check_send(app, ADMIN, CheckSend(instance_id=instance_id, to="ann", message="?"))
+        assert (check.ok, check.refusal, check.reason) == (False, "not_found", reason)
 
 
 def test_ids_may_be_numbers() -> None:

@@ -257,6 +257,7 @@ class ChatView(TypedDict):
     last_text: NotRequired[str | None]
     last_from_me: NotRequired[bool]
     marks: NotRequired[list[str]]
+    closed: NotRequired[str | None]
     stranger: NotRequired[bool]
     read_back_to: NotRequired[str | None]
 

@@ -213,6 +213,7 @@ export interface ChatView {
   last_text?: string | null;
   last_from_me?: boolean;
   marks?: Array<string>;
+  closed?: string | null;
   stranger?: boolean;
   read_back_to?: string | null;
 }

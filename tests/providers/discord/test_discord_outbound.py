@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from providers.capabilities import Capability
-from providers.errors import Forbidden, InvalidRequest, NotFound, RateLimited, Unreachable
+from providers.errors import Forbidden, InvalidRequest, MessengerError, NotFound, RateLimited, Unreachable
 from providers.events import MessageEdited, MessageReceived, ReactionChanged, StateChanged
 from providers.models import Choice, Draft, MediaKind, Poll, TextFormat, Upload
 from tests.providers.discord.conftest import Station
@@ -151,6 +151,43 @@ async def test_a_person_who_takes_no_messages_says_why(station: Station) -> None
     with pytest.raises(Forbidden, match="Cannot send messages to this user") as caught:
         await station.make().send(draft(station, chat_id=f"user:{station.ann}"))
     assert "share a server" in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind", "hint"),
+    [
+        (403, 340001, Forbidden, "limited what this account may do"),
+        (403, 40333, Forbidden, "another network"),
+        (400, 50006, InvalidRequest, "Give a text"),
+        (403, 50173, Forbidden, "Send Voice Messages"),
+        (403, 90001, Forbidden, "blocked the bot"),
+        (403, 400001, Forbidden, "send a link"),
+        (400, 50021, InvalidRequest, "somebody wrote"),
+        (400, 520002, InvalidRequest, "list_chats"),
+        (403, 60003, Forbidden, "two-factor"),
+        (404, 10004, NotFound, "invite the bot"),
+        (499, 0, InvalidRequest, "Change what these words name"),
+    ],
+)
+async def test_a_refusal_says_what_to_do(station: Station, status: int, code: int, kind: type[MessengerError], hint: str) -> None:
+    station.discord.faults.fail_next("create_message", status, {"message": "In Discord's words", "code": code})
+    with pytest.raises(kind, match="In Discord's words") as caught:
+        await station.make().send(draft(station))
+    assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(("code", "of_chat"), [(20028, True), (20029, False), (40003, False), (30046, True)])
+async def test_a_limit_that_passes_is_waited_for(station: Station, code: int, of_chat: bool) -> None:
+    station.discord.faults.fail_next("create_message", 403, {"message": "Too many writes", "code": code})
+    with pytest.raises(RateLimited, match="Too many writes") as caught:
+        await station.make().send(draft(station))
+    assert (caught.value.retry_after, caught.value.of_chat) == (30, of_chat)
+
+
+async def test_a_thread_that_is_gone_is_not_told_as_a_missing_chat(station: Station) -> None:
+    with pytest.raises(NotFound, match="thread '77'") as caught:
+        await station.make().send(draft(station, thread_id="77"))
+    assert "threads of a chat" in (caught.value.hint or "")
 
 
 @pytest.mark.parametrize("chat", ["user:1", "12345", "user:x", "general"])

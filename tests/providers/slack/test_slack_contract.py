@@ -60,6 +60,9 @@ class SlackHarness(Harness):
     async def bring_strange(self) -> None:
         for event in ({}, {"type": "message", "channel": 5}, {"type": "message", "channel": self.chat_id, "ts": "1e999"}, {"type": ["message"]}):
             self._slack.emit(event)
+        strange: list[Any] = ["a text", [1], 5, None]
+        for payload in strange:
+            self._slack.sockets.push("events_api", payload)
 
     async def edit(self, message_id: str, text: str) -> None:
         channel, ts = message_id.split(":")

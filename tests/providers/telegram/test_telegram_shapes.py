@@ -6,7 +6,8 @@ from telegram.error import BadRequest, NetworkError, RetryAfter, TelegramError
 from telegram.error import Forbidden as BotForbidden
 
 from providers.errors import Forbidden, InvalidRequest, MessengerError, NotFound, RateLimited, Unreachable
-from providers.telegram.errors import closes_chat, from_telegram
+from providers.events import CHAT_DELETED
+from providers.telegram.errors import from_telegram, reason_of_closing
 
 
 @pytest.mark.parametrize(
@@ -42,7 +43,7 @@ def test_a_refused_send_is_told_in_telegrams_words_with_the_next_step(words: str
 def test_a_chat_that_is_gone_is_closed(words: str) -> None:
     error = from_telegram(BotForbidden(words))
     assert isinstance(error, Forbidden)
-    assert closes_chat(error)
+    assert reason_of_closing(error) == (CHAT_DELETED if "deleted" in words else error.detail)
 
 
 @pytest.mark.parametrize(
