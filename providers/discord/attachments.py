@@ -22,12 +22,17 @@ def attachments_of(message: Json) -> list[Json]:
 
 def media_of(message: Json) -> tuple[Media, ...]:
     """Return the files of a message."""
-    is_voice = bool(message.get("flags", 0) & _VOICE_MESSAGE)
-    found = (if_readable(lambda one=one: _media(message, one, is_voice=is_voice), None) for one in if_readable(lambda: attachments_of(message), []))
+    found = [
+        if_readable(lambda holder=holder, file=file: _media(message, holder, file), None)
+        for holder in if_readable(lambda: holders(message), [message])
+        for file in if_readable(lambda holder=holder: many(holder, "attachments"), [])
+    ]
     return tuple(media for media in found if media is not None)
 
 
-def _media(message: Json, attachment: Json, *, is_voice: bool) -> Media:
+def _media(message: Json, holder: Json, attachment: Json) -> Media:
+    """Return a file of the `holder`: the message itself, or one that it forwards."""
+    is_voice = bool(holder.get("flags", 0) & _VOICE_MESSAGE)
     mime = attachment.get("content_type")
     kind = _KINDS.get((mime or "").partition("/")[0], MediaKind.DOCUMENT)
     return Media(

@@ -51,6 +51,7 @@ def _shown(message: Json, directory: Directory) -> str:
         *(_embed(embed, read, content) for embed in many(message, "embeds")),
         *component_lines(many(message, "components"), read),
         *(f"[Sticker: {sticker['name']}]" for sticker in many(message, "sticker_items") or many(message, "stickers")),
+        *(f"[{file.get('filename')}: {file['description']}]" for file in many(message, "attachments") if file.get("description")),
     ]
     return "\n".join(filter(None, parts))
 

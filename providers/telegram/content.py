@@ -71,9 +71,11 @@ def _read(message: Json, who: str) -> Content:
     own, format = marked(message.get("text") or message.get("caption", ""), message.get("entities") or message.get("caption_entities", []))
     words = next((say(message[field]) for field, say in _WORDS.items() if field in message), "")
     media = media_of(message)
+    # A caption belongs to a file: beside none that is known there is one of a new type.
+    new = "" if media or words or "text" in message else _unknown(message)
     return Content(
         kind=MessageKind.MEDIA if media else _kind(message, has_words=bool(words)),
-        text="\n".join(filter(None, (words, own))) or ("" if media else _unknown(message)),
+        text="\n".join(filter(None, (words or new, own))),
         format=format,
         media=media,
         location=_location(message),

@@ -83,9 +83,9 @@ def _words(attachment: Json) -> str:
         return _WORDS[kind]
     cards = [payload, *_elements(payload)] if payload else [attachment]
     lines = [" ".join(dict.fromkeys(str(card[name]) for name in _SHOWN if card.get(name))) for card in cards]
-    if not payload.get("title") and attachment.get("title"):
+    if payload and not payload.get("title") and attachment.get("title"):
         lines[0] = f"{attachment['title']} {lines[0]}".rstrip()
-    if not payload.get("url") and attachment.get("url"):
+    if payload and not payload.get("url") and attachment.get("url"):
         lines[0] = f"{lines[0]} {attachment['url']}".lstrip()
     said = "\n".join(filter(None, lines))
     details = words_for(payload)

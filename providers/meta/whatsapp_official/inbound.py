@@ -139,7 +139,9 @@ class WebhookTranslator:
         text = f"{field.replace('_', ' ').capitalize()}: {words_for(value)}"
         ban = part(value, "ban_info").get("waba_ban_state")
         severity = part(value, "alert_info").get("alert_severity") or value.get("alert_severity")
-        verdict = str(ban or value.get("event") or value.get("decision") or value.get("new_quality_score") or severity or value.get("status") or "").upper()
+        verdict = str(
+            ban or value.get("event") or value.get("decision") or value.get("new_quality_score") or severity or value.get("status") or ""
+        ).upper()
         is_error = verdict in _BAD or (field in _JUDGED and verdict not in _GOOD)
         return [NoticeReceived(code=str(value.get("event") or field), text=text, at=at, is_error=is_error)]
 

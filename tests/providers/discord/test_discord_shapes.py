@@ -16,7 +16,7 @@ from providers.discord.inbound import Translator
 from providers.discord.interactions import Kind, answer_to
 from providers.discord.nonce import Nonces
 from providers.events import MessageEdited, MessageReceived
-from providers.models import Account, Message, MessageKind
+from providers.models import Account, MediaKind, Message, MessageKind
 from tests.standins.discord_api import spec
 
 pytestmark = pytest.mark.anyio
@@ -116,6 +116,18 @@ async def test_each_field_of_a_message_that_shows_something_is_read(translator: 
     message = await arrived(translator, type=_TYPES.get(field, 0), **{field: value})
     assert words in message.text
     assert message.text or message.media
+
+
+async def test_a_forwarded_voice_message_is_one(translator: Translator) -> None:
+    recording = {"id": "1", "filename": "voice-message.ogg", "size": 7, "content_type": "audio/ogg", "duration_secs": 2.5, "url": "https://x"}
+    inner = {"type": 0, "content": "", "flags": 1 << 13, "embeds": [], "attachments": [recording], "components": []}
+    message = await arrived(translator, flags=1 << 14, message_snapshots=[{"message": inner}])
+    assert [(media.kind, media.duration) for media in message.media] == [(MediaKind.VOICE, 2.5)]
+
+
+async def test_what_a_file_shows_is_said_where_its_sender_described_it(translator: Translator) -> None:
+    picture = {"id": "1", "filename": "a.png", "size": 7, "content_type": "image/png", "description": "A red fence", "url": "https://x"}
+    assert (await arrived(translator, content="Look", attachments=[picture])).text == "Look\n[a.png: A red fence]"
 
 
 @pytest.mark.skipif(SPEC is None, reason="no description of Discord's API at hand")

@@ -189,7 +189,9 @@ async def test_one_unreadable_item_does_not_keep_back_the_others(station: Pages)
     ann = page.person()
     good = {"sender": {"id": ann}, "recipient": {"id": page.id}, "timestamp": 1, "message": {"mid": "m_1", "text": "good"}}
     timeless = {**good, "timestamp": "soon", "message": {"mid": "m_2", "text": "when?"}}
-    await station.bring(provider, page.delivery([{"sender": {}}, {"message": {}}, good, timeless, {"sender": {"id": ann}, "message": {"mid": "m_3"}}]))
+    await station.bring(
+        provider, page.delivery([{"sender": {}}, {"message": {}}, good, timeless, {"sender": {"id": ann}, "message": {"mid": "m_3"}}])
+    )
     events = told(station)
     assert [event.message.text for event in events if isinstance(event, MessageReceived)] == ["good", "when?"]
     assert [event.code for event in events if isinstance(event, NoticeReceived)] == ["unread_event"] * 3

@@ -72,6 +72,11 @@ def test_a_post_that_comes_in_its_former_and_its_present_form_is_said_once() -> 
     assert message.text.count("Fence") == 1
 
 
+def test_a_link_without_a_payload_is_said_once() -> None:
+    link = {"type": "fallback", "title": "Fence", "url": "https://f.example", "payload": None}
+    assert arrived(message={"mid": "m1", "attachments": [link]}).text == "Fence https://f.example"
+
+
 def test_a_shared_story_is_a_file() -> None:
     message = arrived(
         message={"mid": "m1", "attachments": [{"type": "ig_story", "payload": {"story_media_id": "s1", "story_media_url": "https://s.example/1"}}]}

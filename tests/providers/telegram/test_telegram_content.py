@@ -132,6 +132,7 @@ def test_a_rich_message_is_markdown_with_its_table_links_and_files(reader: Reade
         ),
         ({"poll": {"question": "Coming?", "options": [{"text": "yes"}]}}, "Coming?\n- yes"),
         ({"aurora_card": {"title": "Night sky"}}, "A message of the type aurora_card."),
+        ({"aurora_card": {"title": "Night sky"}, "caption": "look"}, "A message of the type aurora_card.\nlook"),
         ({}, "A message without content that a bot can see."),
         ({"unique_gift": {"gift": {"base_name": "Cake", "number": 7}, "origin": "transfer"}}, "Ann sent the unique gift Cake #7 (transfer)."),
         ({"suggested_post_paid": {"currency": "TON", "amount": 1_500_000_000}}, "The suggested post was paid for with 1.500000000 TON."),
