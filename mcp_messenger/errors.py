@@ -239,12 +239,13 @@ _NEXT_STEP = {
 
 
 class NotReady(Conflict):
-    """The instance is in the wrong state."""
+    """The instance is in the wrong state; `reason` is why, in the platform's words."""
 
     code = "not_ready"
 
-    def __init__(self, instance_id: str, state: InstanceState, detail: str = "", *, hint: str | None = None) -> None:
-        super().__init__(detail or f"Instance {quoted(instance_id)} is {state.value}.", hint=hint or _NEXT_STEP[state])
+    def __init__(self, instance_id: str, state: InstanceState, detail: str = "", *, reason: str | None = None, hint: str | None = None) -> None:
+        said = f"Instance {quoted(instance_id)} is {state.value}{f': {clean_line(reason)}' if reason else '.'}"
+        super().__init__(detail or said, hint=hint or _NEXT_STEP[state])
         self.state = state
 
 

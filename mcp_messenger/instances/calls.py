@@ -84,9 +84,9 @@ class Calls(Listener):
         return outcome if contained.error is None else {"error": serialize_error(InternalError())}
 
     async def _result_of(self, owned: OwnedInstance, call: calls.Call) -> Any:
-        state = owned.provider.state.state
-        if state not in states_for(call.method):
-            raise NotReady(str(call.instance_id), state)
+        now = owned.provider.state
+        if now.state not in states_for(call.method):
+            raise NotReady(str(call.instance_id), now.state, reason=now.reason)
         codec = codec_of(call.method)
         arguments = dict(codec.arguments.model_validate_json(call.args))
         if STORED in json.loads(call.args):

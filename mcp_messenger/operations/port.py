@@ -31,5 +31,5 @@ def _in_state(app: App, row: InstanceRow, states: frozenset[InstanceState]) -> P
     owned = app.supervisor.get(row.id)
     state = InstanceState(row.status) if owned is None else owned.provider.state.state
     if state not in states:
-        raise NotReady(str(row.id), state)
+        raise NotReady(str(row.id), state, reason=row.status_reason if owned is None else owned.provider.state.reason)
     return RemotePort(app.calls.asker(row.id)) if owned is None else owned.provider

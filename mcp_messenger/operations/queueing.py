@@ -31,7 +31,6 @@ from providers.errors import MessengerError
 from providers.events import CHAT_DELETED
 from providers.models import Draft, is_private_thread
 from providers.states import COMING, WORKING, InstanceState
-from providers.text import clean_line
 
 EXTRA_MAX = 100_000
 AGAIN_WITHIN = 120.0
@@ -232,8 +231,7 @@ def require_sendable(app: App, row: InstanceRow) -> None:
     state = owned.provider.state.state if owned is not None else InstanceState(row.status)
     just_begun = row.desired == "running" and state in {InstanceState.CREATED, InstanceState.STOPPED}
     if state not in WORKING | COMING and not just_begun:
-        reason = (owned.provider.state.reason if owned is not None else row.status_reason) or ""
-        raise NotReady(str(row.id), state, f"Instance {str(row.id)!r} is {state.value}: {clean_line(reason)}" if reason else "")
+        raise NotReady(str(row.id), state, reason=owned.provider.state.reason if owned is not None else row.status_reason)
 
 
 def require_not_deleted(to: Recipient) -> None:

@@ -196,9 +196,9 @@ class RelayHttp:
             arguments = dict(codec.arguments.model_validate_json(await _json_body(request) or b"{}"))
         except ValidationError as error:
             raise InvalidInput(describe(error), hint=f"{method} takes: {', '.join(codec.arguments.model_fields)}.") from None
-        state = self._runner.state.state
-        if state not in states_for(method):
-            raise NotReady(str(self._instance_id), state)
+        now = self._runner.state
+        if now.state not in states_for(method):
+            raise NotReady(str(self._instance_id), now.state, reason=now.reason)
         answer = await method_of(self._runner.provider(), method)(**arguments)
         return codec.answer.dump_python(answer, mode="json", exclude_defaults=True)
 

@@ -181,6 +181,7 @@ async def test_an_instance_that_is_not_ready_there_says_so(database_url: str, tm
             with pytest.raises(NotReady) as refused:
                 await RemotePort(other.calls.asker(UUID(instance_id))).list_groups()
             assert refused.value.state is InstanceState.LOGGED_OUT
+            assert refused.value.detail.endswith("is logged_out: Unlinked.")
 
 
 async def test_a_call_that_breaks_there_breaks_nothing_else(database_url: str, tmp_path: Path, breaking: type[BreakingSandbox]) -> None:

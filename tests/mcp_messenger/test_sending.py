@@ -1,6 +1,7 @@
 """Sends as a caller sees them: what comes back, what may be sent, and what the same key means."""
 
 from collections.abc import AsyncGenerator
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -13,17 +14,20 @@ from mcp_messenger.errors import IdempotencyConflict, NotAllowed, NotReady
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.chats import ListChats, list_chats
 from mcp_messenger.operations.checking import CheckSend, check_send
+from mcp_messenger.operations.instances import CreateInstance, create_instance
 from mcp_messenger.operations.lifecycle import stop_instance
 from mcp_messenger.operations.messages import Downloaded, DownloadMedia, download_media
-from mcp_messenger.operations.operation import OfInstance
+from mcp_messenger.operations.operation import OfInstance, Transport
 from mcp_messenger.operations.removal import DeleteInstance, delete_instance
 from mcp_messenger.operations.sending import SendMessage, send_message
+from mcp_messenger.operations.table import BY_NAME
 from mcp_messenger.operations.uploading import SendMedia, send_media
+from mcp_messenger.operations.validation import validated
 from mcp_messenger.operations.waiting import WaitForReply, wait_for_reply
 from mcp_messenger.security.caller import ADMIN, Caller
 from providers.errors import Forbidden, NotFound
 from providers.events import CHAT_DELETED, ChatClosed
-from tests.running import ready_sandbox, running_app
+from tests.running import ready_sandbox, running_app, until_status
 
 pytestmark = pytest.mark.anyio
 
@@ -78,6 +82,30 @@ async def test_the_same_key_is_answered_though_the_instance_was_stopped(app: App
         await send_message(app, ADMIN, send.model_copy(update={"message": "something else"}))
     with pytest.raises(NotReady):
         await send_message(app, ADMIN, send.model_copy(update={"idempotency_key": "k-2"}))
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_a_send_to_a_broken_account_says_why_it_is_broken(app: App, database_url: str, tmp_path: Path, *, elsewhere: bool) -> None:
+    """So does whatever else needs the account, and also in a process that does not run it."""
+    args = validated(BY_NAME["create_instance"], {"provider": "sandbox", "credentials": {"access_code": "wrong"}})
+    assert isinstance(args, CreateInstance)
+    instance_id = (await create_instance(app, ADMIN, args)).instance_id
+    await until_status(app, instance_id, "error")
+    calls = {
+        "send_message": {"to": "ann", "message": "hello"},
+        "send_media": {"to": "ann", "source": TEXT_FILE},
+        "send_template": {"to": "ann", "template": "reminder", "language": "en"},
+        "list_groups": {},
+        "create_group": {"name": "Shop", "participants": ["ann"]},
+        "list_templates": {},
+        "set_typing": {"chat_id": "ann"},
+    }
+    async with running_app(database_url, tmp_path) if elsewhere else nullcontext(app) as asked:
+        for name, given in calls.items():
+            row = BY_NAME[name]
+            with pytest.raises(NotReady, match="is error: The sandbox refused the access code") as refused:
+                await row.carry_out(asked, ADMIN, validated(row, {"instance_id": instance_id, **given}), transport=Transport.REST)
+            assert "says what is wrong" in (refused.value.hint or ""), name
 
 
 async def test_nobody_waits_for_the_answer_to_what_was_refused(app: App) -> None:

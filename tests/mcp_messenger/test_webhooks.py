@@ -20,6 +20,9 @@ from mcp_messenger.delivery.webhooks import ATTEMPTS, BREAKER, RUN, delay_after
 from mcp_messenger.errors import Conflict, FetchRefused, NoSuchDelivery
 from mcp_messenger.operations import instances, lifecycle, removal, webhooks
 from mcp_messenger.operations.application import App
+from mcp_messenger.operations.operation import Transport
+from mcp_messenger.operations.table import BY_NAME
+from mcp_messenger.operations.validation import validated
 from mcp_messenger.security.caller import ADMIN
 from providers.events import Event, MessageDeleted, MessageEdited, ReactionChanged
 from providers.models import Chat, ChatKind
@@ -397,6 +400,19 @@ async def test_private_addresses_are_refused_when_they_are_set_and_never_reached
             with pytest.raises(FetchRefused, match="private or reserved address") as refused:
                 await desk.set()
             assert "MCP_MESSENGER_ALLOW_NETWORKS" in (refused.value.hint or "")
+            # Each way of setting one.
+            hook = {"enabled": True, "url": "http://10.0.0.1/hook"}
+            for name, given in {
+                "create_instance": {"provider": "sandbox", "api_webhook_schema": hook},
+                "update_instance": {"instance_id": instance_id, "api_webhook_schema": hook},
+                "set_webhook": {"instance_id": instance_id, **hook},
+                "add_webhook": {"instance_id": instance_id, **hook},
+            }.items():
+                row = BY_NAME[name]
+                with pytest.raises(FetchRefused, match="private or reserved address"):
+                    await row.carry_out(app, ADMIN, validated(row, given), transport=Transport.REST)
+            assert rows(database_url, "SELECT id::text FROM all_instances WHERE api_webhook_schema->>'url' LIKE '%10.0.0.1%'") == []
+            assert one(database_url, "SELECT count(*) FROM all_instances") == 1
             await desk.set(enabled=False)
 
 

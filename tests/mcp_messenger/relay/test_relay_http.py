@@ -91,7 +91,7 @@ async def test_it_waits_for_its_manager_and_says_so(tmp_path: Path) -> None:
         unsent = (await client.post(protocol.SEND, json=draft)).json()["error"]
         assert (unsent["code"], unsent["maybe_sent"]) == ("unreachable", False)
         refused = (await client.post("/port/list_groups")).json()["error"]
-        assert (refused["code"], refused["state"]) == ("not_ready", "starting")
+        assert (refused["code"], refused["state"], "Waits for its manager" in refused["detail"]) == ("not_ready", "starting", True)
         assert await relay.stop() == 0
 
 
