@@ -57,6 +57,7 @@ clean:
 	rm -rf .venv dist .pytest_cache .ruff_cache .hypothesis
 
 .venv/python:
+	@command -v $(PYTHON) >/dev/null || { echo "There is no $(PYTHON) here. Install Python 3.11 or newer, or name yours: make PYTHON=python3.12 ..."; exit 1; }
 	@$(PYTHON) -c "import sys; sys.version_info >= (3, 11) or sys.exit('Python 3.11 or newer is needed: make PYTHON=python3.12 ...')"
 	@echo "Making .venv, which takes a few seconds."
 	@$(PYTHON) -m venv .venv

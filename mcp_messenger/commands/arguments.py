@@ -1,9 +1,11 @@
 """The arguments of the command line."""
 
 import argparse
+import difflib
+import re
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from mcp_messenger.config.modes import API_MODES
 from mcp_messenger.version import __version__
@@ -15,9 +17,25 @@ SHOWN = 20
 PROGRAMS = "for programs"
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and which word may be meant, instead of how everything is used."""
+        from mcp_messenger.commands.manual import commands_of, options_of
+
+        meant: list[str] = []
+        if chosen := re.search(r"invalid choice: '?([^' ]*)'? \(choose from (.*)\)", message):
+            meant = difflib.get_close_matches(chosen[1], re.findall(r"[\w-]+", chosen[2]), 1)
+        elif unknown := re.search(r"unrecognized arguments: .*?(--[^\s=]+)", message):
+            options = {name for command in (self, *commands_of(self).values()) for action in options_of(command) for name in action.option_strings}
+            meant = difflib.get_close_matches(unknown[1], sorted(options), 1)
+        if meant:
+            message = f"{message.partition(' (choose from')[0]}. Is {meant[0]} meant?"
+        self.exit(2, f"{self.prog}: {message}\n'{self.prog} --help' shows what there is.\n")
+
+
 def parser() -> argparse.ArgumentParser:
     settings = _settings()
-    top = argparse.ArgumentParser(
+    top = _Parser(
         "mcp-messenger",
         parents=[settings],
         description="Messengers for AI agents, over MCP and REST. Without a command: an MCP server over stdio.",

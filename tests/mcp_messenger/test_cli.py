@@ -74,6 +74,16 @@ def test_wrong_arguments(env: dict[str, str], arguments: tuple[str, ...]) -> Non
     assert done.stdout == ""
     assert arguments[-1] in done.stderr
     assert "Traceback" not in done.stderr
+    assert done.stderr.endswith("--help' shows what there is.\n")
+    assert done.stderr.count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"), [(("serv",), "serve"), (("serve", "--prot", "3000"), "--port"), (("send", "--repply-to=1", "a", "b"), "--reply-to")]
+)
+def test_a_misspelt_word_is_told_with_the_one_it_may_mean(env: dict[str, str], arguments: tuple[str, ...], meant: str) -> None:
+    done = ran(env, *arguments)
+    assert (done.returncode, f"Is {meant} meant?" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
