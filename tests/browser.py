@@ -22,12 +22,12 @@ FLAGS = [
 
 
 @asynccontextmanager
-async def faultless_page() -> AsyncGenerator[Page]:
-    """A page in which any error, and any violation of its content security policy, fails the test."""
+async def faultless_page(*, language: str = "en") -> AsyncGenerator[Page]:
+    """A page for a reader of `language` in which any error, and any violation of its content security policy, fails the test."""
     errors: list[str] = []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = await browser.new_page()
+        page = await browser.new_page(locale=language)
         page.set_default_timeout(30_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: errors.append(message.text) if "Content Security Policy" in message.text else None)

@@ -9,11 +9,12 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from mcp_messenger.api.pages.words import DOMAIN, LANGUAGES, LOCALE
-from providers import SETUPS
+from mcp_messenger.api import pages
+from providers import SETUPS, sandbox
 from providers.setup import setup_of
+from providers.words import DOMAIN, LANGUAGES, LOCALE, MARKED, SAID
 
-PAGES = LOCALE.parent
+PAGES = [Path(package.__path__[0]) for package in (pages, sandbox)]
 PLURALS = {"ru": "nplurals=3; plural=(n%10==1 && n%100!=11 ? 0 : n%10>=2 && n%10<=4 && (n%100<12 || n%100>14) ? 1 : 2);"}
 """Of each language, which form of a noun goes with a number. No text counts anything but time now."""
 HEADER = '"Content-Type: text/plain; charset=UTF-8\\n"\n"Language: {language}\\n"\n"Plural-Forms: {plurals}\\n"\n'
@@ -21,7 +22,9 @@ HEADER = '"Content-Type: text/plain; charset=UTF-8\\n"\n"Language: {language}\\n
 
 def texts() -> list[str]:
     """Return every text that a page shows, in the order of the files."""
-    found = [text for path in sorted(PAGES.glob("*.py")) for text in _in_source(ast.parse(path.read_text(encoding="utf-8")))]
+    files = [path for folder in PAGES for path in sorted(folder.iterdir())]
+    found = [text for path in files if path.suffix == ".py" for text in _in_source(ast.parse(path.read_text(encoding="utf-8")))]
+    found += [text for path in files if path.suffix in {".html", ".js"} for text in _in_file(path.read_text(encoding="utf-8"))]
     found += [text for name in sorted(SETUPS) for text in setup_of(name).texts()]
     return list(dict.fromkeys(found))
 
@@ -34,6 +37,11 @@ def _in_source(tree: ast.Module) -> Iterator[str]:
         name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func.id if isinstance(node.func, ast.Name) else ""
         given = node.args[:1] if name in {"say", "_"} else node.args[1:3] if name == "Ask" else []
         yield from (one.value for one in given if isinstance(one, ast.Constant) and isinstance(one.value, str))
+
+
+def _in_file(source: str) -> list[str]:
+    """Return the texts that a file of HTML or a script marks."""
+    return [*MARKED.findall(source), *SAID.findall(source)]
 
 
 def catalogue(language: str) -> Path:

@@ -53,7 +53,7 @@ def test_it_holds_migrations_and_pages(wheel: Path) -> None:
     migrations = {f"db/migrations/versions/{path.name}" for path in (ROOT / "db/migrations/versions").glob("*.sql")}
     assert len(migrations) >= 6
     assert migrations <= names
-    assert "providers/sandbox/page.html" in names
+    assert {"providers/sandbox/page.html", "mcp_messenger/api/pages/docs.js", "providers/locale/ru/LC_MESSAGES/pages.mo"} <= names
 
 
 def test_it_runs_from_the_wheel(wheel: Path, tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ async def add(config: Config, args: argparse.Namespace) -> int:
             say(json.dumps(made["instance"], indent=2))
             return 0
         say(f"Added: {clean_line(label) or known[name]['title']} ({made['instance_id'][:8]}).")
+        if known[name]["webhook"]:
+            say(f"Address of the webhook: {known[name]['webhook'].replace('{instance_id}', made['instance_id'])}")
         await log_in(server, made["instance_id"])
         say(f'{known[name]["then"]}\nSay to your agent: "What is new on {known[name]["title"]}?"')
     return 0
@@ -88,7 +90,10 @@ def _value(setting: dict[str, Any]) -> str:
     say(f"\n{setting['where']}")
     while not (value := ask(f"{setting['label']}{'' if is_needed else ' (may be empty)'}: ").strip()) and is_needed:
         pass
-    return value or (secrets.token_urlsafe(16) if setting["generated"] else "")
+    if not value and setting["generated"]:
+        value = secrets.token_urlsafe(16)
+        say(f"Made up: {value}\nGive it to the messenger with the address of the webhook. It is shown this once.")
+    return value
 
 
 async def _account(server: Server, messenger: dict[str, Any], credentials: dict[str, Any]) -> dict[str, Any] | None:

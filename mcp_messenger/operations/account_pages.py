@@ -27,6 +27,8 @@ ADD, LOGIN = "/add", "/login"
 """Under these is a page for each secret."""
 MINUTES = 30
 """A page's time."""
+NO_ADDRESS = "https://PUBLIC-ADDRESS-OF-THIS-SERVER"
+"""Stands where MCP_MESSENGER_PUBLIC_URL would."""
 IDENTIFY_WITHIN = 30.0
 
 
@@ -110,7 +112,10 @@ class SettingAsked(Output):
 
 
 class MessengerView(Output):
-    """How an account of a messenger is added: `steps` on its side, then `settings`; by `login` code a phone scans a QR code, by token it does not."""
+    """How an account of a messenger is added: `steps` on its side, then `settings`; by `login` code a phone scans a QR code, by token it does not.
+
+    `webhook` is the address that the messenger is given to bring messages to, with {instance_id} in it; None: it needs none.
+    """
 
     provider: str
     title: str
@@ -120,6 +125,7 @@ class MessengerView(Output):
     settings: list[SettingAsked]
     scan: list[str]
     then: str
+    webhook: str | None = None
 
 
 class MessengerList(Output):
@@ -128,10 +134,15 @@ class MessengerList(Output):
 
 async def list_messengers(app: App, caller: Caller, args: Input) -> MessengerList:
     """Return every messenger with what a person needs to add an account of it."""
-    return MessengerList(messengers=[_view(name, setup_of(name)) for name in sorted(REGISTRY)])
+    return MessengerList(messengers=[_view(app, name, setup_of(name)) for name in sorted(REGISTRY)])
 
 
-def _view(name: str, setup: Setup) -> MessengerView:
+def webhook_of(app: App, provider: str, instance_id: str) -> str | None:
+    """Return the address that a messenger is given to bring messages to; None for one that needs none."""
+    return f"{app.config.public_url or NO_ADDRESS}/webhooks/{provider}/{instance_id}" if setup_of(provider).webhook else None
+
+
+def _view(app: App, name: str, setup: Setup) -> MessengerView:
     asks = [
         SettingAsked(
             name=one.field,
@@ -153,6 +164,7 @@ def _view(name: str, setup: Setup) -> MessengerView:
         settings=asks,
         scan=list(setup.scan),
         then=setup.then,
+        webhook=webhook_of(app, name, "{instance_id}"),
     )
 
 

@@ -9,6 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
+from html import escape
 from importlib.resources import files
 from urllib.parse import quote
 
@@ -32,6 +33,7 @@ from providers.sandbox.phone import Phone
 from providers.sandbox.view import view
 from providers.sandbox.world import World
 from providers.text import clean_line
+from providers.words import Words, words_for
 
 MAX_FILE = 16 * 2**20
 _MAX_ACT = 64 * 2**10
@@ -39,7 +41,12 @@ _HEARTBEAT = 10.0
 _SHOWN_INLINE = frozenset(
     {"image/png", "image/jpeg", "image/gif", "image/webp"} | {"audio/mpeg", "audio/ogg", "audio/mp4", "audio/wav"} | {"video/mp4", "video/webm"}
 )
-_COMMON_HEADERS = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff"}
+_COMMON_HEADERS = {
+    "Cache-Control": "no-store",
+    "Referrer-Policy": "no-referrer",
+    "Vary": "Accept-Language",
+    "X-Content-Type-Options": "nosniff",
+}
 
 Handler = Callable[[Request], Awaitable[Response]]
 
@@ -126,15 +133,16 @@ class Page:
     async def _door(self, request: Request) -> Response:
         """What a QR code leads to: as long as it is the current one, to the page."""
         if not self._login.is_current(request.path_params["word"]):
-            return PlainTextResponse("This QR code is not valid any more. Scan the one that the instance shows now.", 410, headers=_COMMON_HEADERS)
+            say = _words(request).say
+            return PlainTextResponse(say("This QR code is not valid any more. Scan the one that is shown now."), 410, headers=_COMMON_HEADERS)
         return RedirectResponse(f"/{self._world.page_token}/", 303, headers=_COMMON_HEADERS)
 
     async def _html(self, request: Request) -> Response:
-        html, policy = _page()
+        html, policy = _page(_words(request))
         return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 
     async def _state(self, request: Request) -> Response:
-        return JSONResponse(view(self._world, self._phone, self._queue.state, request.query_params.get("chat")))
+        return JSONResponse(view(self._world, self._phone, self._queue.state, request.query_params.get("chat"), _words(request).say))
 
     async def _events(self, request: Request) -> Response:
         return StreamingResponse(self._ticks(), media_type="text/event-stream")
@@ -196,10 +204,16 @@ async def _body(request: Request, limit: int) -> bytes:
     return bytes(content)
 
 
+def _words(request: Request) -> Words:
+    return words_for(request.headers.get("accept-language"))
+
+
 @cache
-def _page() -> tuple[str, str]:
-    """The page, and the policy that runs its own script and style and nothing else."""
-    html = files("providers.sandbox").joinpath("page.html").read_text(encoding="utf-8")
+def _page(words: Words) -> tuple[str, str]:
+    """The page in a language, and the policy that runs its own script and style and nothing else."""
+    source = files("providers.sandbox").joinpath("page.html").read_text(encoding="utf-8")
+    root = f'<html lang="{words.language}" data-words="{escape(words.of_script(source))}">'
+    html = words.filled(source).replace("<html>", root)
     policy = (
         f"default-src 'none'; script-src {_digest('script', html)}; style-src {_digest('style', html)}; img-src 'self' data:; media-src 'self'; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

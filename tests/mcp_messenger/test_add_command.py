@@ -11,8 +11,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from anyio import to_thread
 
 from tests.program import PATIENCE, ROOT, Program, environment, program, telegram_process
+from tests.standins.graph_api import GraphStandIn
 from tests.waiting import until_blocking
 
 pty = pytest.importorskip("pty", reason="a terminal of this kind is Unix's")
@@ -100,6 +102,29 @@ def test_a_person_and_a_script_add_accounts(server: Program, env: dict[str, str]
         assert "logged in" in httpx.get(page, trust_env=False).text
         no_page = ran("qr", "Shop", "--link")
         assert (no_page.returncode, "by a token" in no_page.stderr) == (1, True)
+
+
+@pytest.mark.anyio
+async def test_what_the_messenger_is_to_be_given_is_said(server: Program, env: dict[str, str]) -> None:
+    """The word that Meta repeats is made up where none is typed; nobody could enter it there unseen."""
+    async with GraphStandIn() as graph:
+        account = graph.add_page()
+        with at_terminal(env, "add", "facebook-messenger", "--url", server.url, "--set", f"base_url={graph.url}") as (terminal, process):
+            for asked, typed in {"Page ID: ": account.id, "Access token of the Page: ": account.token, "App secret: ": account.app_secret}.items():
+                terminal.until(asked)
+                terminal.types(typed)
+            terminal.until("Verify token of the webhook (may be empty): ")
+            terminal.types("")
+            word = re.findall(r"Made up: (\S+)", terminal.until("with the address of the webhook."))[0]
+            await to_thread.run_sync(terminal.until, "Name, for you and your agent")
+            terminal.types("Shop")
+            path = re.findall(r"Address of the webhook: https://[A-Z-]+(/webhooks/\S+)", await to_thread.run_sync(terminal.until, "What is new on"))[
+                0
+            ]
+            assert await to_thread.run_sync(process.wait) == 0
+        challenge = {"hub.mode": "subscribe", "hub.verify_token": word, "hub.challenge": "said"}
+        async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as meta:
+            assert (await meta.get(f"{server.url}{path}", params=challenge)).text == "said"
 
 
 def test_a_sandbox_is_logged_in_by_its_link(server: Program, env: dict[str, str]) -> None:

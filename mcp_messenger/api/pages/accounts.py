@@ -14,12 +14,11 @@ from starlette.responses import RedirectResponse, Response
 
 from db import instances, page_links
 from db.page_links import PageLink
-from mcp_messenger.api.pages.html import Html, tag
+from mcp_messenger.api.pages.html import Html, joined, tag
 from mcp_messenger.api.pages.layout import document, linked, listed, message, respond
 from mcp_messenger.api.pages.login import account_page, current_code, held
-from mcp_messenger.api.pages.words import Words, words_for
 from mcp_messenger.errors import InvalidInput, ReadOnly
-from mcp_messenger.operations.account_pages import LOGIN, identified, opened_by
+from mcp_messenger.operations.account_pages import LOGIN, identified, opened_by, webhook_of
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instance_answers import CreatedInstance
 from mcp_messenger.operations.instances import CreateInstance
@@ -31,7 +30,8 @@ from mcp_messenger.security.caller import Caller
 from providers import REGISTRY
 from providers.capabilities import Capability
 from providers.errors import MessengerError
-from providers.setup import Ask, Setup, setup_of
+from providers.setup import Ask, setup_of
+from providers.words import Words, words_for
 
 FIELDS_MAX = 20
 OWN_FIELDS = frozenset({"base_url", "gateway_url"})
@@ -140,7 +140,9 @@ async def _add(visit: Visit) -> Response:
     if messenger not in REGISTRY:
         return await _choose(visit)
     app, setup = visit.app, setup_of(messenger)
-    values = _values(setup, given)
+    made_up = {one: secrets.token_urlsafe(16) for one in setup.asks if one.generated and not given.get(one.field, "").strip()}
+    values = {one.field: given[one.field].strip() for one in setup.asks if given.get(one.field, "").strip()}
+    values |= {one.field: word for one, word in made_up.items()}
     try:
         if app.config.read_only:
             raise ReadOnly
@@ -159,13 +161,19 @@ async def _add(visit: Visit) -> Response:
         return respond(_form(visit, messenger, given, refusal), status=422)
     assert isinstance(made, CreatedInstance)
     await page_links.added(app.database, visit.link, UUID(made.instance_id))
+    if made_up:
+        return respond(_handed_out(visit, webhook_of(app, messenger, made.instance_id), made_up))
     return RedirectResponse(f"{LOGIN}/{visit.secret}", status_code=303)
 
 
-def _values(setup: Setup, given: Mapping[str, str]) -> dict[str, str]:
-    found = {one.field: given[one.field].strip() for one in setup.asks if given.get(one.field, "").strip()}
-    made = {one.field: secrets.token_urlsafe(16) for one in setup.asks if one.generated and one.field not in found}
-    return found | made
+def _handed_out(visit: Visit, webhook: str | None, made_up: Mapping[Ask, str]) -> Html:
+    """Return the page that says which words were made up. Only who has sent the form sees it: an agent may know the page's address."""
+    say = visit.words.say
+    facts = {say("The address of the webhook"): webhook, **{say(one.label): word for one, word in made_up.items()}}
+    listed_facts = tag("dl", *(joined(tag("dt", name), tag("dd", tag("code", value))) for name, value in facts.items() if value))
+    intro = tag("p", say("Give these to the messenger. They are shown this once."))
+    on = tag("p", tag("a", say("Go on"), href=f"{LOGIN}/{visit.secret}", class_="button"))
+    return document(visit.words, say("The account is added"), tag("div", intro, listed_facts, class_="panel"), on)
 
 
 async def _log_in(visit: Visit, instance_id: UUID) -> Response:
@@ -179,8 +187,7 @@ async def _log_in(visit: Visit, instance_id: UUID) -> Response:
         if refusal is None:
             return RedirectResponse(f"{LOGIN}/{visit.secret}", status_code=303)
     is_used = visit.link.used_at is not None
-    setup = setup_of(row.provider)
-    webhook = f"{app.config.public_url or 'https://…'}/webhooks/{row.provider}/{row.id}" if setup.webhook else None
+    webhook = webhook_of(app, row.provider, str(row.id))
 
     async def render() -> tuple[Html, str]:
         nonlocal is_used

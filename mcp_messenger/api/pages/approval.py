@@ -11,13 +11,13 @@ from starlette.responses import Response
 from mcp_messenger.api.pages.accounts import fields_of
 from mcp_messenger.api.pages.html import Html, tag
 from mcp_messenger.api.pages.layout import document, message, respond
-from mcp_messenger.api.pages.words import Words, words_for
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.approvals import EDITABLE, ApprovalView, view
 from mcp_messenger.operations.deciding import approve_as, by_page, deny_as
 from mcp_messenger.policy.asking import unsealed
 from providers.errors import MessengerError
 from providers.text import clean
+from providers.words import Words, words_for
 
 BY = "page"
 FIELDS_MAX = 10

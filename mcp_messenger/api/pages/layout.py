@@ -1,6 +1,7 @@
 """The frame of every page: its head, its style, its one script, and the policy that lets nothing else run.
 
-The script is the file live.js and no other: the policy names its digest, so what a stranger wrote could not run even if it were taken for markup.
+The script is a file beside this one and no other: the policy names its digest, so what a stranger wrote could not run even if it were taken for
+markup.
 """
 
 import base64
@@ -13,12 +14,14 @@ from pathlib import Path
 from starlette.responses import HTMLResponse, Response
 
 from mcp_messenger.api.pages.html import Html, joined, tag
-from mcp_messenger.api.pages.words import Words
+from providers.words import Words
 
 HERE = Path(__file__).parent
 WITHOUT_SCRIPT = 10
 """Seconds after which a browser without scripts asks for a page again that changes by itself."""
 TAG_LENGTH = 24
+LIVE = "live.js"
+"""What keeps a page up to date."""
 
 
 @cache
@@ -28,15 +31,15 @@ def _file(name: str) -> tuple[Html, str]:
     return Html(text), "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
 
 
-def headers() -> dict[str, str]:
-    """Return the headers of a page.
+def headers(script: str = LIVE) -> dict[str, str]:
+    """Return the headers of a page on which a script may run.
 
     Without a referrer of its own site a browser would not say where a form comes from, and the guard would refuse it.
     """
     rules = [
         "default-src 'none'",
         f"style-src {_file('page.css')[1]}",
-        f"script-src {_file('live.js')[1]}",
+        f"script-src {_file(script)[1]}",
         "connect-src 'self'",
         "img-src data:",
         "base-uri 'none'",
@@ -51,9 +54,11 @@ def tag_of(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:TAG_LENGTH]
 
 
-def document(words: Words, title: str, *body: Html, mark: str | None = None) -> Html:
-    """Return a whole page. With `mark`, which is of its content, it changes by itself."""
+def document(words: Words, title: str, *body: Html, mark: str | None = None, script: str | None = None, wide: bool = False) -> Html:
+    """Return a whole page. With `mark`, which is of its content, it changes by itself; else `script` is the file of what runs on it."""
     live = mark is not None
+    runs = LIVE if live else script
+    source = _file(runs)[0] if runs else None
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -64,14 +69,15 @@ def document(words: Words, title: str, *body: Html, mark: str | None = None) -> 
         tag("title", title),
         tag("style", _file("page.css")[0]),
     )
-    script = tag("script", _file("live.js")[0]) if live else None
-    main = tag("main", tag("h1", title), *body)
-    return Html("<!doctype html>" + tag("html", head, tag("body", main, script), lang=words.language, data_tag=mark))
+    main = tag("main", tag("h1", title), *body, class_="wide" if wide else None)
+    said = words.of_script(source) if source and not live else None
+    whole = tag("body", main, tag("script", source) if source else None)
+    return Html("<!doctype html>" + tag("html", head, whole, lang=words.language, data_tag=mark, data_words=said))
 
 
-def respond(page: Html, *, status: int = 200, mark: str | None = None) -> Response:
+def respond(page: Html, *, status: int = 200, mark: str | None = None, script: str = LIVE) -> Response:
     """Return a page as the answer to a request."""
-    return HTMLResponse(page, status, headers={**headers(), **({} if mark is None else {"etag": f'"{mark}"'})})
+    return HTMLResponse(page, status, headers={**headers(script), **({} if mark is None else {"etag": f'"{mark}"'})})
 
 
 def message(words: Words, title: str, *texts: str, status: int = 200) -> Response:

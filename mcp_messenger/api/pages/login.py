@@ -12,7 +12,6 @@ from starlette.responses import Response
 from db.instances import InstanceRow
 from mcp_messenger.api.pages.html import Html, tag
 from mcp_messenger.api.pages.layout import document, linked, listed, respond, tag_of, waits
-from mcp_messenger.api.pages.words import Words
 from mcp_messenger.errors import NotReady
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.login import QrAnswer, auth_status, get_qr, svg
@@ -20,6 +19,7 @@ from mcp_messenger.operations.operation import OfInstance
 from mcp_messenger.security.caller import Caller
 from providers.setup import Setup, setup_of
 from providers.states import InstanceState
+from providers.words import Words
 
 HELD = 25.0
 """Seconds that a browser may wait for a change."""

@@ -7,13 +7,13 @@ from starlette.responses import Response
 
 from mcp_messenger.api.pages.html import Html
 from mcp_messenger.api.pages.login import account_page, current_code, held
-from mcp_messenger.api.pages.words import words_for
 from mcp_messenger.api.rest.routes import Answer, app_of
 from mcp_messenger.operations.account_pages import require_code
 from mcp_messenger.operations.login import QrAnswer, svg
 from mcp_messenger.operations.operation import Operation, Transport
 from mcp_messenger.operations.table import BY_NAME
 from mcp_messenger.security.caller import Caller, instance_of
+from providers.words import words_for
 
 SVG = "image/svg+xml"
 PAGE = "text/html"

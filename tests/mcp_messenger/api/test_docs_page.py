@@ -49,10 +49,22 @@ async def test_a_call_is_tried_from_its_example_to_its_answer(app: App, url: str
     await stream.get_by_role("button", name="Stop").click()
     await expect(stream.get_by_role("status")).to_contain_text("stopped")
 
-    await page.get_by_label("key or token").fill("a-fake-key")
+    await page.get_by_label("Key or token").fill("a-fake-key")
     await read.get_by_role("button", name="Send").click()
     await expect(read.get_by_role("status")).to_contain_text("unauthenticated")
 
     # Light letters where the ground is dark.
     await page.emulate_media(color_scheme="dark")
-    assert await page.evaluate("getComputedStyle(document.body).color") == "rgb(255, 255, 255)"
+    assert await page.evaluate("getComputedStyle(document.body).color") == "rgb(232, 237, 242)"
+
+
+async def test_the_page_around_the_calls_speaks_the_language_of_its_reader(url: str) -> None:
+    async with faultless_page(language="ru") as page:
+        await page.goto(f"{url}/docs")
+        await expect(page.get_by_text("Раскройте вызов")).to_be_visible()
+        call = page.locator("details[data-method='GET'][data-path='/api/v1/instances']")
+        await call.locator("summary").click()
+        assert await call.locator("th").all_inner_texts() == ["Название", "Где", "Тип", "Значение"]
+        assert await call.locator("tr[data-name=provider]").get_attribute("lang") == "en"
+        await call.get_by_role("button", name="Отправить").click()
+        await expect(call.get_by_role("status")).to_contain_text('"instances": []')

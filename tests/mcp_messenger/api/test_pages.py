@@ -18,14 +18,15 @@ from pydantic import SecretStr
 from db import instances
 from mcp_messenger.api.pages.login import WORDS, account_page
 from mcp_messenger.api.pages.on_demand import pages_on_demand
-from mcp_messenger.api.pages.words import words_for, words_in
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.instances import CreateInstance, create_instance
 from mcp_messenger.security.caller import ADMIN
 from providers.states import InstanceState
+from providers.words import words_for, words_in
 from tests.browser import CHROMIUM, FLAGS
 from tests.mcp_clients import in_memory, refused
 from tests.running import ready_sandbox, running_app, serving, until_status
+from tests.standins.graph_api import GraphStandIn
 from tests.standins.telegram_bot_api import TelegramStandIn
 
 pytestmark = pytest.mark.anyio
@@ -199,6 +200,32 @@ async def test_what_a_page_is_for_it_does_once_and_for_its_own_user(app: App, ur
     assert (messengers["telegram"]["login"], messengers["whatsappweb"]["login"]) == ("token", "code")
 
 
+async def test_what_was_made_up_for_the_messenger_is_shown_to_who_sent_the_form_alone(url: str, rest: httpx.AsyncClient) -> None:
+    async with GraphStandIn() as graph:
+        account = graph.add_page()
+        link = at(url, (await rest.post("/add-account", json={})).json()["url"])
+        form = {"page_id": account.id, "page_access_token": account.token, "app_secret": account.app_secret, "base_url": graph.url}
+        added = await rest.post(link, data={"messenger": "facebook-messenger", **form})
+        address, word = re.findall("<dd><code>(.*?)</code>", added.text)
+        challenge = {"hub.mode": "subscribe", "hub.verify_token": word, "hub.challenge": "said"}
+        assert (await rest.get(re.sub("https://[A-Z-]+", url, address), params=challenge)).text == "said"
+        # Its agent may know the address, and fetch it.
+        again = await rest.get(url + re.findall('href="(/login/.*?)"', added.text)[0])
+        assert (again.status_code, word in again.text, address in again.text or "connecting" in again.text) == (200, False, True)
+
+
+async def opened(page: Page, address: str) -> None:
+    """Show what a person comes for, where the page begins with less."""
+    if address.endswith("/docs"):
+        for path in ("/api/v1/instances", "/api/v1/instances/{instance_id}/send"):
+            await page.locator(f"details[data-method=POST][data-path='{path}'] > summary").click()
+    elif await page.locator("#chats").count():
+        await page.locator("#link:not([hidden]), #chats button").first.wait_for()
+        if await page.locator("#chats button").count():
+            await page.locator("#chats button").first.click()
+            await page.locator("#composer").wait_for()
+
+
 async def test_nothing_overflows_and_nobody_is_shut_out(app: App, url: str, rest: httpx.AsyncClient, eyes: Eyes) -> None:
     barriers = axe()
     instance_id = await waiting(app)
@@ -207,11 +234,17 @@ async def test_nothing_overflows_and_nobody_is_shut_out(app: App, url: str, rest
     body = {"to": "ann", "message": "x" * 300, "reason": "y" * 200}
     draft = (await rest.post(f"/instances/{instance_id}/drafts", json=body)).json()["approval"]["approval_id"]
     approve = at(url, (await rest.post(f"/approvals/{draft}/link")).json()["url"])
-    pages = (add, f"{add}?messenger=whatsapp-official", login, approve, f"{url}/add/nothing")
+    async with httpx.AsyncClient(trust_env=False, timeout=60, follow_redirects=True) as person:
+        phone = str((await person.get((await rest.get(f"/instances/{instance_id}/qr")).json()["qr"])).url)
+    ready = await instances.get(app.database, UUID(await ready_sandbox(app, page=True)))
+    assert ready is not None
+    talking = str(ready.status_reason).split()[-1]
+    pages = (add, f"{add}?messenger=whatsapp-official", login, approve, f"{url}/add/nothing", phone, talking, f"{url}/docs")
     for width, scheme, language in ((390, "light", "en"), (390, "dark", "ru"), (1280, "dark", "en"), (1280, "light", "ru")):
         page = await eyes.page(width=width, scheme=scheme, language=language, looks_inside=True)
         for address in pages:
             await page.goto(address)
+            await opened(page, address)
             assert await page.evaluate("document.documentElement.scrollWidth") <= width, address
             assert await page.evaluate("document.documentElement.lang") == language
             assert await page.evaluate("getComputedStyle(document.body).backgroundColor") == (

@@ -8,11 +8,11 @@ from string import Formatter
 import pytest
 
 from mcp_messenger.api.pages.approval import REASONS
-from mcp_messenger.api.pages.words import LANGUAGES
 from mcp_messenger.policy import decide
 from providers import REGISTRY, SETUPS, provider_class
 from providers.capabilities import Capability
 from providers.setup import setup_of
+from providers.words import LANGUAGES
 from tests.catalogue import catalogue, compiled, read, texts
 
 

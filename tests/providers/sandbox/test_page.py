@@ -1,5 +1,6 @@
 """The chat page in a real browser."""
 
+import re
 from collections.abc import AsyncIterator
 
 import pytest
@@ -22,12 +23,12 @@ async def page() -> AsyncIterator[Page]:
         yield page
 
 
-async def link(sandbox: Sandbox, page: Page) -> None:
+async def link(sandbox: Sandbox, page: Page, button: str = "Link this device") -> None:
     assert sandbox.provider is not None
     assert sandbox.provider.state.qr is not None
     await page.goto(sandbox.provider.state.qr.content)
-    await page.get_by_role("button", name="Link this device").click()
-    await expect(page.get_by_role("navigation", name="Chats")).to_be_visible()
+    await page.get_by_role("button", name=button).click()
+    await expect(page.get_by_role("navigation")).to_be_visible()
 
 
 async def test_a_person_links_the_device_and_talks_with_the_agent(sandbox: Sandbox, page: Page) -> None:
@@ -104,6 +105,28 @@ async def test_the_page_shows_what_the_agent_does(sandbox: Sandbox, page: Page) 
     await provider.send(Draft(client_id="c-2", chat_id="ann", poll=Poll(question="Tea?", options=("Yes", "No"))))
     await page.get_by_role("button", name="Yes").click()
     assert (await inbox.message("Yes")).message.reply_to is not None
+
+
+async def test_the_page_speaks_the_language_of_its_reader(sandbox: Sandbox) -> None:
+    """What people write stays as it is."""
+    provider, inbox = await sandbox.start(**WITH_PAGE)
+    async with faultless_page(language="ru") as page:
+        await link(sandbox, page, "Привязать это устройство")
+        await expect(page.get_by_role("navigation", name="Чаты")).to_be_visible()
+        await page.get_by_role("button", name="Ann Lee").click()
+        await page.get_by_label("Сообщение", exact=True).fill("Send")
+        await page.get_by_role("button", name="Отправить", exact=True).click()
+        await inbox.message("Send")
+        await provider.send(Draft(client_id="c-1", chat_id="ann", poll=Poll(question="Tea?", options=("Yes", "No"))))
+        await expect(page.get_by_text("Опрос: Tea?")).to_be_visible()
+        # No word of the page is left in English, not in what only a screen reader says either.
+        said = await page.evaluate(
+            "[...document.querySelectorAll('body *')].flatMap((one) => [one.ariaLabel, one.title, one.placeholder,"
+            " ...[...one.childNodes].filter((node) => node.nodeType === 3 && one.tagName !== 'SCRIPT').map((node) => node.data.trim())])"
+        )
+        known = {"ABCD-2345", "Sandbox", "Ann Lee", "Bob Stone", "Carol Diaz", "Team", "Send", "Tea?", "Yes", "No", "привязан Sandbox Agent"}
+        english = {one for one in said if one and re.search("[A-Za-z]{2}", one)} - known
+        assert english == {"Вы пишете от имени: Ann Lee", "Опрос: Tea?"}
 
 
 async def test_somebody_new_and_a_member_of_a_group_write(sandbox: Sandbox, page: Page) -> None:

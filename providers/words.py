@@ -1,6 +1,13 @@
-"""The pages' words in the reader's language, from gettext catalogues; English is the language of the texts themselves."""
+"""The pages' words in the reader's language, from gettext catalogues; English is the language of the texts themselves.
+
+They are here because a messenger too may have a page, as the sandbox does. A file of HTML marks its texts `{{so}}`, a script says them with
+`say("so")`; Python does as well.
+"""
 
 import gettext
+import html
+import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,6 +16,8 @@ from pathlib import Path
 DOMAIN = "pages"
 LOCALE = Path(__file__).parent / "locale"
 LANGUAGES = ("en", "ru")
+MARKED = re.compile(r"\{\{([^{}\n]+)\}\}")
+SAID = re.compile(r'\bsay\("([^"\\\n]+)"')
 
 
 @dataclass(frozen=True)
@@ -17,6 +26,14 @@ class Words:
 
     language: str
     say: Callable[[str], str]
+
+    def of_script(self, source: str) -> str:
+        """Return what a script says, as JSON of the texts with their translations."""
+        return json.dumps({text: self.say(text) for text in SAID.findall(source)}, ensure_ascii=False)
+
+    def filled(self, source: str) -> str:
+        """Return a file of HTML with the texts that it marks in this language."""
+        return MARKED.sub(lambda marked: html.escape(self.say(marked[1])), source)
 
 
 @lru_cache
