@@ -109,7 +109,13 @@ def gallery(browser: Browser, folder: Path) -> list[str]:
                     options = {"viewport": {"width": width, "height": 900}, "color_scheme": scheme, "locale": language}
                     page: Any = browser.new_page(**options)  # pyright: ignore[reportArgumentType] - the options of this call
                     page.goto(address)
-                    page.locator("main, body").first.wait_for()
+                    page.locator("main:visible, #app:visible").first.wait_for()
+                    if name == "docs":
+                        page.locator("details[data-method=POST][data-path$='/send'] > summary").first.click()
+                        page.locator("details[open]").first.scroll_into_view_if_needed()
+                    elif name == "chat":
+                        page.get_by_role("button", name="Ann Lee").click()
+                        page.get_by_text("Ann, can you").last.wait_for()
                     picture = f"{name}-{language}-{scheme}-{width}.png"
                     page.screenshot(path=folder / picture, full_page=name != "docs")
                     if page.evaluate("document.documentElement.scrollWidth") > width:
@@ -128,6 +134,7 @@ def _addresses(api: httpx.Client, url: str) -> dict[str, str]:
     waits, ready = made(), made(auto_scan=True)
     until_blocking(lambda: api.get(f"/instances/{waits}/auth-status").json()["state"] == "qr_ready")
     until_blocking(lambda: api.get(f"/instances/{ready}/auth-status").json()["state"] == "ready")
+    api.post(f"/instances/{ready}/send", json={"to": "ann", "message": "Ann, can you come on Friday?"}).raise_for_status()
     draft = api.post(f"/instances/{ready}/drafts", json={"to": "ann", "message": "Dear Ann, the lamp is put aside.", "reason": "She asked."})
     approval = draft.raise_for_status().json()["approval"]["approval_id"]
     chat = re.search(r"http\S+?(?=\.?$|\s)", api.get(f"/instances/{ready}").json()["instance"]["status_reason"])
@@ -140,6 +147,7 @@ def _addresses(api: httpx.Client, url: str) -> dict[str, str]:
         "logged-in": f"{url}/api/v1/instances/{ready}/qr-page",
         "approval": api.post(f"/approvals/{approval}/link").raise_for_status().json()["url"],
         "over": f"{url}/add/{'0' * 43}",
+        "link": str(api.get(api.get(f"/instances/{waits}/qr").json()["qr"], follow_redirects=True).url),
         "chat": chat[0],
         "docs": f"{url}/docs",
     }

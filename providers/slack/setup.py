@@ -7,7 +7,8 @@ SETUP = Setup(
     needs="an app in a workspace",
     steps=(
         "Open https://api.slack.com/apps, Create New App, From scratch, and choose the workspace.",
-        "OAuth & Permissions: add the bot scopes (docs/messengers/slack.md lists them), then Install to Workspace.",
+        "OAuth & Permissions: add the bot scopes chat:write, im:write, users:read, reactions:read, reactions:write, files:read and files:write, "
+        "and of channels, groups, im and mpim each :read and :history. Then Install to Workspace.",
         "Socket Mode: turn it on. Basic Information, App-Level Tokens: generate one with the scope connections:write.",
         "Event Subscriptions: turn them on, and add the bot events message.channels, message.groups, message.im and message.mpim.",
     ),

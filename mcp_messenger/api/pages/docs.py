@@ -9,7 +9,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from mcp_messenger.api.pages.html import Html, tag
+from mcp_messenger.api.pages.html import Html, joined, tag
 from mcp_messenger.api.pages.layout import document, respond
 from providers.words import Words
 
@@ -51,9 +51,14 @@ def _call(words: Words, method: str, path: str, call: Json, schemas: Json) -> Ht
     table = tag("table", tag("tr", *heads), *rows) if rows else None
     answers = ", ".join(f"{status} {_answer(answer)}" for status, answer in call["responses"].items() if status.isdecimal())
     summary = tag("summary", tag("b", method), tag("code", path), " ", tag("span", call.get("summary", ""), lang=GENERATED))
-    described = tag("p", call["description"], lang=GENERATED) if call.get("description") else None
+    described = tag("p", _with_code(call["description"]), lang=GENERATED) if call.get("description") else None
     answered = tag("p", say("Answers"), ": ", tag("span", answers, lang=GENERATED))
     return tag("details", summary, described, table, *body, answered, *_examples(call), class_="call", data_method=method, data_path=path)
+
+
+def _with_code(text: str) -> Html:
+    """Return a text of ours with what it has between backticks as code."""
+    return joined(*(tag("code", part) if place % 2 else part for place, part in enumerate(text.split("`"))))
 
 
 def _examples(call: Json) -> Iterator[Html]:
