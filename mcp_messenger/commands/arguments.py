@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from mcp_messenger.config.modes import API_MODES
+from mcp_messenger.observability.logs import LEVELS
 from mcp_messenger.version import __version__
 
 SHELLS = ("bash", "zsh", "fish")
@@ -96,7 +97,7 @@ def _settings(shown: Collection[str] | None = None) -> argparse.ArgumentParser:
     add("--data-dir", "folder of the embedded store, the secret key and media", type=Path)
     add("--toolsets", "default, all, or names separated by commas")
     add("--read-only", "only tools that change nothing; always wins", action="store_true")
-    add("--log-level", "DEBUG, INFO, WARNING or ERROR (INFO)")
+    add("--log-level", "DEBUG, INFO, WARNING or ERROR (INFO)", type=_level)
     return settings
 
 
@@ -237,6 +238,12 @@ def _number(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 100:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 100")
     return int(text)
+
+
+def _level(text: str) -> str:
+    if text.upper() not in LEVELS:
+        raise argparse.ArgumentTypeError(f"{text!r} is no level: give {', '.join(LEVELS)}")
+    return text
 
 
 def _port(text: str) -> int:

@@ -6,6 +6,8 @@ import sys
 from datetime import UTC, datetime
 from json import dumps
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
 # In `name=value`, `"name": "value"` and `Some-Name: value`, but not in "the token: it was refused".
 _NAME = r"(?:token|secret|password|passwd|api[_-]?key|secret_key|signature|proof)"
 
@@ -43,6 +45,8 @@ def configure(level: str, *, json: bool) -> None:
     Before anything else configures logging: MCPServer() does if nobody has, and uvicorn does unless it gets `log_config=None`.
     Raises ValueError for an unknown level.
     """
+    if level.upper() not in LEVELS:
+        raise ValueError(f"{level!r} is no level of logs. Set MCP_MESSENGER_LOG_LEVEL to {', '.join(LEVELS)}.")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(Formatter(json=json))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -111,7 +111,8 @@ async def test_what_the_messenger_is_to_be_given_is_said(server: Program, env: d
         account = graph.add_page()
         with at_terminal(env, "add", "facebook-messenger", "--url", server.url, "--set", f"base_url={graph.url}") as (terminal, process):
             for asked, typed in {"Page ID: ": account.id, "Access token of the Page: ": account.token, "App secret: ": account.app_secret}.items():
-                terminal.until(asked)
+                # Where the setting is found names it, too.
+                terminal.until(f"\n{asked}")
                 terminal.types(typed)
             terminal.until("Verify token of the webhook (may be empty): ")
             terminal.types("")

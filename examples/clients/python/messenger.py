@@ -831,7 +831,7 @@ class MessengerList(TypedDict):
 
 
 class MessengerView(TypedDict):
-    """How an account of a messenger is added: `steps` on its side, then `settings`; by `login` code a phone scans a QR code, by token it does not."""
+    """How an account of a messenger is added: `steps` on its side, then `settings`; by `login` code a phone scans a QR code, by token it does …"""
 
     provider: str
     title: str
@@ -841,6 +841,7 @@ class MessengerView(TypedDict):
     settings: list[SettingAsked]
     scan: list[str]
     then: str
+    webhook: NotRequired[str | None]
 
 
 class MultiProviderStats(TypedDict):

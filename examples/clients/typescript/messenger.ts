@@ -744,6 +744,7 @@ export interface MessengerView {
   settings: Array<SettingAsked>;
   scan: Array<string>;
   then: string;
+  webhook?: string | null;
 }
 
 export interface MultiProviderStats {
