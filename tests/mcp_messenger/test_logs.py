@@ -143,4 +143,7 @@ def test_a_process_logs_to_stderr_alone() -> None:
 
 def test_an_unknown_level_is_refused() -> None:
     code = "from mcp_messenger.observability import logs; logs.configure('loud', json=False)"
-    assert b"Unknown level" in subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).stderr
+    assert (
+        b"'loud' is no level of logs. Set MCP_MESSENGER_LOG_LEVEL to DEBUG"
+        in subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).stderr
+    )
