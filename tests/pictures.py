@@ -87,8 +87,9 @@ def pages(browser: Browser) -> None:
             page.goto(api.get(f"/instances/{id}/qr").json()["qr"])
             page.get_by_role("button", name="Link this device").click()
             page.get_by_role("button", name="Ann Lee").click()
+            before = api.get(f"/instances/{id}/wait", params={"timeout": 0}).json()["cursor"]
             _say(page, "Hello! Is the blue lamp still there?")
-            asked = api.get(f"/instances/{id}/wait", params={"timeout": 30}).json()["messages"][-1]
+            asked = api.get(f"/instances/{id}/wait", params={"timeout": 30, "cursor": before}).json()["messages"][-1]
             answer = {"to": asked["chat_id"], "message": "Yes, two of them. Shall I put one aside for you?", "reply_to": asked["id"]}
             api.post(f"/instances/{id}/send", json=answer).raise_for_status()
             page.get_by_text("Shall I put one aside").first.wait_for()
