@@ -9,6 +9,7 @@ import anyio
 
 from providers.errors import Forbidden, InvalidRequest, LoggedOut
 from providers.events import Need, QrCode, StateChanged
+from providers.kit.phones import digits_of
 from providers.models import Account
 from providers.sandbox.event_queue import EventQueue
 from providers.sandbox.people import OWN_ID
@@ -21,8 +22,7 @@ NEXT_QR_LASTS = 20.0
 PAIRING_CODE_LASTS = timedelta(seconds=180)
 _ALPHABET = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _NOT_IN_A_CODE = re.compile(r"[^A-Z0-9]")
-_PHONE = re.compile(r"\+?[0-9]{7,15}")
-_PHONE_PUNCTUATION = re.compile(r"[\s().-]")
+_PHONE_DIGITS = 7
 _PHONE_NUMBER = "+15550199"
 
 Sleep = Callable[[float], Awaitable[None]]
@@ -94,12 +94,12 @@ class Login:
     def request_pairing_code(self, phone: str) -> str:
         """A code for the chat page, for 180 s. Asked for again, the one before does not work any more."""
         qr = self._waiting_for_scan()
-        number = _PHONE_PUNCTUATION.sub("", phone)
-        if not _PHONE.fullmatch(number):
+        number = digits_of(phone, _PHONE_DIGITS)
+        if number is None:
             raise InvalidRequest("The phone number is not 7 to 15 digits.", hint="Give it with its country code, such as +15550199.")
         code = "".join(secrets.choice(_ALPHABET) for _ in range(8))
         code = f"{code[:4]}-{code[4:]}"
-        self._pairing = (code, number, self._world.now() + PAIRING_CODE_LASTS)
+        self._pairing = (code, f"+{number}", self._world.now() + PAIRING_CODE_LASTS)
         self._show(qr)
         return code
 

@@ -5,12 +5,12 @@ from collections.abc import Collection
 from typing import Any, cast
 
 from providers.errors import NotFound
+from providers.kit.phones import digits_of
 from providers.models import ChatKind
 
 _ID = re.compile(r"[\w-]+@(c\.us|g\.us|lid|newsletter|broadcast)", re.ASCII)
 _MESSAGE_ID = re.compile(r"(?:true|false)_([\w-]+@[a-z.]+)_\w+(?:_[\w:@.-]+)?", re.ASCII)
-_PHONE = re.compile(r"(?:\+|00)?([0-9]{7,15})")
-_PUNCTUATION = re.compile(r"[\s().\-/]")
+_PHONE_DIGITS = 7
 _OTHER_NAME = "@s.whatsapp.net"
 
 _KINDS = {"c.us": ChatKind.PRIVATE, "lid": ChatKind.PRIVATE, "g.us": ChatKind.GROUP, "newsletter": ChatKind.CHANNEL}
@@ -54,9 +54,8 @@ def kind_of(chat_id: str) -> ChatKind:
 
 def address(to: str) -> str:
     """A phone number as people write it into its chat's id; what is no number stays as it is."""
-    bare = to.strip().removesuffix(_OTHER_NAME)
-    number = _PHONE.fullmatch(_PUNCTUATION.sub("", bare))
-    return to if number is None else f"{number[1]}@c.us"
+    digits = digits_of(to.strip().removesuffix(_OTHER_NAME), _PHONE_DIGITS)
+    return to if digits is None else f"{digits}@c.us"
 
 
 def phone_of(id: str | None) -> str | None:

@@ -12,9 +12,9 @@ from providers.errors import InvalidRequest, MessengerError, NotFound, Unreachab
 from providers.groups import Group, GroupChange, JoinRequest, ParticipantResult
 from providers.kit.bounded import BoundedMap
 from providers.kit.json import Json, parts
+from providers.kit.phones import digits_of
 from providers.meta.client import GraphClient, id_in, segment
 from providers.meta.errors import from_refusal, refusal_in, words_of
-from providers.meta.whatsapp_official.ids import phone_of
 from providers.models import Contact
 
 _FIELDS = "id,subject,description,participants"
@@ -84,7 +84,7 @@ class Groups:
         """Have people removed, and return the group without them; Meta reports what became of it as a notice in the group."""
         group = await self.described(graph, group_id)
         members = {one.id for one in group.participants}
-        numbers = {person: phone_of(person) or person for person in people}
+        numbers = {person: digits_of(person) or person for person in people}
         wanted = [number for number in numbers.values() if number in members]
         for at in range(0, len(wanted), _REMOVED_AT_ONCE):
             body = {**OURS, "participants": [{"user": number} for number in wanted[at : at + _REMOVED_AT_ONCE]]}
@@ -129,7 +129,7 @@ class Groups:
     async def answer(self, graph: GraphClient, group_id: str, people: Sequence[str], *, admit: bool) -> list[ParticipantResult]:
         """Let people in, or turn them away. Raises NotFound where none of them asks."""
         asked = {request.person.id: id for id, request in await self.asking(graph, group_id)}
-        numbers = {person: phone_of(person) or person for person in people}
+        numbers = {person: digits_of(person) or person for person in people}
         wanted = {asked[number]: person for person, number in numbers.items() if number in asked}
         if not wanted:
             raise NotFound("None of these people asks to join the group.", hint="list_join_requests shows those who do.")
@@ -147,7 +147,7 @@ class Groups:
 
 async def block(graph: GraphClient, number: str, person: str, *, blocked: bool) -> None:
     """Block a person, or take the block off. Raises the reason why Meta did not; it blocks who has written within a day."""
-    body = {**OURS, "block_users": [{"user": phone_of(person) or person}]}
+    body = {**OURS, "block_users": [{"user": digits_of(person) or person}]}
     answer = await (graph.post(f"{number}/block_users", body) if blocked else graph.delete(f"{number}/block_users", body))
     for failed in parts(answer, "block_users", "failed_users"):
         raise _why(failed)

@@ -4,21 +4,11 @@ import re
 
 from providers.errors import NotFound
 from providers.kit.json import Json
+from providers.kit.phones import digits_of
 
-_PHONE = re.compile(r"\+?[\d\s().-]{4,32}")
-_DIGITS = re.compile(r"\d{5,15}")
 _SCOPED = re.compile(r"[A-Z]{2}\.(ENT\.)?[A-Za-z0-9]{1,128}")
 # What the ids of groups are made of: "capi_group:" in base64.
 _GROUP = "Y2FwaV9ncm91cDo"
-
-
-def phone_of(text: str) -> str | None:
-    """The digits of a phone number, however it is written; None for what is none."""
-    if not _PHONE.fullmatch(text.strip()):
-        return None
-    digits = re.sub(r"\D", "", text)
-    digits = digits.removeprefix("00") if text.strip().startswith("00") else digits
-    return digits if _DIGITS.fullmatch(digits) else None
 
 
 def is_group(chat_id: str) -> bool:
@@ -31,7 +21,7 @@ def recipient_of(chat_id: str) -> Json:
         return {"recipient_type": "group", "to": chat_id}
     if _SCOPED.fullmatch(chat_id):
         return {"recipient_type": "individual", "recipient": chat_id}
-    if phone := phone_of(chat_id):
+    if phone := digits_of(chat_id):
         return {"recipient_type": "individual", "to": phone}
     raise NotFound(
         f"'{chat_id[:64]}' is no phone number and no id of WhatsApp.",

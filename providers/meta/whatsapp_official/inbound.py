@@ -19,12 +19,13 @@ from providers.events import (
 from providers.kit.bounded import BoundedSet, bounded_raw
 from providers.kit.json import Json, part, parts
 from providers.kit.left_out import LeftOut
+from providers.kit.phones import digits_of
 from providers.kit.unread import if_readable
 from providers.meta.errors import later_error, words_of
 from providers.meta.nonce import nonce_in
 from providers.meta.webhook import readable
 from providers.meta.whatsapp_official.content import content_of
-from providers.meta.whatsapp_official.ids import aliases_of, is_group, person_of, phone_of
+from providers.meta.whatsapp_official.ids import aliases_of, is_group, person_of
 from providers.meta.words import without_secrets, words_for
 from providers.models import Chat, ChatKind, Contact, Message, MessageKind
 
@@ -132,7 +133,7 @@ class WebhookTranslator:
 
     def _about_the_account(self, value: Json, field: str, account: str, at: datetime) -> list[Event]:
         """Return a notice of what Meta did with the account, a template or a number, unless it is another account or number."""
-        shown = phone_of(str(value.get("display_phone_number", "")))
+        shown = digits_of(str(value.get("display_phone_number", "")))
         if (self._account and account != self._account) or (shown and self.display and shown != self.display):
             self._left_out.note(field, "it is about another account or number")
             return []

@@ -11,6 +11,7 @@ from providers.groups import Group, GroupChange, JoinRequest, ParticipantResult
 from providers.kit.bounded import BoundedSet
 from providers.kit.json import Json, parts
 from providers.kit.parts import parts_of, send_parts
+from providers.kit.phones import digits_of
 from providers.limits import Limits, Rate
 from providers.meta.client import id_in, segment
 from providers.meta.connection import Timing
@@ -18,7 +19,7 @@ from providers.meta.nonce import marked
 from providers.meta.provider import MetaProvider
 from providers.meta.webhook import readable
 from providers.meta.whatsapp_official.groups import Groups, block, list_blocked
-from providers.meta.whatsapp_official.ids import is_group, phone_of, recipient_of
+from providers.meta.whatsapp_official.ids import is_group, recipient_of
 from providers.meta.whatsapp_official.inbound import WebhookTranslator
 from providers.meta.whatsapp_official.outbound import PREVIEW, check_content, message_of
 from providers.meta.whatsapp_official.settings import WhatsAppOfficialSettings
@@ -88,11 +89,11 @@ class WhatsAppOfficialProvider(MetaProvider):
 
     @classmethod
     def address(cls, to: str) -> str:
-        return phone_of(to) or to
+        return digits_of(to) or to
 
     async def _identify(self) -> Account:
         number = await self._graph.get(self._settings.phone_number_id, fields="id,display_phone_number,verified_name")
-        phone = self._translator.display = phone_of(str(number.get("display_phone_number", "")))
+        phone = self._translator.display = digits_of(str(number.get("display_phone_number", "")))
         return Account(id=self._settings.phone_number_id, name=number.get("verified_name", ""), phone=phone and f"+{phone}")
 
     def check(self, draft: Draft) -> None:
@@ -260,5 +261,5 @@ class WhatsAppOfficialProvider(MetaProvider):
 def _chat_in(answer: Json, chat_id: str) -> str:
     """Return the chat that a message lies in: Meta may know the person under another number than the one given (Brazil, Mexico, Argentina)."""
     people = parts(answer, "contacts")
-    found = phone_of(str(people[0].get("wa_id", ""))) if people and not is_group(chat_id) else None
+    found = digits_of(str(people[0].get("wa_id", ""))) if people and not is_group(chat_id) else None
     return found or chat_id
