@@ -86,6 +86,7 @@ class Arrivals:
         """Take over who is logged in on a page that is ready."""
         self._ready_at = time.time()
         self.me = me
+        self.position.begin(me.ids)
 
     def end(self) -> None:
         """Forget the page."""

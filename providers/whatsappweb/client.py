@@ -7,7 +7,9 @@ import asyncio
 import json
 import logging
 import os
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -28,6 +30,8 @@ Json = dict[str, Any]
 _LINE_MAX = 256 * 2**20
 
 _STOPPING_SECONDS = 12
+_KILLED_SECONDS = 5
+_LOOK_SECONDS = 0.05
 
 UNREAD_LINE = "unread_line"
 """In the place of an event, where a line of the bridge could not be read."""
@@ -52,8 +56,9 @@ class BridgeEvent:
 class Bridge:
     """One run of the bridge. What it tells comes out of `events`, which end when it ends."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, data: Path) -> None:
         self._process = process
+        self._data = data
         self._events: asyncio.Queue[BridgeEvent | None] = asyncio.Queue()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._numbers = count(1)
@@ -65,6 +70,7 @@ class Bridge:
     async def start(cls, machine: Machine, data: Path, pulse_seconds: float, web_version: str = "") -> "Bridge":
         """Start the bridge; `web_version` is the version of WhatsApp Web to run (empty: the newest). Raises OSError."""
         _make_folder(data)
+        await free_profile(data)
         env = {
             "PATH": os.environ.get("PATH", os.defpath),
             "HOME": str(data),  # puppeteer and Chromium look into it, and break where they may not
@@ -77,7 +83,8 @@ class Bridge:
         }
         pipe = asyncio.subprocess.PIPE
         bridge = str(machine.bridge / "bridge.mjs")
-        return cls(await asyncio.create_subprocess_exec(machine.node, bridge, stdin=pipe, stdout=pipe, stderr=pipe, env=env, limit=_LINE_MAX))
+        process = await asyncio.create_subprocess_exec(machine.node, bridge, stdin=pipe, stdout=pipe, stderr=pipe, env=env, limit=_LINE_MAX)
+        return cls(process, data)
 
     @property
     def pid(self) -> int:
@@ -125,6 +132,7 @@ class Bridge:
             for task in self._tasks:
                 task.cancel()
             await asyncio.wait(self._tasks)
+            await free_profile(self._data)
 
     def close(self) -> None:
         """It takes the end of its parent's pipe for a farewell."""
@@ -134,11 +142,7 @@ class Bridge:
     def kill(self) -> None:
         """The bridge, and the Chromium that it started."""
         if self._process.returncode is None:
-            for process in _family(self._process.pid):
-                try:
-                    process.kill()
-                except psutil.Error:
-                    continue
+            _kill(_family(self._process.pid))
 
     async def _read(self) -> None:
         stdout = self._process.stdout
@@ -181,6 +185,34 @@ class Bridge:
         assert stderr is not None
         while line := await stderr.readline():
             logger.debug("bridge: %s", line.decode(errors="replace").rstrip()[:500])
+
+
+async def free_profile(data: Path) -> None:
+    """Return when no browser works in the profile any more; one that does not end by itself is killed.
+
+    A browser outlives a bridge or a manager that was killed, and writes the login to disk until its end. A second one beside it takes the
+    profile for broken and asks for a new login, which is lost with its end.
+    """
+    patience = time.monotonic() + _STOPPING_SECONDS
+    while left := await asyncio.to_thread(_browsers, data / "session"):
+        late = time.monotonic() - patience
+        if late > _KILLED_SECONDS:
+            logger.error("A browser that an earlier bridge has left cannot be ended.")
+            return
+        if late > 0:
+            _kill(left)
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _browsers(profile: Path) -> list[psutil.Process]:
+    argument = f"--user-data-dir={profile.absolute()}"
+    return [process for process in psutil.process_iter(["cmdline"]) if argument in (process.info["cmdline"] or ())]
+
+
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
+        with suppress(psutil.Error):
+            process.kill()
 
 
 def _make_folder(path: Path) -> None:

@@ -45,6 +45,11 @@ _UNLINKED_AT_ONCE = (
     "and see whether the phone shows a warning."
 )
 
+_LOST = (
+    "The login is not there any more: its browser was killed before it had written it, or it was ended on the phone meanwhile. Log in again; on "
+    "the phone, remove what is left of it under Linked devices."
+)
+
 _MISSING_NAMED = 5
 _UPGRADE = "Upgrade the bridge, or run an earlier version with the setting web_version."
 _LOADING = "Logged in. WhatsApp Web is loading the account's chats."
@@ -84,13 +89,17 @@ class Connection(StateReporter):
         self._governor = governor
         self._timing = timing
         self._rest = Rest(settings, timing)
-        self._ready = asyncio.Event()
+        self._woken = asyncio.Event()
+        """The page is ready, or shows a code."""
+        self._logged_out = asyncio.Event()
         self._missing: tuple[str, ...] = ()
         self.lost: dict[str, list[str]] = {}
         """Parts of WhatsApp Web that are missing, by the capabilities that need them."""
         self._early: list[BridgeEvent] = []
         self._version = ""
         self._login = Login()
+        self._is_linked = False
+        """Whether a phone has taken this side as its device since the last code."""
         self._bridge: Bridge | None = None
         self._reason: str | None = None
         self._logging_out = False
@@ -124,13 +133,13 @@ class Connection(StateReporter):
         return self._rest.is_suspended
 
     async def awake(self) -> None:
-        """Note that the account is used; start a suspended browser, and return when it is ready. Raises Unreachable."""
+        """Note that the account is used; start a suspended browser, and return when it is ready or asks for a login. Raises Unreachable."""
         self._rest.used()
         if not self._rest.is_suspended:
             return
         try:
             async with asyncio.timeout(self._timing.wake):
-                await self._ready.wait()
+                await self._woken.wait()
         except TimeoutError:
             raise Unreachable("WhatsApp Web was suspended and is being started.", maybe_sent=False, hint="Try again in a minute.") from None
 
@@ -145,16 +154,29 @@ class Connection(StateReporter):
         return await self._bridge.call("pairing_code", {"phone": phone}, seconds=self._timing.call)
 
     async def logout(self) -> None:
+        """Unlink this device, and return when it is. Raises Unreachable where WhatsApp Web does not confirm that."""
         self._logging_out = True
         try:
+            async with asyncio.timeout(self._timing.logout):
+                await self._ask_to_log_out()
+                await self._logged_out.wait()
+        except MessengerError:
+            self._logging_out = False
+            raise
+        except TimeoutError:
+            hint = "See on the phone, under Linked devices, whether this one is still there; then log out again, or remove it there."
+            raise Unreachable("WhatsApp Web did not confirm that this device is unlinked.", maybe_sent=True, hint=hint) from None
+
+    async def _ask_to_log_out(self) -> None:
+        try:
             await self.ask("logout")
-        except Unreachable as error:
-            if not error.maybe_sent:
-                self._logging_out = False
-                raise
         except BridgeRefused as refusal:
             # The page goes away with the login, in the middle of its answer.
             logger.info("Logging out of WhatsApp Web: %s", clean_line(refusal.words))
+        except Unreachable as error:
+            # So does the bridge.
+            if not error.maybe_sent:
+                raise
 
     def restart(self, reason: str) -> None:
         """The page is of no use any more."""
@@ -178,7 +200,7 @@ class Connection(StateReporter):
     async def _one_run(self) -> float | None:
         """One life of the bridge. Seconds until the next; None when there is to be none."""
         self._reason = None
-        self._ready.clear()
+        self._woken.clear()
         self._heard = self._loading_since = time.monotonic()
         self._offline_since, self._is_offline = None, False
         self.arrivals.untold, self._trouble = 0, ""
@@ -216,7 +238,7 @@ class Connection(StateReporter):
                 self._kill(f"WhatsApp Web did not become ready within {self._timing.loading:g} s after {state}{trouble}")
             elif self._may_rest() and self._bridge is not None and self._reason is None:
                 self._reason = SUSPENDED
-                self._ready.clear()
+                self._woken.clear()
                 self._rest.begin()
                 self._bridge.close()
 
@@ -262,8 +284,10 @@ class Connection(StateReporter):
         self._governor.logged_out()
         self.people.forget()
         self._early.clear()
+        self._is_linked, self._login.reason = False, None
         if self._logging_out:
             await self.report(StateChanged(state=InstanceState.LOGGED_OUT, reason="Logged out by this side."))
+            self._logged_out.set()
             return None
         reason = _UNLINKED_AT_ONCE if time.monotonic() - self._ready_at < self._timing.fresh else _UNLINKED
         await self.report(StateChanged(state=InstanceState.LOGGED_OUT, reason=reason))
@@ -306,13 +330,15 @@ class Connection(StateReporter):
             case "qr":
                 self._rest.over()
                 self._loading_since = None
+                self._note_lost_login()
                 await self.report(self._login.qr(data["content"]))
+                self._woken.set()
             case "code":
                 await self.report(self._login.pairing_code(data["code"]))
             case "passkey":
                 await self.report(self._login.passkey())
             case "authenticated":
-                self._loading_since = time.monotonic()
+                self._is_linked, self._loading_since = True, time.monotonic()
                 if self.state.state not in {InstanceState.DEGRADED, InstanceState.AUTHENTICATED} and not self._rest.is_suspended:
                     await self.report(StateChanged(state=InstanceState.AUTHENTICATED, reason=_LOADING))
             case "state":
@@ -324,10 +350,20 @@ class Connection(StateReporter):
             case _:
                 await self._on_pulse(data)
 
+    def _note_lost_login(self) -> None:
+        """A code is asked for though nobody has logged out. What is known of messages is kept, for it may be the same account again."""
+        if self._is_linked or self.arrivals.position.newest is not None:
+            self._is_linked = False
+            self._login.reason = _LOST
+            self._governor.logged_out()
+            self.people.forget()
+            self._early.clear()
+
     async def _on_ready(self, data: Json) -> None:
         payload = data["me"]
         self._loading_since = None
         self._ready_at = time.monotonic()
+        self._login.reason, self._logging_out = None, False
         self.arrivals.begin(Me(payload["id"], payload["lid"], payload["name"] or ""))
         self._self_test(data)
         self._version = str(data["version"])
@@ -336,7 +372,7 @@ class Connection(StateReporter):
         self._governor.logged_in()
         await self.report(self._usable())
         self._rest.started()
-        self._ready.set()
+        self._woken.set()
         await self._catch_up()
         early, self._early = self._early, []
         for event in early:
@@ -378,7 +414,7 @@ class Connection(StateReporter):
         if socket == "UNPAIRED_IDLE":
             self._login.idle()
         if self.me is None and self.state.state in _LINKED_FROM.get(socket, ()):
-            self._loading_since = time.monotonic()
+            self._is_linked, self._loading_since = True, time.monotonic()
             await self.report(StateChanged(state=InstanceState.AUTHENTICATED, reason=_LOADING))
         if socket == "CONNECTED":
             self._offline_since = None

@@ -141,8 +141,9 @@ class Governor:
 
     def logged_out(self) -> None:
         """The next login is a fresh one; the chats opened today still count."""
-        self._since = None
-        self._save()
+        if self._since is not None:
+            self._since = None
+            self._save()
 
     def locked(self, chat_id: str) -> None:
         """Open no chat for a day: WhatsApp refused a message to this one with 463."""

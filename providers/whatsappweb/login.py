@@ -21,6 +21,8 @@ class Login:
 
     def __init__(self) -> None:
         self._sequence = 0
+        self.reason: str | None = None
+        """Why a code is shown, where that is not plain."""
         self._is_first = True
         self._qr: QrCode | None = None
         self._pairing_code: str | None = None
@@ -53,8 +55,8 @@ class Login:
 
     def _state(self) -> StateChanged:
         if self._pairing_code is None or datetime.now(UTC) > self._pairing_code_until:
-            return StateChanged(state=InstanceState.QR_READY, needs=Need.QR, qr=self._qr)
+            return StateChanged(state=InstanceState.QR_READY, reason=self.reason, needs=Need.QR, qr=self._qr)
         # Both are shown together, so the QR code may not end before the pairing code does.
         until = self._pairing_code_until
         qr = self._qr and self._qr.model_copy(update={"expires_at": max(self._qr.expires_at, until)})
-        return StateChanged(state=InstanceState.QR_READY, needs=Need.PAIRING_CODE, qr=qr, pairing_code=self._pairing_code)
+        return StateChanged(state=InstanceState.QR_READY, reason=self.reason, needs=Need.PAIRING_CODE, qr=qr, pairing_code=self._pairing_code)

@@ -25,6 +25,7 @@ class Position:
         self._file = StateFile(folder / _FILE, "The position in the messages of WhatsApp")
         self.newest: int | None = None
         self.behind: dict[str, int | None] = {}
+        self._account: frozenset[str] = frozenset()
         self._ids: dict[str, int] = {}
         self._by_key: dict[str, str] = {}
         self._load()
@@ -36,10 +37,17 @@ class Position:
         try:
             self.newest, self._ids = int(kept["newest"]), {str(id): int(t) for id, t in kept["ids"].items()}
             self.behind = {str(id): None if t is None else int(t) for id, t in kept.get("behind", {}).items()}
+            self._account = frozenset(str(id) for id in kept.get("account", ()))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             self._file.unreadable(error)
             self.newest, self._ids, self.behind = None, {}, {}
         self._by_key = {key_of(id): id for id in self._ids}
+
+    def begin(self, account: frozenset[str]) -> None:
+        """Note by its ids whose messages these are. Nothing is kept of another account, whose login was lost without a word."""
+        if self._account and not self._account & account:
+            self.forget()
+        self._account = account
 
     def __contains__(self, message_id: str) -> bool:
         return key_of(message_id) in self._by_key
@@ -69,8 +77,9 @@ class Position:
 
     def forget(self) -> None:
         """The login is void; the next one may be another account's."""
-        self.newest, self._ids, self._by_key, self.behind = None, {}, {}, {}
+        self.newest, self._account, self._ids, self._by_key, self.behind = None, frozenset(), {}, {}, {}
         self._file.remove()
 
     def _save(self) -> None:
-        self._file.try_save({"newest": self.newest, "ids": self._ids, "behind": self.behind})
+        account = sorted(self._account)
+        self._file.try_save({"newest": self.newest, "account": account, "ids": self._ids, "behind": self.behind})

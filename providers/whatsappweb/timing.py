@@ -19,6 +19,8 @@ class Timing:
     """For WhatsApp's answer to a send."""
     call: float = 60
     """For anything else, of the bridge."""
+    logout: float = 20
+    """Until the page and its browser have ended after a logout."""
     echo: float = 30
     """Until the page shows what it has sent."""
     offline: float = 30

@@ -19,6 +19,9 @@ const CHROMIUM_ARGS = [
     '--disable-dev-shm-usage',
     '--disable-extensions',
     '--disable-breakpad',
+    // Else a login is written to disk only 5 s after it was made, and later than that by a page that writes much: a browser that is
+    // killed before loses it.
+    '--enable-aggressive-domstorage-flushing',
     // Processes and threads for what never comes: a next site, sound, casting, suggestions under an address bar, WebGL. A quarter of what
     // the browser took.
     '--disable-features=AudioServiceOutOfProcess,MediaRouter,OptimizationHints,SpareRendererForSitePerProcess,Translate',
@@ -31,6 +34,8 @@ const CHROMIUM_ARGS = [
 ];
 
 const CLOSING_MS = 5_000;
+// From a login until the browser has surely written it: one that closes sooner may lose it, though it closes in order.
+const WRITTEN_MS = 2_000;
 // After the page is ready until memory is given back, and between two times.
 const SETTLED_MS = 15_000;
 const RELIEVE_MS = 600_000;
@@ -74,6 +79,9 @@ export class Session {
         this.authenticated = false;
         this.wasSynced = false;
         this.ready = false;
+        /** Whether a code was shown, and when it was used. */
+        this.askedForLogin = false;
+        this.linkedAt = -Infinity;
         this.missing = [];
         this.relieveAt = 0;
         /** The client_id of the send that is under way. */
@@ -127,9 +135,13 @@ export class Session {
         }
         this.client.on('authenticated', () => {
             this.authenticated = true;
+            if (this.askedForLogin) this.linkedAt = Date.now();
         });
         this.client.on('loading_screen', (percent) => this.channel.emit('progress', { percent }));
-        this.client.on('qr', (content) => this.channel.emit('qr', { content }));
+        this.client.on('qr', (content) => {
+            this.askedForLogin = true;
+            this.channel.emit('qr', { content });
+        });
         this.client.on('ready', () => this.becameReady());
         this.client.on('disconnected', (reason) => {
             const unlinked = reason === 'LOGOUT' || reason === 'UNPAIRED';
@@ -153,6 +165,7 @@ export class Session {
         const lid = await this.client.pupPage
             .evaluate(() => window.require('WAWebUserPrefsMeUser').getMaybeMeLidUser()?._serialized ?? null)
             .catch(() => null);
+        if (this.leaving) return;
         this.channel.emit('ready', { version, ...this.selfTest(), me: { id: wid._serialized, lid, name: pushname, platform } });
     }
 
@@ -193,6 +206,7 @@ export class Session {
 
     stateChanged(state) {
         this.channel.emit('state', { state });
+        if (state === 'PAIRING' && this.askedForLogin) this.linkedAt = Date.now();
         if (state === 'UNPAIRED_IDLE') this.client.pupPage.evaluate(refreshQr).catch((error) => this.leave(`no new qr: ${words(error)}`));
     }
 
@@ -249,6 +263,8 @@ export class Session {
         if (this.leaving) return;
         this.leaving = true;
         const browser = this.client.pupBrowser;
+        const unwritten = this.linkedAt + WRITTEN_MS - Date.now();
+        if (!wiping && browser?.connected && unwritten > 0) await new Promise((resolve) => setTimeout(resolve, unwritten));
         await within(Promise.resolve(browser?.close()), CLOSING_MS).catch(() => {});
         await ended(browser?.process());
         if (wiping) wipe(this.profile);

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from providers.base import ProviderContext
@@ -40,6 +41,12 @@ def needs() -> set[str]:
 # A page that is served from the disk counts as one of the internet, which may not reach this machine.
 _LOCAL = "--disable-features=LocalNetworkAccessChecks,LocalNetworkAccessChecksWebSockets,BlockInsecurePrivateNetworkRequests"
 _FEWER_PROCESSES = [_LOCAL, "--no-zygote", "--in-process-gpu", "--disable-site-isolation-trials"]
+
+
+def browsers(folder: Path) -> list[psutil.Process]:
+    """Return the processes that work in the profile of an instance with this folder."""
+    profile = str(folder / "session")
+    return [process for process in psutil.process_iter(["cmdline"]) if any(profile in word for word in process.info["cmdline"] or ())]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -113,7 +120,10 @@ class Station:
         return dataclasses.replace(QUICK, **changes)
 
     async def stop(self) -> None:
+        """A browser that nobody starts again need not write its login."""
         for provider in self._made:
+            for process in browsers(provider.context.data_dir):
+                process.kill()
             await provider.stop()
 
 

@@ -9,8 +9,8 @@ import pytest
 from providers.states import InstanceState
 from providers.whatsappweb.client import Bridge
 from tests.providers.harness import Running
-from tests.providers.whatsappweb.conftest import QUICK, Station
-from tests.providers.whatsappweb.person import WhatsAppHarness
+from tests.providers.whatsappweb.conftest import QUICK, Station, browsers
+from tests.providers.whatsappweb.person import WhatsAppHarness, log_in
 from tests.standins.whatsapp_web import Account, WhatsAppStandIn
 from tests.waiting import until
 
@@ -19,8 +19,7 @@ pytestmark = pytest.mark.anyio
 
 def browser_of(station: Station) -> list[psutil.Process]:
     """The processes that work in the instance's profile."""
-    profile = str(station.folder / "instance" / "session")
-    return [process for process in psutil.process_iter(["cmdline"]) if any(profile in word for word in process.info["cmdline"] or ())]
+    return browsers(station.folder / "instance")
 
 
 async def comes_back(station: Station) -> None:
@@ -29,16 +28,55 @@ async def comes_back(station: Station) -> None:
     await until(lambda: station.inbox.states()[-1] is InstanceState.READY)
 
 
+def is_written(station: Station) -> bool:
+    """Whether the login is on the disk, in the local storage of its page."""
+    folder = station.folder / "instance" / "session" / "Default" / "Local Storage"
+    return any(b"device-" in path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def kill(station: Station, *victims: str) -> None:
+    browser = browser_of(station)
+    bridge = browser[0].parent()
+    assert bridge is not None
+    assert "bridge.mjs" in " ".join(bridge.cmdline())
+    if "bridge" in victims:
+        bridge.kill()
+    if "browser" in victims:
+        for process in browser:
+            process.kill()
+
+
 async def test_a_killed_browser_is_started_again_and_nothing_is_missed(station: Station, agent: Account, ann: Account) -> None:
-    await (await station.ready(agent)).stop()  # which writes the login to disk; a browser that is killed right after linking may have no time to
     await station.ready(agent)
+    await until(lambda: is_written(station), within=4)  # left to itself, the browser lets 5 s pass
     station.inbox.events.clear()
-    for process in browser_of(station):
-        process.kill()
+    kill(station, "browser")
     ann.writes(agent, "are you there?")
     await comes_back(station)
     event = await station.inbox.message("are you there?")
     assert not event.backfill
+    assert InstanceState.QR_READY not in station.inbox.states()
+
+
+@pytest.mark.parametrize("victims", [("bridge",), ("browser", "bridge")], ids="-and-".join)
+async def test_killed_right_after_the_scan_its_login_is_kept_or_the_loss_is_said(
+    station: Station, whatsapp: WhatsAppStandIn, agent: Account, victims: tuple[str, ...]
+) -> None:
+    """A browser whose bridge alone was killed closes in order, which does not always write a login that is so new."""
+    whatsapp.holds_sync = True
+    provider = await station.start()
+    await log_in(provider, agent)
+    await station.inbox.state(InstanceState.AUTHENTICATED)
+    kill(station, *victims)
+    whatsapp.holds_sync = False
+    await station.inbox.state(InstanceState.DEGRADED)
+    is_kept = is_written(station)
+    await until(lambda: station.inbox.states()[-1] in {InstanceState.READY, InstanceState.QR_READY})
+    assert (provider.state.state is InstanceState.READY) == is_kept
+    if not is_kept:
+        assert "The login is not there any more" in (provider.state.reason or "")
+        await station.log_in(provider, agent)
+        assert len(agent.devices) == 2, "the first one stays on the phone"
 
 
 async def test_a_page_that_hangs_is_started_again(station: Station, agent: Account, ann: Account) -> None:
@@ -51,13 +89,12 @@ async def test_a_page_that_hangs_is_started_again(station: Station, agent: Accou
 
 async def test_a_killed_bridge_leaves_no_browser_behind(station: Station, agent: Account) -> None:
     await station.ready(agent)
+    await until(lambda: is_written(station))
     browser = browser_of(station)
-    bridge = browser[0].parent()
-    assert bridge is not None
-    assert "bridge.mjs" in " ".join(bridge.cmdline())
-    bridge.kill()
+    kill(station, "bridge")
     await until(lambda: not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in browser))
     await comes_back(station)
+    assert len(agent.devices) == 1, "the login is kept"
 
 
 async def test_a_bridge_whose_parent_is_gone_closes_its_browser_and_ends(station: Station, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from providers.errors import InvalidRequest
+from providers.errors import InvalidRequest, Unreachable
 from providers.events import Need, QrCode, StateChanged
 from providers.states import InstanceState
 from tests.providers.harness import Inbox
@@ -154,3 +154,34 @@ async def test_logged_out_by_this_side_the_device_is_gone_and_no_code_is_shown(s
     assert not agent.devices
     assert not (station.folder / "instance" / "session").exists()
     assert station.inbox.states()[-1] is InstanceState.LOGGED_OUT
+
+
+async def test_a_logout_that_is_not_confirmed_is_an_error_and_its_end_is_known_later(
+    station: Station, whatsapp: WhatsAppStandIn, agent: Account
+) -> None:
+    provider = await station.ready(agent, timing=station.patient(logout=0.3))
+    whatsapp.lost.add("logout")
+    with pytest.raises(Unreachable, match="did not confirm"):
+        await provider.logout()
+    assert provider.state.state is InstanceState.READY
+    agent.unlink()
+    told = await station.inbox.state(InstanceState.LOGGED_OUT)
+    assert told.reason == "Logged out by this side."
+
+
+async def test_a_login_that_is_gone_is_said_and_what_another_account_has_is_not_taken_for_missed(
+    station: Station, whatsapp: WhatsAppStandIn, agent: Account, ann: Account
+) -> None:
+    provider = await station.ready(agent)
+    ann.writes(agent, "to the agent")
+    await station.inbox.message("to the agent")
+    await provider.stop()
+    agent.devices.clear()
+    bob = whatsapp.account("15550102", "Bob")
+    ann.writes(bob, "to Bob")
+    provider = await station.start()
+    code = await station.inbox.wait(StateChanged, lambda event: event.reason is not None and event.qr is not None)
+    assert "The login is not there any more" in (code.reason or "")
+    await station.log_in(provider, bob)
+    assert (await station.inbox.message("to Bob")).backfill
+    assert (await provider.sending_budget()).warm_up_until is not None

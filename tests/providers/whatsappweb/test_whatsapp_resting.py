@@ -3,6 +3,7 @@
 import pytest
 
 from providers.capabilities import Capability
+from providers.errors import LoggedOut
 from providers.states import InstanceState
 from tests.providers.harness import Running
 from tests.providers.whatsappweb.conftest import Station
@@ -42,6 +43,11 @@ async def test_an_unused_browser_is_stopped_and_woken_by_a_send_or_on_schedule(
     await until(lambda: (again.state.reason or "").startswith("Suspended"))
     ann.writes(agent, "while it sleeps")
     await station.inbox.message("while it sleeps")
+
+    await until(lambda: (again.state.reason or "").startswith("Suspended"))
+    agent.devices.clear()
+    with pytest.raises(LoggedOut):
+        await again.list_chats()
 
 
 async def test_a_page_that_lacks_what_the_bridge_uses_is_told_and_an_earlier_one_can_be_run(

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { EventEmitter } from 'node:events';
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -72,6 +73,40 @@ test('a browser that cannot give memory back goes on, and is asked once in a whi
     session.ready = true;
     for (let look = 0; look < 3; look += 1) await session.relieve();
     assert.deepEqual(asked, ['Memory.simulatePressureNotification']);
+});
+
+test('a page that becomes ready while it is being closed is not told of', async () => {
+    const told = [];
+    const library = { LocalAuth: class {}, Client: class {} };
+    const channel = { emit: (event) => told.push(event) };
+    const session = new Session(library, { data: tmpdir(), chromiumArgs: [] }, channel, () => {});
+    Object.assign(session.client, {
+        pupPage: { evaluate: async () => [] },
+        info: { wid: { _serialized: '15550100@c.us' } },
+        getWWebVersion: async () => {
+            session.leave('browser_gone');
+            return '2.3000.1';
+        },
+    });
+    await session.becameReady();
+    assert.ok(!told.includes('ready'));
+});
+
+test('a browser is not closed before it has written a login that was just made', async () => {
+    const library = { LocalAuth: class {}, Client: class extends EventEmitter {} };
+    const closed = [];
+    const exited = [];
+    for (const shown of [[], ['qr']]) {
+        const session = new Session(library, { data: tmpdir(), chromiumArgs: [] }, { emit: () => {} }, (code) => exited.push(code));
+        session.client.pupBrowser = { connected: true, close: async () => closed.push(Date.now() - began), process: () => null };
+        session.forward();
+        const began = Date.now();
+        for (const event of [...shown, 'authenticated']) session.client.emit(event);
+        await session.leave('parent_gone');
+    }
+    assert.ok(closed[0] < 1_000, 'a stored login was written long ago');
+    assert.ok(closed[1] >= 1_900);
+    assert.deepEqual(exited, [0, 0]);
 });
 
 test('the page cache is off, and Chromium is spoken to by a pipe', async () => {
