@@ -46,7 +46,7 @@ REST_ONLY = frozenset({Transport.REST})
 class Input(BaseModel):
     """Arguments. `hidden` ones are accepted but not shown to models, which rarely need them: each costs tokens."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(frozen=True, defer_build=True, extra="forbid", allow_inf_nan=False, populate_by_name=True, coerce_numbers_to_str=True)
     hidden: ClassVar[frozenset[str]] = frozenset()
     takes_empty: ClassVar[frozenset[str]] = frozenset()
     """Optional arguments of which an empty text is a value, or a mistake; of the others it says as much as none."""
@@ -102,13 +102,13 @@ class FileLink:
 class View(BaseModel):
     """A part of an answer. It has no private attributes: they would make each of the many in a list cost two fifths more."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
 
 
 class Output(BaseModel):
     """An answer. Fields with their default value are left out of what a model is shown."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, defer_build=True)
     hidden: ClassVar[frozenset[str]] = frozenset()
     """Fields that no model is shown: keys, and pictures that are sent beside the text."""
 
