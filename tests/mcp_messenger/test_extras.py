@@ -129,8 +129,9 @@ async def test_messages_chats_and_people_are_handled_as_on_a_phone(app: App) -> 
     instance_id = await ready_sandbox(app, persona="human")
     of: dict[str, Any] = {"instance_id": instance_id}
     phone = phone_of(app, instance_id)
+    begun = (await wait_for_messages(app, ADMIN, WaitForMessages(**of, timeout=0))).cursor
     platform_id = phone.write("ann", "the address is 5 Elm Street")
-    received = (await wait_for_messages(app, ADMIN, WaitForMessages(**of, timeout=20))).messages[-1]
+    received = (await wait_for_messages(app, ADMIN, WaitForMessages(**of, cursor=begun, timeout=20))).messages[-1]
     world = phone.world
     await message_actions.pin_message(app, ADMIN, message_actions.PinMessage(**of, message_id=received.id))
     await message_actions.star_message(app, ADMIN, message_actions.StarMessage(**of, message_id=received.id))

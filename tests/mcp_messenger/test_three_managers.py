@@ -81,6 +81,8 @@ async def besieged(database_url: str, served_url: str, folder: Path, *, seed: in
             executioner.thaw()
             cluster.dooming = False
             await flowing.until_quiet()
+            # Who was killed at last is not up again yet.
+            await cluster.until_up()
             await until_audited(cluster, EACH_WAY)
         counted = flowing.count()
         # What a call took that was cut short by the stop has to end by itself.

@@ -1,6 +1,7 @@
 """What the page asks of the server. Each refuses what WhatsApp refuses."""
 
 from collections.abc import Callable
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from tests.standins.whatsapp_web.accounts import Account
@@ -125,8 +126,10 @@ def earlier(whatsapp: "WhatsAppStandIn", page: "Page", chat: str, known: list[st
     if chat in me.unreadable:
         raise Refusal(500, "internal-server-error")
     on_phone = me.on_phone.get(chat, 0)
-    unknown = [post for post in whatsapp.posts_in(whatsapp.find_place(me, chat)) if post.key not in known and post.t >= on_phone]
-    return [post.view(me) for post in unknown[-_PAGE:]]
+    posts = [post for post in whatsapp.posts_in(whatsapp.find_place(me, chat)) if post.t >= on_phone]
+    # What is newer than the page's own comes to it by itself.
+    earlier = list(takewhile(lambda post: post.key not in known, posts))
+    return [post.view(me) for post in earlier[-_PAGE:]]
 
 
 def open_chat(whatsapp: "WhatsAppStandIn", page: "Page", id: str) -> Json:
