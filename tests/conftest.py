@@ -31,6 +31,8 @@ def _has_memory() -> bool:
         return False
 
 
+# Programs that tests start, and the workers themselves, need not compile every module again.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 if _has_memory():
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 

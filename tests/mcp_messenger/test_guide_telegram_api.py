@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from tests.curl import Guide, commands, needs_curl
+from tests.postgres import put_store
 from tests.program import TelegramProcess, environment, program, telegram_process
 from tests.waiting import until_blocking
 
@@ -175,10 +176,12 @@ def picture() -> Generator[str]:
 
 
 @pytest.fixture(scope="module", params=["one instance's server", "a manager"])
-def port(request: pytest.FixtureRequest, telegram: TelegramProcess, tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
+def port(request: pytest.FixtureRequest, telegram: TelegramProcess, migrated_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Generator[str]:
     """The port of the bot's own address: of `--mode telegram-api`, and of an instance that a manager has."""
     more = {"MCP_MESSENGER_ALLOW_NETWORKS": "127.0.0.0/8", "TELEGRAM_BASE_URL": telegram.url, "MCP_MESSENGER_ADMIN_TOKEN": ADMIN_TOKEN}
-    env = environment(tmp_path_factory.mktemp("telegram"), **more)
+    folder = tmp_path_factory.mktemp("telegram")
+    put_store(migrated_store, folder)
+    env = environment(folder, **more)
     if request.param == "a manager":
         with program(["serve", "--port", "0"], env) as running:
             yield port_of_new_instance(running.url, telegram)

@@ -11,12 +11,17 @@ import pytest
 from providers import provider_class
 from tests.mcp_clients import call, over_http
 from tests.mcp_messenger.relay.messengers import SETTINGS
-from tests.postgres import execute
+from tests.postgres import execute, put_store
 from tests.program import Program, environment, program
 from tests.stored import rows
 from tests.waiting import until_blocking
 
 SANDBOX = {"auto_scan": True, "page": False}
+
+
+@pytest.fixture(autouse=True)
+def _begun(migrated_store: Path, tmp_path: Path) -> None:
+    put_store(migrated_store, tmp_path / "data")
 
 
 def one(provider: str, data_dir: Path, settings: dict[str, Any], **more: str) -> Any:

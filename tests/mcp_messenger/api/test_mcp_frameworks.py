@@ -29,7 +29,7 @@ FRAMEWORKS = {
     "google_genai": ("google-genai", "mcp"),
     "crewai": ("crewai", "crewai-tools[mcp]"),
 }
-CACHE = ROOT / "tests" / ".cache"
+CACHE = ROOT / ".cache"
 INSTALL_WITHIN, RUN_WITHIN = 300.0, 120.0
 FREE = {"token": "123456:made-up", "nested": {"a": 1}}
 
