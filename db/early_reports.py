@@ -40,6 +40,9 @@ KEEP: LiteralString = """
         AND o.subject <> %(subject)s) < %(of_one)s
     ON CONFLICT (instance_id, platform_id, subject) DO UPDATE SET report = excluded.report, at = excluded.at, kept_at = now()
         WHERE known.at <= excluded.at"""
+INSTANCES: LiteralString = """
+    SELECT wanted.id FROM unnest(%(instance_ids)s::uuid[]) AS wanted (id)
+    WHERE EXISTS (SELECT FROM public.early_reports e WHERE e.instance_id = wanted.id)"""
 FIND: LiteralString = """
     SELECT e.instance_id, e.platform_id, e.subject, e.report, e.at
     FROM unnest(%(instance_ids)s::uuid[], %(platform_ids)s::text[]) AS wanted (instance_id, platform_id)
@@ -56,6 +59,11 @@ async def keep(database: Database, report: EarlyReport) -> None:
     """Keep a report in place of an older one of the same subject; one that is older than that changes nothing."""
     bounds = {"of_one": OF_ONE, "of_instance": OF_INSTANCE}
     await database.execute(KEEP, {**_key(report), **bounds, "report": jsonb(report.report)})
+
+
+async def having(database: Database, instance_ids: Sequence[UUID]) -> set[UUID]:
+    """Return which of these instances have a report that is kept."""
+    return {row[0] for row in await database.rows(INSTANCES, {"instance_ids": list(instance_ids)})}
 
 
 async def find(database: Database, messages: Sequence[tuple[UUID, str]]) -> list[EarlyReport]:

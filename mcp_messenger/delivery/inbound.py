@@ -90,6 +90,8 @@ class Inbound:
         self._queue: list[_Waiting] = []
         self._pending = anyio.Event()
         self._aliases: OrderedDict[tuple[UUID, str], str] = OrderedDict()
+        self._early: dict[UUID, bool] = {}
+        """Whether reports are kept that came before their messages, by instance, as far as this process knows: most have none."""
         self._left_out = LeftOut("the messengers")
         self._settling: dict[tuple[UUID, str], anyio.Event] = {}
         self._known: BoundedMap[tuple[UUID, str], str] = BoundedMap(SENDS_KNOWN)
@@ -281,6 +283,7 @@ class Inbound:
             return
         if not await chat_addresses.is_stored(self._database, source.instance_id, event.message_id):
             report = _early(source.instance_id, event)
+            self._early[source.instance_id] = True
             await early_reports.keep(self._database, report)
             if not await chat_addresses.is_stored(self._database, source.instance_id, event.message_id):
                 self._left_out.note(event.type, "its message is not stored yet")
@@ -306,9 +309,18 @@ class Inbound:
             self._known[instance_id, platform_id] = chat_id
         await self._book_early([(instance_id, platform_id)])
 
+    def owner_changed(self, instance_id: UUID) -> None:
+        """Forget what is known of an instance that another process works for, or worked for until now."""
+        self._early.pop(instance_id, None)
+
     async def _book_early(self, messages: Sequence[tuple[UUID, str]]) -> None:
         """Book what came before these messages, named by instance and platform id, were stored."""
-        for report in await early_reports.find(self._database, messages):
+        if unknown := {instance_id for instance_id, _ in messages} - self._early.keys():
+            having = await early_reports.having(self._database, list(unknown))
+            # What was kept meanwhile has said so.
+            self._early = {**{instance_id: instance_id in having for instance_id in unknown}, **self._early}
+        due = [(instance_id, id) for instance_id, id in messages if self._early.get(instance_id, True)]
+        for report in await early_reports.find(self._database, due) if due else ():
             event = _REPORT.validate_python(report.report)
             await self._run(Source(report.instance_id, None), event, *_CHANGES[type(event)](event))
             await early_reports.forget(self._database, report)

@@ -160,9 +160,13 @@ class Outbox:
     async def run(self, owned: OwnedInstance) -> None:
         """Send what is queued for one instance until it is asked to stop; returns when what is under way has ended."""
         worker = self._workers.worker("outbox", instance_id=str(owned.row.id))
-        await worker.until_done(partial(self._settle_former, owned, worker))
-        async with anyio.create_task_group() as sends:
-            await worker.keep(partial(self._look, owned, worker, sends), going=lambda: not owned.stopping)
+        self._inbound.owner_changed(owned.row.id)
+        try:
+            await worker.until_done(partial(self._settle_former, owned, worker))
+            async with anyio.create_task_group() as sends:
+                await worker.keep(partial(self._look, owned, worker, sends), going=lambda: not owned.stopping)
+        finally:
+            self._inbound.owner_changed(owned.row.id)
 
     async def _look(self, owned: OwnedInstance, worker: Worker, sends: anyio.abc.TaskGroup) -> None:
         owned.outgoing = anyio.Event()

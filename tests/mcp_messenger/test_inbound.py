@@ -284,6 +284,15 @@ async def test_what_overtakes_its_message_outlives_a_restart_in_between(desk: De
     assert rows(desk.url, "SELECT * FROM early_reports") == []
 
 
+async def test_what_overtakes_its_message_is_booked_by_who_owns_the_instance_again(desk: Desk) -> None:
+    await desk.deliver(received("0", "nothing is early yet"))
+    async with desk_of(desk.url, uuid4(), desk.source) as other:
+        await other.deliver(ReactionChanged(chat_id="ann", message_id="1", sender_id="bob", emojis=("👍",), at=NOON))
+    desk.inbound.owner_changed(desk.source.instance_id)
+    await desk.deliver(received("1", "first"))
+    assert desk.message("1")["content"]["reactions"] == {"bob": ["👍"]}
+
+
 async def test_what_is_early_about_a_message_that_never_comes_is_kept_within_bounds_and_for_some_days(desk: Desk) -> None:
     instance_id = desk.source.instance_id
     for number in range(3):
