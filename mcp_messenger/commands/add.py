@@ -10,7 +10,7 @@ from typing import Any, cast
 from mcp_messenger.commands.qr import log_in
 from mcp_messenger.commands.server import Server
 from mcp_messenger.commands.terminal import say, table
-from mcp_messenger.config import Config
+from mcp_messenger.config import NO_ADDRESS, Config
 from mcp_messenger.errors import ApplicationError, InvalidInput, NotAvailable, quoted
 from providers.text import clean_line
 
@@ -42,6 +42,8 @@ async def add(config: Config, args: argparse.Namespace) -> int:
         say(f"Added: {clean_line(label) or known[name]['title']} ({made['instance_id'][:8]}).")
         if known[name]["webhook"]:
             say(f"Address of the webhook: {known[name]['webhook'].replace('{instance_id}', made['instance_id'])}")
+            if known[name]["webhook"].startswith(NO_ADDRESS):
+                say("The messenger has to reach it from the internet: set MCP_MESSENGER_PUBLIC_URL to the address that this server has there.")
         await log_in(server, made["instance_id"])
         say(f'{known[name]["then"]}\nSay to your agent: "What is new on {known[name]["title"]}?"')
     return 0

@@ -30,6 +30,8 @@ RATE_LIMIT = RateLimit(6000, 60)
 DEFAULT_PORT = 3000
 PORTS = range(4000, 6000)
 MB = 1024 * 1024
+NO_ADDRESS = "https://PUBLIC-ADDRESS-OF-THIS-SERVER"
+"""Stands where the public URL would, while none is set."""
 LEAST_TOKEN = 16
 """Characters of an admin token that others may guess at."""
 LEAST_PORT = 1024

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from db import page_links
 from db.page_links import PageLink
+from mcp_messenger.config import NO_ADDRESS
 from mcp_messenger.errors import InvalidInput, NotAvailable
 from mcp_messenger.instances import classes
 from mcp_messenger.operations.application import App
@@ -27,8 +28,6 @@ ADD, LOGIN = "/add", "/login"
 """Under these is a page for each secret."""
 MINUTES = 30
 """A page's time."""
-NO_ADDRESS = "https://PUBLIC-ADDRESS-OF-THIS-SERVER"
-"""Stands where MCP_MESSENGER_PUBLIC_URL would."""
 IDENTIFY_WITHIN = 30.0
 
 

@@ -119,9 +119,9 @@ async def test_what_the_messenger_is_to_be_given_is_said(server: Program, env: d
             word = re.findall(r"Made up: (\S+)", terminal.until("with the address of the webhook."))[0]
             await to_thread.run_sync(terminal.until, "Name, for you and your agent")
             terminal.types("Shop")
-            path = re.findall(r"Address of the webhook: https://[A-Z-]+(/webhooks/\S+)", await to_thread.run_sync(terminal.until, "What is new on"))[
-                0
-            ]
+            said = await to_thread.run_sync(terminal.until, "What is new on")
+            assert "set MCP_MESSENGER_PUBLIC_URL" in said
+            path = re.findall(r"Address of the webhook: https://[A-Z-]+(/webhooks/\S+)", said)[0]
             assert await to_thread.run_sync(process.wait) == 0
         challenge = {"hub.mode": "subscribe", "hub.verify_token": word, "hub.challenge": "said"}
         async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as meta:

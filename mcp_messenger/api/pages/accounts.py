@@ -16,7 +16,8 @@ from db import instances, page_links
 from db.page_links import PageLink
 from mcp_messenger.api.pages.html import Html, joined, tag
 from mcp_messenger.api.pages.layout import document, linked, listed, message, respond
-from mcp_messenger.api.pages.login import account_page, current_code, held
+from mcp_messenger.api.pages.login import account_page, current_code, held, unreached
+from mcp_messenger.config import NO_ADDRESS
 from mcp_messenger.errors import InvalidInput, ReadOnly
 from mcp_messenger.operations.account_pages import LOGIN, identified, opened_by, webhook_of
 from mcp_messenger.operations.application import App
@@ -173,7 +174,8 @@ def _handed_out(visit: Visit, webhook: str | None, made_up: Mapping[Ask, str]) -
     listed_facts = tag("dl", *(joined(tag("dt", name), tag("dd", tag("code", value))) for name, value in facts.items() if value))
     intro = tag("p", say("Give these to the messenger. They are shown this once."))
     on = tag("p", tag("a", say("Go on"), href=f"{LOGIN}/{visit.secret}", class_="button"))
-    return document(visit.words, say("The account is added"), tag("div", intro, listed_facts, class_="panel"), on)
+    parts = [intro, listed_facts, *([tag("p", unreached(visit.words))] if webhook is not None and webhook.startswith(NO_ADDRESS) else [])]
+    return document(visit.words, say("The account is added"), tag("div", *parts, class_="panel"), on)
 
 
 async def _log_in(visit: Visit, instance_id: UUID) -> Response:

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from db.instances import InstanceRow
 from mcp_messenger.api.pages.html import Html, tag
 from mcp_messenger.api.pages.layout import document, linked, listed, respond, tag_of, waits
+from mcp_messenger.config import NO_ADDRESS
 from mcp_messenger.errors import NotReady
 from mcp_messenger.operations.application import App
 from mcp_messenger.operations.login import QrAnswer, auth_status, get_qr, svg
@@ -128,6 +129,13 @@ def _taps(words: Words, setup: Setup, code: QrAnswer, *, takes_phone: bool, refu
     return tag("div", *parts, class_="panel")
 
 
+def unreached(words: Words) -> str:
+    """Return what is to be done before a messenger can bring anything to a webhook's address that is none yet."""
+    return words.say(
+        "The messenger has to reach it from the internet: whoever runs this server sets MCP_MESSENGER_PUBLIC_URL to the address that it has there."
+    )
+
+
 def _next_steps(words: Words, row: InstanceRow, setup: Setup, webhook: str | None) -> Html:
     say = words.say
     steps = [linked(say(setup.then))] if setup.then else []
@@ -137,5 +145,7 @@ def _next_steps(words: Words, row: InstanceRow, setup: Setup, webhook: str | Non
         steps.append(tag("a", say("Open the chat page"), href=page[at:].split()[0].rstrip("."), target="_blank", rel="noopener noreferrer"))
     if webhook is not None:
         steps.append(tag("span", f"{say('The address of the webhook')}: ", tag("code", webhook)))
+        if webhook.startswith(NO_ADDRESS):
+            steps.append(tag("span", unreached(words)))
     steps.append(tag("span", say("Say to your agent: “What is new on {0}?”").replace("{0}", setup.title)))
     return tag("div", tag("h2", say("What comes next")), tag("ul", *(tag("li", step) for step in steps)), class_="panel")

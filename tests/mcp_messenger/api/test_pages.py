@@ -207,6 +207,7 @@ async def test_what_was_made_up_for_the_messenger_is_shown_to_who_sent_the_form_
         form = {"page_id": account.id, "page_access_token": account.token, "app_secret": account.app_secret, "base_url": graph.url}
         added = await rest.post(link, data={"messenger": "facebook-messenger", **form})
         address, word = re.findall("<dd><code>(.*?)</code>", added.text)
+        assert "sets MCP_MESSENGER_PUBLIC_URL" in added.text
         challenge = {"hub.mode": "subscribe", "hub.verify_token": word, "hub.challenge": "said"}
         assert (await rest.get(re.sub("https://[A-Z-]+", url, address), params=challenge)).text == "said"
         # Its agent may know the address, and fetch it.
