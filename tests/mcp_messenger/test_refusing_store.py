@@ -205,9 +205,9 @@ async def test_the_platform_s_id_survives_a_kill_while_the_store_refuses(databas
         async with peer(database_url, tmp_path) as successor:
             await successor.until_ready(instance_id)
             retried = await successor.call("send_message", **send)
+            await until(lambda: not list(tmp_path.rglob("unsettled-*")))
         assert (retried["status"], len(bot.sent)) == ("sent", 1)
         assert retried["platform_id"]
-    assert not list(tmp_path.rglob("unsettled-*"))
 
 
 async def test_nothing_is_confirmed_to_the_platform_while_the_store_refuses(database_url: str, tmp_path: Path) -> None:
