@@ -150,7 +150,7 @@ async def test_what_the_platform_took_is_settled_and_nothing_waits_behind_it(how
                 await until(lambda: "settling" in failed(app))
         await until(lambda: one(database_url, "SELECT count(*) FROM outbox") == 0, 40)
         assert [call.params["text"] for call in bot.sent] == ["first", "second"]
-        assert not list(tmp_path.rglob("unsettled-*"))
+        await until(lambda: not list(tmp_path.rglob("unsettled-*")))
     assert rows(database_url, "SELECT body, status, platform_id IS NOT NULL FROM messages WHERE outgoing ORDER BY id") == [
         ("first", "sent", True),
         ("second", "sent", True),
