@@ -15,6 +15,8 @@ Json = dict[str, Any]
 
 _KINDS = {"image": MediaKind.IMAGE, "video": MediaKind.VIDEO, "audio": MediaKind.AUDIO}
 _SUBTYPES = {"slack_audio": MediaKind.VOICE, "slack_video": MediaKind.VIDEO}
+_CONTENT_MAX = 4000
+"""Characters of a file's own words that are told with its message; the file has the rest."""
 _GONE = frozenset({"tombstone", "hidden_by_limit"})
 
 # Slack writes these where a program cannot show blocks.
@@ -36,7 +38,8 @@ _WORD = re.compile(r"[^\W_]+")
 def media_of(message: Json) -> tuple[Media, ...]:
     """Return the files of a message, and of messages shared in it, that Slack keeps; deleted and hidden ones have no content any more."""
     shared = [file for attachment in attachments_of(message) if _is_share(attachment) for file in items(attachment, "files")]
-    kept = [file for file in [*_files(message), *shared] if str(file.get("mode")) not in {*_GONE, "external"}]
+    files = [file for file in [*_files(message), *shared] if file.get("file_access") != "access_denied"]
+    kept = [file for file in files if str(file.get("mode")) not in {*_GONE, "external"}]
     found = (if_readable(lambda file=file: _media(file), None) for file in kept)
     return tuple(media for media in found if media is not None)
 
@@ -85,11 +88,13 @@ def _words(message: Json, *, previews: bool) -> str:
 
 
 def _file_words(file: Json, said: str) -> str:
-    """Return words for a file that is kept elsewhere or not shown any more; none for one that Slack keeps, or whose address is `said`."""
+    """Return words for a file that is kept elsewhere or not shown, and those that Slack has of its content; none where its address is `said`."""
     if file.get("mode") in _GONE:
         return "A file that Slack does not show any more."
+    if file.get("file_access") == "access_denied":
+        return "A file that this app may not see."
     if file.get("mode") != "external":
-        return ""
+        return _content_words(file)
     title = str(file.get("title") or file.get("name") or "")
     address = file.get("external_url") or file.get("url_private") or file.get("permalink")
     if not address:
@@ -97,6 +102,22 @@ def _file_words(file: Json, said: str) -> str:
     if str(address) in said or entities(str(address)) in said:
         return ""
     return f"<{entities(str(address))}|{entities(title).replace('|', '¦')}>" if title else f"<{entities(str(address))}>"
+
+
+def _content_words(file: Json) -> str:
+    """Return the words of an e-mail, or of a clip that Slack has written down. Other files are looked at by who fetches them."""
+    if file.get("mode") == "email":
+        senders = ", ".join(str(one.get("original") or one.get("name") or "") for one in items(file, "from"))
+        head = f"E-mail from {senders}: {file.get('subject') or file.get('title') or ''}" if senders else str(file.get("subject") or "")
+        return entities(f"{head}\n{_bounded(file.get('plain_text') or file.get('preview_plain_text'))}".strip())
+    spoken = inner(file, "transcription")
+    said = _bounded(inner(spoken, "preview").get("content")) if spoken.get("status") == "complete" else ""
+    return f"Said in it: {entities(said)}" if said else ""
+
+
+def _bounded(words: object) -> str:
+    text = str(words or "").strip()
+    return text if len(text) <= _CONTENT_MAX else f"{text[:_CONTENT_MAX]}…"
 
 
 def _once(texts: list[str], parts: list[str]) -> list[str]:

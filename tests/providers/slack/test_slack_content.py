@@ -18,6 +18,10 @@ def rich(*elements: dict[str, Any]) -> dict[str, Any]:
     return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": list(elements)}]}
 
 
+EMAIL = {"id": "F1", "mode": "email", "filetype": "email", "title": "Offer", "subject": "Offer"}
+CLIP = {"id": "F1", "mode": "hosted", "subtype": "slack_audio", "mimetype": "audio/mp4"}
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -50,6 +54,14 @@ def rich(*elements: dict[str, Any]) -> dict[str, Any]:
             "see <https://d.example/1>",
         ),
         ({"text": "", "files": [{"id": "F1", "mode": "external", "name": "Plan"}]}, "File: Plan"),
+        (
+            {"text": "", "files": [{**EMAIL, "from": [{"name": "Ann", "original": "Ann <ann@example.com>"}], "plain_text": "See & answer"}]},
+            "E-mail from Ann &lt;ann@example.com&gt;: Offer\nSee &amp; answer",
+        ),
+        ({"text": "fwd", "files": [{**EMAIL, "preview_plain_text": "x" * 9000}]}, f"fwd\nOffer\n{'x' * 4000}…"),
+        ({"text": "", "files": [{**CLIP, "transcription": {"status": "complete", "preview": {"content": "call me"}}}]}, "Said in it: call me"),
+        ({"text": "see", "files": [{**CLIP, "transcription": {"status": "processing"}}]}, "see"),
+        ({"text": "see", "files": [{"id": "F1", "file_access": "access_denied"}]}, "see\nA file that this app may not see."),
         ({"text": "", "subtype": "huddle_thread", "room": {"created_by": "U1", "has_ended": True}}, "The huddle ended."),
     ],
 )
