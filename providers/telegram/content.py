@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from providers.kit.unread import NOT_OF_ITS_FORM, words_despite
+from providers.kit.vcards import read_card
 from providers.models import Contact, Location, Media, MessageKind, Poll, TextFormat
 from providers.telegram.attachments import media_of
 from providers.telegram.entities import marked
@@ -160,7 +161,7 @@ def _live(place: Json) -> str:
 
 
 _WORDS: dict[str, Callable[[Json], str]] = {
-    "contact": lambda contact: f"{name_of(contact)} {contact['phone_number']}",
+    "contact": lambda contact: read_card(str(contact.get("vcard") or "")).words(name_of(contact), contact["phone_number"]),
     "sticker": lambda sticker: sticker.get("emoji", ""),
     "dice": lambda dice: f"{dice['emoji']} {dice['value']}",
     "poll": _poll_words,

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from providers.kit.vcards import read_card
 from providers.models import Quoted
 from providers.whatsappweb.ids import serialized
 
@@ -48,12 +49,6 @@ def unknown_of(raw: Json) -> str:
     return _lines(*(raw.get(name) for name in ("title", "body", "description", "footer"))) or f"A message of the type {raw['type']}."
 
 
-def phone_in(card: str) -> str | None:
-    """Return the first number of a vCard."""
-    lines = [line.partition(":") for line in card.splitlines()]
-    return next((value for name, _, value in lines if name.upper().partition(";")[0].rpartition(".")[2] == "TEL"), None)
-
-
 def quoted_of(raw: Json) -> Quoted | None:
     """Return the words that a message answers, or the ad that its writer came from; None where WhatsApp brings neither along."""
     if answered := _part(raw, "quotedMsg"):
@@ -90,7 +85,7 @@ def _invitation(raw: Json) -> str:
 
 
 def _cards(raw: Json) -> str:
-    cards = [f"{card.get('displayName') or ''} {phone_in(str(card.get('vcard') or '')) or ''}".strip() for card in _parts(raw, "vcardList")]
+    cards = [read_card(str(card.get("vcard") or "")).words(str(card.get("displayName") or "")) for card in _parts(raw, "vcardList")]
     return "; ".join(filter(None, cards)) or "Several contacts."
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from providers.events import Event, MessageDeleted, MessageEdited, PollVoted, ReactionChanged, ReceiptChanged, ReceiptStatus
 from providers.kit.bounded import bounded_raw
 from providers.kit.unread import NOT_OF_ITS_FORM, if_readable, words_despite
+from providers.kit.vcards import read_card
 from providers.models import Account, ChatKind, Contact, Forwarded, Location, Media, MediaKind, Message, MessageKind, Poll
 from providers.whatsappweb.content import (
     NOTES,
@@ -14,7 +15,6 @@ from providers.whatsappweb.content import (
     buttons_of,
     chosen_of,
     is_new_number,
-    phone_in,
     pinned_id,
     quoted_of,
     unknown_of,
@@ -191,8 +191,10 @@ def _text(raw: Json) -> str:
     if raw["type"] == "location":
         return ""
     if raw["type"] == "vcard":
-        card = _card(raw)
-        return "" if card is not None and (card.name or card.phone) else "A contact without a name and a number."
+        card = read_card(raw.get("body") or "")
+        name = raw.get("vcardFormattedName") or ""
+        is_told = (name or card.phone) and not card.company and len(card.values) <= 1
+        return "" if is_told else card.words(name) or "A contact without a name and a number."
     if raw["type"] == "poll_creation":
         return "" if _poll(raw) else raw.get("pollName") or "A poll."
     if (words := words_of(raw)) is not None:
@@ -238,7 +240,7 @@ def _card(raw: Json) -> Contact | None:
     """A vCard's name and first number."""
     if raw["type"] != "vcard":
         return None
-    return Contact(id="", name=raw.get("vcardFormattedName") or "", phone=phone_in(raw.get("body") or ""))
+    return Contact(id="", name=raw.get("vcardFormattedName") or "", phone=read_card(raw.get("body") or "").phone)
 
 
 def _kept(raw: Json) -> Json:

@@ -145,6 +145,9 @@ def test_words(reader: Reader, fields: Json, words: str) -> None:
 def test_a_contact_has_fields(reader: Reader) -> None:
     message = sent(reader, contact={"phone_number": "+15550102", "first_name": "Bob", "last_name": "Stone", "user_id": 1002})
     assert (message.kind, message.contact) == (MessageKind.CONTACT, Contact(id="1002", name="Bob Stone", phone="+15550102"))
+    card = "BEGIN:VCARD\nVERSION:3.0\nORG:Acme\nTEL;MOBILE:+1 555 0102\nEMAIL:bob@example.com\nEND:VCARD"
+    message = sent(reader, contact={"phone_number": "+15550102", "first_name": "Bob", "vcard": card})
+    assert message.text == "Bob (Acme) +15550102, bob@example.com"
 
 
 def test_the_files_of_an_album_name_it(reader: Reader) -> None:

@@ -51,6 +51,8 @@ def test_no_type_arrives_empty() -> None:
         ("multi_vcard", {"vcardList": [
             {"displayName": "Ann Lee", "vcard": "BEGIN:VCARD\nTEL;waid=1:+1 555 0101\nEND:VCARD"}, {"displayName": "Bob"}]},
          "Ann Lee +1 555 0101; Bob"),
+        ("vcard", {"vcardFormattedName": "Ann Lee", "body": "BEGIN:VCARD\nORG:Acme\nTEL:+1 555 0101\nEMAIL:ann@example.com\nEND:VCARD"},
+         "Ann Lee (Acme) +1 555 0101, ann@example.com"),
         ("event_creation", {
             "eventName": "Sowing", "eventStartTime": 1790000000, "eventLocation": {"name": "Shed"}, "eventDescription": "Bring gloves."},
          "An event: Sowing, 2026-09-21 14:13 UTC, Shed\nBring gloves."),
