@@ -46,7 +46,7 @@ REST_ONLY = frozenset({Transport.REST})
 class Input(BaseModel):
     """Arguments. `hidden` ones are accepted but not shown to models, which rarely need them: each costs tokens."""
 
-    model_config = ConfigDict(frozen=True, defer_build=True, extra="forbid", allow_inf_nan=False, populate_by_name=True, coerce_numbers_to_str=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True, coerce_numbers_to_str=True)
     hidden: ClassVar[frozenset[str]] = frozenset()
     takes_empty: ClassVar[frozenset[str]] = frozenset()
     """Optional arguments of which an empty text is a value, or a mistake; of the others it says as much as none."""
